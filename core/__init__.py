@@ -1,0 +1,1 @@
+"""The laboratory: experiments in, verdicts out; and the subjects, each usable alone."""
