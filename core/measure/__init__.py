@@ -1,0 +1,1 @@
+"""Time, memory, traffic, correctness, and what this machine can do at best."""

@@ -1,0 +1,125 @@
+"""The rule that decides whether a result is right, before anything is timed.
+
+It is the one FlashAttention's tests apply (Dao-AILab/flash-attention, tests/test_flash_attn.py): a new way to compute
+may be twice as far from the truth as the standard way in the same dtype, and a rounding or two more. Here the truth
+is computed in float64.
+
+The rule measures the dtype on the numbers themselves, and over a few of them, or over 64 times 1/64, that comes out as
+exactly nothing; in float64 the truth is no more exact than what is judged. So a few units in the last place of the
+largest number are always allowed (without them `torch.logsumexp` would be wrong in half precision).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..trial import Wrong
+
+UNITS_ALLOWED = {torch.float16: 2, torch.bfloat16: 2, torch.float32: 8, torch.float64: 64}
+"""Adding 64 numbers one by one in float32 loses up to five. Halves are added in float32, and lose only by rounding; in
+float64 a sum one by one is held against nothing more exact."""
+
+
+def allowed_error(reference: Tensor, standard: Tensor) -> float:
+    """The largest absolute error that passes: 2·e + 2·max|((ref + 0.3) − 0.3) − ref|.
+
+    e is max |standard − ref|; the second term is evaluated in the dtype of `standard` and says how coarse that dtype
+    is for numbers of this size. Places where either is not finite in that dtype have no error and do not count.
+
+    Args:
+        reference: the truth, float64, any shape.
+        standard: the same computed in the standard way in the dtype under test, same shape.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    if reference.shape != standard.shape:
+        raise ValueError(f"reference is {tuple(reference.shape)} but standard is {tuple(standard.shape)}")
+    rounded = reference.detach().to(standard)
+    roundings = ((rounded + 0.3) - 0.3) - rounded
+    return 2 * _largest_error(standard, reference) + 2 * _largest(roundings)
+
+
+def compare(
+    case: str, result: Tensor, standard: Tensor, reference: Tensor, *, least_size: float = 0.0
+) -> dict[str, float]:
+    """Hold `result` to the rule.
+
+    Where the reference, rounded to the dtype under test, is NaN or infinite, the result must be the same NaN or
+    infinity; everywhere else it must be finite.
+
+    Args:
+        case: what was computed, in words that let a reader build it again.
+        result: what the variant gives.
+        standard: what the standard form gives; its dtype is the one that `result` must have.
+        reference: the truth, float64. All three of one shape, which may be empty.
+        least_size: how large the numbers are that the result comes of, where it is itself smaller: logarithms near 0
+            come of numbers near 1, and are no more exact than those.
+
+    Returns:
+        error: the largest absolute error.
+        error_allowed: by `allowed_error`, and at least `UNITS_ALLOWED` of the largest number.
+        error_ratio: the error over the standard form's own, or over half a unit in the last place of the largest
+            number in the reference where that is more, since no result in that dtype is meant to be nearer.
+
+    Raises:
+        Wrong: when the error is larger than allowed; also, with an infinite error and what is the matter in the
+            case's text, for another shape or dtype and for a NaN or an infinity out of place.
+        ValueError: when the shapes of `standard` and `reference` differ.
+    """
+    limits = torch.finfo(standard.dtype)
+    unit = max(_largest(reference), least_size) * limits.eps
+    allowed = max(allowed_error(reference, standard), UNITS_ALLOWED.get(standard.dtype, 2) * unit)
+    for complaint in (_other_form(result, standard), _out_of_place(result, standard, reference)):
+        if complaint:
+            raise Wrong(f"{case}: {complaint}", math.inf, allowed)
+
+    error = _largest_error(result, reference)
+    if error > allowed:
+        raise Wrong(case, error, allowed)
+
+    own = max(_largest_error(standard, reference), unit / 2, limits.tiny)
+    return {"error": error, "error_allowed": allowed, "error_ratio": error / own}
+
+
+def _other_form(result: Tensor, standard: Tensor) -> str | None:
+    if result.shape != standard.shape:
+        return f"shape {tuple(result.shape)} instead of {tuple(standard.shape)}"
+    if result.dtype != standard.dtype:
+        return f"dtype {_short(result.dtype)} instead of {_short(standard.dtype)}"
+    return None
+
+
+def _out_of_place(result: Tensor, standard: Tensor, reference: Tensor) -> str | None:
+    """What is the matter with the NaNs and infinities of `result`, or None."""
+    if result.shape != reference.shape:
+        return None
+    # A true value beyond the dtype's range is an infinity there.
+    expected, found = reference.detach().to(standard), result.detach().to(standard)
+    faults = (
+        ("NaN", found.isnan() & ~expected.isnan()),
+        ("infinite", found.isinf() & (found != expected)),
+        ("finite where the reference is not", found.isfinite() & ~expected.isfinite()),
+    )
+    for words, at in faults:
+        if count := int(at.sum()):
+            first = tuple(at.nonzero()[0].tolist())
+            return f"{count} {'value is' if count == 1 else 'values are'} {words}, first at {first}"
+    return None
+
+
+def _largest_error(values: Tensor, reference: Tensor) -> float:
+    return _largest(values.detach().to(reference) - reference.detach())
+
+
+def _largest(values: Tensor) -> float:
+    """The largest absolute value among the finite ones; 0 when there is none."""
+    finite = values.detach()[values.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,47 @@
+"""Whether the machine is busy with something else."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+# 0.1 s is ten ticks of the kernel's clock: other processes' use is known to about a tenth of a core.
+_WATCH_SECONDS = 0.1
+# What an idle desktop uses.
+_QUIET = 0.3
+
+
+def load_note(threads: int) -> str | None:
+    """One sentence when other processes are in the way of work on `threads` threads, else None.
+
+    They are when they leave less than half a core beside the work, or use more than half of the machine (its caches
+    and memory are shared). Watches for 0.1 s. The cores of other virtual machines on the same host count as far as
+    the kernel is told ("steal").
+    """
+    cores = psutil.cpu_count() or 1
+    others = _cores_used_by_others(_WATCH_SECONDS)
+    if not in_the_way(others, threads, cores):
+        return None
+    return f"busy: other processes use {min(others, cores):.1f} of {cores} cores; timings will be noisier"
+
+
+def in_the_way(others: float, threads: int, cores: int) -> bool:
+    """Whether processes that use `others` of `cores` cores disturb work on `threads` threads."""
+    return others >= _QUIET and (cores - others < threads + 0.5 or others > cores / 2)
+
+
+def _cores_used_by_others(seconds: float) -> float:
+    me = psutil.Process()
+    all_before, own_before, begin = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
+    time.sleep(seconds)
+    all_after, own_after, end = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
+    return max(0.0, (all_after - all_before) - (own_after - own_before)) / (end - begin)
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have been busy since the machine started."""
+    times = psutil.cpu_times()._asdict()
+    # A guest's time is in "user" already.
+    idle = ("idle", "iowait", "guest", "guest_nice")
+    return float(sum(spent for name, spent in times.items() if name not in idle))
