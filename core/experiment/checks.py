@@ -1,0 +1,244 @@
+"""What one key of an experiment file demands of another. Each check yields mistakes; none stops at the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from .document import Document, Keys
+from .mistakes import Mistake, nearest
+from .schema import Claim, Experiment, Variant
+from .subject import NoSubject, Subject, is_reference, reference
+from .summary import parse
+
+# Columns of the tables that are made of a run; an axis of that name would stand there twice.
+COLUMNS = frozenset(
+    [
+        "variant",
+        "metric",
+        "replicate",
+        "value",
+        "step",
+        "tier",
+        "baseline",
+        "kind",
+        "unit",
+        "estimate",
+        "low",
+        "high",
+        "n",
+        "spread",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "change",
+        "change_low",
+        "change_high",
+        "difference",
+        "best",
+        "status",
+        "reason",
+    ]
+)
+NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+
+
+def cross_check(experiment: Experiment, document: Document, subject: Subject) -> list[Mistake]:
+    """All that is wrong between the parts of a file that each have the right shape."""
+    found: list[Mistake] = []
+
+    def wrong(keys: Keys, message: str) -> None:
+        found.append(Mistake(document.mark(keys), message))
+
+    _check_kind(experiment, subject, wrong)
+    for name, variant in experiment.variants.items():
+        if not NAME.fullmatch(name):
+            wrong(("variants", name), f"a variant's name is letters, digits, - and _; not {name!r}")
+        _check_references(variant, ("variants", name), document, wrong)
+    if experiment.baseline not in experiment.variants:
+        wrong(
+            ("baseline",),
+            f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}",
+        )
+    for grid in ("axes", "checks"):
+        for axis, values in getattr(experiment, grid).items():
+            if axis not in subject.params.model_fields:
+                wrong(
+                    (grid, axis),
+                    f"{axis} is no parameter of {experiment.trial}."
+                    f"{nearest(axis, subject.params.model_fields)}",
+                )
+            if axis in COLUMNS:
+                wrong((grid, axis), f"an axis cannot be called {axis}: the tables have a column of that name")
+            if len(set(map(str, values))) < len(values):
+                wrong((grid, axis), f"{axis} names a value twice")
+    for axis in experiment.checks:
+        if axis not in experiment.axes and axis not in experiment.params:
+            wrong(
+                ("checks", axis), f"{axis} needs a value in `params` too: the one at which things are timed"
+            )
+    found += param_mistakes(experiment, document, subject)
+    for name, metric in experiment.metrics.items():
+        if metric.out_of is not None and metric.kind != "trained":
+            wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
+    for index, plot in enumerate(experiment.plots):
+        keys: Keys = ("plots", index)
+        drawn = plot.y.removesuffix(" / baseline")
+        if drawn not in experiment.metrics:
+            wrong((*keys, "y"), f"no metric {drawn}.{nearest(drawn, experiment.metrics)}")
+        columns = {*experiment.axes, *experiment.checks, *experiment.metrics, "variant", "step"}
+        for side in ("x", "hue"):
+            if getattr(plot, side) not in columns:
+                wrong((*keys, side), f"no axis {getattr(plot, side)}.{nearest(getattr(plot, side), columns)}")
+        _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
+        _check_where(plot.where, experiment, (*keys, "where"), wrong)
+    for index, claim in enumerate(experiment.claims):
+        _check_claim(claim, index, experiment, wrong)
+    _check_summary(experiment, wrong)
+    return found
+
+
+def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
+    if subject.is_timing and experiment.repeats is None:
+        wrong(("seeds",), f"{experiment.trial} is timed: say `repeats`, not `seeds`")
+    if not subject.is_timing and experiment.seeds is None:
+        wrong(("repeats",), f"{experiment.trial} trains: say `seeds`, not `repeats`")
+
+
+def _check_references(variant: Variant, keys: Keys, document: Document, wrong: Any) -> None:
+    for key, value in variant.params.items():
+        if is_reference(value):
+            try:
+                reference(value, document.folder)
+            except NoSubject as error:
+                wrong((*keys, key), str(error))
+
+
+def param_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
+    """Unknown parameters and values of the wrong type, in `params`, in each variant and along each axis."""
+    fields = subject.params.model_fields
+    places: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
+    places += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
+    for grid in ("axes", "checks"):
+        for axis, values in getattr(experiment, grid).items():
+            places += [
+                ((grid, axis, index), {axis: value}) for index, value in enumerate(values) if axis in fields
+            ]
+    base: dict[str, Any] = {}
+    for keys, change in places:
+        # Alone first, then on top of `params`: a validator that looks at two fields needs both.
+        try:
+            subject.params.model_validate(base | change)
+        except ValidationError as error:
+            for one in error.errors():
+                name = str(one["loc"][0]) if one["loc"] else ""
+                if one["type"] == "missing" or (name and name not in change):
+                    continue
+                around = keys[:-1] if isinstance(keys[-1], int) else keys
+                at = keys if isinstance(keys[-1], int) or not name else (*around, name)
+                if one["type"] == "extra_forbidden":
+                    also = {*fields, "tier"} if keys[0] == "variants" else set(fields)
+                    yield Mistake(document.mark(at), f"unknown parameter {name}.{nearest(name, also)}")
+                else:
+                    yield Mistake(document.mark(at), f"{name}: {plainly(one)}" if name else plainly(one))
+        if keys == ("params",):
+            base = {key: value for key, value in change.items() if key in fields}
+
+
+def plainly(error: Any) -> str:
+    """One of pydantic's findings as a sentence without its preambles."""
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = error.get("input")
+    shown = (
+        ""
+        if isinstance(given, dict | list) or error["type"] in ("missing", "value_error")
+        else f", not {given!r}"
+    )
+    return message[:1].lower() + message[1:] + shown
+
+
+def _check_names(names: Iterable[str], experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    for name in names:
+        if name not in experiment.variants:
+            wrong(keys, f"no variant {name}.{nearest(name, experiment.variants)}")
+
+
+def _all_values(experiment: Experiment, axis: str) -> list[Any]:
+    """Every value that this axis takes in the file, in `axes`, `checks` or a preset."""
+    values = [*experiment.axes.get(axis, []), *experiment.checks.get(axis, [])]
+    for preset in experiment.presets.values():
+        values += [*(preset.axes.get(axis) or []), *(preset.checks.get(axis) or [])]
+    return values
+
+
+def _check_where(where: dict[str, Any], experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    for axis, value in where.items():
+        values = _all_values(experiment, axis)
+        if not values:
+            wrong((*keys, axis), f"no axis {axis}.{nearest(axis, {*experiment.axes, *experiment.checks})}")
+        elif value not in values and value not in ("max", "min"):
+            wrong((*keys, axis), f"{axis} is never {value}.{nearest(str(value), map(str, values))}")
+
+
+def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -> None:
+    keys: Keys = ("claims", index)
+    measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
+    if [other.id for other in experiment.claims].index(claim.id) != index:
+        wrong((*keys, "id"), f"a claim {claim.id} stands above already")
+    if metric is None:
+        wrong(
+            (*keys, "measure", measure.kind),
+            f"no metric {measure.metric}.{nearest(measure.metric, experiment.metrics)}",
+        )
+    _check_names(measure.of, experiment, (*keys, "measure", "of"), wrong)
+    if measure.axis is None:
+        _check_names(set(measure.variants) - set(measure.of), experiment, (*keys, "measure", "over"), wrong)
+    _check_where(measure.where, experiment, (*keys, "measure", "where"), wrong)
+    source = claim.source.split(",")[0].strip()
+    if source != "ours" and source not in experiment.sources:
+        wrong((*keys, "source"), f"no source {source}.{nearest(source, {*experiment.sources, 'ours'})}")
+    if measure.axis is not None and measure.axis != "step" and measure.axis not in experiment.axes:
+        wrong(
+            (*keys, "measure", "over"),
+            f"no axis {measure.axis}.{nearest(measure.axis, {*experiment.axes, 'step'})}",
+        )
+    for axis, values in experiment.axes.items():
+        if len(values) > 1 and axis not in measure.where and axis != measure.axis:
+            wrong(
+                (*keys, "measure"),
+                f"where on {axis}? It has {len(values)} values: add where: {{{axis}: {values[-1]}}}",
+            )
+    for message in _impossible(claim, metric.kind if metric else "counted"):
+        wrong((*keys, "expect"), message)
+
+
+def _impossible(claim: Claim, kind: str) -> Iterator[str]:
+    low, high = claim.expect.region
+    if (claim.measure.kind == "order") != (claim.expect.order is not None):
+        yield "expect cannot be met: `order: increasing` or `decreasing` belongs to the measure `order`, and to no other"
+    if claim.measure.kind == "ratio" and high <= 0:
+        yield f"expect cannot be met: a ratio is above 0, never at most {high:g}"
+    if claim.measure.kind == "trend" and (low > 1 or high < -1):
+        yield "expect cannot be met: a rank correlation lies between -1 and 1"
+    if kind != "counted" and claim.expect.between is not None and low == high:
+        yield f"expect cannot be met: an interval never fits into the single value {low:g}"
+
+
+def _check_summary(experiment: Experiment, wrong: Any) -> None:
+    try:
+        pieces = parse(experiment.summary)
+    except ValueError as error:
+        wrong(("summary",), str(error))
+        return
+    for piece in pieces:
+        for kind, name in piece.names():
+            known = {
+                "metric": set(experiment.metrics),
+                "variant": set(experiment.variants),
+                "axis": {*experiment.axes, *experiment.checks},
+            }[kind]
+            if name not in known:
+                wrong(("summary",), f"no {kind} {name}.{nearest(name, known)}")

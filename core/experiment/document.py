@@ -1,0 +1,196 @@
+"""YAML as data, with the place of every key; no schema yet, and nothing heavier than PyYAML is imported.
+
+The YAML understood here is the plain part of it: mappings, lists and scalars. Tags are refused (a file of data must
+not construct objects), `yes` and `on` are words, `1e-3` is a number, and aliases may not expand without bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from .mistakes import Mark, Mistake, Mistakes
+
+Keys = tuple[str | int, ...]  # the way to a value: ("claims", 0, "expect")
+
+MOST_NODES = 20_000  # an ordinary file has a few hundred; ten lines of nested aliases could have billions
+MOST_BYTES = 1_000_000
+MOST_DEPTH = 40
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _PlainLoader(_Base):  # type: ignore[misc]  # the C loader where PyYAML was built with it
+    """Resolves true/false, integers, floats and null; every other scalar is text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+def _resolves(kind: str, pattern: str, first: str) -> None:
+    _PlainLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(first)
+    )
+
+
+_resolves("bool", "true|True|false|False", "tTfF")
+_resolves("null", "~|null|Null|", "~nN\0")
+_resolves("int", r"[-+]?[0-9][0-9_]*", "-+0123456789")
+_resolves(
+    "float",
+    r"[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9]+\.|[-+]?\.inf|\.nan",
+    "-+0123456789.",
+)
+_PlainLoader.yaml_implicit_resolvers.setdefault("", []).append(("tag:yaml.org,2002:null", re.compile("^$")))
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content and where each key of it stands."""
+
+    data: dict[str, Any]
+    marks: Mapping[Keys, Mark]
+    path: Path
+
+    def mark(self, keys: Keys) -> Mark:
+        """The place of these keys, or of the nearest thing around them."""
+        for end in range(len(keys), -1, -1):
+            if keys[:end] in self.marks:
+                return self.marks[keys[:end]]
+        return Mark(str(self.path))
+
+    @property
+    def folder(self) -> Path:
+        """What relative references in the file are relative to."""
+        return self.path.resolve().parent
+
+
+def read(path: Path) -> Document:
+    """Read an experiment file.
+
+    Raises:
+        Mistakes: not there, not UTF-8, not YAML, empty, not a mapping, duplicate keys, tags, runaway aliases.
+    """
+    shown = shorten(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Mistakes([Mistake(Mark(shown), f"cannot be read: {error.strerror}")]) from None
+    if len(raw) > MOST_BYTES:
+        raise Mistakes(
+            [Mistake(Mark(shown), f"is {len(raw):,} bytes long; an experiment is a few kilobytes")]
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise Mistakes([Mistake(Mark(shown, line, column), "is not UTF-8; save the file as UTF-8")]) from None
+    data, marks = _parse(text, shown)
+    if data is None:
+        raise Mistakes([Mistake(Mark(shown, 1, 1), "is empty; `lab new NAME` writes a file to start from")])
+    if not isinstance(data, dict):
+        raise Mistakes([Mistake(Mark(shown, 1, 1), f"must be a mapping of keys, not {_kind(data)}")])
+    return Document(data, marks, path)
+
+
+def read_value(text: str, source: str) -> Any:
+    """The value in `key=value` of the command line, in the same YAML."""
+    return _parse(text, source, lines=False)[0]
+
+
+def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, Mark]]:
+    def mark_of(mark: Any) -> Mark:
+        return Mark(source, mark.line + 1, mark.column + 1) if lines and mark is not None else Mark(source)
+
+    try:
+        root = yaml.compose(text, Loader=_PlainLoader)
+    except yaml.MarkedYAMLError as error:
+        what = " ".join(str(part) for part in (error.context, error.problem) if part)
+        raise Mistakes([Mistake(mark_of(error.problem_mark), f"is not YAML: {what}")]) from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise Mistakes([Mistake(Mark(source), f"is not YAML: {str(error).splitlines()[0]}")]) from None
+    except RecursionError:
+        raise Mistakes([Mistake(Mark(source), "is nested too deeply")]) from None
+    if root is None:
+        return None, {}
+    marks: dict[Keys, Mark] = {(): mark_of(root.start_mark)}
+    mistakes: list[Mistake] = []
+    budget = iter(range(MOST_NODES))
+
+    def build(node: Any, keys: Keys, around: tuple[Any, ...]) -> Any:
+        if next(budget, None) is None:
+            raise Mistakes(
+                [Mistake(mark_of(node.start_mark), f"aliases expand to more than {MOST_NODES:,} values")]
+            )
+        if any(node is outer for outer in around):
+            raise Mistakes([Mistake(mark_of(node.start_mark), "an alias contains itself")])
+        if len(around) > MOST_DEPTH:
+            raise Mistakes([Mistake(mark_of(node.start_mark), "is nested too deeply")])
+        if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
+            mistakes.append(
+                Mistake(mark_of(node.start_mark), f"tags such as {node.tag} are not allowed; plain data only")
+            )
+            return None
+        inside = (*around, node)
+        if isinstance(node, yaml.MappingNode):
+            return dict(_pairs(node, keys, inside))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                marks.setdefault((*keys, index), mark_of(item.start_mark))
+            return [build(item, (*keys, index), inside) for index, item in enumerate(node.value)]
+        try:
+            return _scalar(node)
+        except ValueError:  # `!!int abc`
+            mistakes.append(Mistake(mark_of(node.start_mark), f"{node.value} is not what its tag says"))
+            return None
+
+    def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                mistakes.append(Mistake(mark_of(key_node.start_mark), "a key must be a word"))
+                continue
+            key = str(key_node.value)
+            if key in seen:
+                first = f", first at line {seen[key]}" if lines else ""
+                mistakes.append(Mistake(mark_of(key_node.start_mark), f"duplicate key {key}{first}"))
+                continue
+            seen[key] = key_node.start_mark.line + 1
+            marks[(*keys, key)] = mark_of(key_node.start_mark)
+            yield key, build(value_node, (*keys, key), inside)
+
+    data = build(root, (), ())
+    if mistakes:
+        raise Mistakes(mistakes)
+    return data, marks
+
+
+def _scalar(node: Any) -> Any:
+    kind, text = node.tag.rpartition(":")[2], node.value
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text in ("true", "True")
+    if kind == "int":
+        return int(text.replace("_", ""))
+    if kind == "float":
+        return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+def _kind(data: Any) -> str:
+    return "a list" if isinstance(data, list) else "a single value"
+
+
+def shorten(path: Path) -> str:
+    """The path as one would type it here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

@@ -1,0 +1,52 @@
+"""What is wrong with an experiment file or a command line: where, what, and the nearest right thing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place a person can go to: a file with line and column, or what was typed (`-s colums=1`)."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing to put right."""
+
+    mark: Mark
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.mark}: {self.message}" if self.mark.source else self.message
+
+
+class Mistakes(Exception):
+    """All mistakes of one file or command at once; ends a command with exit code 2."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = sorted(
+            set(mistakes), key=lambda m: (m.mark.source, m.mark.line or 0, m.mark.column or 0)
+        )
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean X?`, or the list of what there is when nothing is near (at most eight)."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {close[0]}?"
+    if not names:
+        return ""
+    more = f", and {len(names) - 8} more" if len(names) > 8 else ""
+    return f" There is: {', '.join(names[:8])}{more}"

@@ -1,0 +1,209 @@
+"""From the file as written to the experiment as asked for: preset, then -s, then the flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .document import Document, Keys, read_value
+from .mistakes import Mark, Mistake, Mistakes, nearest
+from .request import Request
+from .schema import Experiment
+from .subject import NoSubject, Subject, is_reference, reference
+
+SETTABLE = (
+    "params",
+    "axes",
+    "checks",
+    "variants",
+    "baseline",
+    "repeats",
+    "seeds",
+    "sample_seconds",
+    "timeout",
+)
+
+
+def resolve(document: Document, subject: Subject, request: Request) -> Document:
+    """The document with everything applied; marks of what was typed say so.
+
+    Raises:
+        Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
+    """
+    document = _with_preset(document, request.preset)
+    mistakes: list[Mistake] = []
+    for text in request.sets:
+        document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
+    for text in request.add:
+        document = _collect(
+            mistakes, document, lambda d, t=text: _with_variant(d, subject, t, request.folder)
+        )
+    for flag in ("repeats", "seeds"):
+        if (count := getattr(request, flag)) is not None:
+            document = _collect(mistakes, document, lambda d, f=flag, c=count: _with_replicates(d, f, c))
+    if request.variants:
+        document = _collect(mistakes, document, lambda d: _with_only(d, request))
+    if mistakes:
+        raise Mistakes(mistakes)
+    return document
+
+
+def _collect(mistakes: list[Mistake], document: Document, change: Any) -> Document:
+    try:
+        changed: Document = change(document)
+        return changed
+    except Mistakes as error:
+        mistakes += error.mistakes
+        return document
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge, null removes an entry, everything else replaces."""
+    result = dict(base)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def _with_preset(document: Document, name: str | None) -> Document:
+    if name is None:
+        return document
+    presets = document.data.get("presets") or {}
+    if name not in presets:
+        raise Mistakes([Mistake(Mark(f"--preset {name}"), f"no such preset.{nearest(name, presets)}")])
+    preset = presets[name] or {}
+    data = merged(document.data, preset)
+    moved = {
+        keys[2:]: mark
+        for keys, mark in document.marks.items()
+        if keys[:2] == ("presets", name) and len(keys) > 2
+    }
+    return replace(document, data=data, marks={**document.marks, **moved})
+
+
+def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> Document:
+    mark = Mark(f"-s {text}")
+    key, equals, raw = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise Mistakes([Mistake(mark, "write it as key=value")])
+    keys = _keys_for(document, subject, key, mark)
+    value = _typed(raw.strip(), keys, subject, mark)
+    return _changed(document, keys, _absolute(value, folder, mark), mark)
+
+
+def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Keys:
+    """`columns` is an axis or a parameter, `online.k` a variant's; `axes.columns` spells it out."""
+    data, parts = document.data, tuple(key.split("."))
+    variants = data.get("variants") or {}
+    if parts[0] in SETTABLE:
+        return parts
+    if len(parts) == 1 and key in (data.get("axes") or {}):
+        return ("axes", key)
+    if len(parts) == 1 and key in subject.params.model_fields:
+        return ("params", key)
+    if len(parts) > 1 and parts[0] in variants:
+        return ("variants", *parts)
+    if parts[0] in Experiment.model_fields:
+        raise Mistakes([Mistake(mark, f"{parts[0]} belongs to the file; settable: {', '.join(SETTABLE)}")])
+    choices = {*subject.params.model_fields, *(data.get("axes") or {}), *SETTABLE}
+    raise Mistakes([Mistake(mark, f"no such key {key}.{nearest(key, choices)}")])
+
+
+def _typed(raw: str, keys: Keys, subject: Subject, mark: Mark) -> Any:
+    """The value as the schema wants it: lists need no brackets, text no quotes."""
+    flow = raw.startswith(("[", "{"))
+    is_axis = len(keys) == 2 and keys[0] in ("axes", "checks")
+    name = str(keys[-1])
+    annotation = (
+        str(subject.params.model_fields[name].annotation) if name in subject.params.model_fields else ""
+    )
+    if not flow and (
+        is_axis or (keys[0] != "axes" and re.match(r"(typing\.)?(list|tuple|Sequence)\b", annotation))
+    ):
+        return [_scalar(part.strip(), annotation, mark) for part in raw.split(",")]
+    if flow:
+        return read_value(raw, str(mark))
+    return _scalar(raw, annotation, mark)
+
+
+def _scalar(raw: str, annotation: str, mark: Mark) -> Any:
+    if annotation in ("<class 'str'>", "str"):
+        return raw.strip("'\"")
+    if not raw:
+        raise Mistakes([Mistake(mark, "has no value")])
+    return read_value(raw, str(mark))
+
+
+def _absolute(value: Any, folder: Path, mark: Mark) -> Any:
+    """References typed on the command line are relative to where one stands, not to the experiment's file."""
+    if isinstance(value, dict):
+        return {key: _absolute(inner, folder, mark) for key, inner in value.items()}
+    if is_reference(value):
+        try:
+            return str(reference(value, folder))
+        except NoSubject as error:
+            raise Mistakes([Mistake(mark, str(error))]) from None
+    return value
+
+
+def _changed(document: Document, keys: Keys, value: Any, mark: Mark) -> Document:
+    def change(data: Any, rest: Keys) -> Any:
+        if not rest:
+            return merged(data, value) if isinstance(value, dict) and isinstance(data, dict) else value
+        inner = dict(data) if isinstance(data, dict) else {}
+        inner[str(rest[0])] = change(inner.get(str(rest[0])), rest[1:])
+        return inner
+
+    marks = {k: m for k, m in document.marks.items() if k[: len(keys)] != keys}
+    return replace(document, data=change(document.data, keys), marks={**marks, keys: mark})
+
+
+def _with_variant(document: Document, subject: Subject, text: str, folder: Path) -> Document:
+    mark = Mark(f"--add {text}")
+    name, equals, target = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
+        raise Mistakes([Mistake(mark, "write it as name=./file.py:function")])
+    variants = document.data.get("variants") or {}
+    if name in variants:
+        raise Mistakes([Mistake(mark, f"there is a variant {name} already; choose another name")])
+    if "implementation" not in subject.params.model_fields:
+        raise Mistakes([Mistake(mark, f"the subject {document.data.get('trial')} takes no implementation")])
+    if not is_reference(target):
+        raise Mistakes([Mistake(mark, "write it as name=./file.py:function")])
+    baseline = variants.get(document.data.get("baseline")) or {}
+    tier = {"tier": baseline["tier"]} if "tier" in baseline else {}
+    added = tier | {"implementation": _absolute(target, folder, mark)}
+    return _changed(document, ("variants", name), added, mark)
+
+
+def _with_replicates(document: Document, flag: str, count: int) -> Document:
+    other = "seeds" if flag == "repeats" else "repeats"
+    if document.data.get(other) is not None:
+        message = f"this experiment counts {other}; write --{other} {count}"
+        raise Mistakes([Mistake(Mark(f"--{flag} {count}"), message)])
+    return _changed(document, (flag,), count, Mark(f"--{flag} {count}"))
+
+
+def _with_only(document: Document, request: Request) -> Document:
+    variants: dict[str, Any] = document.data.get("variants") or {}
+    mark = Mark(f"--variants {','.join(request.variants)}")
+    unknown = [n for n in request.variants if n not in variants]
+    if unknown:
+        raise Mistakes([Mistake(mark, f"no variant {name}.{nearest(name, variants)}") for name in unknown])
+    # The baseline always runs, every ratio is taken to it; and what was added was added to be seen.
+    wanted = {
+        *request.variants,
+        document.data.get("baseline"),
+        *(text.partition("=")[0] for text in request.add),
+    }
+    kept = {name: value for name, value in variants.items() if name in wanted}
+    return replace(document, data={**document.data, "variants": kept})

@@ -1,0 +1,19 @@
+"""What a command line asks of an experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """Applied in this order: preset, sets, added variants, replicates, choice of variants."""
+
+    preset: str | None = None
+    sets: tuple[str, ...] = ()  # key=value
+    add: tuple[str, ...] = ()  # name=./file.py:function
+    variants: tuple[str, ...] = ()  # only these; all when empty
+    repeats: int | None = None
+    seeds: int | None = None
+    folder: Path = field(default_factory=Path.cwd)  # what ./file.py:function in -s and --add is relative to

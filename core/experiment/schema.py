@@ -1,0 +1,278 @@
+"""What an experiment file may say: the shape, with the meaning of every key.
+
+`lab validate --schema` prints this as JSON Schema, so an editor completes the keys and shows these descriptions.
+What one key demands of another (a claim names a metric that is declared, …) is in `checks.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Scalar = bool | int | float | str
+Point = dict[str, Scalar]  # one value per axis
+
+OVER = {
+    "ratio": "variant to divide by",
+    "difference": "variant to subtract",
+    "exponent": "axis",
+    "trend": "axis",
+}
+AGAIN = " again"  # the baseline's second turn in a timing process, the A/A control; no variant's name holds a space
+RATES = (
+    "bandwidth",
+    "throughput",
+    "of_peak",
+)  # made of time and work: beside a ratio of times theirs says nothing new
+MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
+
+
+class Part(BaseModel):
+    """A part of an experiment file: fixed keys, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Source(Part):
+    """Where a claim comes from."""
+
+    title: str
+    ref: str = Field("", description="arXiv:1805.02867, a DOI or an address")
+
+
+class Variant(BaseModel):
+    """One of the things compared: what it changes in `params`, and the tier it is timed in."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    tier: str = Field(
+        "",
+        description="times are compared inside a tier only; `reference` is to be read and never ranked by time",
+    )
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Metric(Part):
+    """A column of the results."""
+
+    unit: str = Field(
+        "", description="time: s, ms, us; memory: B, KB, MB, GB; anything else is printed as it is"
+    )
+    better: Literal["lower", "higher"] | None = None
+    kind: Literal["counted", "timed", "trained"] = Field(
+        description="counted: the same on every machine; timed: by a clock; trained: varies with the seed"
+    )
+    says: str = Field("", description="what the number means, in one line")
+    label: str = Field("", description="a short heading for tables; the metric's name where it is left out")
+    out_of: int | None = Field(
+        None, ge=1, description="a proportion of so many prompts: its interval when all seeds agree"
+    )
+
+
+class Plot(Part):
+    """A figure of the run."""
+
+    x: str = Field(description="an axis, `variant`, or `step` of a training experiment")
+    y: str = Field(description="a metric, or `METRIC / baseline`: its ratio to the tier's first variant")
+    hue: str = "variant"
+    scale: Literal["linear", "log-x", "log-y", "log-log"] = "linear"
+    where: Point = {}
+    variants: list[str] = Field([], description="only these; all when left out")
+    title: str = ""
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Measure(Part):
+    """What of the results a claim is about: one of `value`, `ratio`, `difference`, `exponent`, `trend`, `order`."""
+
+    value: str | None = Field(None, description="METRIC, of one variant")
+    ratio: str | None = Field(None, description="METRIC of `of` divided by METRIC of `over`")
+    difference: str | None = Field(
+        None, description="METRIC of `of` minus METRIC of `over`, a control or another variant"
+    )
+    exponent: str | None = Field(None, description="slope of METRIC against the axis `over`, in log-log")
+    trend: str | None = Field(
+        None, description="rank correlation of METRIC with the axis `over`, or with `step`"
+    )
+    order: str | None = Field(
+        None, description="METRIC of several variants, in the order that `expect` states"
+    )
+    of: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        description="a variant; for `order` a list of them"
+    )
+    over: str | None = Field(
+        None, description="the variant to divide by or to subtract; the axis of exponent and trend"
+    )
+    where: Point = Field(
+        {}, description="the point: a value for each axis; `max` and `min` name the ends of an axis"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_measure(self) -> Self:
+        named = [name for name in MEASURES if getattr(self, name) is not None]
+        if len(named) != 1:
+            said = "none" if not named else " and ".join(named)
+            raise ValueError(f"a measure is exactly one of {', '.join(MEASURES)}; here: {said}")
+        kind = named[0]
+        if kind in OVER and self.over is None:
+            raise ValueError(f"{kind} needs `over`: the {OVER[kind]}")
+        if kind not in OVER and self.over is not None:
+            raise ValueError(f"{kind} has no use for `over`")
+        if kind == "order" and len(self.of) < 2:
+            raise ValueError("order needs at least two variants in `of`")
+        if kind != "order" and len(self.of) != 1:
+            raise ValueError(f"{kind} takes one variant in `of`")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in MEASURES if getattr(self, name) is not None)
+
+    @property
+    def metric(self) -> str:
+        name: str = getattr(self, self.kind)
+        return name
+
+    @property
+    def variants(self) -> list[str]:
+        return self.of + ([self.over] if self.over and self.kind in ("ratio", "difference") else [])
+
+    @property
+    def axis(self) -> str | None:
+        return self.over if self.kind in ("exponent", "trend") else None
+
+
+class Expect(Part):
+    """The region in which the claim is borne out."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    between: tuple[float, float] | None = Field(
+        None, description="both ends belong to it; also an equivalence margin"
+    )
+    order: Literal["increasing", "decreasing"] | None = Field(None, description="for the measure `order`")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        given = [
+            name for name in ("at_least", "at_most", "between", "order") if getattr(self, name) is not None
+        ]
+        if not given:
+            raise ValueError("expect says nothing; give at_least, at_most, between or order")
+        if len(given) > 1 and given != ["at_least", "at_most"]:
+            raise ValueError(
+                f"expect takes one of at_least, at_most, between, order; here: {' and '.join(given)}"
+            )
+        low, high = self.region
+        if math.isnan(low) or math.isnan(high):
+            raise ValueError("expect cannot be met: a bound is not a number")
+        if low > high:
+            raise ValueError(f"expect cannot be met: nothing lies between {low:g} and {high:g}")
+        return self
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Lowest and highest accepted value."""
+        if self.between is not None:
+            return self.between
+        low = -math.inf if self.at_least is None else self.at_least
+        return low, math.inf if self.at_most is None else self.at_most
+
+
+class Claim(Part):
+    """What a source says, where, and the check that would bear it out or not."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    says: str
+    source: str = Field(description="a key of `sources` and the place: `milakov2018, §3`; or `ours`")
+    paper: float | str | None = Field(None, description="the figure the source gives")
+    measure: Measure
+    expect: Expect
+    threshold: Literal["ours", "paper", "arithmetic"] = Field(
+        "ours", description="who set the bounds of `expect`"
+    )
+    setting: dict[str, Scalar] = Field(
+        {},
+        description="where the source saw it: device, dtype, rows, … A claim made for `device: cuda` is neither borne "
+        "out nor refuted on a CPU",
+    )
+    note: str = Field("", description="printed where the verdict stands: what is built into a toy")
+
+
+class Preset(Part):
+    """What a preset changes: mappings are merged (null removes an entry), lists replaced."""
+
+    params: dict[str, Any] = {}
+    axes: dict[str, list[Scalar] | None] = {}
+    checks: dict[str, list[Scalar] | None] = {}
+    variants: dict[str, dict[str, Any] | None] = {}
+    repeats: int | None = Field(None, ge=1)
+    seeds: int | None = Field(None, ge=1)
+    sample_seconds: float | None = Field(None, gt=0)
+    timeout: float | None = Field(None, gt=0)
+
+
+Values = Annotated[list[Scalar], Field(min_length=1)]
+
+
+class Experiment(Part):
+    """One experiment: a question, its sources, what varies, what is measured, what is claimed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    question: str
+    sources: dict[str, Source] = {}
+    version: int = Field(
+        1, ge=1, description="raised when the meaning of its numbers changes; versions are never mixed"
+    )
+    trial: str = Field(description="a folder below core/ (`softmax`), or a file of yours (`./my_trial.py`)")
+    params: dict[str, Any] = {}
+    axes: dict[str, Values] = Field({}, description="parameters that are swept, each with its values")
+    checks: dict[str, Values] = Field(
+        {},
+        description="one more grid, of parameters where only correctness and counts are taken and nothing is timed",
+    )
+    variants: dict[str, Variant] = Field(min_length=1)
+    baseline: str
+    repeats: int | None = Field(None, ge=1, description="timing experiments: processes per point")
+    seeds: int | None = Field(None, ge=1, description="training experiments: seeds per variant and point")
+    sample_seconds: float = Field(1.0, gt=0, description="how long one timing process samples")
+    timeout: float = Field(120.0, gt=0, description="seconds after which a trial is stopped and recorded so")
+    presets: dict[str, Preset] = {}
+    metrics: dict[str, Metric] = Field(min_length=1)
+    plots: list[Plot] = []
+    claims: list[Claim] = []
+    summary: str = ""
+
+    @model_validator(mode="after")
+    def _is_timing_or_training(self) -> Self:
+        if (self.repeats is None) == (self.seeds is None):
+            raise ValueError("say either `repeats` (a timing experiment) or `seeds` (a training experiment)")
+        return self
+
+    @property
+    def replicates(self) -> int:
+        return self.repeats or self.seeds or 1
+
+    @property
+    def tiers(self) -> dict[str, list[str]]:
+        """The variants of each tier, in the order of the file; the baseline leads its own."""
+        grouped: dict[str, list[str]] = {}
+        for name, variant in self.variants.items():
+            grouped.setdefault(variant.tier, []).append(name)
+        for names in grouped.values():
+            names.sort(key=lambda name: name != self.baseline)
+        return grouped
+
+    def baseline_of(self, variant: str) -> str | None:
+        """The variant whose figures this one's are divided by: its tier's first; None in the tier `reference`."""
+        tier = self.variants[variant].tier
+        return None if tier == "reference" else self.tiers[tier][0]

@@ -1,0 +1,194 @@
+"""Finding what an experiment's `trial:` line names, and functions in a user's file."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..trial import Case, Context, Params
+from .mistakes import nearest
+
+CORE = Path(__file__).resolve().parents[1]
+
+
+class NoSubject(Exception):
+    """The `trial:` line, or a reference to a function, leads nowhere; the message says what to put right."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a `trial.py` defines."""
+
+    params: type[Params]
+    case: Callable[[Any, Context], Case] | None
+    trial: Callable[[Any, Context], Mapping[str, float]] | None
+    file: Path
+
+    @property
+    def is_timing(self) -> bool:
+        return self.case is not None
+
+
+def built_in() -> list[str]:
+    """Folders below core/ that hold a trial.py."""
+    return sorted(path.parent.name for path in CORE.glob("*/trial.py"))
+
+
+def modules(trial: str) -> list[str]:
+    """The modules of a built-in subject, its trial first; none for a user's file."""
+    if is_file(trial) or trial not in built_in():
+        return []
+    others = sorted(
+        path.stem for path in (CORE / trial).glob("*.py") if path.stem not in ("__init__", "trial")
+    )
+    return [f"{__package__.rpartition('.')[0]}.{trial}.{name}" for name in ["trial", *others]]
+
+
+def is_file(trial: str) -> bool:
+    return trial.endswith(".py") or "/" in trial
+
+
+def load_subject(trial: str, folder: Path) -> Subject:
+    """The subject of a `trial:` line; `folder` is what a relative path is relative to.
+
+    Raises:
+        NoSubject: unknown name, no such file, a file that fails while it is imported, no Params, not exactly one of
+            case and trial.
+    """
+    if is_file(trial):
+        path = (folder / trial).resolve()
+        module = load_file(path)
+    else:
+        if trial not in built_in():
+            raise NoSubject(
+                f"no subject {trial}.{nearest(trial, built_in())}; a file of yours starts with ./"
+            )
+        module = importlib.import_module(modules(trial)[0])
+        path = Path(str(module.__file__))
+    params = getattr(module, "Params", None)
+    if not (isinstance(params, type) and issubclass(params, Params)) or params is Params:
+        raise NoSubject(f"{path.name} must define Params, a subclass of lab.core.trial.Params")
+    case, train = getattr(module, "case", None), getattr(module, "trial", None)
+    if not callable(train):
+        train = None  # `from lab.core import trial` in a user's file is no trial
+    if (case is None) == (train is None):
+        raise NoSubject(f"{path.name} must define exactly one of case (to be timed) and trial (to train)")
+    return Subject(params, case, train, path)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import one file of the user's; its folder goes first on the path, as when Python runs the file.
+
+    Raises:
+        NoSubject: not there, or it fails while it is imported (with the line).
+    """
+    if not path.is_file():
+        raise NoSubject(f"no such file: {path.name}")
+    name = f"lab_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise NoSubject(f"{path.name} is not a Python file")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise NoSubject(
+            f"{path.name}{_line_of(error, path)} fails while it is imported: {_told(error)}"
+        ) from error
+    return module
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}" if error.lineno else ""
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == str(path):
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return f":{line}" if line else ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A function in a user's file, written `./file.py:function`."""
+
+    path: Path
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.function}"
+
+
+def is_reference(value: object) -> bool:
+    return isinstance(value, str) and ".py:" in value
+
+
+def reference(text: str, folder: Path) -> Reference:
+    """Take `./file.py:function` apart and see, without running the file, that the function is there.
+
+    Raises:
+        NoSubject: no such file, not Python, no such function (with the nearest name).
+    """
+    file, _, function = text.rpartition(":")
+    path = (folder / Path(file).expanduser()).resolve()
+    if not function.isidentifier():
+        raise NoSubject(f"{text}: write it as ./file.py:function")
+    if not path.is_file():
+        raise NoSubject(f"no such file: {file}")
+    try:
+        tree = ast.parse(path.read_bytes(), filename=path.name)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise NoSubject(f"{file}{f':{line}' if line else ''} is not Python: {error.args[0]}") from None
+    names = set(_top_level_names(tree))
+    if function not in names and "*" not in names:
+        raise NoSubject(f"{file} has no {function}.{nearest(function, names)}")
+    return Reference(path, function)
+
+
+def _top_level_names(tree: ast.Module) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(tree):  # also inside `if` and `try`: a kernel with a fallback is defined there
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.append(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+    return names
+
+
+def load_function(target: Reference) -> Callable[..., Any]:
+    """Import the file and take the function from it.
+
+    Raises:
+        NoSubject: it fails while it is imported, or there is no such function.
+    """
+    function = getattr(load_file(target.path), target.function, None)
+    if not callable(function):
+        raise NoSubject(f"{target.path.name} has no function {target.function}")
+    return function  # type: ignore[no-any-return]
+
+
+def digest(path: Path) -> str:
+    """Twelve hexadecimal digits that change with the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -1,0 +1,161 @@
+"""Wrong files: each mistake is told with its line, its column, the key and the nearest right one, all at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.core.experiment.discovery import BUILT_IN
+from lab.core.experiment.document import read, read_value
+from lab.core.experiment.load import load, validate
+from lab.core.experiment.mistakes import Mistakes
+
+KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
+
+
+def told(text: str | bytes, tmp_path: Path, change: tuple[str, str] | None = None) -> list[str]:
+    """The mistakes of a file, one line each, without the folder."""
+    if change is not None:
+        assert isinstance(text, str) and change[0] in text
+        text = text.replace(*change, 1)
+    path = tmp_path / "it.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    (tmp_path / "known_trial.py").write_text(
+        (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
+    )
+    with pytest.raises(Mistakes) as caught:
+        validate(path)
+    return [line.replace(str(path), "it.yaml") for line in str(caught.value).splitlines()]
+
+
+def line_of(needle: str) -> int:
+    return next(n for n, line in enumerate(KNOWN.splitlines(), 1) if needle in line)
+
+
+# (what to replace, by what, the line in which it stands, what the message must say)
+WRONG = {
+    "unknown key": ("repeats: 6", "repeat: 6", "repeats: 6", "unknown key repeat. Did you mean repeats?"),
+    "unknown key in a claim": ("paper: 1.1", "papr: 1.1", "paper: 1.1", "unknown key papr. Did you mean paper?"),
+    "unknown key in a metric": ("unit: ms", "units: ms", "time: {unit", "unknown key units. Did you mean unit?"),
+    "unknown key in a measure": (
+        "{value: steps, of: base", "{value: steps, off: base", "{value: steps", "unknown key off. Did you mean of?",
+    ),
+    "duplicate key": ("title: Var", "name: x\ntitle: Var", "title: Var", "duplicate key name, first at line 1"),
+    "unknown parameter": ("{factor: 1.10}", "{facto: 1.10}", "factor: 1.10", "unknown parameter facto. Did you mean factor?"),
+    "wrong type": ("{factor: 1.10}", "{factor: fast}", "factor: 1.10", "factor: "),
+    "wrong type on an axis": ("size: [1, 2]", "size: [1, two]", "size: [1, 2]", "size: "),
+    "axis is no parameter": ("axes: {size:", "axes: {sise:", "axes: {", "sise is no parameter of ./known_trial.py. Did you mean size?"),
+    "axis twice the same": ("size: [1, 2]", "size: [1, 1]", "axes: {", "size names a value twice"),
+    "axis named like a column": ("axes: {size:", "axes: {ratio:", "axes: {", "an axis cannot be called ratio"),
+    "claim with unknown metric": ("{ratio: time, of: same", "{ratio: tim, of: same", "of: same", "no metric tim. Did you mean time?"),
+    "claim with unknown variant": ("of: same,", "of: sam,", "of: same,", "no variant sam. Did you mean same?"),
+    "claim without where": (
+        "over: base, where: {size: 2}}", "over: base}", "of: same,", "where on size? It has 2 values: add where: {size: 2}",
+    ),
+    "where that never is": ("where: {size: 1}}", "where: {size: 3}}", "{value: steps", "size is never 3"),
+    "unknown source": ("source: made, by", "source: mad, by", "source: made, by", "no source mad. Did you mean made?"),
+    "impossible between": ("[0.95, 1.05]", "[1.05, 0.95]", "[0.95, 1.05]", "expect cannot be met: nothing lies between"),
+    "impossible ratio": ("{at_most: 0.99}", "{at_most: -1}", "at_most: 0.99", "expect cannot be met: a ratio is above 0"),
+    "impossible interval": ("[0.95, 1.05]", "[1, 1]", "[0.95, 1.05]", "an interval never fits into the single value"),
+    "empty expect": ("{at_most: 0.99}", "{}", "at_most: 0.99", "expect says nothing"),
+    "two measures": ("{value: steps, of", "{value: steps, ratio: time, of", "{value: steps", "here: value and ratio"),
+    "unknown baseline": ("baseline: base", "baseline: basis", "baseline: base", "no variant basis. Did you mean base?"),
+    "seeds for a timed subject": ("repeats: 6", "seeds: 6", "repeats: 6", "is timed: say `repeats`"),
+    "missing key": ("question: Does", "# question: Does", "name: known", "question is missing"),
+    "missing trial file": ("./known_trial.py", "./no.py", "trial: ", "no such file: no.py"),
+    "tag": ("sample_seconds: 0.1", "sample_seconds: !!python/object/apply:os.system [ls]", "sample_seconds", "tags such as"),
+    "summary with unknown metric": ("{time: tenth-slower / base}", "{tim: tenth-slower / base}", "summary:", "no metric tim"),
+    "summary that does not close": ("{size.max}", "{size.max", "summary:", ""),
+    "preset with unknown variant parameter": ("{hanging: null}", "{base: {facto: 2}}", "quick:", "unknown parameter facto"),
+    "plot of unknown metric": ("y: time}", "y: tine}", "y: time}", "no metric tine. Did you mean time?"),
+    "two claims of one id": ("id: slower", "id: same", "id: slower", "a claim same stands above already"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_mistake_has_its_place_and_the_nearest_right(name: str, tmp_path: Path) -> None:
+    old, new, marker, message = WRONG[name]
+    mistakes = told(KNOWN, tmp_path, (old, new))
+    assert any(message in mistake for mistake in mistakes), mistakes
+    place = re.match(r"it\.yaml:(\d+):(\d+): ", next(m for m in mistakes if message in m))
+    assert place, mistakes
+    shift = new.count("\n")
+    assert abs(int(place[1]) - line_of(marker)) <= shift, mistakes
+
+
+def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
+    text = (
+        KNOWN.replace("baseline: base", "baseline: basis")
+        .replace("of: same,", "of: sam,")
+        .replace("size: [1, 2]", "size: [1, two]")
+    )
+    mistakes = told(text, tmp_path)
+    assert len(mistakes) >= 3
+    lines = [int(m.split(":")[1]) for m in mistakes]
+    assert lines == sorted(lines)
+
+
+def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
+    text = (
+        KNOWN.replace("title: Variants", "titel: Variants")
+        .replace("unit: ms", "units: ms")
+        .replace("paper: 1.1", "papr: 1.1")
+    )
+    assert sum("unknown key" in mistake for mistake in told(text, tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it.yaml:1:1: is empty"),
+        (b"# only a comment\n", "is empty"),
+        (b"- a\n- b\n", "must be a mapping of keys, not a list"),
+        (b"just words", "must be a mapping of keys, not a single value"),
+        (b"name: a\ntitle: \xff\xfe", "it.yaml:2:8: is not UTF-8"),
+        (b"name: [1, 2", "is not YAML"),
+        (b"name: a\n\tb: c", "is not YAML"),
+        (b"a: &a {b: *a}", "an alias contains itself"),
+        (b"a: " + b"[" * 100 + b"]" * 100, "is nested too deeply"),
+        (b"a: !!int abc", "is not what its tag says"),
+        (b"? [1, 2]\n: 3", "a key must be a word"),
+        (b"\x00", "is not YAML"),
+    ],
+)
+def test_what_is_no_experiment_at_all(content: bytes, message: str, tmp_path: Path) -> None:
+    mistakes = told(content, tmp_path)
+    assert len(mistakes) == 1 and message in mistakes[0], mistakes
+
+
+def test_aliases_that_blow_up_end_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "aliases expand to more than" in told("\n".join(lines), tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("1_000", 1000), ("yes", "yes"), ("on", "on"), ("1:30", "1:30"), ("2026-01-01", "2026-01-01"),
+     ("null", None), (".5", 0.5), ("[1, a]", [1, "a"]), ("{a: true}", {"a": True})],
+)  # fmt: skip
+def test_plain_scalars_mean_what_people_mean(text: str, value: object) -> None:
+    assert read_value(text, "-s") == value
+
+
+@pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_built_in_experiments_are_valid_with_all_presets(path: Path) -> None:
+    loaded = validate(path)
+    assert loaded.experiment.name == path.stem
+    assert loaded.experiment.claims and loaded.experiment.summary
+
+
+def test_a_name_that_is_not_there_gets_the_nearest() -> None:
+    with pytest.raises(Mistakes, match='no experiment "sotfmax". Did you mean softmax?'):
+        load("sotfmax")
+
+
+def test_marks_survive_reading() -> None:
+    document = read(BUILT_IN / "softmax.yaml")
+    assert document.mark(("name",)).line is not None
+    assert document.mark(("name", "nowhere")) == document.mark(("name",))
