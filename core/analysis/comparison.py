@@ -1,0 +1,242 @@
+"""Every variant at every point beside the baseline of its tier, and the baseline beside itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..experiment.schema import AGAIN, RATES, Experiment, Metric
+from .estimates import difference_of, paired, ratio_of, value_of
+from .statistics import LEVEL, Interval, ratio_interval
+from .tables import Place, Readings, Replicates, point_keys, point_words, read
+
+COLUMNS = [
+    "metric", "tier", "baseline", "kind", "unit",
+    "estimate", "low", "high", "n", "spread",
+    "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
+    "difference", "best", "status", "reason",
+]  # fmt: skip
+
+# A control is off when its interval excludes 1 and it is further than this away. Either alone would cry
+# wolf: one in twenty 95% intervals excludes 1 by chance, and with quiet replicates a harmless 0.5% is
+# "significant". Claims keep margins of 5% and more, so a baseline that differs from itself by over 3% could
+# make one true by itself.
+CONTROL_MARGIN = 0.03
+
+
+def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per variant × point × metric, in the order of the file.
+
+    Columns: `variant`, the point keys, then
+        metric, tier, baseline (the variant it is divided by; "" in the tier `reference`), kind, unit
+        estimate: median of timed replicates, mean of trained ones, the counted number; NaN: there is none
+        low, high: its 95% interval; NaN for counted numbers and single replicates
+        n: replicates; spread: interquartile range divided by the median
+        ratio, ratio_low, ratio_high: this figure divided by the baseline's ("times as much"), paired by
+            replicate
+        change, change_low, change_high: this figure minus the baseline's, in the metric's unit; the
+            baseline's own ratio is 1 and its change 0, without intervals
+        difference: "lower", "higher", "~" (none seen), "" (the baseline itself, or not comparable)
+        best: leads its tier at this point, and some other there is seen to differ from it
+        status, reason: as in `status`; "missing" where a figure should be and is not
+
+    A metric that nobody has at a point (a timed one where only correctness was checked) has rows only for
+    those variants that are not ok there.
+
+    Raises:
+        ValueError: an axis is called like a column of this table.
+    """
+    keys = point_keys(experiment)
+    clash = [key for key in keys if key in ("variant", *COLUMNS)]
+    if clash:
+        raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")
+    readings = read(experiment, values, status)
+    rows: list[dict[str, Any]] = []
+    for place in _in_order(experiment, readings):
+        present = readings.measured.get(place, set())
+        for name, metric in experiment.metrics.items():
+            for tier, members in experiment.tiers.items():
+                rows += _tier_rows(experiment, readings, place, name, metric, tier, members, name in present)
+    table = pd.DataFrame(rows, columns=["variant", *keys, *COLUMNS])
+    return table.astype({"n": int, "best": bool})
+
+
+def _tier_rows(
+    experiment: Experiment,
+    readings: Readings,
+    place: Place,
+    name: str,
+    metric: Metric,
+    tier: str,
+    members: list[str],
+    present: bool,
+) -> list[dict[str, Any]]:
+    """The rows of one tier at one point for one metric."""
+    figures = {variant: readings.figures.get((variant, place, name), {}) for variant in members}
+    leader = _leader(figures, metric) if tier != "reference" else None
+    rows = []
+    for variant in members:
+        figure = figures[variant]
+        state, reason = readings.statuses.get((variant, place), ("", ""))
+        if not figure and state in ("", "ok"):
+            if not present or variant not in readings.variants:
+                continue
+            state, reason = "missing", f"no {name} in this run"
+        baseline = experiment.baseline_of(variant) or ""
+        other = figures[baseline] if baseline else {}
+        found, spread = _value(figure, metric)
+        ratio, change, word = _against(figure, other, metric) if variant != baseline else _itself(figure)
+        rows.append(
+            {"variant": variant, **dict(zip(readings.keys, place, strict=True)), "metric": name}
+            | {"tier": tier, "baseline": baseline, "kind": metric.kind, "unit": metric.unit}
+            | _columns("estimate", found) | {"n": len(figure), "spread": spread}
+            | _columns("ratio", ratio) | _columns("change", change)
+            | {"difference": word, "best": _is_best(variant, leader, figures, metric)}
+            | {"status": state or "ok", "reason": reason}
+        )  # fmt: skip
+    return rows
+
+
+def _columns(name: str, found: Interval | None) -> dict[str, float]:
+    """An interval as three columns; `estimate` has its ends under `low` and `high`."""
+    low, high = ("low", "high") if name == "estimate" else (f"{name}_low", f"{name}_high")
+    if found is None:
+        return {name: math.nan, low: math.nan, high: math.nan}
+    ends = (math.nan if end is None else end for end in (found.low, found.high))
+    return {name: found.estimate, low: next(ends), high: next(ends)}
+
+
+def _value(figure: Replicates, metric: Metric) -> tuple[Interval | None, float]:
+    if not figure:
+        return None, math.nan
+    x = np.array(list(figure.values()))
+    try:
+        found = value_of(figure, metric)
+    except ValueError:  # an infinite error is worth showing, without an interval
+        return Interval(float(np.median(x)), None, None, len(x)), math.nan
+    first, middle, third = np.quantile(x, [0.25, 0.5, 0.75])
+    relative = metric.kind != "counted" and len(x) > 1 and middle != 0
+    return found, float((third - first) / abs(middle)) if relative else math.nan
+
+
+def _itself(figure: Replicates) -> tuple[Interval | None, Interval | None, str]:
+    """The baseline beside the baseline; how much noise is in that, `control` says."""
+    return (
+        (Interval(1.0, None, None, len(figure)), Interval(0.0, None, None, len(figure)), "")
+        if figure
+        else (None, None, "")
+    )
+
+
+def _against(
+    figure: Replicates, other: Replicates, metric: Metric, level: float = LEVEL
+) -> tuple[Interval | None, Interval | None, str]:
+    """Ratio, difference and the word for them; None where there is none, such as a ratio to zero."""
+    if not figure or not other:
+        return None, None, ""
+    try:
+        change = difference_of(figure, other, metric, level)
+    except ValueError:
+        return None, None, ""
+    try:
+        ratio = ratio_of(figure, other, metric, level)
+    except ValueError:
+        ratio = None
+    return ratio, change, _word(ratio, change, metric)
+
+
+def _word(ratio: Interval | None, change: Interval, metric: Metric) -> str:
+    if metric.kind == "counted":
+        # Sums in another order leave the last bits different: that is no difference.
+        same = ratio is not None and math.isclose(ratio.estimate, 1, rel_tol=1e-9) or change.estimate == 0
+        return "~" if same else "lower" if change.estimate < 0 else "higher"
+    by_ratio = metric.kind == "timed" and ratio is not None
+    seen, none = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
+    if not seen.excludes(none):
+        return "~"
+    return "lower" if seen.estimate < none else "higher"
+
+
+def _leader(figures: dict[str, Replicates], metric: Metric) -> float | None:
+    """The best estimate of a tier."""
+    estimates = [found.estimate for figure in figures.values() if (found := _value(figure, metric)[0])]
+    finite = [estimate for estimate in estimates if math.isfinite(estimate)]
+    if metric.better is None or not finite:
+        return None
+    return min(finite) if metric.better == "lower" else max(finite)
+
+
+def _is_best(variant: str, leader: float | None, figures: dict[str, Replicates], metric: Metric) -> bool:
+    mine, _ = _value(figures[variant], metric)
+    if leader is None or mine is None or mine.estimate != leader:
+        return False
+    rivals = [figure for other, figure in figures.items() if other != variant and figure]
+    # The leader is chosen after looking, out of all pairs: each pair is asked for proof accordingly
+    # (Bonferroni), else among five equal variants one would too often be called best.
+    level = 1 - (1 - LEVEL) / max(1, len(rivals) * (len(rivals) + 1) / 2)
+    return any(_against(rival, figures[variant], metric, level)[2] in ("lower", "higher") for rival in rivals)
+
+
+def _in_order(experiment: Experiment, readings: Readings) -> list[Place]:
+    """The points as the file lists them: axes first, then what only `checks` has."""
+
+    def rank(place: Place) -> list[tuple[int, str]]:
+        ranks = []
+        for key, value in zip(readings.keys, place, strict=True):
+            listed = [*experiment.axes.get(key, []), *experiment.checks.get(key, [])]
+            ranks.append((listed.index(value), "") if value in listed else (-1, str(value)))
+        return ranks
+
+    return sorted(readings.places, key=rank)
+
+
+def control(experiment: Experiment, values: pd.DataFrame) -> pd.DataFrame:
+    """The baseline's second figures divided by its first, at every point: 1 but for noise.
+
+    Columns: the point keys, metric, ratio, low, high, n, off (the machine was not steady enough to trust
+    small ratios at this point), reason (why, in words; "" when fine). Rates follow from times and are left out.
+    """
+    readings = read(experiment, values)
+    again = experiment.baseline + AGAIN
+    rows: list[dict[str, Any]] = []
+    for place in _in_order(experiment, readings):
+        for name, metric in experiment.metrics.items():
+            first = readings.figures.get((experiment.baseline, place, name))
+            second = readings.figures.get((again, place, name))
+            if metric.kind != "timed" or name in RATES or first is None or second is None:
+                continue
+            rows.append(dict(zip(readings.keys, place, strict=True)) | _control(name, first, second))
+    return pd.DataFrame(
+        rows, columns=[*readings.keys, "metric", "ratio", "low", "high", "n", "off", "reason"]
+    ).astype({"n": int, "off": bool})
+
+
+def _control(name: str, first: Replicates, second: Replicates) -> dict[str, Any]:
+    try:
+        found = ratio_interval(*paired(second, first))
+    except ValueError as error:
+        nothing = {"ratio": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+        return {"metric": name, **nothing, "off": True, "reason": str(error)}
+    off = found.excludes(1) and abs(found.estimate - 1) > CONTROL_MARGIN
+    percent = f"{abs(found.estimate - 1):.0%} {'above' if found.estimate > 1 else 'below'}"
+    reason = f"{name} of the baseline came out {percent} itself" if off else ""
+    row = _columns("ratio", found)
+    return {
+        "metric": name, "ratio": row["ratio"], "low": row["ratio_low"], "high": row["ratio_high"],
+        "n": found.n, "off": off, "reason": reason,
+    }  # fmt: skip
+
+
+def controls_off(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The points of a control table that are off, in words.
+
+    `columns=1000: time of the baseline came out 8% above itself`
+    """
+    off = table[table["off"]]
+    return [
+        f"{point_words(keys, tuple(row[key] for key in keys))}: {row['reason']}" for _, row in off.iterrows()
+    ]

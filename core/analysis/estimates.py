@@ -1,0 +1,137 @@
+"""From the replicates of a figure to an interval, by the kind of number it is.
+
+Counted numbers stand as they are. Timed ones are positive and their noise is proportional, so they go by
+logarithms. Trained ones go by the plain scale; a proportion whose seeds all agree gets its interval over
+the prompts instead, since the seeds then say nothing about how it would vary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..experiment.schema import Metric
+from .statistics import (
+    LEVEL,
+    Interval,
+    difference_interval,
+    log_mean_interval,
+    mean_interval,
+    proportion_interval,
+    ratio_interval,
+)
+from .tables import Replicates
+
+
+def counted(value: float) -> Interval:
+    """A number without an interval."""
+    return Interval(value, None, None, 1)
+
+
+def value_of(figure: Replicates, metric: Metric) -> Interval:
+    """One variant's figure: the number if counted, the median of timed replicates, the mean of trained ones.
+
+    Raises:
+        ValueError: a replicate is not finite, or a metric with `out_of` is no proportion.
+    """
+    x = list(figure.values())
+    if metric.kind == "counted":
+        return counted(_finite(_only(figure)))
+    if metric.kind == "timed" and min(x) > 0:
+        # The median resists the one process that was disturbed. The interval is that of the geometric mean,
+        # widened in the rare case that it does not reach the median.
+        found, median = log_mean_interval(x), float(np.median(x))
+        if found.low is None or found.high is None:
+            return replace(found, estimate=median)
+        return replace(found, estimate=median, low=min(found.low, median), high=max(found.high, median))
+    found = mean_interval(x)
+    if found.agree and metric.out_of:
+        return _over_prompts(found.estimate, metric.out_of)
+    return found
+
+
+def ratio_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
+    """a / b, paired by replicate.
+
+    Raises:
+        ValueError: no replicate in common, one is not finite, or one is zero or negative (a counted zero
+            may be divided).
+    """
+    x, y = paired(a, b)
+    if metric.kind == "counted":
+        first, second = _finite(_only(a)), _finite(_only(b))
+        if second <= 0 or first < 0:
+            raise ValueError(f"no ratio of {first:g} to {second:g}")
+        return counted(first / second)
+    found = ratio_interval(x, y, level)
+    if found.agree and metric.out_of:
+        return _combined(found, x, y, metric.out_of, math.log, math.exp)
+    return found
+
+
+def difference_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
+    """a − b, paired by replicate.
+
+    Raises:
+        ValueError: no replicate in common, or one is not finite.
+    """
+    x, y = paired(a, b)
+    if metric.kind == "counted":
+        return counted(_finite(_only(a)) - _finite(_only(b)))
+    found = difference_interval(x, y, level)
+    if found.agree and metric.out_of:
+        return _combined(found, x, y, metric.out_of, float, float)
+    return found
+
+
+def paired(a: Replicates, b: Replicates) -> tuple[list[float], list[float]]:
+    """The replicates that both have, in the same order.
+
+    Raises:
+        ValueError: they share none.
+    """
+    common = sorted(a.keys() & b.keys())
+    if not common:
+        raise ValueError("no replicate in common")
+    return [a[replicate] for replicate in common], [b[replicate] for replicate in common]
+
+
+def _only(figure: Replicates) -> float:
+    return figure[min(figure)]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"the figure is {value}, not a finite number")
+    return value
+
+
+def _over_prompts(proportion: float, prompts: int, level: float = LEVEL) -> Interval:
+    """The interval over prompts. All seeds answer the same ones, so these count once, not once a seed."""
+    return replace(proportion_interval(round(proportion * prompts), prompts, level), estimate=proportion)
+
+
+def _combined(
+    found: Interval,
+    x: list[float],
+    y: list[float],
+    prompts: int,
+    working: Callable[[float], float],
+    back: Callable[[float], float],
+) -> Interval:
+    """The interval of a difference (on the `working` scale) of two proportions, from the interval of each.
+
+    Each end moves as far as the two ends that matter do together, by squares (Newcombe 1998, method 10,
+    with exact limits in place of Wilson's).
+    """
+    a, b = (_over_prompts(float(np.mean(z)), prompts, found.level) for z in (x, y))
+    assert a.low is not None and a.high is not None and b.low is not None and b.high is not None
+    p, q = working(a.estimate), working(b.estimate)
+    down = math.hypot(p - working(a.low), working(b.high) - q)
+    up = math.hypot(working(a.high) - p, q - working(b.low))
+    return Interval(
+        found.estimate, back(p - q - down), back(p - q + up), prompts, found.level, None, "prompts"
+    )

@@ -1,0 +1,303 @@
+"""Intervals from replicates: what a handful of processes or seeds can tell, and how many more it would take.
+
+A replicate is one process (timing) or one seed (training), already reduced to one number. Two variants are
+paired by replicate, because what disturbs one (a warm machine, an easy seed) disturbs the other too.
+Intervals are Student's t (Student 1908): over the logarithms where a figure is positive and its noise is
+proportional (times, ratios), over the plain numbers elsewhere. How well they cover is simulated in
+tests/core/analysis/test_coverage.py.
+
+**Replicates that all agree** have no spread, and Student's t would make an interval of no width from two of
+them. Here they get none below six replicates. From six on the interval is that one value: if the median lay
+anywhere else, all of n replicates would fall on one side of it with a chance of at most 2·2⁻ⁿ, which is
+below 5% from n = 6 (the sign test). Proportions do better: `proportion_interval` counts their prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special  # scipy.stats would cost another half second at import
+
+Region = tuple[float, float]  # lowest and highest accepted value; either may be infinite
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+# Below this no exact paired test can reach 5%: the best p-value of n pairs is 2·2⁻ⁿ, 6% for five, 3% for six.
+FEWEST = 6
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval, in the unit of the numbers it came from.
+
+    Attributes:
+        estimate: the mean, the geometric mean, the slope, … of the replicates.
+        low, high: ends of the interval. None for a counted number, for a single replicate, and for fewer
+            than six replicates that all agree: their spread is unknown, so nothing can be said.
+        n: replicates (pairs, where two variants were compared); for `scale` "prompts" the number of prompts.
+        level: how often such intervals cover the truth.
+        spread: standard deviation over the replicates on the working scale; 0 when all agree; None when
+            unknown.
+        scale: where the arithmetic was done: "plain", "log", or "prompts" (a proportion).
+    """
+
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+    level: float = LEVEL
+    spread: float | None = None
+    scale: Literal["plain", "log", "prompts"] = "plain"
+
+    @property
+    def agree(self) -> bool:
+        """Whether all replicates (at least two) gave the same number."""
+        return self.spread == 0
+
+    @property
+    def printed(self) -> tuple[float | None, float | None]:
+        """The ends as they are shown: with fewer than six replicates an interval is mostly Student's doubt about two
+        or three numbers, [0.01, 280] around 1.2, and only hides the figure that a preview is for."""
+        return (None, None) if self.n < FEWEST else (self.low, self.high)
+
+    def excludes(self, value: float) -> bool:
+        """Whether the interval lies wholly on one side of `value`; False where there is no interval."""
+        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+
+
+@lru_cache
+def _t_quantile(n: int, level: float) -> float:
+    return float(special.stdtrit(n - 1, 0.5 + level / 2))
+
+
+def _numbers(x: ArrayLike) -> Floats:
+    numbers = np.asarray(x, dtype=np.float64)
+    if numbers.size == 0:
+        raise ValueError("no replicates")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{numbers[~np.isfinite(numbers)].flat[0]} among the replicates")
+    return numbers
+
+
+def _positive(x: ArrayLike) -> Floats:
+    numbers = _numbers(x)
+    if (numbers <= 0).any():
+        raise ValueError(f"{numbers[numbers <= 0].flat[0]:g} among numbers that must be above zero")
+    return numbers
+
+
+def _pair(a: ArrayLike, b: ArrayLike) -> None:
+    if np.shape(a) != np.shape(b):
+        raise ValueError(f"{np.size(a)} and {np.size(b)} replicates cannot be paired")
+
+
+def _student(x: Floats, grain: float, level: float) -> Interval:
+    """Student's t over the replicates `x`; differences up to `grain` are rounding, not spread."""
+    n, mean = x.size, float(x.mean())
+    if n == 1:
+        return Interval(mean, None, None, n, level)
+    if float(np.ptp(x)) <= grain:
+        sure = mean if n >= FEWEST else None
+        return Interval(mean, sure, sure, n, level, spread=0.0)
+    spread = math.sqrt(float(((x - mean) ** 2).sum()) / (n - 1))
+    half = _t_quantile(n, level) * spread / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n, level, spread)
+
+
+_ROUNDING = 1e-12  # relative: a few thousand times what float64 can tell apart
+
+
+def _student_of_logs(logs: Floats, level: float) -> Interval:
+    found = _student(logs, _ROUNDING, level)
+    low = None if found.low is None else math.exp(found.low)
+    high = None if found.high is None else math.exp(found.high)
+    return Interval(math.exp(found.estimate), low, high, found.n, level, found.spread, "log")
+
+
+def mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
+    """The mean of the replicates `x`, with Student's t.
+
+    Raises:
+        ValueError: there are none, or one is not finite.
+    """
+    numbers = _numbers(x)
+    return _student(numbers, _ROUNDING * float(np.abs(numbers).max()), level)
+
+
+def log_mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
+    """The geometric mean of positive replicates, with Student's t over their logarithms.
+
+    Raises:
+        ValueError: there are none, or one is not finite or not above zero.
+    """
+    return _student_of_logs(np.log(_positive(x)), level)
+
+
+def ratio_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
+    """How many times `b` is `a`: the geometric mean of a/b over pairs, with Student's t over log a − log b.
+
+    Raises:
+        ValueError: they do not pair, or one number is not finite or not above zero (it is named).
+    """
+    _pair(a, b)
+    return _student_of_logs(np.log(_positive(a)) - np.log(_positive(b)), level)
+
+
+def difference_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
+    """The mean of a − b over pairs, with Student's t.
+
+    Raises:
+        ValueError: they do not pair, or one number is not finite.
+    """
+    _pair(a, b)
+    first, second = _numbers(a), _numbers(b)
+    size = max(float(np.abs(first).max()), float(np.abs(second).max()))
+    return _student(first - second, _ROUNDING * size, level)
+
+
+def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVEL) -> Interval:
+    """The power with which a figure grows along an axis: least-squares slope of log figure on log axis.
+
+    The slope is taken per replicate, then Student's t over the slopes, so noise shared by the points of one
+    process is not mistaken for precision.
+
+    Args:
+        axis_values: (points,), above zero, at least two different ones.
+        table: (replicates, points), above zero.
+
+    Raises:
+        ValueError: fewer than two different axis values, or a number that is not finite or not above zero.
+    """
+    x, y = np.log(_positive(axis_values)), np.log(np.atleast_2d(_positive(table)))
+    x = x - x.mean()
+    if not x.any():
+        raise ValueError("an exponent needs at least two different values of the axis")
+    return _student(y @ x / (x @ x), _ROUNDING, level)
+
+
+def trend_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVEL) -> Interval:
+    """Spearman's rank correlation of a figure with an axis or with steps, per replicate, then Student's t.
+
+    A figure that never changes has no trend: 0. The ends are kept within [-1, 1].
+
+    Args:
+        axis_values: (points,), at least three.
+        table: (replicates, points); NaN where a replicate has no figure at a point.
+
+    Raises:
+        ValueError: a replicate has fewer than three points.
+    """
+    x, y = np.asarray(axis_values, dtype=np.float64), np.atleast_2d(np.asarray(table, dtype=np.float64))
+    found = _student(np.array([_rank_correlation(x, row) for row in y]), _ROUNDING, level)
+    if found.low is None or found.high is None:
+        return found
+    return Interval(found.estimate, max(found.low, -1.0), min(found.high, 1.0), found.n, level, found.spread)
+
+
+def _rank_correlation(x: Floats, y: Floats) -> float:
+    seen = ~np.isnan(y)
+    if seen.sum() < 3:
+        raise ValueError(f"a trend needs at least three points, here {seen.sum()}")
+    a, b = _ranks(x[seen]), _ranks(y[seen])
+    a, b = a - a.mean(), b - b.mean()
+    size = math.sqrt(float((a @ a) * (b @ b)))
+    return float(a @ b) / size if size else 0.0
+
+
+def _ranks(x: Floats) -> Floats:
+    """1 for the smallest; equal numbers share the mean of their ranks."""
+    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks
+
+
+def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """The exact interval of a proportion (Clopper & Pearson 1934): it covers at least as often as it says.
+
+    Used over prompts where all seeds agree, so that 64 right out of 64 reads [0.94, 1.00] and not [1, 1].
+
+    Raises:
+        ValueError: not 0 ≤ successes ≤ trials, or no trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is no proportion")
+    tail = (1 - level) / 2
+    low = special.betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
+    high = special.betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1.0
+    return Interval(successes / trials, float(low), float(high), trials, level, None, "prompts")
+
+
+def _working(interval: Interval, region: Region) -> tuple[float, Region]:
+    """Estimate and region on the scale where the spread is measured."""
+    if interval.scale != "log":
+        return interval.estimate, region
+    low, high = (math.log(bound) if bound > 0 else -math.inf for bound in region)
+    return math.log(interval.estimate), (low, high)
+
+
+def replicates_to_settle(interval: Interval, region: Region, at_most: int = 1000) -> int | None:
+    """How many more replicates until the interval would clear the nearest bound of `region`.
+
+    The estimate and the spread are taken as they stand, so this is a middling guess: with that many more,
+    about half of all such cases settle. `chance_to_settle` gives the odds.
+
+    Returns:
+        0 when it clears it already; None when the estimate sits on a bound, when it would take more than
+        `at_most`, or when the spread is unknown (one replicate, or a proportion over prompts, which more
+        seeds do not help).
+    """
+    if interval.spread is None or interval.n < 2:
+        return None
+    estimate, bounds = _working(interval, region)
+    distance = min((abs(estimate - bound) for bound in bounds if math.isfinite(bound)), default=math.inf)
+    if distance == 0:
+        return None
+    if interval.spread == 0:
+        return max(0, FEWEST - interval.n)
+
+    def clears(n: int) -> bool:
+        return _t_quantile(n, interval.level) * float(interval.spread or 0) / math.sqrt(n) <= distance
+
+    enough, short = interval.n + at_most, interval.n
+    if clears(short):
+        return 0
+    if not clears(enough):
+        return None
+    while enough - short > 1:  # the half-width only shrinks with n
+        middle = (enough + short) // 2
+        enough, short = (middle, short) if clears(middle) else (enough, middle)
+    return enough - interval.n
+
+
+def chance_to_settle(estimate: float, spread: float, n: int, region: Region, level: float = LEVEL) -> float:
+    """How likely it is that an interval of `n` replicates falls wholly inside or wholly outside `region`.
+
+    For planning: the truth is taken to be `estimate`, with normal noise of standard deviation `spread`. All
+        on the
+    working scale: pass logarithms for a ratio, or take `chance_with`.
+    """
+    if n < 2:
+        return 0.0
+    if spread == 0:
+        return float(n >= FEWEST)
+    error = spread / math.sqrt(n)
+    # The half-width varies with the sample's own variance: averaged over 2000 equally likely values of it.
+    tails = (np.arange(2000) + 0.5) / 2000
+    half = _t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
+    low, high = (bound - estimate for bound in region)
+    inside = special.ndtr((high - half) / error) - special.ndtr((low + half) / error)
+    outside = special.ndtr((low - half) / error) + special.ndtr(-(high + half) / error)
+    return float(np.mean(np.maximum(inside, 0) + outside))
+
+
+def chance_with(interval: Interval, n: int, region: Region) -> float | None:
+    """`chance_to_settle` for `n` replicates like those of `interval`; None when its spread is unknown."""
+    if interval.spread is None:
+        return None
+    estimate, working = _working(interval, region)
+    return chance_to_settle(estimate, interval.spread, n, working, interval.level)

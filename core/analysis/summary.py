@@ -1,0 +1,59 @@
+"""The sentence an experiment ends with, filled from a run."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..experiment.schema import Experiment
+from ..experiment.summary import End, Figure, Piece, Text, parse
+from . import digits
+from .estimates import difference_of, ratio_of, value_of
+from .tables import NotTested, Readings, ends, place_of, read
+
+
+def fill(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> str:
+    """The experiment's `summary` with its figures.
+
+    Figures are taken at the largest value of each axis unless the template says where. Sampled ratios and
+    differences print with their interval; what this run does not have prints as `n/a (safe is not in this
+    run)`.
+
+    Raises:
+        ValueError: the template cannot be read (the checks of an experiment file refuse it earlier).
+    """
+    readings = read(experiment, values, status)
+    return "".join(_print(piece, experiment, readings) for piece in parse(experiment.summary))
+
+
+def _print(piece: Piece, experiment: Experiment, readings: Readings) -> str:
+    if isinstance(piece, Text):
+        return piece.text
+    if isinstance(piece, End):
+        swept = experiment.axes.get(piece.axis) or experiment.checks.get(piece.axis)
+        if not swept:
+            return "n/a"
+        end = ends(list(swept))[piece.end == "max"]
+        return f"{end:,}" if type(end) is int else str(end)
+    try:
+        return _figure(piece, experiment, readings)
+    except ValueError as why:
+        return f"n/a ({why})"
+
+
+def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:
+    metric = experiment.metrics.get(piece.metric)
+    if metric is None:
+        raise NotTested(f"{piece.metric} is not in this run")
+    place = place_of(experiment, readings, piece.where, otherwise="max")
+    of = readings.get(piece.of, place, piece.metric)
+    if piece.over is None:
+        found = value_of(of, metric)
+        return digits.format(found.estimate, *found.printed, metric.unit, with_interval=False)
+    over = readings.get(piece.over, place, piece.metric)
+    found = (ratio_of if piece.kind == "ratio" else difference_of)(of, over, metric)
+    if not math.isfinite(found.estimate):
+        raise NotTested(f"{piece.metric} is not finite")
+    unit = metric.unit if piece.kind == "difference" else ""
+    return digits.format(found.estimate, *found.printed, unit, kind=piece.kind)

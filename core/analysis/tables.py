@@ -1,0 +1,217 @@
+"""Finding one figure in the tables of a run: by variant, point and metric.
+
+The tables come from the trial files (core/run) in long form:
+
+* values: `variant`, a column for each key of a point, `metric`, `replicate`, `value` (in the metric's unit)
+* status: `variant`, the same point columns, `status` (ok, wrong, refused, failed, timeout), `reason`
+* curves: like values, and `step`
+
+The order of their rows means nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+
+from ..experiment.schema import Experiment, Scalar
+
+Place = tuple[Scalar | None, ...]  # the values of the point keys, in their order; None: not set in this run
+Replicates = Mapping[int, float]  # by repeat or seed
+
+STATUSES = ("ok", "refused", "timeout", "failed", "wrong")  # from mild to grave
+
+
+class NotTested(ValueError):
+    """Why a figure cannot be had from this run, in words for a reader."""
+
+
+def point_keys(experiment: Experiment) -> list[str]:
+    """The keys of a point: every axis, then what only `checks` sweeps."""
+    return [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The tables of one run, ready to be looked up.
+
+    Attributes:
+        keys: the point keys.
+        figures: replicates by (variant, place, metric).
+        statuses: (status, reason) by (variant, place).
+    """
+
+    keys: tuple[str, ...]
+    figures: Mapping[tuple[str, Place, str], Replicates]
+    statuses: Mapping[tuple[str, Place], tuple[str, str]]
+
+    @cached_property
+    def places(self) -> frozenset[Place]:
+        return frozenset(place for _, place, _ in self.figures) | {place for _, place in self.statuses}
+
+    @cached_property
+    def variants(self) -> frozenset[str]:
+        return frozenset(variant for variant, _, _ in self.figures) | {
+            variant for variant, _ in self.statuses
+        }
+
+    @cached_property
+    def measured(self) -> Mapping[Place, set[str]]:
+        """The metrics that anyone has at each point."""
+        metrics: dict[Place, set[str]] = {}
+        for _, place, metric in self.figures:
+            metrics.setdefault(place, set()).add(metric)
+        return metrics
+
+    @cached_property
+    def seen(self) -> Mapping[str, frozenset[Scalar | None]]:
+        """The values of each point key that occur in this run."""
+        return {key: frozenset(place[i] for place in self.places) for i, key in enumerate(self.keys)}
+
+    def get(self, variant: str, place: Place, metric: str) -> Replicates:
+        """The replicates of a figure.
+
+        Raises:
+            NotTested: it is not there; the message says why.
+        """
+        status, reason = self.statuses.get((variant, place), ("ok", ""))
+        if status != "ok":
+            raise NotTested(told(variant, status, self.words(place), reason))
+        found = self.figures.get((variant, place, metric))
+        if found is not None:
+            return found
+        if variant not in self.variants:
+            raise NotTested(f"{variant} is not in this run")
+        for key, value in zip(self.keys, place, strict=True):
+            if value not in self.seen[key]:
+                raise NotTested(f"{key}={value} is not in this run")
+        at = self.words(place)
+        raise NotTested(f"{metric} of {variant} was not measured{f' at {at}' if at else ''}")
+
+    def words(self, place: Place) -> str:
+        """`columns=1000, rows=64`."""
+        return point_words(self.keys, place)
+
+
+def point_words(keys: Sequence[str], place: Place) -> str:
+    """`columns=1000, rows=64`; what is not set is left out."""
+    return ", ".join(f"{key}={value}" for key, value in zip(keys, place, strict=True) if value is not None)
+
+
+def told(variant: str, status: str, at: str, reason: str = "") -> str:
+    """What became of a variant, as a sentence: `online is wrong at columns=1000: first row is 2 off`."""
+    verbs = {"wrong": "is wrong", "refused": "refused", "failed": "failed", "timeout": "ran out of time"}
+    where = f" at {at}" if at else ""
+    return f"{variant} {verbs.get(status, status)}{where}{f': {reason}' if reason else ''}"
+
+
+def _plain(value: Any) -> Any:
+    """A cell as Python has it: no numpy scalars, and None for what is not set."""
+    value = value.item() if hasattr(value, "item") else value
+    unset = value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+    return None if unset else value
+
+
+def _rows(table: pd.DataFrame | None, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    if table is None or table.empty:
+        return iter(())
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}")
+    return zip(*(table[column].tolist() for column in columns), strict=True)
+
+
+def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> Readings:
+    """Index the tables of a run.
+
+    Raises:
+        ValueError: a column is missing, or one replicate of a figure stands there twice.
+    """
+    keys = point_keys(experiment)
+    figures: dict[tuple[str, Place, str], dict[int, float]] = {}
+    for variant, metric, replicate, value, *point in _rows(
+        values, ["variant", "metric", "replicate", "value", *keys]
+    ):
+        place = tuple(_plain(cell) for cell in point)
+        figure = figures.setdefault((variant, place, metric), {})
+        if int(replicate) in figure:
+            at = point_words(keys, place)
+            raise ValueError(f"two values for {metric} of {variant}, replicate {replicate}, at {at}")
+        figure[int(replicate)] = float(value)
+    statuses: dict[tuple[str, Place], tuple[str, str]] = {}
+    for variant, state, reason, *point in _rows(status, ["variant", "status", "reason", *keys]):
+        where = (variant, tuple(_plain(cell) for cell in point))
+        news = (str(state), str(_plain(reason) or ""))
+        # Should a variant be told of twice (once for each seed), the gravest stands.
+        statuses[where] = max(statuses.get(where, news), news, key=_gravity)
+    return Readings(tuple(keys), figures, statuses)
+
+
+def _gravity(news: tuple[str, str]) -> tuple[int, str]:
+    status, reason = news
+    return (STATUSES.index(status) if status in STATUSES else len(STATUSES), reason)
+
+
+def ends(values: list[Scalar]) -> tuple[Scalar, Scalar]:
+    """Smallest and largest of an axis; first and last where its values are words."""
+    if all(isinstance(value, int | float) for value in values):
+        return min(values, key=float), max(values, key=float)
+    return values[0], values[-1]
+
+
+def place_of(
+    experiment: Experiment,
+    readings: Readings,
+    where: Mapping[str, Scalar],
+    *,
+    along: str | None = None,
+    otherwise: Literal["refuse", "max"] = "refuse",
+) -> Place:
+    """The point that `where` means in this run.
+
+    Args:
+        where: a value for each key; `max` and `min` are the ends of an axis in this run. A left-out axis of
+            one value takes it; a key that only `checks` sweeps takes the value of `params`.
+        along: an axis that stays open; it stands as None.
+        otherwise: what a left-out axis of several values does.
+
+    Raises:
+        NotTested: a value or key is not in this run, or a left-out axis has several values.
+    """
+    unknown = [key for key in where if key not in readings.keys]
+    if unknown:
+        raise NotTested(f"{unknown[0]} is not an axis of this run")
+    place: list[Scalar | None] = []
+    for key in readings.keys:
+        swept = list(experiment.axes.get(key) or experiment.checks[key])
+        if key == along:
+            place.append(None)
+            continue
+        value: Scalar | None = where.get(key)
+        if value is None:
+            value = _left_out(experiment, readings, key, swept, otherwise)
+        elif value in ("min", "max") and value not in swept:
+            value = ends(swept)[value == "max"]
+        if value not in readings.seen[key]:
+            raise NotTested(f"{key}={value} is not in this run")
+        place.append(value)
+    return tuple(place)
+
+
+def _left_out(
+    experiment: Experiment, readings: Readings, key: str, swept: list[Scalar], otherwise: str
+) -> Scalar | None:
+    if key not in experiment.axes:
+        usual: Scalar | None = experiment.params.get(key)
+        if usual in list(readings.seen[key]):
+            return usual
+    if len(swept) == 1:
+        return swept[0]
+    if otherwise == "max":
+        return ends(swept)[1]
+    raise NotTested(f"`where` leaves out {key}, which has {len(swept)} values in this run")
