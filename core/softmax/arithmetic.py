@@ -1,0 +1,55 @@
+"""The few operations that the reference algorithms need, on one number or on a vector of numbers.
+
+A reference algorithm reads `x[j]`. In a row of floats that is a float; in a tensor whose first dimension is the column
+it is a vector with one number for each row of a matrix, and the same lines then work on all rows at once. Only here
+does it matter which of the two it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+Number = Any  # a float, a number that counts (counting.py), or a tensor: whatever subtracts, multiplies and compares
+
+_PLAIN = (float, int)  # anything else is a tensor
+
+
+def exp(a: Number) -> Number:
+    """e^a; infinity where a float cannot hold it, as in a tensor, instead of Python's OverflowError."""
+    if not isinstance(a, _PLAIN) or hasattr(a, "exp"):
+        return a.exp()
+    try:
+        return math.exp(a)
+    except OverflowError:
+        return math.inf
+
+
+def exp_below(a: Number, m: Number) -> Number:
+    """e^(a − m) for a ≤ m, and 0 where both are −∞.
+
+    A maximum of −∞ means that nothing has been seen yet, and nothing weighs nothing. Left alone, −∞ − (−∞) is NaN.
+    """
+    if isinstance(m, _PLAIN):
+        return 0.0 if m == -math.inf else exp(a - m)
+    # In a vector m is kept finite: where it was −∞ so is a, and e^(−∞ − anything finite) is 0.
+    return exp(a - m.clamp(min=torch.finfo(m.dtype).min))
+
+
+def maximum(a: Number, b: Number) -> Number:
+    """The larger of `a` and `b`; `a` may be a plain number beside a vector `b`."""
+    return max(a, b) if isinstance(b, _PLAIN) else b.clamp(min=a)
+
+
+def divide(a: Number, d: Number) -> Number:
+    """a / d, with 0 / 0 = NaN as in a tensor, instead of Python's ZeroDivisionError."""
+    return math.nan if isinstance(d, _PLAIN) and d == 0 else a / d
+
+
+def one_unless_empty(a: Number) -> Number:
+    """1, and 0 where a = −∞: how many elements `a` is, if −∞ stands for one that is masked."""
+    if isinstance(a, _PLAIN):
+        return 1.0 if a > -math.inf else 0.0
+    return (a > -math.inf).to(a.dtype)

@@ -1,0 +1,171 @@
+"""What an experiment about softmax may vary, and one of its points.
+
+Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from .. import trial
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .registry import Implementation
+
+REFERENCE_COLUMNS = 1024
+"""Above this a reference implementation refuses: a column takes Python some 40 µs, so 128,000 would take 5 s a call."""
+
+
+class Params(trial.Params):
+    """The knobs of a softmax experiment."""
+
+    implementation: str = ""
+    """A built-in name ("safe", "online", "reference-online", …) or yours as "./file.py:function", called as
+    f(x, dim=-1), as f(x) if it has no dim, and for top-k as f(x, k). Empty: the variant's own name."""
+    output: Literal["softmax", "log-softmax", "logsumexp", "top-k"] = "softmax"
+    rows: int = Field(256, ge=1)
+    columns: int = Field(1000, ge=1)
+    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+    k: int = Field(5, ge=1)
+    """For "top-k": how many of the largest."""
+    scale: float = Field(1.0, ge=0)
+    """The standard deviation of the logits, which are normal around 0."""
+    stable: bool = True
+    """False: promised only for logits whose exponential the dtype holds, and not checked beyond."""
+
+
+def case(params: Params, context: trial.Context) -> trial.Case:
+    """One implementation on one matrix of normal logits, the same for all variants of a seed.
+
+    Raises:
+        Refused: the implementation is unknown or does not do this.
+    """
+    import torch
+
+    from .battery import Task
+
+    name = params.implementation or context.variant
+    if params.output == "top-k" and params.k > params.columns:
+        raise trial.Refused(f"k = {params.k} of only {params.columns} columns")
+    if ":" in name:
+        function, built_in = context.load(name), None
+        task = Task(params.output, params.k, _refusing(function), takes_dim=_takes_dim(function))
+    else:
+        built_in = _built_in(name, params)
+        task = Task(params.output, params.k, built_in.function)
+
+    x = _logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
+
+    def call() -> object:
+        return task(x)
+
+    def check() -> Mapping[str, float]:
+        from . import battery, properties
+
+        metrics = battery.check(task, x, stable=params.stable)
+        # A reference computes in float64, so where it overflows says nothing about this dtype.
+        if built_in is None or built_in.tier != "reference":
+            overflow = properties.overflow_logit(task, x.dtype, x.device)
+            metrics |= {} if overflow is None else {"overflow_logit": overflow}
+        if built_in is not None:
+            metrics |= _counted(built_in, call, x, params)
+        if name == "reference-merge":
+            metrics["merge_ulp"] = properties.merge_ulp(x.dtype, context.seed)
+        return metrics
+
+    return trial.Case(call, check, _least_work(params, getattr(torch, params.dtype).itemsize))
+
+
+def _built_in(name: str, params: Params) -> Implementation:
+    from .registry import find
+
+    found = find(name, params.output)
+    if found.tier == "reference":
+        if params.columns > REFERENCE_COLUMNS:
+            raise trial.Refused(f"one element at a time: at most {REFERENCE_COLUMNS:,} columns")
+        if params.dtype in ("float16", "bfloat16"):
+            raise trial.Refused(
+                "computes in Python's floats: of half precision it would only show the last rounding"
+            )
+    return found
+
+
+def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose NotImplementedError is a refusal."""
+    from functools import wraps
+
+    @wraps(function)
+    def refusing(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except NotImplementedError as error:
+            raise trial.Refused(str(error) or "not implemented") from error
+
+    return refusing
+
+
+def _takes_dim(function: Callable[..., Any]) -> bool:
+    """Whether `function` has a parameter `dim`; yes for one that will not say, such as a compiled one."""
+    try:
+        # A torch module is called with anything, and says what it takes in `forward`.
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
+    except ValueError:
+        return True
+    return any(each.name == "dim" or each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+
+
+@lru_cache(maxsize=1)
+def _logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device: str) -> Tensor:
+    """(rows, columns), drawn where they are needed, and once for all variants that a process times."""
+    import torch
+
+    generator = torch.Generator(device).manual_seed(seed)
+    x = torch.randn(rows, columns, generator=generator, device=device)
+    return x.mul_(scale).to(getattr(torch, dtype))
+
+
+def _counted(
+    implementation: Implementation, call: Callable[[], object], x: Tensor, params: Params
+) -> dict[str, float]:
+    """Accesses and exponentials per element, found by running.
+
+    For a reference those of the algorithm on the first row; for a chain of operators what each operator reads and
+    writes. Inside a compiled kernel nothing can be seen.
+    """
+    from ..measure.traffic import operator_traffic
+
+    if implementation.count is not None:
+        row = x[0].tolist()
+        counts = implementation.count(row, params.k)
+        return {
+            "accesses_per_element": (counts.loads + counts.stores) / len(row),
+            "loads_per_element": counts.loads / len(row),
+            "stores_per_element": counts.stores / len(row),
+            "exps_per_element": counts.exps / len(row),
+        }
+    if implementation.tier == "ops":
+        traffic = operator_traffic(call)
+        return {
+            "operator_accesses_per_element": (traffic.elements_read + traffic.elements_written) / x.numel(),
+            "exps_per_element": sum(traffic.written_by.get(name, 0) for name in ("exp", "exp_")) / x.numel(),
+        }
+    return {}
+
+
+def _least_work(params: Params, itemsize: int) -> dict[str, float]:
+    """Reading the logits once and writing the result once."""
+    elements = params.rows * params.columns
+    written = {
+        "softmax": elements * itemsize,
+        "log-softmax": elements * itemsize,
+        "logsumexp": params.rows * itemsize,
+        "top-k": params.rows * params.k * (itemsize + 8),  # a column is an int64
+    }[params.output]
+    return {"bytes": float(elements * itemsize + written), "elements": float(elements)}
