@@ -1,0 +1,1 @@
+"""From an `Experiment` to results: plan, trial processes, run folder, resume."""

@@ -1,0 +1,78 @@
+"""Where a run happened: machine, versions, threads, load, the state of lab's own code."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CODE = Path(__file__).resolve().parents[2]
+
+
+class NoDevice(Exception):
+    """The device asked for is not there; the message says what is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """On what a run is to happen."""
+
+    device: str
+    threads: int
+    workers: int
+
+
+def place(device: str, threads: int, workers: int | None) -> Place:
+    """Resolve `auto` and see that what was asked for exists.
+
+    Raises:
+        NoDevice: no CUDA here, or more threads than cores.
+    """
+    from ..measure.machine import usable_cores
+
+    if device == "cuda" and not has_cuda():
+        raise NoDevice("--device cuda: torch sees no CUDA device here; --device cpu works everywhere")
+    cores = usable_cores()
+    if threads > cores:
+        raise NoDevice(f"--threads {threads}: this process may use {cores} core{'s' if cores > 1 else ''}")
+    chosen = "cuda" if device == "cuda" or (device == "auto" and has_cuda()) else "cpu"
+    return Place(chosen, threads, workers or max(1, cores // threads))
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a GPU; without an NVIDIA driver the answer costs no import of torch."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def environment_facts(where: Place) -> dict[str, Any]:
+    """The content of environment.json."""
+    from ..measure.load import load_note
+    from ..measure.machine import machine_facts
+
+    facts = machine_facts(gpus=where.device == "cuda")
+    facts |= {"device": where.device, "threads": where.threads, "workers": where.workers}
+    facts["busy"] = load_note(where.threads)
+    facts["lab"] = {"commit": _git("rev-parse", "HEAD"), "changed": bool(changes())}
+    return facts
+
+
+def changes() -> str:
+    """Uncommitted changes of lab's own code; for the run's folder only, never for a report."""
+    return _git("diff", "HEAD") or ""
+
+
+def _git(*arguments: str) -> str | None:
+    if not (CODE / ".git").exists():  # an installed wheel, perhaps inside somebody else's repository
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(CODE), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

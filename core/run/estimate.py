@@ -1,0 +1,57 @@
+"""How long the rest of a run takes: from what this run has done, and from the last run before that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .folder import Run
+from .plan import Trial
+
+Kept = Mapping[tuple[str, str], float]  # mean seconds by kind and point
+
+
+def point_words(trial: Trial) -> str:
+    return ", ".join(f"{axis}={value}" for axis, value in trial.point.items())
+
+
+def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
+    """Mean seconds of a run's trials, by kind and point."""
+    gathered: dict[tuple[str, str], list[float]] = {}
+    for result in run.results() if run is not None else []:
+        point = ", ".join(f"{axis}={value}" for axis, value in result["point"].items())
+        gathered.setdefault((result["kind"], point), []).append(float(result.get("seconds", 0)))
+    return {place: sum(seconds) / len(seconds) for place, seconds in gathered.items()}
+
+
+def seconds_left(
+    trials: Sequence[Trial],
+    ended: Mapping[str, float],
+    running: Mapping[str, float],
+    expected: Kept,
+    workers: int,
+) -> float | None:
+    """Expected seconds until the last trial has ended; None before anything is known.
+
+    A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
+    else as long as the others of its kind.
+    """
+    here: dict[tuple[str, str], list[float]] = {}
+    kinds: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial.key in ended:
+            here.setdefault((trial.kind, point_words(trial)), []).append(ended[trial.key])
+            kinds.setdefault(trial.kind, []).append(ended[trial.key])
+    total = 0.0
+    for trial in trials:
+        if trial.key in ended:
+            continue
+        place = (trial.kind, point_words(trial))
+        known = here.get(place) or ([expected[place]] if place in expected else kinds.get(trial.kind))
+        if not known:
+            if trial.kind == "peaks":
+                continue
+            return None
+        seconds = sum(known) / len(known) - running.get(trial.key, 0.0)
+        alone = trial.kind in ("time", "peaks")
+        total += max(seconds, 0.0) / (1 if alone else workers)
+    return total

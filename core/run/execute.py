@@ -1,0 +1,176 @@
+"""A run from plan to end: checks side by side, then the clock alone on the machine; or training side by side."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..experiment.load import Loaded
+from ..experiment.subject import modules
+from . import schedule
+from .environment import Place
+from .folder import Run
+from .plan import Trial, key_of, params_of, plan
+from .process import Job
+from .schedule import Event
+
+NEVER_TIMED = "reference"  # the tier that is there to be read
+
+
+class Interrupted(Exception):
+    """The person pressed Ctrl-C, or the process was asked to end; what is done is kept."""
+
+
+def warm_up(subject: str) -> None:
+    """Start the server of trial processes, which loads torch meanwhile; returns at once."""
+    from ..measure.threads import thread_environment
+
+    # One thread, whatever a trial gets: a process that forks must not have threads. Trials set their own number.
+    schedule.start_server(modules(subject), thread_environment(1))
+
+
+def execute(
+    loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None], wait: Callable[[str], None]
+) -> None:
+    """Run every trial of the plan that has no result yet; `wait` is told what is being waited for.
+
+    Raises:
+        Interrupted: after everything that ran has been ended and the run is marked so.
+        OSError: the results folder can no longer be written.
+    """
+    began, before = time.monotonic(), float(run.facts["seconds"])
+
+    def elapsed() -> float:
+        return round(before + time.monotonic() - began, 2)
+
+    status = "stopped"
+    try:
+        with _interruptible():
+            if loaded.subject.is_timing:
+                with alone_on_the_machine(run, wait):
+                    _timing(loaded, run, where, hear)
+            else:
+                _side_by_side(loaded, run, where, plan(loaded), hear)
+        status = "finished"
+    except (KeyboardInterrupt, Interrupted):
+        status = "interrupted"
+        raise Interrupted from None
+    finally:
+        run.tell(status=status, seconds=elapsed(), counts=counts(run, loaded))
+
+
+def counts(run: Run, loaded: Loaded) -> dict[str, int]:
+    """How many trials are planned and how many ended in which way."""
+    tally = {"planned": len(plan(loaded))}
+    for result in run.results():
+        tally[result["status"]] = tally.get(result["status"], 0) + 1
+    return tally
+
+
+def _timing(loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None]) -> None:
+    trials = plan(loaded)
+    _side_by_side(loaded, run, where, [trial for trial in trials if trial.kind == "check"], hear)
+    passed = passing(run, trials)
+    for trial in trials:
+        if trial.kind == "check" or run.result(trial) is not None:
+            continue
+        variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
+        timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
+        job = _job(loaded, run, where, trial, timed if trial.kind == "time" else variants[:1])
+        # Alone, whatever --workers says: a neighbour is what timing can bear least.
+        schedule.run([job], 1, loaded.experiment.timeout, hear)
+
+
+def check_only(
+    loaded: Loaded, variant: str, points: Sequence[Mapping[str, Any]], where: Place, folder: Path
+) -> list[dict[str, Any]]:
+    """Check one variant at these points and nothing else; the results in the order of the points."""
+    (folder / "trials").mkdir()
+    run = Run(folder)
+    trials = [Trial("check", variant, point, 0, key_of("check", variant, point, 0)) for point in points]
+    _side_by_side(loaded, run, where, trials, lambda event: None)
+    return [run.result(trial) or {} for trial in trials]
+
+
+def passing(run: Run, trials: Sequence[Trial]) -> set[tuple[str, tuple[tuple[str, Any], ...]]]:
+    """Variant and point of every check that found nothing wrong."""
+    return {
+        (trial.variant, _point(trial))
+        for trial in trials
+        if trial.kind == "check" and (result := run.result(trial)) is not None and result["status"] == "ok"
+    }
+
+
+def _point(trial: Trial) -> tuple[tuple[str, Any], ...]:
+    return tuple(trial.point.items())
+
+
+def _side_by_side(
+    loaded: Loaded, run: Run, where: Place, trials: Sequence[Trial], hear: Callable[[Event], None]
+) -> None:
+    jobs = [_job(loaded, run, where, trial, [trial.variant]) for trial in trials if run.result(trial) is None]
+    schedule.run(jobs, where.workers, loaded.experiment.timeout, hear)
+
+
+def _job(loaded: Loaded, run: Run, where: Place, trial: Trial, variants: Sequence[str]) -> Job:
+    params: Mapping[str, Mapping[str, Any]] = {
+        name: params_of(loaded, name, trial.point) for name in variants
+    }
+    return Job(
+        trial=trial,
+        subject=str(loaded.subject.file)
+        if loaded.experiment.trial.endswith(".py")
+        else loaded.experiment.trial,
+        base=str(loaded.folder),
+        folder=str(run.of(trial)),
+        params=params,
+        control=loaded.experiment.baseline if trial.kind == "time" else None,
+        device=where.device,
+        threads=where.threads,
+        sample_seconds=loaded.experiment.sample_seconds,
+    )
+
+
+@contextmanager
+def alone_on_the_machine(run: Run, wait: Callable[[str], None]) -> Iterator[None]:
+    """One timing run at a time on a machine; a second one waits and says for whom."""
+    from filelock import FileLock, Timeout
+
+    path = Path(tempfile.gettempdir()) / "lab-timing.lock"
+    holder = path.with_suffix(".holder")
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        who = holder.read_text(encoding="utf-8") if holder.exists() else "another run"
+        wait(f"waiting for {who}: two runs that time at once would spoil each other")
+        while True:
+            try:
+                lock.acquire(timeout=0.5)  # short, so that Ctrl-C is heard
+                break
+            except Timeout:
+                continue
+    try:
+        holder.write_text(f"{run.facts['experiment']} {run.id}", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a run as cleanly as Ctrl-C does."""
+
+    def on_term(number: int, frame: object) -> None:
+        raise Interrupted
+
+    previous = signal.signal(signal.SIGTERM, on_term)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,69 @@
+"""Writing that is whole or not there: every file of a run is replaced atomically or appended line by line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from whoever shares the folder
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    write(path, to_json(data, indent=1) + "\n")
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """JSON that every reader understands: infinities and NaN become the words "inf", "-inf" and "nan"."""
+    return json.dumps(_worded(data), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _worded(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)
+    if isinstance(data, Mapping):
+        return {str(key): _worded(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_worded(value) for value in data]
+    if hasattr(data, "item") and not isinstance(data, str):  # numpy's and torch's scalars
+        return _worded(data.item())
+    return data
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
+
+
+def append_line(path: Path, data: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(to_json(data) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file that is appended to; a line torn by a crash is skipped."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue

@@ -1,0 +1,108 @@
+"""The folder of a run: made exclusively, found again, read. The files in it are the truth about the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .files import read_json, write_json
+
+if TYPE_CHECKING:  # `lab list` reads old runs, and has no time to import the schema
+    from .plan import Trial
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `lab run` on disk."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The last four letters, by which people call it."""
+        return self.folder.name.rpartition("-")[2]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """run.json; a run whose process is gone is `interrupted`, whatever it last wrote."""
+        facts = read_json(self.folder / "run.json")
+        if facts["status"] == "running" and not _is_alive(facts):
+            facts["status"] = "interrupted"
+        return facts
+
+    def tell(self, **changes: Any) -> None:
+        """Change run.json."""
+        path = self.folder / "run.json"
+        write_json(path, (read_json(path) if path.exists() else {}) | changes)
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.facts["status"] == "finished")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """environment.json, with the machine's peaks once they are measured."""
+        facts = read_json(self.folder / "environment.json")
+        if (peaks := self.result("peaks")) is not None:
+            facts["peaks"] = peaks.get("metrics", {})
+        return facts
+
+    @property
+    def experiment_text(self) -> str:
+        return (self.folder / "experiment.yaml").read_text(encoding="utf-8")
+
+    def of(self, trial: Trial | str) -> Path:
+        """The folder of a trial."""
+        return self.folder / "trials" / (trial if isinstance(trial, str) else trial.key)
+
+    def result(self, trial: Trial | str) -> dict[str, Any] | None:
+        """What a trial ended with; None while it has not."""
+        path = self.of(trial) / "trial.json"
+        return read_json(path) if path.exists() else None
+
+    def results(self) -> list[dict[str, Any]]:
+        """Every finished trial, in the order of their names."""
+        return [read_json(path) for path in sorted((self.folder / "trials").glob("*/trial.json"))]
+
+
+def runs(results: Path, name: str | None = None) -> list[Run]:
+    """All runs, the newest first."""
+    found = [Run(path.parent) for path in results.glob(f"{name or '*'}/*/run.json")]
+    return sorted(found, key=lambda run: run.folder.name, reverse=True)
+
+
+def newest(results: Path, name: str, *, full: bool | None = None, finished: bool | None = None) -> Run | None:
+    """The newest run of an experiment, full or quick, finished or not."""
+    for run in runs(results, name):
+        facts = run.facts
+        if full is not None and facts["full"] != full:
+            continue
+        if finished is not None and (facts["status"] == "finished") != finished:
+            continue
+        return run
+    return None
+
+
+def by_id(results: Path, name: str, letters: str) -> Run | None:
+    """The run known by these letters (or its folder's whole name)."""
+    return next((run for run in runs(results, name) if letters in (run.id, run.folder.name)), None)
+
+
+def this_process() -> dict[str, Any]:
+    import psutil
+
+    # A process number is used again some day; with the time of its birth it is unique.
+    return {"pid": os.getpid(), "born": psutil.Process().create_time()}
+
+
+def _is_alive(facts: Mapping[str, Any]) -> bool:
+    import psutil
+
+    try:
+        born: float = psutil.Process(facts["process"]["pid"]).create_time()
+    except (psutil.Error, KeyError):
+        return False
+    return bool(abs(born - facts["process"]["born"]) < 1.0)

@@ -1,0 +1,84 @@
+"""Opening a run: a new folder with the resolved experiment in it, or one that goes on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..experiment.load import Loaded
+from ..experiment.schema import Experiment
+from ..experiment.subject import is_reference, reference
+from .files import write, write_json
+from .folder import Run, this_process
+from .plan import references
+
+LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they read as 1 and 0
+
+
+def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> Run:
+    """Make a run's folder; nobody else can have made the same one.
+
+    Raises:
+        OSError: the results folder cannot be written.
+    """
+    parent = results / loaded.experiment.name
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        letters = "".join(random.SystemRandom().choices(LETTERS, k=4))
+        folder = parent / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{letters}"
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            continue
+    run = Run(folder)
+    (folder / "trials").mkdir()
+    write(folder / "experiment.yaml", as_yaml(loaded))
+    write_json(folder / "environment.json", environment)
+    run.tell(
+        schema=1,
+        id=run.id,
+        experiment=loaded.experiment.name,
+        version=loaded.experiment.version,
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        seconds=0.0,
+        status="running",
+        process=this_process(),
+        files=references(loaded),
+        **facts,
+    )
+    return run
+
+
+def as_yaml(loaded: Loaded) -> str:
+    """The resolved experiment as a file that stands alone: its references are absolute."""
+    data = loaded.experiment.model_dump(mode="json", exclude_defaults=True, exclude={"presets"})
+    for name, variant in loaded.experiment.variants.items():
+        own = {"tier": variant.tier} if variant.tier else {}
+        data["variants"][name] = own | {
+            key: _standing(value, loaded.folder) for key, value in variant.params.items()
+        }
+    data["params"] = {key: _standing(value, loaded.folder) for key, value in loaded.experiment.params.items()}
+    if loaded.experiment.trial.endswith(".py"):
+        data["trial"] = str(loaded.subject.file)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _standing(value: Any, folder: Path) -> Any:
+    return str(reference(value, folder)) if is_reference(value) else value
+
+
+def experiment_of(run: Run) -> Experiment:
+    """The experiment as this run was asked for; needs neither its subject nor its files."""
+    return Experiment.model_validate(yaml.safe_load(run.experiment_text))
+
+
+def claim(run: Run, loaded: Loaded) -> None:
+    """Take over a run that is to go on, perhaps with more replicates than before."""
+    write(run.folder / "experiment.yaml", as_yaml(loaded))
+    run.tell(status="running", process=this_process())

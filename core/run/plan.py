@@ -1,0 +1,116 @@
+"""From an experiment to its trials: what will be run, under which names, in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..experiment.load import Loaded
+from ..experiment.schema import Point
+from ..experiment.subject import digest, is_reference, reference
+
+Kind = Literal["peaks", "check", "time", "train"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One piece of work in one process.
+
+    A check has one variant and no replicate, a training trial one variant and a seed, a timing trial all variants of
+    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best.
+    """
+
+    kind: Kind
+    variant: str
+    point: Mapping[str, Any]
+    replicate: int
+    key: str  # the name of its folder
+
+    def __str__(self) -> str:
+        place = " ".join(f"{axis}={value}" for axis, value in self.point.items())
+        return " ".join(part for part in (self.variant, place) if part) or self.kind
+
+
+def points(loaded: Loaded) -> list[Point]:
+    """The grid of `axes`, each point with a value for every key that `checks` sweeps as well."""
+    experiment = loaded.experiment
+    fixed = {key: experiment.params[key] for key in experiment.checks if key not in experiment.axes}
+    return [point | fixed for point in _product(experiment.axes)]
+
+
+def check_points(loaded: Loaded) -> list[Point]:
+    """The timed points and those of the grid `checks`; an axis that `checks` does not name stays at its first value."""
+    experiment = loaded.experiment
+    if not experiment.checks:
+        return points(loaded)
+    still = {axis: values[0] for axis, values in experiment.axes.items() if axis not in experiment.checks}
+    order = points(loaded)[0].keys()
+    extra = [{key: (still | point)[key] for key in order} for point in _product(experiment.checks)]
+    timed = points(loaded)
+    return timed + [point for point in extra if point not in timed]
+
+
+def _product(axes: Mapping[str, list[Any]]) -> list[Point]:
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def plan(loaded: Loaded) -> list[Trial]:
+    """All trials in the order in which they start, so that what is done is always balanced."""
+    experiment = loaded.experiment
+    if not loaded.subject.is_timing:
+        return [
+            _trial(loaded, "train", variant, point, seed)
+            for seed in range(experiment.replicates)
+            for point in points(loaded)
+            for variant in experiment.variants
+        ]
+    checks = [
+        _trial(loaded, "check", variant, point, 0)
+        for point in check_points(loaded)
+        for variant in experiment.variants
+    ]
+    timed = [
+        _trial(loaded, "time", "", point, repeat)
+        for repeat in range(experiment.replicates)
+        for point in points(loaded)
+    ]
+    return [*checks, Trial("peaks", "", {}, 0, "peaks"), *timed]
+
+
+def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Params of one variant at one point: `params`, then the variant, then the point."""
+    experiment, fields = loaded.experiment, loaded.subject.params.model_fields
+    values = {**experiment.params, **experiment.variants[variant].params, **point}
+    if "implementation" in fields and "implementation" not in values:
+        values["implementation"] = variant
+    return values
+
+
+def references(loaded: Loaded) -> dict[str, str]:
+    """Files of the user's that this experiment runs, with their digests."""
+    texts = [value for variant in loaded.experiment.variants.values() for value in variant.params.values()]
+    texts += loaded.experiment.params.values()
+    files = {reference(text, loaded.folder).path for text in texts if is_reference(text)}
+    if loaded.experiment.trial.endswith(".py"):
+        files.add(loaded.subject.file)
+    return {str(path): digest(path) for path in sorted(files)}
+
+
+def _trial(loaded: Loaded, kind: Kind, variant: str, point: Point, replicate: int) -> Trial:
+    return Trial(kind, variant, point, replicate, key_of(kind, variant, point, replicate))
+
+
+def key_of(kind: str, variant: str, point: Mapping[str, Any], replicate: int) -> str:
+    """The name of a trial's folder: readable, and different for different trials."""
+    name = ".".join([kind, *([variant] if variant else []), *(f"{k}={v}" for k, v in point.items())])
+    if kind != "check":
+        name += f".{replicate}"
+    key = re.sub(r"[^\w.=+-]", "_", name)
+    if key != name or len(key) > 100:  # two names must not fall into one folder
+        key = f"{key[:100]}.{hashlib.sha256(json.dumps([name, dict(point)], default=str).encode()).hexdigest()[:8]}"
+    return key

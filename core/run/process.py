@@ -1,0 +1,199 @@
+"""The inside of a trial's process: run one trial, write down how it ended, `trial.json` last."""
+
+from __future__ import annotations
+
+import faulthandler
+import math
+import os
+import statistics
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ..experiment.schema import AGAIN
+from ..experiment.subject import NoSubject, Subject, load_subject
+from ..trial import Case, Params, Refused, Wrong
+from .context import NotFinite, TrialContext
+from .files import write_json
+from .plan import Trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial with all that its process needs; goes through a pipe, so plain values only."""
+
+    trial: Trial
+    subject: str
+    base: str  # folder that references are relative to
+    folder: str  # the trial's own
+    params: Mapping[str, Mapping[str, Any]]  # of each variant that takes part
+    control: str | None  # the variant timed twice
+    device: str
+    threads: int
+    sample_seconds: float
+
+
+def main(job: Job, connection: Connection) -> None:
+    """The target of the process."""
+    _stand_alone(Path(job.folder) / "log.txt", connection)
+    lock = threading.Lock()
+
+    def tell(message: tuple[Any, ...]) -> None:
+        with lock:
+            connection.send(message)
+
+    started = time.time()
+    ending: dict[str, Any]
+    try:
+        ending = {"status": "ok", "reason": ""} | _run(job, tell)
+    except Wrong as error:
+        ending = {"status": "wrong", "reason": str(error)}
+        ending |= {"case": error.case, "error": error.error, "allowed": error.allowed}
+    except (Refused, NotImplementedError) as error:
+        ending = {"status": "refused", "reason": str(error) or "not implemented"}
+    except NotFinite as error:
+        ending = {"status": "failed", "reason": str(error)}
+    except MemoryError:
+        ending = {"status": "failed", "reason": "out of memory"}
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        ending = {"status": "failed", "reason": _first_line(error)}
+    finish(Path(job.folder), job.trial, ending | {"started": started, "seconds": time.time() - started})
+    tell(("done",))
+    # Straight out: interpreter shutdown would wait for the threads and atexit hooks of whatever was imported.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
+    """Write `trial.json`: it is there, so the trial is done."""
+    facts = {
+        "kind": trial.kind,
+        "variant": trial.variant,
+        "point": dict(trial.point),
+        "replicate": trial.replicate,
+    }
+    write_json(folder / "trial.json", facts | dict(ending))
+
+
+def _stand_alone(log: Path, connection: Connection) -> None:
+    """Own log, own process group (Ctrl-C is the runner's business), and no life after the runner's."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    faulthandler.enable(sys.stderr)
+
+    def die_with_the_runner() -> None:
+        with suppress(OSError, EOFError):
+            connection.poll(None)  # the runner never writes; an end of file means that it is gone
+        os._exit(1)
+
+    threading.Thread(target=die_with_the_runner, daemon=True).start()
+
+
+def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
+    from ..measure.threads import use_threads
+
+    use_threads(job.threads)
+    if job.trial.kind in ("time", "peaks"):
+        from ..measure.pages import keep_pages
+
+        keep_pages()
+    if job.trial.kind == "peaks":
+        return _peaks(job)
+    try:
+        subject = load_subject(job.subject, Path(job.base))
+    except NoSubject as error:
+        raise RuntimeError(str(error)) from error
+    parameters = {name: subject.params.model_validate(values) for name, values in job.params.items()}
+    contexts = {name: _context(job, name, tell) for name in parameters}
+    name = job.trial.variant
+    if job.trial.kind == "train":
+        assert subject.trial is not None
+        return {"metrics": _finite(subject.trial(parameters[name], contexts[name]))}
+    if job.trial.kind == "check":
+        return _check(_case(subject, parameters[name], contexts[name]), job)
+    return _time(job, {n: _case(subject, parameters[n], contexts[n]) for n in parameters}, tell)
+
+
+def _context(job: Job, variant: str, tell: Callable[[tuple[Any, ...]], None]) -> TrialContext:
+    trial = job.trial
+    return TrialContext(
+        variant, trial.replicate, job.device, job.threads, Path(job.folder), Path(job.base), tell
+    )
+
+
+def _case(subject: Subject, params: Params, context: TrialContext) -> Case:
+    assert subject.case is not None
+    return subject.case(params, context)
+
+
+def _check(case: Case, job: Job) -> dict[str, Any]:
+    from ..measure.memory import memory_of
+
+    metrics = _finite(case.check())
+    memory = memory_of(case.call, job.device)
+    return {
+        "metrics": metrics | {"memory": memory.allocated},
+        "memory": {"allocated": memory.allocated, "resident": memory.resident, "agrees": memory.agrees},
+        "work": dict(case.work),
+    }
+
+
+def _time(job: Job, cases: Mapping[str, Case], tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
+    from ..measure.load import load_note
+    from ..measure.timer import time_blocks, timer_name
+
+    calls = {name: case.call for name, case in cases.items()}
+    if job.control in calls:
+        calls[job.control + AGAIN] = calls[job.control]
+    samples = time_blocks(
+        calls,
+        device=job.device,
+        seed=job.trial.replicate,
+        budget_seconds=job.sample_seconds,
+        on_block=lambda done, of: tell(("progress", done, of)),
+    )
+    medians = {name: statistics.median(values) for name, values in samples.items()}
+    tell(("metrics", None, medians))
+    return {
+        "samples": samples,
+        "work": {name: dict(case.work) for name, case in cases.items()},
+        "timer": timer_name(job.device),
+        "threads": job.threads,
+        "load": load_note(job.threads),
+    }
+
+
+def _peaks(job: Job) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from ..measure.peaks import measure_peaks
+
+    dtype = next(iter(job.params.values()), {}).get("dtype", "float32")
+    return {"metrics": asdict(measure_peaks(str(dtype), job.device))}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    values = {name: float(value) for name, value in metrics.items()}
+    for name, value in values.items():
+        if math.isnan(value):
+            raise NotFinite(f"{name} is NaN")
+    return values
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

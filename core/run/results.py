@@ -1,0 +1,212 @@
+"""From a run's trial files to its tables, verdicts and sentences. All of it can be made again at any time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..experiment.schema import AGAIN, Experiment, Metric
+from .files import read_lines, write
+from .folder import Run
+from .opening import experiment_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..analysis.verdicts import Verdict
+
+# What the runner itself measures, in these units; an experiment says in which unit it wants to see it.
+FACTORS = {
+    "time": {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6},
+    "memory": {"B": 1.0, "KB": 1e-3, "MB": 1e-6, "GB": 1e-9},
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run says."""
+
+    experiment: Experiment
+    run: Run
+    facts: Mapping[str, Any]  # run.json
+    environment: Mapping[str, Any]
+    values: pd.DataFrame
+    status: pd.DataFrame
+    curves: pd.DataFrame
+    comparison: pd.DataFrame
+    control: pd.DataFrame
+    verdicts: Sequence[Verdict]
+    summary: str
+    warnings: Sequence[str]
+
+
+def gather(run: Run) -> Results:
+    """Read a run, finished or not, and judge it."""
+    import pandas as pd
+
+    from ..analysis.comparison import compare, control, controls_off
+    from ..analysis.summary import fill
+    from ..analysis.verdicts import judge
+
+    experiment, facts, environment = experiment_of(run), run.facts, run.environment
+    setting = {**facts.get("params", {}), **environment}  # what a claim's own setting is held against
+    trials = run.results()
+    keys = [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+    values = pd.DataFrame(
+        _values(experiment, trials, environment), columns=["variant", *keys, "metric", "replicate", "value"]
+    )
+    status = pd.DataFrame(_status(trials), columns=["variant", *keys, "status", "reason"])
+    curves = pd.DataFrame(
+        _curves(experiment, run, trials), columns=["variant", *keys, "metric", "replicate", "step", "value"]
+    )
+    control_table = control(experiment, values)
+    return Results(
+        experiment=experiment,
+        run=run,
+        facts=facts,
+        environment=environment,
+        values=values,
+        status=status,
+        curves=curves,
+        comparison=compare(experiment, values, status),
+        control=control_table,
+        verdicts=judge(experiment, values, status, curves, setting),
+        summary=fill(experiment, values, status),
+        warnings=_warnings(facts, environment, trials, controls_off(control_table, keys)),
+    )
+
+
+def write_tables(results: Results) -> None:
+    """metrics.csv, curves.csv, comparison.csv and claims.csv beside the trials."""
+    from ..analysis.verdicts import claims_table
+
+    wide = results.values
+    if not wide.empty:
+        index = [column for column in wide.columns if column not in ("metric", "value")]
+        wide = wide.pivot(index=index, columns="metric", values="value").reset_index()
+    tables = {
+        "metrics": wide,
+        "curves": results.curves,
+        "comparison": results.comparison,
+        "claims": claims_table(results.verdicts),
+    }
+    for name, table in tables.items():
+        if not table.empty:
+            write(results.run.folder / f"{name}.csv", table.to_csv(index=False))
+
+
+def _values(
+    experiment: Experiment, trials: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for trial in trials:
+        if trial["status"] != "ok" or trial["kind"] == "peaks":
+            continue
+        if trial["kind"] == "time":
+            rows = _timed(experiment, trial, environment)
+        else:
+            rows = ((trial["variant"], name, float(value)) for name, value in trial["metrics"].items())
+        for variant, metric, value in rows:
+            if (declared := experiment.metrics.get(metric)) is not None:
+                scaled = value * _factor(metric, declared)
+                yield {
+                    "variant": variant,
+                    **trial["point"],
+                    "metric": metric,
+                    "replicate": trial["replicate"],
+                    "value": scaled,
+                }
+
+
+def _timed(
+    experiment: Experiment, trial: Mapping[str, Any], environment: Mapping[str, Any]
+) -> Iterator[tuple[str, str, float]]:
+    """Blocks are no replicates: each variant's are reduced to their median, one number for a process."""
+    peaks = environment.get("peaks") or {}
+    for variant, samples in trial["samples"].items():
+        seconds = statistics.median(samples)
+        yield variant, "time", seconds
+        work = trial["work"].get(variant.removesuffix(AGAIN), {})
+        if "bytes" in work:
+            rate = work["bytes"] / seconds / 1e9
+            yield variant, "bandwidth", rate
+            if peaks.get("copy_gb_per_s") and "operations" not in work:
+                yield variant, "of_peak", 100 * rate / float(peaks["copy_gb_per_s"])
+        if "operations" in work:
+            rate = work["operations"] / seconds / 1e9
+            yield variant, "throughput", rate
+            if peaks.get("matmul_gflops"):
+                yield variant, "of_peak", 100 * rate / float(peaks["matmul_gflops"])
+
+
+def _factor(name: str, metric: Metric) -> float:
+    return FACTORS.get(name, {}).get(metric.unit, 1.0)
+
+
+def _status(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for trial in trials:
+        if trial["kind"] in ("check", "train"):
+            yield {
+                "variant": trial["variant"],
+                **trial["point"],
+                "status": trial["status"],
+                "reason": trial["reason"],
+            }
+
+
+def _curves(
+    experiment: Experiment, run: Run, trials: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    from .plan import key_of
+
+    for trial in trials:
+        if trial["kind"] != "train":
+            continue
+        key = key_of(trial["kind"], trial["variant"], trial["point"], trial["replicate"])
+        for record in read_lines(run.of(key) / "records.jsonl"):
+            if record.get("step") is None or "sample" in record:
+                continue
+            for metric, value in record.items():
+                if metric in experiment.metrics:
+                    yield {
+                        "variant": trial["variant"],
+                        **trial["point"],
+                        "metric": metric,
+                        "replicate": trial["replicate"],
+                        "step": record["step"],
+                        "value": float(value),
+                    }
+
+
+def _warnings(
+    facts: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    trials: Sequence[Mapping[str, Any]],
+    controls: Sequence[str],
+) -> list[str]:
+    """What a reader of the figures should know before believing them."""
+    found = []
+    if facts["status"] != "finished":
+        found.append("this run is not finished: what is here is what is done")
+    timed = [trial for trial in trials if trial["kind"] == "time" and trial["status"] == "ok"]
+    busy = sum(1 for trial in timed if trial.get("load"))
+    if busy:
+        found.append(f"the machine was busy with something else in {busy} of {len(timed)} timing processes")
+    if environment.get("on_battery"):
+        found.append("on battery: clocks may be held down")
+    found += [f"A/A control off, smaller differences there mean nothing: {off}" for off in controls]
+    for trial in trials:
+        if trial["kind"] in ("time", "peaks") and trial["status"] != "ok":
+            found.append(f"a timing process failed at {trial['point'] or 'the peaks'}: {trial['reason']}")
+        memory = trial.get("memory") or {}
+        if memory.get("agrees") is False:
+            found.append(
+                f"memory of {trial['variant']} at {_words(trial['point'])}: the allocator says"
+                f" {memory['allocated'] / 1e6:.1f} MB, the resident set {memory['resident'] / 1e6:.1f} MB"
+            )
+    return found
+
+
+def _words(point: Mapping[Any, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in point.items())
