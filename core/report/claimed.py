@@ -1,0 +1,92 @@
+"""The figures that sources claim, as far as a plot can show them: a dashed line, or a sentence below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..experiment.schema import Claim, Experiment, Plot
+from .series import Picture, end, is_ratio, metric_of
+from .words import claimed
+
+if TYPE_CHECKING:
+    from ..analysis.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Line:
+    """A horizontal line at a claimed figure."""
+
+    value: float
+    label: str
+
+
+def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Line]:
+    """The claims whose figure is a value of this plot's y axis."""
+    found = {}
+    for claim in _concerned(plot, experiment, picture):
+        if _is_on_the_axis(claim, plot, experiment):
+            value = float(claim.paper or 0)
+            found[value] = Line(value, f"claimed {_said(claim, experiment)}")
+    return list(found.values())
+
+
+def sentences(plot: Plot, experiment: Experiment, picture: Picture, verdicts: Sequence[Verdict]) -> list[str]:
+    """The other numeric claims about this metric, in words: a ratio or a slope has no height on a plot of times."""
+    judged = {verdict.claim: verdict for verdict in verdicts}
+    said = []
+    for claim in _concerned(plot, experiment, picture):
+        if _is_on_the_axis(claim, plot, experiment) or claim.id not in judged:
+            continue
+        here = judged[claim.id].here
+        said.append(
+            f"{_what(claim)}: claimed {_said(claim, experiment)}" + (f"; here {here}" if here else "")
+        )
+    return said
+
+
+def _concerned(plot: Plot, experiment: Experiment, picture: Picture) -> list[Claim]:
+    """Claims with a number about this metric, of variants that are drawn and at a point that is shown."""
+    drawn = {series.name for series in picture.series} if plot.hue == "variant" else set(experiment.variants)
+    if plot.x == "variant":
+        drawn = set(picture.x)
+    return [
+        claim
+        for claim in experiment.claims
+        if isinstance(claim.paper, int | float)
+        and claim.measure.metric == metric_of(plot)
+        and set(claim.measure.variants) <= drawn
+        and claim.source != "ours"
+        and all(
+            end(claim.measure.where.get(axis, value), experiment.axes.get(axis, [])) == value
+            for axis, value in picture.fixed.items()
+        )
+    ]
+
+
+def _is_on_the_axis(claim: Claim, plot: Plot, experiment: Experiment) -> bool:
+    measure = claim.measure
+    if not is_ratio(plot):
+        return measure.kind == "value"
+    return measure.kind == "ratio" and experiment.baseline_of(measure.of[0]) == measure.over
+
+
+def _said(claim: Claim, experiment: Experiment) -> str:
+    return claimed(claim, experiment.metrics[claim.measure.metric].unit)
+
+
+def _what(claim: Claim) -> str:
+    measure = claim.measure
+    of = measure.of[0]
+    match measure.kind:
+        case "ratio":
+            return f"{of} / {measure.over}"
+        case "difference":
+            return f"{of} − {measure.over}"
+        case "exponent":
+            return f"slope of {of}"
+        case "trend":
+            return f"trend of {of}"
+        case _:
+            return of

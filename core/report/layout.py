@@ -1,0 +1,161 @@
+"""Where things stand around the axes: title above, names at the line ends, notes below. All in points."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from . import marks, style, ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INCH = 72.0
+EDGE = 6.0
+HEIGHT = 142.0  # of the axes, for lines
+NAME = 22  # characters of a variant's name before it is broken
+CAPTION = 7.5
+
+
+@dataclass(frozen=True)
+class Titles:
+    """The two lines above a figure."""
+
+    title: str
+    subtitle: str
+
+
+def arrange(
+    figure: Figure,
+    axes: Axes,
+    titles: Titles,
+    x_label: str,
+    notes: Sequence[str],
+    *,
+    rows: int = 0,
+    names: bool = False,
+    legend: bool = False,
+) -> None:
+    """Give everything its place; the figure grows downwards with its rows and notes.
+
+    Args:
+        rows: of dots; 0 for lines.
+        names: put each line's name at its end, or into a legend when names would touch.
+        legend: a legend in any case.
+    """
+    width = style.SIZE[0] * INCH
+    heading = _wrapped(titles.title, width, style.LARGE)
+    below = [line for note in notes for line in _wrapped(note, width, CAPTION)]
+    top = EDGE + len(heading) * style.LARGE * 1.25 + (style.SMALL * 1.5 if titles.subtitle else 0) + 10
+    middle = rows * marks.ROW if rows else HEIGHT
+    bottom = 16 + (13 if x_label else 0) + (5 + len(below) * CAPTION * 1.3 if below else 0) + EDGE
+    height = top + middle + bottom
+    figure.set_size_inches(width / INCH, height / INCH)
+    figure.set_label(titles.title)
+
+    _place(axes, (0.1 * width, bottom, 0.7 * width, middle), width, height)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    direct = names and _ends_apart(axes)
+    right = _names_width(axes, renderer, direct) if names or legend else EDGE
+    left = EDGE + _overhang(axes, renderer)
+    if rows:
+        right = max(right, 58 if not legend else right + 40)
+    _place(axes, (left, bottom, width - left - right - EDGE, middle), width, height)
+    ticks.thin_out(axes)
+
+    if direct and _ends_apart(axes):
+        _name_ends(axes)
+    elif names or legend:
+        _legend(axes, by_end=names)
+    y = height - EDGE
+    for line in heading:
+        figure.text(EDGE / width, y / height, line, va="top", fontsize=style.LARGE, fontweight="bold")
+        y -= style.LARGE * 1.25
+    figure.text(EDGE / width, (y - 1) / height, titles.subtitle, va="top", fontsize=style.SMALL, alpha=0.85)
+    if x_label:
+        axes.set_xlabel(x_label, fontsize=style.SMALL, labelpad=2)
+    for number, line in enumerate(reversed(below)):
+        figure.text(
+            EDGE / width, (EDGE + number * CAPTION * 1.3) / height, line, fontsize=CAPTION, alpha=0.85
+        )
+
+
+def _place(axes: Axes, box: tuple[float, float, float, float], width: float, height: float) -> None:
+    left, bottom, across, up = box
+    axes.set_position((left / width, bottom / height, across / width, up / height))
+
+
+def _overhang(axes: Axes, renderer: Any) -> float:
+    """How far tick labels and row names reach out to the left of the axes, in points."""
+    box = axes.get_tightbbox(renderer)
+    if box is None:
+        return 0.0
+    return max(0.0, float(axes.bbox.x0 - box.x0) * INCH / axes.figure.dpi)
+
+
+def _wrapped(text: str, width: float, size: float) -> list[str]:
+    """Lines that fit, taking a letter as 0.57 of its height wide and a bold one (of titles) as 0.64."""
+    letter = 0.64 if size == style.LARGE else 0.57
+    return textwrap.wrap(text, int((width - 2 * EDGE) / (letter * size)))
+
+
+def _lines(axes: Axes) -> list[Any]:
+    """The named lines, from the highest end to the lowest."""
+    named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    return sorted(named, key=lambda line: -float(line.get_ydata()[-1]))
+
+
+def _ends_apart(axes: Axes) -> bool:
+    """Whether all lines end at the right and far enough from one another to carry their names there."""
+    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in _lines(axes)]
+    if len({x for x, _ in ends}) > 1:
+        return False
+    heights = [float(axes.transData.transform(end)[1]) * INCH / axes.figure.dpi for end in ends]
+    return all(above - below >= style.SMALL * 1.15 for above, below in pairwise(heights))
+
+
+def _names_width(axes: Axes, renderer: Any, direct: bool) -> float:
+    longest = 0.0
+    for line in _lines(axes):
+        probe = axes.text(0, 0, _broken(line.get_label()), fontsize=style.SMALL)
+        longest = max(longest, probe.get_window_extent(renderer).width * INCH / axes.figure.dpi)
+        probe.remove()
+    return longest + (4 if direct else 34)
+
+
+def _name_ends(axes: Axes) -> None:
+    for line in _lines(axes):
+        axes.annotate(
+            _broken(line.get_label()),
+            (line.get_xdata()[-1], line.get_ydata()[-1]),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=style.SMALL,
+            annotation_clip=False,
+        )
+
+
+def _legend(axes: Axes, by_end: bool) -> None:
+    """A column at the right, in the order in which the lines end, so the eye need not search."""
+    lines = _lines(axes)
+    if not by_end:
+        lines = [line for line in axes.get_lines() if line in lines]
+    axes.legend(
+        lines,
+        [_broken(line.get_label()) for line in lines],
+        loc="center left" if by_end else "upper left",
+        bbox_to_anchor=(1.01, 0.5 if by_end else 1.0),
+        borderaxespad=0,
+        handlelength=2.2,
+        handletextpad=0.6,
+        labelspacing=0.45,
+    )
+
+
+def _broken(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, NAME))

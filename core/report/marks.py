@@ -1,0 +1,189 @@
+"""What is drawn inside the axes: lines with intervals, bands, dots in rows, claimed figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from . import style
+from .claimed import Line
+from .series import Picture, Series
+from .style import Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW = 15.0  # points between two rows of dots
+# Where the label of a claimed line may stand: left, right or in the middle; so many pixels above or below it.
+PLACES = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
+
+
+def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+    """One line per series; the interval of a point is a vertical stroke through it."""
+    for series in picture.series:
+        look = looks[series.name]
+        ax.plot(
+            series.x,
+            series.y,
+            label=series.name,
+            color=look.colour,
+            linestyle=look.dash,
+            linewidth=look.width,
+            marker=look.marker,
+            markersize=look.size,
+            markeredgewidth=0,
+            zorder=2 if look.colour == style.GREY else 3,
+        )
+        _strokes(ax, series, series.x, look)
+
+
+def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+    """Curves over steps, each with a band; a few markers tell them apart without colour."""
+    for series in picture.series:
+        look = looks[series.name]
+        every = max(1, len(series.x) // 6)
+        ax.plot(
+            series.x,
+            series.y,
+            label=series.name,
+            color=look.colour,
+            linestyle=look.dash,
+            linewidth=look.width,
+            marker=look.marker,
+            markersize=look.size - 0.5,
+            markeredgewidth=0,
+            markevery=every,
+            zorder=3,
+        )
+        ax.fill_between(
+            series.x, series.low, series.high, color=look.colour, alpha=0.16, linewidth=0, zorder=1
+        )
+
+
+def draw_dots(
+    ax: Axes, picture: Picture, looks: Mapping[str, Look], texts: Mapping[tuple[str, object], str]
+) -> int:
+    """Rows of dots for what has no order (variants, dtypes), the value written beside each. Returns the rows used."""
+    row, labels = 0, []
+    alone = all(len(series.x) == 1 and str(series.x[0]) == series.name for series in picture.series)
+    several = len(picture.series) > 1 and not alone
+    for place in picture.x:
+        first = row
+        for series in picture.series:
+            if place not in series.x:
+                continue
+            at = series.x.index(place)
+            look = looks[series.name]
+            value, low, high = series.y[at], series.low[at], series.high[at]
+            if not math.isnan(low):
+                ax.hlines([row], [low], [high], color=look.colour, linewidth=look.width, zorder=2)
+            ax.plot(
+                [value],
+                [row],
+                look.marker,
+                color=look.colour,
+                markersize=look.size + 1,
+                markeredgewidth=0,
+                clip_on=False,  # a dot at zero, or at the largest value, is a whole dot
+                label=series.name if series.name not in labels else None,
+            )
+            labels.append(series.name)
+            ax.annotate(
+                texts[series.name, place],
+                (value if math.isnan(high) else high, row),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=style.SMALL,
+            )
+            row += 1
+        ax.text(
+            -0.015,
+            (first + row - 1) / 2,
+            str(place),
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=style.SMALL,
+        )
+        row += 0 if not several else 1
+    rows = max(1, row - (1 if several else 0))
+    ax.set_ylim(rows - 0.4, -0.6)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    return rows
+
+
+def draw_claimed(ax: Axes, lines: Sequence[Line], picture: Picture) -> list[Line]:
+    """Claimed figures that lie on the scale of the data; those far outside would squeeze what was measured."""
+    shown = [line for line in lines if _is_near(line.value, picture.y, ax.get_yscale() == "log")]
+    taken: list[tuple[float, float]] = []
+    for line in shown:
+        ax.axhline(line.value, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, gid="claimed")
+    for line in shown:
+        place, up = max(PLACES, key=lambda at: _room(ax, picture, at, line.value, taken))
+        taken.append((place, _pixel(ax, line.value) + up))
+        ax.annotate(
+            line.label,
+            (place, line.value),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(2 - 4 * place, 2.5 if up > 0 else -2.5),
+            textcoords="offset points",
+            ha={0.0: "left", 1.0: "right"}.get(place, "center"),
+            va="bottom" if up > 0 else "top",
+            fontsize=style.SMALL - 0.5,
+        )
+    return shown
+
+
+def _strokes(ax: Axes, series: Series, x: Sequence[float], look: Look) -> None:
+    known = [i for i, low in enumerate(series.low) if not math.isnan(low)]
+    if known:
+        ax.vlines(
+            [x[i] for i in known],
+            [series.low[i] for i in known],
+            [series.high[i] for i in known],
+            color=look.colour,
+            linewidth=look.width,
+            capstyle="round",
+            zorder=2,
+        )
+
+
+def _is_near(value: float, data: Sequence[float], log: bool) -> bool:
+    """Within the data, or outside them by no more than their own span."""
+    if not data or (log and value <= 0):
+        return False
+    if log:
+        low, high, value = math.log(min(data)), math.log(max(data)), math.log(value)
+        span = max(high - low, math.log(2))
+    else:
+        low, high = min(data), max(data)
+        span = max(high - low, 0.5 * max(abs(low), abs(high)))
+    return low - span <= value <= high + span
+
+
+def _room(
+    ax: Axes, picture: Picture, at: tuple[float, int], value: float, taken: Sequence[tuple[float, float]]
+) -> float:
+    """How far a label on a claimed line is from the lines and from other labels, in pixels; 25 are plenty."""
+    import numpy as np
+
+    across, up = at
+    box = ax.bbox
+    width = box.width / 3
+    start = box.x0 + across * (box.width - width)
+    middle = _pixel(ax, value) + up  # of the letters
+    room = 25.0
+    for series in picture.series:
+        x, y = ax.transData.transform(np.column_stack([series.x, series.y])).T
+        spots = np.linspace(max(start, x.min()), min(start + width, x.max()), 7)
+        if spots[0] <= spots[-1]:
+            room = min(room, float(np.abs(np.interp(spots, x, y) - middle).min()))
+    return min([room, *(abs(height - middle) for other, height in taken if other == across)])
+
+
+def _pixel(ax: Axes, value: float) -> float:
+    return float(ax.transData.transform((1, value))[1])

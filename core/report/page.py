@@ -1,0 +1,105 @@
+"""The report: one HTML file that needs nothing else, and the same in Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.verdicts import Verdict
+from ..experiment.schema import Experiment
+from . import words
+from .files import write_text
+from .privacy import scrub
+from .section import machine, sections
+
+if TYPE_CHECKING:
+    import jinja2
+    import pandas as pd
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Page:
+    """One run of one experiment, ready to be written about.
+
+    Attributes:
+        experiment: as it ran.
+        run: what run.json says (id, started, seconds, preset, label, status, counts, command).
+        environment: what environment.json says.
+        comparison, verdicts: as core/analysis makes them.
+        summary: sentences, already filled in.
+        plots: SVG files, the PNG of each beside it.
+        warnings: what makes the numbers less certain: a busy machine, a control that is off.
+    """
+
+    experiment: Experiment
+    run: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    comparison: pd.DataFrame
+    verdicts: Sequence[Verdict]
+    summary: str
+    plots: Sequence[Path]
+    warnings: Sequence[str]
+
+
+def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:
+    """Write `folder/report.html` and `folder/report.md`; each replaces the old one at once."""
+    context = {
+        "sections": sections(pages),
+        "machines": list(dict.fromkeys(machine(page.environment) for page in pages)),
+        "written": datetime.now(UTC).strftime("%d %b %Y").lstrip("0"),
+        "marks": words.MARKS,
+        "terms": words.TERMS,
+        "letters": words.LETTERS,
+        "family": words.family,
+        "beside": lambda path: _beside(path, folder),
+    }
+    html = _environment(_for_html).get_template("report.html").render(context)
+    markdown = _environment(_for_markdown, escape=False).get_template("report.md").render(context)
+    return write_text(folder / "report.html", html), write_text(folder / "report.md", markdown)
+
+
+def _environment(finalize: Any, escape: bool = True) -> jinja2.Environment:
+    """Templates from this folder. `finalize` sees every value that a template prints, so nothing slips by it."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=escape,
+        finalize=finalize,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["zip"] = zip
+    environment.filters["raw"] = Markup
+    environment.filters["unescaped"] = lambda markup: Markup(markup.unescape())
+    environment.globals["file"] = lambda name: Markup((HERE / name).read_text(encoding="utf-8"))
+    return environment
+
+
+def _for_html(value: object) -> object:
+    """Plain text loses its home folders (and is escaped after this); markup of ours stays as it is."""
+    return scrub(value) if type(value) is str else value
+
+
+def _for_markdown(value: object) -> object:
+    if type(value) is not str:
+        return value
+    text = " ".join(scrub(value).split())
+    for sign in "\\`*_{}[]<>#|~":
+        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
+    return text
+
+
+def _beside(path: Path, folder: Path) -> str:
+    """A plot's address as seen from the report; none when it lies elsewhere, which might name somebody's folders."""
+    address = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    return "" if address.startswith("..") or Path(address).is_absolute() else address

@@ -1,0 +1,173 @@
+"""From the tables of a run to what one plot shows: lines of points, and what is left out and why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.tables import ends
+from ..experiment.schema import Experiment, Plot, Scalar
+from .words import value_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OVER_BASELINE = " / baseline"  # y: "time / baseline" shows the ratio to the tier's baseline
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, or one row of dots. An interval that does not exist is NaN at both ends."""
+
+    name: str
+    x: list[Any]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything a plot shows.
+
+    Attributes:
+        replicates: the fewest and the most processes (or seeds) behind a point; (0, 0) when there is no point.
+        fixed: what other axes are held at, because a plot has only one; those of `where` among them.
+        left_out: variant → why it is not drawn.
+    """
+
+    series: list[Series]
+    replicates: tuple[int, int] = (0, 0)
+    fixed: dict[str, Scalar] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def x(self) -> list[Any]:
+        """All places on the x axis, in the order they are drawn."""
+        places = dict.fromkeys(place for series in self.series for place in series.x)
+        return sorted(places) if is_numeric(list(places)) else list(places)
+
+    @property
+    def y(self) -> list[float]:
+        return [value for series in self.series for value in series.y]
+
+    @property
+    def has_intervals(self) -> bool:
+        return any(not math.isnan(low) for series in self.series for low in series.low)
+
+
+def metric_of(plot: Plot) -> str:
+    return plot.y.removesuffix(OVER_BASELINE)
+
+
+def is_ratio(plot: Plot) -> bool:
+    return plot.y.endswith(OVER_BASELINE)
+
+
+def is_numeric(values: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def points(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Picture:
+    """The estimates of the run with their intervals."""
+    rows, fixed = _rows(plot, experiment, comparison)
+    if rows.empty:
+        return Picture([], fixed=fixed)
+    names = ("ratio", "ratio_low", "ratio_high") if is_ratio(plot) else ("estimate", "low", "high")
+    rows = rows.rename(columns=dict(zip(names, ("y", "y_low", "y_high"), strict=True)))
+    good = rows[(rows["status"] == "ok") & _is_finite(rows["y"])]
+    left_out = _left_out(rows, set(good["variant"]), plot.x)
+    counts = [int(n) for n in good["n"].dropna()]
+    replicates = (min(counts), max(counts)) if counts else (0, 0)
+    return Picture(_lines(plot, experiment, good, plot.x), replicates, fixed, left_out)
+
+
+def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
+    """The mean over replicates at every step, with its interval."""
+    from ..analysis.statistics import mean_interval
+
+    rows, fixed = _rows(plot, experiment, curves)
+    rows = rows[_is_finite(rows["value"])]
+    if rows.empty:
+        return Picture([], fixed=fixed)
+    keys = list(dict.fromkeys([plot.hue, "variant", "step"]))
+    reduced = []
+    for key, group in rows.groupby(keys, sort=False, dropna=False):
+        found = mean_interval(list(group["value"]))
+        ends = {"y_low": _or_nan(found.low), "y_high": _or_nan(found.high)}
+        reduced.append(dict(zip(keys, key, strict=True)) | {"y": found.estimate} | ends)
+    frame = type(rows)(reduced)
+    per_arm = rows.groupby(keys[:-1], dropna=False)["replicate"].nunique()
+    replicates = (int(per_arm.min()), int(per_arm.max()))
+    return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed)
+
+
+def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Scalar]]:
+    """The rows that belong on this plot: one value for every axis that is neither x nor hue."""
+    rows = table[table["metric"] == metric_of(plot)]
+    if plot.variants:
+        rows = rows[rows["variant"].isin(plot.variants)]
+    for axis, value in held(plot, experiment).items():
+        rows = rows[rows[axis] == value] if axis in rows.columns else rows
+    if plot.x in rows.columns:
+        rows = rows[rows[plot.x].notna()]
+    fixed = held(plot, experiment)
+    for axis in dict.fromkeys([*experiment.axes, *experiment.checks]):
+        if axis in (plot.x, plot.hue) or axis in fixed or axis not in rows.columns or rows.empty:
+            continue
+        if rows[axis].isna().any():  # rows of the grid that sweeps this axis stand beside rows that do not
+            rows = rows[rows[axis].isna()]
+        elif rows[axis].nunique() > 1:
+            usual: Any = experiment.params.get(axis)
+            fixed[axis] = usual if (rows[axis] == usual).any() else rows[axis].iloc[0]
+            rows = rows[rows[axis] == fixed[axis]]
+    return rows, fixed
+
+
+def _is_finite(column: pd.Series[Any]) -> pd.Series[Any]:
+    return column.astype(float).abs() < math.inf  # False for NaN too
+
+
+def _or_nan(end: float | None) -> float:
+    return math.nan if end is None else end
+
+
+def held(plot: Plot, experiment: Experiment) -> dict[str, Scalar]:
+    """A plot's `where`, with `max` and `min` as the ends of an axis, as they are in claims."""
+    return {axis: end(value, experiment.axes.get(axis, [])) for axis, value in plot.where.items()}
+
+
+def end(value: Scalar, axis: list[Scalar]) -> Scalar:
+    if value not in ("max", "min") or value in axis or not axis:
+        return value
+    return ends(axis)[value == "max"]
+
+
+def _lines(plot: Plot, experiment: Experiment, rows: pd.DataFrame, x: str) -> list[Series]:
+    keys = [plot.hue]
+    if "variant" not in (plot.hue, x) and rows["variant"].nunique() > 1:
+        keys.append("variant")
+    lines = []
+    for key, group in rows.groupby(keys, sort=False, dropna=False):
+        group = group.drop_duplicates(x)
+        places = list(group[x])
+        if is_numeric(places):
+            group = group.sort_values(x)
+            places = list(group[x])
+        name = ", ".join(value_words(part) for part in key)
+        lines.append(
+            Series(name, places, *(list(map(float, group[column])) for column in ("y", "y_low", "y_high")))
+        )
+    order = list(experiment.variants)
+    return sorted(lines, key=lambda line: order.index(line.name) if line.name in order else len(order))
+
+
+def _left_out(rows: pd.DataFrame, drawn: set[str], x: str) -> dict[str, str]:
+    """Variant → why it is not drawn; with the places, where it is drawn elsewhere."""
+    found = {}
+    for variant, group in rows[rows["status"] != "ok"].groupby("variant", sort=False):
+        statuses = ", ".join(dict.fromkeys(group["status"]))
+        places = ", ".join(value_words(place) for place in group[x])
+        found[str(variant)] = f"{statuses} at {places}" if variant in drawn and x != "variant" else statuses
+    return found

@@ -1,0 +1,192 @@
+"""The comparison as a reader wants it: a row per variant and point, a column per metric, tiers as groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..analysis import digits
+from ..analysis.statistics import FEWEST
+from ..experiment.schema import RATES, Experiment, Metric
+from .words import TERMS, human, value_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORSE = {"": 0, "ok": 0, "missing": 1, "refused": 2, "timeout": 3, "failed": 4, "wrong": 5}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; `term` explains it."""
+
+    name: str
+    term: str = ""
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`sort` is what the column is ordered by: a number where there is one."""
+
+    text: str
+    sort: float | str
+    interval: str = ""
+    best: bool = False
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """`status` other than "ok" takes the place of the figures, with its reason."""
+
+    variant: str
+    point: list[Cell]
+    cells: list[Cell]
+    status: str = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """The rows of one tier, below their name and what they are divided by."""
+
+    name: str
+    note: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the report. The title names the axes that have a single value in it."""
+
+    title: str
+    points: list[Column]
+    metrics: list[Column]
+    tiers: list[Tier]
+
+
+def tables(experiment: Experiment, comparison: pd.DataFrame) -> list[Table]:
+    """What was timed or trained, then what was only checked (a point where nothing but counted numbers was taken)."""
+    if comparison.empty:
+        return []
+    keys = [key for key in dict.fromkeys([*experiment.axes, *experiment.checks]) if key in comparison.columns]
+    sampled = comparison["kind"] != "counted"
+    place = comparison[keys].apply(lambda row: tuple(map(value_words, row)), axis=1) if keys else None
+    full = sampled & comparison["estimate"].notna()
+    if place is None or not full.any():
+        return [_table("", experiment, comparison, keys)]
+    timed = place.isin(set(place[full]))
+    found = [_table("", experiment, comparison[timed], keys)]
+    if (~timed).any():
+        rest = comparison[~timed & ~sampled]
+        found.append(_table("Checked, not timed", experiment, rest, keys))
+    return [table for table in found if table.tiers]
+
+
+def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[str]) -> Table:
+    varying = [key for key in keys if rows[key].nunique(dropna=False) > 1]
+    there = set(rows["metric"][rows["estimate"].notna()]) or set(rows["metric"])
+    metrics = {name: metric for name, metric in experiment.metrics.items() if name in there}
+    tiers = []
+    for tier, members in experiment.tiers.items():
+        found = [
+            row for name in members for row in _rows(name, metrics, rows[rows["variant"] == name], varying)
+        ]
+        if found:
+            ranked = sum(name in set(rows["variant"]) for name in members) > 1
+            tiers.append(Tier(*_heading(tier, members[0], ranked), found))
+    constant = {key: rows[key].iloc[0] for key in keys if key not in varying}
+    title = ", ".join(
+        [title] * bool(title) + [f"{human(key)} = {value_words(x)}" for key, x in constant.items()]
+    )
+    points = [Column(human(key), is_number=all(map(_is_number, rows[key]))) for key in varying]
+    return Table(
+        title, points, [column for name in metrics for column in _columns(name, metrics[name])], tiers
+    )
+
+
+def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
+    if tier == "reference":
+        return "reference", "to read, not compared by time"
+    return tier or "all variants", f"compared with {leader}" if ranked else ""
+
+
+def _columns(name: str, metric: Metric) -> list[Column]:
+    better = f"; {metric.better} is better" if metric.better else ""
+    means = f"{metric.says}; " if metric.says else ""
+    columns = [Column(metric.label or human(name), f"{means}{TERMS[metric.kind]}{better}")]
+    if is_speed(name, metric):
+        columns.append(Column("speed", TERMS["speed"]))
+    elif metric.kind == "trained":
+        columns.append(Column("change", f"{human(name)}: this variant's figure minus the baseline's"))
+    return columns
+
+
+def is_speed(name: str, metric: Metric) -> bool:
+    """Whether a metric is shown beside the tier's first as "so many times as fast"."""
+    return metric.kind == "timed" and metric.better == "lower" and name not in RATES
+
+
+def _rows(variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: list[str]) -> list[Row]:
+    """One row per point; a variant that came to the same bad end everywhere gets a single one."""
+    if rows.empty:
+        return []
+    ends = set(zip(rows["status"], rows["reason"].fillna(""), strict=True)) - {("missing", "")}
+    bad = [end for end in ends if end[0] not in ("ok", "missing")]
+    if len(bad) == 1 and not (rows["status"] == "ok").any():
+        return [Row(variant, [Cell("all", "") for _ in keys], [], *bad[0])]
+    found = []
+    for _, here in rows.groupby(keys, sort=False, dropna=False) if keys else [((), rows)]:
+        by_metric: dict[str, dict[Any, Any]] = {str(row["metric"]): row for row in here.to_dict("records")}
+        first = next(iter(by_metric.values()))
+        point = [Cell(value_words(first[key]), _sort(first[key])) for key in keys]
+        worst = max(by_metric.values(), key=lambda row: WORSE.get(str(row["status"]), 1))
+        if worst["status"] not in ("ok", "missing"):
+            found.append(Row(variant, point, [], str(worst["status"]), str(worst["reason"] or "")))
+            continue
+        if all(row["status"] == "missing" for row in by_metric.values()):
+            continue  # why it has no figures at all stands where it was timed
+        cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name))]
+        found.append(Row(variant, point, cells))
+    return found
+
+
+def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:
+    if row is None or not _is_number(row["estimate"]) or math.isnan(row["estimate"]):
+        return [Cell("", math.nan)] * len(_columns(name, metric))
+    figure = _figure([row["estimate"], *_ends(row, "low", "high")], metric.unit, "value", bool(row["best"]))
+    if is_speed(name, metric):
+        # Times as fast: the baseline's time over this one's, so that more is better, as people say it.
+        times = [
+            1 / x if x else math.nan for x in (row["ratio"], *reversed(_ends(row, "ratio_low", "ratio_high")))
+        ]
+        return [figure, _figure(times, "", "ratio", same=row["difference"] == "~")]
+    if metric.kind == "trained":
+        change = [row.get("change", math.nan), *_ends(row, "change_low", "change_high")]
+        return [figure, _figure(change, metric.unit, "difference", same=row["difference"] == "~")]
+    return [figure]
+
+
+def _ends(row: dict[Any, Any], low: str, high: str) -> tuple[float, float]:
+    """An interval's ends; none for a preview, whose interval would only say how little two or three numbers say."""
+    return (row[low], row[high]) if row["n"] >= FEWEST else (math.nan, math.nan)
+
+
+def _figure(numbers: Sequence[float], unit: str, kind: str, best: bool = False, same: bool = False) -> Cell:
+    estimate, low, high = map(float, numbers)
+    if math.isnan(estimate):
+        return Cell("", math.nan)
+    text = digits.format(estimate, low, high, unit, kind=kind, with_interval=False)
+    interval = digits.format(estimate, low, high, unit, kind=kind).removeprefix(text).strip()
+    return Cell(text, estimate, interval, best, same)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _sort(value: Any) -> float | str:
+    return float(value) if _is_number(value) else str(value)

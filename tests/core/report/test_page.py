@@ -1,0 +1,302 @@
+"""The report stands alone, says everything, and gives nothing away."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lab.core.analysis.verdicts import WORDS
+from lab.core.report import words
+from lab.core.report.page import Page, write_report
+from lab.core.report.plot import draw_all
+from lab.core.report.privacy import is_private, scrub
+from lab.core.report.section import address, day, duration, facts
+
+VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect", "circle"}
+RUN = {
+    "id": "k3vd", "started": "2026-11-22T20:42:00+00:00", "seconds": 251, "preset": "full", "label": "",
+    "status": "done", "command": "lab run softmax -s 'columns=1000,2000' --results /home/alice/results",
+}  # fmt: skip
+MACHINE = {
+    "device": "cpu", "cpu": "A processor", "threads": 1, "memory": 8e9, "hostname": "alices-laptop",
+    "packages": {"torch": "2.13.0", "paperlab": "0.1.0"}, "patch": "- secret", "gpus": None,
+    "note": "started in /home/alice/work",
+}  # fmt: skip
+
+
+class Reader(HTMLParser):
+    """What a browser would see: elements with their attributes, and whether every one is closed in its turn."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def page(seen: Any, folder: Path, **changes: Any) -> Page:
+    plots = draw_all(
+        seen.experiment, seen.comparison, seen.verdicts, seen.curves, folder / seen.experiment.name
+    )
+    fixed: dict[str, Any] = {
+        "experiment": seen.experiment, "run": RUN, "environment": MACHINE, "comparison": seen.comparison,
+        "verdicts": seen.verdicts, "summary": "First.\nSecond.", "plots": plots, "warnings": ["busy: noisier"],
+    }  # fmt: skip
+    return Page(**(fixed | changes))
+
+
+@pytest.fixture(scope="module")
+def written(
+    timed: Any, trained: Any, make_timed: Callable[..., Any], tmp_path_factory: Any
+) -> tuple[str, str, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    quick = make_timed(repeats_done=2)
+    pages = [
+        page(timed, folder),
+        page(trained, folder),
+        page(quick, folder, plots=[], run=RUN | {"id": "zzzz"}),
+    ]
+    html, markdown = write_report(pages, folder)
+    return html.read_text(), markdown.read_text(), folder
+
+
+def test_the_html_is_whole_and_needs_no_network(written: tuple[str, str, Path]) -> None:
+    reader = Reader(written[0])
+    assert not reader.open
+    for tag, attributes in reader.elements:
+        assert tag not in ("link", "iframe", "object", "img", "base")
+        assert not attributes.get("src")
+        for name in ("href", "xlink:href"):
+            target = attributes.get(name) or "#"
+            assert target.startswith(("#", "data:")) or (
+                tag == "a" and target.startswith("https://arxiv.org/")
+            )
+    style = re.search(r"<style>(.*?)</style>", written[0], re.DOTALL)
+    assert style and "@import" not in style[1] and "url(" not in style[1]
+
+
+def test_no_id_is_used_twice_and_every_reference_has_its_id(written: tuple[str, str, Path]) -> None:
+    html = written[0]
+    ids = Counter(attributes["id"] for _, attributes in Reader(html).elements if attributes.get("id"))
+    assert [name for name, number in ids.items() if number > 1] == []
+    assert set(re.findall(r"""(?:href="|url\()#([^")]+)""", html)) <= set(ids)
+
+
+def test_plots_take_the_colour_of_the_page(written: tuple[str, str, Path]) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", written[0], re.DOTALL)
+    assert len(drawings) == 4
+    for drawing in drawings:
+        assert "currentColor" in drawing and "#1c2126" not in drawing and "<style" not in drawing
+        assert re.search(r'role="img" aria-label="[^"]+" viewBox=', drawing)
+
+
+def test_every_verdict_and_its_reasons_are_said(written: tuple[str, str, Path], timed: Any) -> None:
+    said = Reader(written[0]).words
+    assert {v.word for v in timed.verdicts} == {"holds", "fails here", "unclear", "not tested", "faster*"}
+    for verdict in timed.verdicts:
+        for text in (
+            verdict.word,
+            verdict.says,
+            verdict.here,
+            verdict.detail,
+            verdict.expected,
+            *verdict.differences,
+        ):
+            assert text in said
+        assert verdict.word.replace("*", r"\*") in written[1]
+    assert "1 holds, 1 fails here, 1 unclear, 1 other device, 1 not tested" in said
+    assert "preview" in said and "0.8x" in said and "§3" in said and "up to 1.3x" in said
+
+
+def test_every_verdict_word_has_a_mark() -> None:
+    assert {words.family(word) for word in WORDS} == set(words.MARKS)
+    signs = [mark.sign for mark in words.MARKS.values()]
+    assert len(set(signs)) == len(signs)
+
+
+def test_all_else_that_a_reader_needs(written: tuple[str, str, Path]) -> None:
+    said = Reader(written[0]).words
+    for text in (
+        "What does it cost?", "A paper", "First.", "Second.", "busy: noisier", "22 Nov 2026, 20:42 UTC", "4 min 11 s",
+        "wrong : first row: error 0.5, allowed 1e-7", "refused : needs a GPU", "reference", "compared with safe",
+        "lab run softmax -s 'columns=1000,2000'", "A processor · CPU · 1 thread · torch 2.13.0", "run zzzz",
+    ):  # fmt: skip
+        assert text in said, text
+
+
+def test_nothing_private(written: tuple[str, str, Path]) -> None:
+    for text in written[:2]:
+        for secret in ("/home/", "alice", "secret", str(Path.home()) + "/"):
+            assert secret not in text.replace("~/results", "")
+    assert "~/results" in written[0] and "~/results" in written[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("see /home/ann/x.py", "see ~/x.py"),
+        ("/Users/ann", "~"),
+        (r"C:\Users\ann\x", r"~\x"),
+        ("/root/x", "~/x"),
+        ("a/root/b and /rooted", "a~/b and /rooted"),
+        ("/homework", "/homework"),
+    ],
+)
+def test_home_folders_are_written_as_a_tilde(text: str, clean: str) -> None:
+    assert scrub(text) == clean
+
+
+def test_private_facts_are_left_out() -> None:
+    assert [is_private(key) for key in ("hostname", "user", "home", "patch", "cpu", "numa_nodes")] == [
+        True
+    ] * 4 + [False] * 2
+    assert facts(MACHINE)[3:5] == [("memory", "8 GB"), ("packages", "torch 2.13.0, paperlab 0.1.0")]
+
+
+def test_markup_in_names_stays_text(make_timed: Callable[..., Any], tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    seen = make_timed(
+        question=f"Is {evil} a question?",
+        title=evil,
+        sources={"someone2018": {"title": evil, "ref": "javascript:alert(1)"}},
+        variants={"safe": {}, "online": {}, "mine": {}, evil: {}},
+    )
+    comparison = seen.comparison.copy()
+    comparison.loc[comparison["variant"] == "mine", "reason"] = evil + "|\n# no heading"
+    run = RUN | {"command": f"lab run {evil}", "label": evil}
+    html, markdown = write_report(
+        [
+            page(
+                seen,
+                tmp_path,
+                comparison=comparison,
+                run=run,
+                summary=evil,
+                warnings=[evil],
+                environment={"cpu": evil},
+            )
+        ],
+        tmp_path,
+    )
+    reader = Reader(html.read_text())
+    assert [tag for tag, _ in reader.elements].count("script") == 1  # ours
+    assert evil in reader.words
+    assert not any(str(a.get("href", "")).startswith("javascript") for _, a in reader.elements)
+    outside = re.sub(r"```.*?```", "", markdown.read_text(), flags=re.DOTALL)
+    assert "<script>" not in outside and "\n# no heading" not in outside
+
+
+def test_tables_have_scopes_and_terms(written: tuple[str, str, Path]) -> None:
+    elements = Reader(written[0]).elements
+    assert all(
+        attributes.get("scope") in ("col", "row", "rowgroup") for tag, attributes in elements if tag == "th"
+    )
+    titles = {attributes.get("title") for tag, attributes in elements if tag == "abbr"}
+    assert {words.TERMS[term] for term in ("interval", "tier", "~", "best", "threshold")} <= titles
+    assert all(
+        any(words.TERMS[kind] in str(title) for title in titles) for kind in ("counted", "timed", "trained")
+    )
+
+
+def test_the_table_can_be_taken_along(written: tuple[str, str, Path], timed: Any) -> None:
+    link = next(a for _, a in Reader(written[0]).elements if a.get("download") == "softmax-1-comparison.csv")
+    table = pd.read_csv(io.BytesIO(base64.b64decode(str(link["href"]).partition(",")[2])))
+    assert list(table["variant"]) == list(timed.comparison["variant"])
+    assert table["estimate"].dropna().tolist() == pytest.approx(
+        timed.comparison["estimate"].dropna().tolist()
+    )
+
+
+def test_markdown_tables_have_as_many_cells_as_heads(written: tuple[str, str, Path]) -> None:
+    width = 0
+    for line in written[1].splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        assert width in (0, cells), line
+        width = cells
+    assert "![" in written[1] and "](softmax/time-by-columns.png)" in written[1]
+
+
+def test_both_files_are_replaced_and_nothing_else_is_left(timed: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        write_report([page(timed, tmp_path)], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.md", "softmax"]
+
+
+def test_a_page_without_anything_in_it(timed: Any, tmp_path: Path) -> None:
+    empty = page(
+        timed, tmp_path, run={}, environment={}, comparison=timed.comparison.iloc[:0], verdicts=[], summary="",
+        plots=[], warnings=[],
+    )  # fmt: skip
+    for pages in ([empty], []):
+        html, _ = write_report(pages, tmp_path)
+        assert not Reader(html.read_text()).open
+
+
+def test_plots_elsewhere_are_not_linked_from_markdown(timed: Any, tmp_path: Path) -> None:
+    _, markdown = write_report([page(timed, tmp_path / "elsewhere")], tmp_path / "here")
+    assert "![" not in markdown.read_text() and str(tmp_path) not in markdown.read_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out(theme: str) -> None:
+    css = (Path(words.__file__).parent / "report.css").read_text()
+    block = css[css.index(":root {") :] if theme == "light" else css[css.index(':root[data-theme="dark"]') :]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6});", block[: block.index("}")]))
+    for name in ("ink", "muted", "link", "holds", "fails", "unclear", "elsewhere", "preview", "untested"):
+        for ground in ("ground", "raised"):
+            assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def contrast(a: str, b: str) -> float:
+    bright, dim = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(c + c for c in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_small_words() -> None:
+    assert address("arXiv:1805.02867") == "https://arxiv.org/abs/1805.02867"
+    assert address("10.1093/x") == address("doi:10.1093/x") == "https://doi.org/10.1093/x"
+    assert address("javascript:alert(1)") == address("a book") == ""
+    assert [duration(s) for s in (42, 250, 7500)] == ["42 s", "4 min 10 s", "2 h 5 min"]
+    assert day("2026-11-02T08:05:00Z") == "2 Nov 2026, 08:05 UTC" and day("whenever") == "whenever"
+    assert words.place("a2018, §5, V100") == "§5, V100" and words.place("ours") == ""

@@ -1,0 +1,253 @@
+"""What is drawn is what was measured."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+
+from lab.core.analysis.statistics import mean_interval
+from lab.core.experiment.schema import Plot
+from lab.core.report import plot as plotting
+from lab.core.report import style, ticks
+from lab.core.report.plot import draw, draw_all, save
+
+
+def lines(figure: Figure) -> dict[str, Any]:
+    return {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in [*figure.texts, *figure.axes[0].texts])
+
+
+def test_points_and_intervals_are_the_comparison(timed: Any) -> None:
+    figure = draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts)
+    table = timed.comparison
+    strokes = [s for s in figure.axes[0].collections if isinstance(s, LineCollection)]
+    drawn = {tuple(map(tuple, segment)) for stroke in strokes for segment in stroke.get_segments()}
+    for name in ("loop", "safe", "online"):
+        rows = table[(table["variant"] == name) & (table["metric"] == "time")]
+        assert list(lines(figure)[name].get_xdata()) == list(rows["columns"])
+        assert list(lines(figure)[name].get_ydata()) == list(rows["estimate"])
+        for _, row in rows.iterrows():
+            assert ((row["columns"], row["low"]), (row["columns"], row["high"])) in drawn
+    assert len(drawn) == 9
+
+
+def test_what_is_wrong_or_refused_is_named_and_not_drawn(timed: Any) -> None:
+    figure = draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts)
+    assert not {"mine", "gpu only"} & set(lines(figure))
+    assert "not drawn: mine (wrong); gpu only (refused)" in words(figure)
+
+
+def test_words_around_a_plot(timed: Any) -> None:
+    said = words(draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts))
+    assert "Time by columns" in said
+    assert "ms · lower is better · 6 processes, 95% intervals" in said
+    assert "online / safe: claimed 0.8x, §3; here 0." in said
+
+
+@pytest.mark.parametrize(("index", "value", "label"), [(1, 0.8, "claimed 0.8x, §3"), (0, None, "")])
+def test_a_claimed_ratio_is_a_line_on_a_ratio_plot_only(
+    timed: Any, index: int, value: float | None, label: str
+) -> None:
+    figure = draw(timed.experiment.plots[index], timed.experiment, timed.comparison, timed.verdicts)
+    claimed = [line for line in figure.axes[0].get_lines() if line.get_gid() == "claimed"]
+    assert [list(line.get_ydata()) for line in claimed] == ([[value, value]] if value else [])
+    assert label in words(figure)
+
+
+def test_a_claimed_value_far_off_the_scale_is_left_to_the_table(make_timed: Callable[..., Any]) -> None:
+    claims = [
+        {
+            "id": id, "says": "…", "source": "someone2018, Fig. 1", "paper": paper, "expect": {"at_least": 0},
+            "measure": {"value": "time", "of": "safe", "where": {"columns": "max"}},
+        }
+        for id, paper in (("near", 200.0), ("far", 1e9))
+    ]  # fmt: skip
+    seen = make_timed(claims=claims)
+    figure = draw(seen.experiment.plots[0], seen.experiment, seen.comparison, seen.verdicts)
+    claimed = [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_gid() == "claimed"]
+    assert claimed == [200.0]
+
+
+def test_bands_are_the_intervals_over_seeds(trained: Any) -> None:
+    figure = draw(
+        trained.experiment.plots[0], trained.experiment, trained.comparison, trained.verdicts, trained.curves
+    )
+    curves = trained.curves
+    band = next(c for c in figure.axes[0].collections if isinstance(c, PolyCollection))
+    corners = {tuple(np.round(corner, 9)) for corner in band.get_paths()[0].vertices}
+    for step in (0, 10):
+        at = curves[(curves["variant"] == "reward") & (curves["step"] == step)]
+        expected = mean_interval(list(at["value"]))
+        assert lines(figure)["reward"].get_ydata()[step] == expected.estimate
+        assert {(step, round(expected.low or 0, 9)), (step, round(expected.high or 0, 9))} <= corners
+    assert "6 seeds, 95% bands" in words(figure)
+    assert "claimed 0.7, §2" in words(figure)
+
+
+def test_categories_are_dots_with_their_values(timed: Any) -> None:
+    figure = draw(timed.experiment.plots[2], timed.experiment, timed.comparison, timed.verdicts)
+    assert [float(line.get_xdata()[0]) for line in figure.axes[0].get_lines()] == [3.0, 4.0, 3.0]
+    assert {"loop", "safe", "online", "3", "4"} <= set(words(figure).splitlines())
+    assert "columns = 256,000" in words(figure)
+
+
+def test_files_are_whole_and_nothing_else_is_left(timed: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        paths = draw_all(timed.experiment, timed.comparison, timed.verdicts, timed.curves, tmp_path)
+    assert [path.name for path in paths] == [
+        "time-by-columns.svg", "time-baseline-by-columns.svg", "accesses-by-variant.svg"
+    ]  # fmt: skip
+    assert sorted(tmp_path.iterdir()) == sorted([*paths, *(path.with_suffix(".png") for path in paths)])
+    for path in paths:
+        assert path.read_text().rstrip().endswith("</svg>") and "<text" in path.read_text()
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_plots_of_the_same_axes_have_two_names(make_timed: Callable[..., Any]) -> None:
+    twice = make_timed(
+        plots=[{"x": "columns", "y": "time"}, {"x": "columns", "y": "time", "scale": "log-log"}]
+    )
+    assert plotting.plot_names(twice.experiment) == ["time-by-columns", "time-by-columns-2"]
+
+
+def test_a_failed_write_leaves_the_old_file(
+    timed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svg, _ = save(Figure(), tmp_path, "plot")
+    before = svg.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        save(draw(timed.experiment.plots[0], timed.experiment, timed.comparison, []), tmp_path, "plot")
+    assert svg.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plot.png", "plot.svg"]
+
+
+def test_the_same_plot_gives_the_same_file(timed: Any, tmp_path: Path) -> None:
+    first, again = (
+        save(
+            draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts),
+            tmp_path / name,
+            "p",
+        )
+        for name in "ab"
+    )
+    assert first[0].read_bytes() == again[0].read_bytes()
+
+
+@pytest.mark.parametrize("spoil", ["empty", "nan", "one", "infinite", "zero"])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_poor_data_do_not_crash(timed: Any, spoil: str, index: int, tmp_path: Path) -> None:
+    table: pd.DataFrame = timed.comparison.copy()
+    match spoil:
+        case "empty":
+            table = table.iloc[:0]
+        case "nan":
+            table["estimate"] = table["low"] = table["ratio"] = math.nan
+        case "one":
+            table = table[(table["variant"] == "safe") & (table["columns"] == 256000)].assign(
+                low=math.nan, high=math.nan
+            )
+        case "infinite":
+            table["estimate"] = math.inf
+        case "zero":
+            table["estimate"] = table["ratio"] = 0.0
+    svg, png = save(
+        draw(timed.experiment.plots[index], timed.experiment, table, timed.verdicts), tmp_path, "p"
+    )
+    assert svg.stat().st_size and png.stat().st_size
+
+
+def test_no_curves_and_one_step_do_not_crash(trained: Any) -> None:
+    plot = trained.experiment.plots[0]
+    one = trained.curves[(trained.curves["step"] == 0) & (trained.curves["replicate"] == 0)]
+    for curves in (None, trained.curves.iloc[:0], one):
+        figure = draw(plot, trained.experiment, trained.comparison, trained.verdicts, curves)
+        figure.canvas.draw()
+
+
+def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path) -> None:
+    name = "$a_{1}$ <b> & a long name that has to be broken"
+    seen = make_timed(variants={"safe": {}, name: {}}, claims=[])
+    for x in ("columns", "variant"):
+        svg, _ = save(
+            draw(Plot(x=x, y="time", where={}), seen.experiment, seen.comparison, []), tmp_path, "p"
+        )
+        assert "<b>" not in svg.read_text()
+
+
+def test_variants_differ_without_colour(timed: Any) -> None:
+    chosen = [style.look(index) for index in range(14)]
+    assert len({(look.marker, str(look.dash)) for look in chosen}) == 14
+    looks = style.looks(["loop", "safe"], timed.experiment)
+    assert looks["loop"].colour == style.GREY and looks["loop"].width < looks["safe"].width
+
+
+def test_colours_stand_out_on_white_and_on_dark() -> None:
+    for colour in (*style.PALETTE, style.GREY):
+        for ground in ("#ffffff", "#15181c"):
+            assert contrast(colour, ground) >= 3, (colour, ground)
+
+
+def contrast(a: str, b: str) -> float:
+    bright, dim = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0, "0"), (0.25, "0.25"), (1, "1"), (1000, "1,000"), (256000, "256,000"), (1e6, "1M"), (1e-6, "1e-6"), (-2.5, "-2.5")],
+)  # fmt: skip
+def test_ticks_read_like_numbers(value: float, said: str) -> None:
+    assert ticks.plain(value) == said
+
+
+def test_names_at_line_ends_give_way_to_a_legend_when_they_touch(timed: Any) -> None:
+    one = Plot(x="columns", y="time", scale="log-log", variants=["loop", "safe"])
+    apart = draw(one, timed.experiment, timed.comparison, [])
+    assert apart.axes[0].get_legend() is None and {"loop", "safe"} <= set(words(apart).splitlines())
+    touching = draw(timed.experiment.plots[0], timed.experiment, timed.comparison, [])
+    legend = touching.axes[0].get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == [
+        "loop",
+        "safe",
+        "online",
+    ]
+
+
+def test_nothing_is_drawn_outside_the_figure(timed: Any, trained: Any) -> None:
+    for seen in (timed, trained):
+        for plot in seen.experiment.plots:
+            figure = draw(plot, seen.experiment, seen.comparison, seen.verdicts, seen.curves)
+            box = figure.get_tightbbox()
+            width, height = figure.get_size_inches()
+            assert box.x0 >= -0.02 and box.y0 >= -0.02 and box.x1 <= width + 0.02 and box.y1 <= height + 0.02
+
+
+def test_plotting_leaves_other_peoples_settings_alone(timed: Any) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plotting.draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts)
+    assert dict(matplotlib.rcParams) == before
