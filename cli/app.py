@@ -1,0 +1,62 @@
+"""The command `lab`: its sub-commands, one file for each group, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from ..core.experiment.mistakes import Mistakes
+from . import authoring, browsing, comparing, reporting, running, verifying
+from .screen import err
+
+app = typer.Typer(
+    name="lab",
+    help="Claims from machine-learning papers, tried on this machine.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("run")(running.run)
+app.command("compare")(comparing.compare)
+app.command("report")(reporting.report)
+app.command("verify")(verifying.verify)
+app.command("list")(browsing.list_experiments)
+app.command("claims")(browsing.list_claims)
+app.command("show")(browsing.show)
+app.command("runs")(browsing.list_runs)
+app.command("env")(browsing.env)
+app.command("validate")(authoring.validate)
+app.command("new")(authoring.new)
+
+
+@app.callback(invoke_without_command=True)
+def home(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        browsing.home()
+
+
+def main() -> None:
+    """The console script. A person's mistake is told in one line, never as a traceback."""
+    try:
+        app()
+    except Mistakes as mistakes:
+        _tell(mistakes)
+        sys.exit(2)
+    except BrokenPipeError:  # `lab list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _tell(f"{where}{error.strerror or error}. What is done is kept.")
+        sys.exit(1)
+
+
+def _tell(message: object) -> None:
+    console = err()
+    for line in str(message).splitlines():
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,357 @@
+"""`lab compare`: what a run saw, variant by variant, and the verdicts with their reasons."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..core.experiment.discovery import find
+from ..core.experiment.document import read
+from .last_screen import largest
+from .performing import Asked, perform
+from .screen import ago, err, out, print_json, stop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.run.folder import Run
+    from ..core.run.results import Results
+
+FORMATS = ("table", "markdown", "csv", "latex", "json")
+
+
+def compare(
+    name: Annotated[str, typer.Argument(help="Name of an experiment")],
+    runs: Annotated[
+        tuple[str, str] | None, typer.Option(help="Two runs side by side, by their letters")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Only this metric")] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="The axis whose values are shown; others stay at their largest")
+    ] = None,
+    format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json")] = "table",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
+    results: Annotated[Path, typer.Option("--results", help="Folder that runs are written to")] = Path(
+        "results"
+    ),
+) -> None:
+    """What the newest full run saw: each variant beside its tier's first, then the claims."""
+    if format not in FORMATS:
+        stop(f"--format {format}: {', '.join(FORMATS)}")
+    format = "json" if json else format
+    from .judging import results_of
+
+    if runs is not None:
+        _two(name, runs, results, format)
+        return
+    run = _run_to_show(name, results)
+    seen = results_of(run)
+    comparison = _only(seen, metric, rows)
+    if format == "json":
+        _print_json(seen, comparison)
+    elif format == "table":
+        _print_tables(seen, comparison, out())
+    else:
+        _print_text(seen, comparison, format)
+
+
+def _run_to_show(name: str, results: Path) -> Run:
+    """The newest full run, else the newest quick one; where there is none, a quick one is made."""
+    from ..core.run.folder import newest
+
+    known = (results / name).is_dir()
+    document = None if known else read(find(name))
+    title = name if document is None else str(document.data.get("name", name))
+    run = newest(results, title, full=True, finished=True) or newest(results, title, finished=True)
+    if run is not None:
+        return run
+    if (unfinished := newest(results, title)) is not None and unfinished.results():
+        err().print(
+            f"no finished run of {title}; this is {unfinished.id}, unfinished: lab run {title} --resume"
+        )
+        return unfinished
+    document = document or read(find(name))
+    from ..core.experiment.request import Request
+
+    has_quick = "quick" in (document.data.get("presets") or {})
+    what = "making a quick one" if has_quick else "making one"
+    err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
+    code = perform(
+        document, Asked(request=Request(preset="quick" if has_quick else None), results=results), err()
+    )
+    run = newest(results, title, finished=True)
+    if run is None:
+        raise typer.Exit(code)
+    return run
+
+
+def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
+    """The rows of the comparison that were asked for."""
+    from ..core.experiment.mistakes import nearest
+
+    experiment, table = seen.experiment, seen.comparison
+    if metric is not None:
+        if metric not in experiment.metrics:
+            stop(f"--metric {metric}: no such metric.{nearest(metric, experiment.metrics)}")
+        table = table[table["metric"] == metric]
+    keys = [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+    if rows is not None and rows not in keys:
+        stop(f"--rows {rows}: no such axis.{nearest(rows, keys)}")
+    if rows is None:  # the timed grid; what was only checked is seen with --rows
+        for key in keys:
+            if key not in experiment.axes:
+                table = table[table[key] == experiment.params[key]]
+        return table
+    point = largest(experiment)
+    if (
+        rows not in experiment.axes
+    ):  # the grid `checks`: its other axes stay at the value they were checked at
+        point |= {axis: values[-1] for axis, values in experiment.checks.items()}
+        point |= {
+            axis: values[0] for axis, values in experiment.axes.items() if axis not in experiment.checks
+        }
+    for key in keys:
+        if key != rows:
+            table = table[table[key] == point[key]]
+    return table
+
+
+def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    from .views import point_keys
+
+    keys = point_keys(seen.experiment)
+    if not keys:
+        return [({}, table)]
+    return [
+        (dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True)), rows)
+        for values, rows in table.groupby(keys, sort=False)
+    ]
+
+
+def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
+    from .views import claims_grid, comparison_grid, legend, point_words, states
+    from .views import comparison as tables_of
+
+    experiment, facts = seen.experiment, seen.facts
+    preset = f" ({facts['preset']})" if facts["preset"] else ""
+    version = f" · version {experiment.version}" if experiment.version > 1 else ""
+    screen.print(
+        f"[name]{experiment.name}[/] · run {seen.run.id}{preset}, {ago(facts['started'])} · {str(facts['device']).upper()},"
+        f" {facts['threads']} thread{'s' if facts['threads'] > 1 else ''} · {_replicates(experiment)}{version}"
+    )
+    if len(experiment.tiers) > 1:
+        screen.print(
+            "[quiet]times are compared inside a tier only: a Python loop is no rival of a compiled kernel[/]"
+        )
+    hidden: list[str] = []
+    for point, rows in _points(seen, comparison):
+        screen.print()
+        if words := point_words(experiment, point):
+            screen.print(f"[name]{escape(words)}[/]")
+        for made in tables_of(experiment, rows):
+            grid, hidden = comparison_grid(made, screen)
+            screen.print(grid)
+    screen.print()
+    screen.print(
+        "[quiet]speed: times as fast as the first of its tier, 95% interval · ~ no difference seen · bold: best of its tier[/]"
+    )
+    if hidden:
+        screen.print(
+            f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"
+        )
+    for line in states(seen, ("wrong", "failed", "timeout", "refused")):
+        screen.print(escape(line), soft_wrap=True)
+    _print_control(seen, screen)
+    for warning in seen.warnings:
+        screen.print(f"[open]note: {escape(warning)}[/]", soft_wrap=True)
+    if not seen.verdicts:
+        return
+    screen.print()
+    screen.print(claims_grid(seen.verdicts, experiment))
+    screen.print(f"[quiet]{legend(seen.verdicts)}[/]")
+    _print_reasons(seen, screen)
+    screen.print(
+        f"all plots: {seen.run.folder / 'plots'}/ · as text: --format markdown|latex|csv|json", style="quiet"
+    )
+
+
+def _replicates(experiment: Any) -> str:
+    if experiment.repeats is not None:
+        return f"{experiment.repeats} processes a point"
+    return f"{experiment.seeds} seeds"
+
+
+def _print_control(seen: Results, screen: Console) -> None:
+    from ..core.analysis import digits
+
+    found = [
+        digits.format(row["ratio"], row["low"], row["high"], kind="ratio") + (" off!" if row["off"] else "")
+        for row in seen.control.to_dict("records")
+    ]
+    if found:
+        shown = escape(", ".join(found))
+        screen.print(
+            f"[quiet]A/A control, {seen.experiment.baseline} against itself: {shown}[/]", soft_wrap=True
+        )
+
+
+def _print_reasons(seen: Results, screen: Console) -> None:
+    """Behind each claim: its source, whose threshold it is, what would settle it, how the setting differs."""
+    screen.print()
+    for verdict in seen.verdicts:
+        bounds = {
+            "ours": "threshold ours",
+            "paper": "threshold the paper's",
+            "arithmetic": "threshold by arithmetic",
+        }
+        parts = [
+            verdict.source,
+            f"expected {verdict.expected} ({bounds[verdict.threshold]})",
+            verdict.detail,
+            verdict.note,
+        ]
+        if verdict.differences:
+            parts.append("differs: " + "; ".join(verdict.differences))
+        screen.print(
+            f"[name]{escape(verdict.claim)}[/] [quiet]{escape(' · '.join(p for p in parts if p))}[/]",
+            soft_wrap=True,
+        )
+    judged = sum(1 for verdict in seen.verdicts if verdict.word != "not tested")
+    screen.print(
+        f"[quiet]{judged} claims judged, each at 95%: among twenty such, one may be wrong by chance[/]"
+    )
+
+
+def _print_json(seen: Results, comparison: pd.DataFrame) -> None:
+    from .judging import records, summary_data
+
+    print_json(summary_data(seen) | {"comparison": records(comparison), "control": records(seen.control)})
+
+
+def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
+    """Markdown and LaTeX hold the same cells as the screen; CSV holds the numbers."""
+    import sys
+
+    if format == "csv":
+        comparison.to_csv(sys.stdout, index=False)
+        return
+    from .views import comparison as tables_of
+    from .views import plain_rows, point_words
+
+    write = _markdown if format == "markdown" else _latex
+    for point, rows in _points(seen, comparison):
+        for made in tables_of(seen.experiment, rows):
+            names, cells = plain_rows(made)
+            right = [False, False, *[True] * (len(names) - 2)]
+            sys.stdout.write(write(point_words(seen.experiment, point), names, right, cells))
+    if format == "markdown":
+        from .views import paper
+
+        claims = [
+            [v.letter, v.says, paper(v, seen.experiment), v.here or "-", v.word, v.source]
+            for v in seen.verdicts
+        ]
+        names = ["", "claim", "paper", "here", "verdict", "source"]
+        sys.stdout.write(_markdown("claims", names, [False] * 6, claims))
+
+
+def _markdown(title: str, names: list[str], right: list[bool], rows: list[list[str]]) -> str:
+    lines = [f"**{title}**", ""] if title else []
+    lines.append("| " + " | ".join(names) + " |")
+    lines.append("|" + "|".join("-:" if flag else ":-" for flag in right) + "|")
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n\n"
+
+
+def _latex(title: str, names: list[str], right: list[bool], rows: list[list[str]]) -> str:
+    def safe(text: str) -> str:
+        for character in "\\&%$#_{}":
+            text = text.replace(character, "\\textbackslash{}" if character == "\\" else f"\\{character}")
+        return text.replace("~", "\\textasciitilde{}")
+
+    lines = [
+        f"% {title}",
+        "\\begin{tabular}{" + "".join("r" if flag else "l" for flag in right) + "}",
+        "\\toprule",
+    ]
+    lines.append(" & ".join(map(safe, names)) + " \\\\")
+    lines += [
+        "\\midrule",
+        *(" & ".join(map(safe, row)) + " \\\\" for row in rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _two(name: str, letters: tuple[str, str], results: Path, format: str) -> None:
+    """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
+    from ..core.run.folder import by_id
+    from .judging import records, results_of
+    from .screen import table
+    from .views import paper, point_keys, point_words
+
+    both = []
+    for one in letters:
+        run = by_id(results, name, one)
+        if run is None:
+            stop(f"no run {one} of {name} in {results}/: lab runs")
+        both.append(results_of(run))
+    a, b = both
+    if a.experiment.version != b.experiment.version:
+        stop(
+            f"run {a.run.id} has version {a.experiment.version} of {name}, run {b.run.id} version {b.experiment.version}:"
+            " their numbers do not mean the same"
+        )
+    keys = [key for key in point_keys(a.experiment) if key in point_keys(b.experiment)]
+    joined = a.comparison.merge(b.comparison, on=["variant", *keys, "metric"], suffixes=("_a", "_b"))
+    joined = joined[joined["estimate_a"].notna() & joined["estimate_b"].notna()]
+    if format == "json":
+        print_json({"runs": list(letters), "comparison": records(joined)})
+        return
+    if format == "csv":
+        import sys
+
+        joined.to_csv(sys.stdout, index=False)
+        return
+    from ..core.analysis import digits
+
+    screen = out()
+    rows = []
+    for row in joined.to_dict("records"):
+        unit = row["unit_a"]
+        cells = [
+            digits.format(
+                row[f"estimate_{s}"],
+                _none(row[f"low_{s}"]),
+                _none(row[f"high_{s}"]),
+                unit,
+                with_interval=False,
+            )
+            for s in "ab"
+        ]
+        change = f"{row['estimate_b'] / row['estimate_a']:.2f}x" if row["estimate_a"] else ""
+        words = point_words(a.experiment, {key: row[key] for key in keys})
+        rows.append([escape(row["variant"]), escape(words), row["metric"], *cells, change])
+    header = ["variant", "point", "metric", f">{a.run.id}", f">{b.run.id}", f">{b.run.id} / {a.run.id}"]
+    screen.print(table(header, rows))
+    screen.print()
+    pairs = {verdict.claim: verdict for verdict in b.verdicts}
+    claims = [
+        [v.letter, escape(v.says), escape(paper(v, a.experiment)), v.word, pairs[v.claim].word]
+        for v in a.verdicts
+        if v.claim in pairs
+    ]
+    screen.print(table(["", "claim", "paper", a.run.id, b.run.id], claims, shorten=1))
+    screen.print(
+        "[quiet]times of two sessions: what differs may be the machine. To compare two kernels, run them together: --add[/]",
+    )
+
+
+def _none(value: float) -> float | None:
+    return None if math.isnan(value) else value

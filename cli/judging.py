@@ -1,0 +1,62 @@
+"""From a run's folder to what commands show of it: tables written, plots drawn, the exit code, the JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core.run.folder import Run
+from ..core.run.results import Results, gather, write_tables
+
+BAD = ("failed", "timeout", "wrong")
+
+
+def results_of(run: Run) -> Results:
+    """Judge a run and write everything that is derived from it: tables and plots."""
+    from ..core.report.plot import draw_all
+
+    results = gather(run)
+    write_tables(results)
+    draw_all(results.experiment, results.comparison, results.verdicts, results.curves, run.folder / "plots")
+    return results
+
+
+def exit_code(results: Results, fail_on: frozenset[str]) -> int:
+    """1: a trial failed or a variant is wrong; 3: what --fail-on names happened; 0: fine."""
+    words = {verdict.word for verdict in results.verdicts}
+    states = set(results.status["status"])
+    named = {"fails": "fails here" in words, "unclear": "unclear" in words, "wrong": "wrong" in states}
+    if any(named[word] for word in fail_on):
+        return 3
+    broken = any(trial["status"] in BAD for trial in results.run.results())
+    return 1 if broken else 0
+
+
+def summary_data(results: Results) -> dict[str, Any]:
+    """What `lab run --json` prints."""
+    return {
+        "run": results.run.id,
+        "folder": str(results.run.folder),
+        **{
+            key: results.facts[key]
+            for key in ("experiment", "version", "status", "preset", "seconds", "counts", "command")
+        },
+        "summary": results.summary,
+        "claims": [claim_data(verdict) for verdict in results.verdicts],
+        "comparison": records(results.comparison),
+        "warnings": list(results.warnings),
+    }
+
+
+def claim_data(verdict: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(verdict) | {"place": dict(verdict.place)}
+
+
+def records(table: Any) -> list[dict[str, Any]]:
+    """A table's rows; what is not there is null."""
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]

@@ -1,0 +1,137 @@
+"""The last screen of a run: at most 24 lines that say what was seen here and what to type next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.text import Text
+
+from ..core.experiment.schema import Experiment
+from ..core.run.results import Results
+from .screen import duration
+from .views import claims_grid, comparison, comparison_grid, legend, point_keys, point_words, states
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.analysis.verdicts import Verdict
+
+LINES = 24
+NEWS = ("fails here", "unclear", "not tested", "preview")  # shown before what holds
+
+
+def print_last_screen(results: Results, screen: Console) -> None:
+    head, tail = _head(results), _tail(results)
+    summary = _lines(screen, Text(results.summary)) + [Text()] if results.summary else []
+    room = LINES - len(head) - len(summary) - len(tail)
+    claims = (
+        _lines(screen, claims_grid(_news_first(results.verdicts), results.experiment))
+        if results.verdicts
+        else []
+    )
+    body = _headline(results, screen)
+    body, claims = _fit(body, claims, room, results.experiment.name)
+    for line in [*head, *summary, *body, *claims, *tail]:
+        screen.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _news_first(verdicts: Any) -> list[Verdict]:
+    """What fails or is open, then what a clock or a training said, then what was counted and holds."""
+
+    def rank(verdict: Verdict) -> int:
+        if verdict.word in NEWS or verdict.word.endswith("*"):
+            return 0
+        return 1 if verdict.letter != "C" else 2
+
+    return sorted(verdicts, key=rank)
+
+
+def _lines(screen: Console, what: RenderableType) -> list[Text]:
+    """What something looks like on this screen, line by line."""
+    lines = []
+    for line in screen.render_lines(what, screen.options.update(height=None), pad=False):
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for segment in line:
+            text.append(segment.text, segment.style)
+        text.rstrip()
+        lines.append(text)
+    return lines
+
+
+def _fit(body: list[Text], claims: list[Text], room: int, name: str) -> tuple[list[Text], list[Text]]:
+    """Both tables within `room` lines, an empty one between them; the table shrinks before the claims do."""
+    room -= bool(body) + bool(claims)
+    body = _cut(body, max(room - len(claims), room // 2), "more of it", name)
+    claims = _cut(claims, max(room - len(body), 4), "more claims", name)
+    return [*body, Text()] if body else [], [*claims, Text()] if claims else []
+
+
+def _cut(lines: list[Text], most: int, what: str, name: str) -> list[Text]:
+    if len(lines) <= most:
+        return lines
+    left = len(lines) - most + 1
+    return [*lines[: most - 1], Text(f"   {left} {what}: lab compare {name}", style="dim")]
+
+
+def _head(results: Results) -> list[str]:
+    from ..core.analysis.verdicts import tally
+
+    facts = results.facts
+    threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+    parts = [
+        f"[name]{results.experiment.name}[/]",
+        duration(float(facts["seconds"])),
+        f"run {results.run.id}" + (f" ({escape(str(facts['preset']))})" if facts["preset"] else ""),
+        f"{str(facts['device']).upper()}, {threads}",
+        tally(results.verdicts),
+    ]
+    return ["", " · ".join(part for part in parts if part), ""]
+
+
+def _tail(results: Results) -> list[str]:
+    """What a reader must know of these figures, and what to type next."""
+    name = results.experiment.name
+    problems = states(results, ("wrong", "failed", "timeout"))
+    lines = [f"[bad]{escape(line)}[/]" for line in problems[:3]]
+    if len(problems) > 3:
+        lines.append(f"[bad]{len(problems) - 3} more: lab compare {name}[/]")
+    lines += [f"[open]note: {escape(warning)}[/]" for warning in results.warnings[:2]]
+    if results.verdicts:
+        lines.append(f"[quiet]{legend(results.verdicts)}[/]")
+    folder = escape(str(results.run.folder))
+    return [*lines, f"next  [command]lab compare {name}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
+
+
+def _headline(results: Results, screen: Console) -> list[Text]:
+    """The comparison at the largest point, without the tier that is only there to be read."""
+    experiment = results.experiment
+    point = largest(experiment)
+    rows: pd.DataFrame = results.comparison[results.comparison["tier"] != "reference"]
+    for key in point_keys(experiment):
+        rows = rows[rows[key] == point[key]]
+    made = comparison(experiment, rows)
+    if not made:
+        return []
+    grid, _ = comparison_grid(made[0], screen)
+    lines = _lines(screen, grid)
+    words = point_words(experiment, point)
+    if words and lines[0].plain.startswith(
+        " " * (len(words) + 1)
+    ):  # the empty corner of the table has room for it
+        lines[0] = Text.assemble((words, "dim"), lines[0][len(words) :])
+    return lines
+
+
+def largest(experiment: Experiment) -> dict[str, Any]:
+    """The largest value of each axis, and what `params` says of the rest."""
+    point: dict[str, Any] = {}
+    for key in point_keys(experiment):
+        values = experiment.axes.get(key)
+        if values is None:
+            point[key] = experiment.params[key]
+        else:
+            numbers = [value for value in values if isinstance(value, int | float)]
+            point[key] = max(numbers) if len(numbers) == len(values) else values[-1]
+    return point

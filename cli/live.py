@@ -1,0 +1,164 @@
+"""What one sees while a run works: what is done, what is left, the expected end, the newest figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..core.run.estimate import seconds_left
+from ..core.run.plan import Trial
+from ..core.run.process import Job
+from ..core.run.schedule import Event
+from .screen import about, duration, table
+
+NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
+EVERY = 10.0  # seconds between lines where there is no terminal to redraw
+
+
+@dataclass
+class LiveView:
+    """Hears the scheduler's events; draws on a terminal, writes plain lines elsewhere."""
+
+    console: Console
+    trials: Sequence[Trial]
+    workers: int
+    already: Mapping[str, float]  # key → seconds of what an earlier session has done
+    expected: Mapping[tuple[str, str], float]  # seconds by kind and point, from the last run
+    started: float = field(default_factory=time.monotonic)
+    ended: dict[str, float] = field(default_factory=dict)
+    running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
+    figures: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _live: Live | None = None
+    _said: float = 0.0
+    _phases_said: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> Self:
+        self.ended.update(self.already)
+        self._said = time.monotonic()
+        if self.console.is_terminal:
+            self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def hear(self, event: Event) -> None:
+        key, now = event.job.trial.key, time.monotonic()
+        if event.what == "started":
+            self.running[key] = (event.job, now, 0.0)
+        elif event.what == "progress":
+            done, of = event.detail
+            job, since, _ = self.running[key]
+            self.running[key] = (job, since, done / of if of else 0.0)
+        elif event.what == "metrics":
+            self.figures[self._row(event.job)] = event.detail[1]
+        elif event.what == "ended":
+            _, since, _ = self.running.pop(key)
+            self.ended[key] = now - since
+            self._tell_failure(event.job)
+        if self._live is None:
+            self._write_lines(now)
+
+    def wait(self, message: str) -> None:
+        """Something outside is being waited for."""
+        self.console.print(escape(message))
+
+    def _row(self, job: Job) -> str:
+        place = "  ".join(f"{axis}={_plain(value)}" for axis, value in job.trial.point.items())
+        return f"{job.trial.variant}  {place}".strip()
+
+    def _tell_failure(self, job: Job) -> None:
+        """Failures are shown at once, not at the end."""
+        from pathlib import Path
+
+        from ..core.run.files import read_json
+
+        path = Path(job.folder) / "trial.json"
+        result = read_json(path) if path.exists() else {"status": "ok"}
+        if result["status"] in ("wrong", "failed", "timeout"):
+            text = f"{job.trial}: {result['status']}: {result['reason']}"
+            if text.partition(":")[2] not in (note.partition(":")[2] for note in self.notes):
+                self.notes.append(text)
+                if self._live is None:
+                    self.console.print(escape(text), soft_wrap=True)
+
+    def left(self) -> float | None:
+        running = {key: time.monotonic() - since for key, (_, since, _) in self.running.items()}
+        return seconds_left(self.trials, self.ended, running, self.expected, self.workers)
+
+    def _phases(self) -> dict[str, tuple[int, int]]:
+        counts: dict[str, tuple[int, int]] = {}
+        for trial in self.trials:
+            done, of = counts.get(trial.kind, (0, 0))
+            counts[trial.kind] = (done + (trial.key in self.ended), of + 1)
+        return counts
+
+    def _ending(self) -> str:
+        left = self.left()
+        spent = duration(time.monotonic() - self.started)
+        return spent if left is None else f"{spent}, about {about(left)} left"
+
+    def __rich__(self) -> RenderableType:
+        rows = Table.grid(padding=(0, 2))
+        is_told = False
+        for kind, (done, of) in self._phases().items():
+            if done == of:
+                rows.add_row(f"  {NAMES[kind]}", Text("done", style="good"), f"{of} of {of}", "")
+            elif done or any(job.trial.kind == kind for job, _, _ in self.running.values()):
+                share = sum(part for job, _, part in self.running.values() if job.trial.kind == kind)
+                bar = ProgressBar(total=of, completed=done + share, width=26)
+                rows.add_row(f"  {NAMES[kind]}", bar, f"{done} of {of}", "" if is_told else self._ending())
+                is_told = True
+            else:
+                rows.add_row(f"  {NAMES[kind]}", Text("to do", style="quiet"), f"{of}", "")
+        parts: list[RenderableType] = [rows]
+        for note in self.notes[-3:]:
+            parts.append(Text(f"  {note}", style="bad", no_wrap=True, overflow="ellipsis"))
+        if self.figures:
+            parts += ["", self._newest()]
+        parts.append(Text("Ctrl-C keeps what is done; --resume goes on later", style="quiet"))
+        return Group(*parts)
+
+    def _newest(self) -> Table:
+        """The latest figures, at most four rows of at most five columns, so that the view stays small."""
+        latest = list(self.figures.items())[-4:]
+        names = list(dict.fromkeys(name for _, values in latest for name in values if " " not in name))[:5]
+        rows = [[f"  {row}", *(_figure(values.get(name)) for name in names)] for row, values in latest]
+        return table(["  so far", *(f">{name}" for name in names)], rows)
+
+    def _write_lines(self, now: float) -> None:
+        for kind, (done, of) in self._phases().items():
+            if done == of and kind not in self._phases_said:
+                self._phases_said.add(kind)
+                self.console.print(f"{NAMES[kind]} done, {of} of {of}, {duration(now - self.started)}")
+                self._said = now
+        if now - self._said > EVERY:
+            self._said = now
+            done, of = len([trial for trial in self.trials if trial.key in self.ended]), len(self.trials)
+            self.console.print(f"{done} of {of} trials, {self._ending()}")
+
+
+def _figure(value: Any) -> str:
+    """A running figure: seconds of a call, or a trained metric."""
+    if value is None:
+        return ""
+    return f"{value:.3g}"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

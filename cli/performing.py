@@ -1,0 +1,238 @@
+"""A run as a person sees it: question, plan, live view, last screen; and which exit code it deserves."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..core.experiment.document import Document, read
+from ..core.experiment.request import Request
+from .screen import print_json, stop, table
+
+if TYPE_CHECKING:
+    from ..core.experiment.load import Loaded
+    from ..core.run.environment import Place
+    from ..core.run.folder import Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `lab run`."""
+
+    request: Request = field(default_factory=Request)
+    device: str = "auto"
+    threads: int = 1
+    workers: int | None = None
+    resume: bool = False
+    label: str = ""
+    results: Path = Path("results")
+    dry_run: bool = False
+    json: bool = False
+    fail_on: frozenset[str] = frozenset()
+
+
+def print_question(document: Document, screen: Console) -> None:
+    """The first line, from the bare file, before anything heavy is imported."""
+    data = document.data
+    screen.print(
+        f"[name]{escape(str(data.get('name', document.path.stem)))}[/] · {escape(str(data.get('question', '')))}"
+    )
+
+
+def perform(document: Document, asked: Asked, screen: Console) -> int:
+    """Run it, print the last screen, return the exit code.
+
+    Raises:
+        Mistakes: the file or what was asked for is wrong.
+    """
+    from ..core.run.environment import NoDevice, place
+    from ..core.run.execute import Interrupted, execute, warm_up
+
+    try:
+        where = place(asked.device, asked.threads, asked.workers)
+    except NoDevice as error:
+        stop(error)
+    if isinstance(document.data.get("trial"), str) and not asked.dry_run:
+        warm_up(document.data["trial"])
+    run, loaded, preset = _resumed(document, asked) if asked.resume else _fresh(document, asked, where)
+    _print_plan(loaded, where, screen)
+    if asked.dry_run:
+        _print_trials(loaded, run, asked, screen)
+        return 0
+    if run is None:
+        run = _create(loaded, asked, where, preset)
+    from ..core.run.estimate import seconds_by_point
+    from ..core.run.folder import newest
+    from ..core.run.plan import plan
+    from .live import LiveView
+
+    before = newest(asked.results, loaded.experiment.name, full=run.facts["full"], finished=True)
+    trials = plan(loaded)
+    already = {
+        trial.key: float(result.get("seconds", 0.0)) for trial in trials if (result := run.result(trial))
+    }
+    if already:
+        screen.print(f"{len(already)} of {len(trials)} trials are done already")
+    try:
+        with LiveView(screen, trials, where.workers, already, seconds_by_point(before)) as view:
+            execute(loaded, run, where, view.hear, view.wait)
+    except Interrupted:
+        screen.print(
+            f"interrupted; what is done is kept. To go on: [command]{_resume_command(document, asked)}[/]"
+        )
+        if asked.json:
+            print_json({"run": run.id, "folder": str(run.folder), "status": "interrupted"})
+        return 130
+    return _finish(run, asked, screen)
+
+
+def _fresh(document: Document, asked: Asked, where: Place) -> tuple[Run | None, Loaded, str | None]:
+    from dataclasses import replace
+
+    from ..core.experiment.load import load_document
+
+    request, presets = asked.request, document.data.get("presets")
+    if request.preset is None and where.device == "cuda" and isinstance(presets, dict) and "gpu" in presets:
+        request = replace(request, preset="gpu")
+    return None, load_document(document, request), request.preset
+
+
+def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]:
+    """The newest run of this name that is not finished, or that has fewer replicates than are asked for now."""
+    from ..core.experiment.load import load_document
+    from ..core.run.folder import runs
+    from ..core.run.opening import claim
+
+    request = asked.request
+    if request.preset or request.sets or request.add or request.variants:
+        stop("--resume goes on with a run as it was asked for; only --seeds or --repeats may grow")
+    name = document.data.get("name", "")
+    more = request.seeds or request.repeats
+    for run in runs(asked.results, name):
+        facts = run.facts
+        if facts["status"] == "running":
+            stop(f"run {run.id} of {name} is still running, in another terminal")
+        if facts["status"] == "finished" and not more:
+            continue
+        _refuse_changed_files(run, facts)
+        loaded = load_document(read(run.folder / "experiment.yaml"), request, is_resolved=True)
+        if not asked.dry_run:
+            claim(run, loaded)
+        return run, loaded, facts["preset"]
+    stop(f"no unfinished run of {name} in {asked.results}/; to start one: lab run {name}", code=2)
+
+
+def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
+    from ..core.experiment.subject import digest
+
+    for name, then in facts["files"].items():
+        path = Path(name)
+        if not path.exists() or digest(path) != then:
+            what = "has changed" if path.exists() else "is gone"
+            stop(
+                f"{path.name} {what} since run {run.id} began; half old, half new is no measurement: start a new run"
+            )
+
+
+def _print_plan(loaded: Loaded, where: Place, screen: Console) -> None:
+    experiment = loaded.experiment
+    axes = " · ".join(f"{axis} {_span(values)}" for axis, values in experiment.axes.items())
+    threads = f"{where.threads} thread{'s' if where.threads > 1 else ''}"
+    claims = f"{len(experiment.claims)} claim{'' if len(experiment.claims) == 1 else 's'}"
+    parts = [claims, ", ".join(experiment.variants), axes, f"{where.device.upper()}, {threads}"]
+    screen.print(escape(" · ".join(part for part in parts if part)), style="quiet")
+
+
+def _span(values: list[Any]) -> str:
+    numbers = [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
+    return ", ".join(numbers) if len(numbers) <= 4 else f"{numbers[0]} … {numbers[-1]}"
+
+
+def _print_trials(loaded: Loaded, run: Run | None, asked: Asked, screen: Console) -> None:
+    from ..core.run.plan import plan
+
+    trials = plan(loaded)
+    done = {trial.key for trial in trials if run is not None and run.result(trial)}
+    if asked.json:
+        keys = ("kind", "variant", "point", "replicate", "key")
+        print_json(
+            [{key: getattr(trial, key) for key in keys} | {"done": trial.key in done} for trial in trials]
+        )
+        return
+    words = {"check": "check", "peaks": "measure the machine", "time": "time all variants", "train": "train"}
+    rows = []
+    for index, trial in enumerate(trials, 1):
+        what = f"{words[trial.kind]} {trial}" if trial.kind != "peaks" else words["peaks"]
+        replicate = str(trial.replicate + 1) if trial.kind in ("time", "train") else ""
+        rows.append([str(index), escape(what), replicate, "done" if trial.key in done else ""])
+    screen.print(table([">#", "trial", ">replicate", ""], rows, shorten=1))
+    screen.print(f"{len(trials)} trials, nothing run (--dry-run)")
+
+
+def _create(loaded: Loaded, asked: Asked, where: Place, preset: str | None) -> Run:
+    from ..core.run.environment import changes, environment_facts
+    from ..core.run.files import write
+    from ..core.run.opening import create
+
+    facts = {
+        "preset": preset,
+        "full": preset != "quick",
+        "label": asked.label,
+        "command": shlex.join(["lab", *sys.argv[1:]]),
+        "params": _defaults(loaded) | loaded.experiment.params,
+        "device": where.device,
+        "threads": where.threads,
+        "workers": where.workers,
+    }
+    try:
+        run = create(asked.results, loaded, facts, environment_facts(where))
+    except OSError as error:
+        stop(
+            f"{asked.results}/ cannot be written: {error.strerror}. Choose another folder: --results DIR",
+            code=2,
+        )
+    if patch := changes():
+        write(run.folder / "changes.patch", patch + "\n")
+    return run
+
+
+def _defaults(loaded: Loaded) -> dict[str, Any]:
+    """What the subject does when the file does not say: part of the setting that verdicts compare."""
+    fields = loaded.subject.params.model_fields.items()
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields
+        if not field.is_required()
+    }
+
+
+def _finish(run: Run, asked: Asked, screen: Console) -> int:
+    from ..core.analysis.verdicts import tally
+    from .judging import exit_code, results_of, summary_data
+    from .last_screen import print_last_screen
+
+    with screen.status("judging and drawing …") if screen.is_terminal else _quietly():
+        results = results_of(run)
+    run.tell(result=tally(results.verdicts))
+    print_last_screen(results, screen)
+    if asked.json:
+        print_json(summary_data(results))
+    return exit_code(results, asked.fail_on)
+
+
+def _quietly() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def _resume_command(document: Document, asked: Asked) -> str:
+    place = [] if asked.results == Path("results") else ["--results", str(asked.results)]
+    name = document.data["name"] if document.path.stem == document.data["name"] else str(document.path)
+    return escape(shlex.join(["lab", "run", str(name), "--resume", *place]))

@@ -1,0 +1,108 @@
+"""`lab run`: what can be asked of a run on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.experiment.discovery import find
+from ..core.experiment.document import read
+from .performing import Asked, perform, print_question
+from .screen import people, stop
+
+RESULTS = Path("results")
+
+Name = Annotated[
+    str, typer.Argument(help="Name of an experiment, or a file: [cyan]softmax[/], [cyan]./mine.yaml[/]")
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder that runs are written to")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else")]
+
+
+def run(
+    name: Name,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller and sooner; the same as --preset quick")
+    ] = False,
+    preset: Annotated[str | None, typer.Option(help="A preset of the file")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-s",
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a parameter, an axis or a variant: "
+            "-s columns=1000,4000  -s dtype=float64  -s variants.online.k=3",
+        ),
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE.py:FUNCTION", help="Put a function of yours beside ours"),
+    ] = None,
+    variants: Annotated[
+        str | None, typer.Option(help="Only these, separated by commas; the baseline always runs")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds per variant (training)")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Processes per point (timing)")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each trial")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials side by side; timing is always alone")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Finish the newest unfinished run of this name")
+    ] = False,
+    label: Annotated[str, typer.Option(help="A word of your own, shown by lab runs")] = "",
+    results: Results = RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
+    json: Json = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit with 3 when a claim fails, a variant is wrong or a claim is unclear: "
+            "fails, wrong, unclear"
+        ),
+    ] = None,
+) -> None:
+    """Run an experiment: check, measure, judge.
+
+    [bold]lab run softmax --quick[/]    [bold]lab run softmax --add mine=./mine.py:softmax[/]
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        stop(f"--device {device}: auto, cpu or cuda")
+    if quick and preset not in (None, "quick"):
+        stop(f"--quick is --preset quick; here is --preset {preset} as well")
+    for word in fail_on or ():
+        if word not in ("fails", "wrong", "unclear"):
+            stop(f"--fail-on {word}: fails, wrong or unclear")
+    screen = people(json)
+    # The first lines need nothing but the file: they stand there while everything else is being loaded.
+    path = find(name)
+    document = read(path)
+    print_question(document, screen)
+
+    from ..core.experiment.request import Request
+
+    request = Request(
+        preset="quick" if quick else preset,
+        sets=tuple(set_ or ()),
+        add=tuple(add or ()),
+        variants=tuple(part.strip() for part in (variants or "").split(",") if part.strip()),
+        repeats=repeats,
+        seeds=seeds,
+    )
+    asked = Asked(
+        request=request,
+        device=device,
+        threads=threads,
+        workers=workers,
+        resume=resume,
+        label=label,
+        results=results,
+        dry_run=dry_run,
+        json=json,
+        fail_on=frozenset(fail_on or ()),
+    )
+    raise typer.Exit(perform(document, asked, screen))

@@ -1,0 +1,98 @@
+"""`lab verify`: is it right? No clock, the same rule as in a run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..core.experiment.discovery import find
+from ..core.experiment.document import read
+from .screen import people, print_json
+
+CANDIDATE = "yours"
+
+
+def verify(
+    name: Annotated[str, typer.Argument(help="Name of an experiment")],
+    function: Annotated[str, typer.Argument(metavar="FILE.py:FUNCTION", help="What to verify")],
+    case: Annotated[int | None, typer.Option(min=1, help="Only this case, by its number")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="As in lab run")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
+    ] = False,
+) -> None:
+    """Correctness only, in seconds: right, refused, or wrong with the first case. Exit code 4 when wrong."""
+    from ..core.experiment.load import load_document
+    from ..core.experiment.request import Request
+    from ..core.run.environment import NoDevice, place
+    from ..core.run.execute import check_only, warm_up
+    from ..core.run.plan import check_points
+    from .screen import stop
+
+    screen = people(json)
+    document = read(find(name))
+    try:
+        where = place(device, 1, None)
+    except NoDevice as error:
+        stop(error)
+    warm_up(str(document.data.get("trial")))
+    preset = "verify" if "verify" in (document.data.get("presets") or {}) else None
+    request = Request(preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",))
+    loaded = load_document(document, request)
+    if not loaded.subject.is_timing:
+        stop(f"{name} trains; lab verify is for experiments that check a function against a reference")
+    points = check_points(loaded)
+    numbered = [(number, point) for number, point in enumerate(points, 1) if case in (None, number)]
+    if not numbered:
+        stop(f"--case {case}: there are {len(points)} cases")
+    screen.print(
+        f"[name]{escape(function)}[/] · against float64 · rule: error at most twice the standard form's, and rounding"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = check_only(loaded, CANDIDATE, [point for _, point in numbered], where, Path(folder))
+    results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=True)]
+    tally = {
+        status: [r for r in results if r["status"] == status]
+        for status in ("ok", "refused", "wrong", "failed", "timeout")
+    }
+    if json:
+        print_json(
+            {"function": function, "cases": results, **{status: len(rows) for status, rows in tally.items()}}
+        )
+    else:
+        _print(screen, name, function, tally)
+    if tally["wrong"]:
+        raise typer.Exit(4)
+    if tally["failed"] or tally["timeout"]:
+        raise typer.Exit(1)
+
+
+def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict[str, object]]]) -> None:
+    words = {"ok": "right", "refused": "refused", "wrong": "WRONG", "failed": "failed", "timeout": "too slow"}
+    for status, rows in tally.items():
+        if not rows and status != "ok":
+            continue
+        first = rows[0] if rows else {}
+        reason = f'"{first["reason"]}"' if status == "refused" else str(first.get("reason", ""))
+        screen.print(
+            f"  {words[status]:<8} {len(rows):>4}   {escape(reason) if status != 'ok' else ''}",
+            soft_wrap=True,
+        )
+        if status == "refused":
+            screen.print("                  not held against it", style="quiet")
+        if status in ("wrong", "failed", "timeout"):
+            again = f"lab verify {name} {function} --case {first['case_number']}"
+            point = ", ".join(f"{key}={value}" for key, value in dict(first["point"]).items())  # type: ignore[call-overload]
+            screen.print(
+                f"                  at {escape(point)}    again: [command]{escape(again)}[/]", soft_wrap=True
+            )
+    if not any(tally[status] for status in ("wrong", "failed", "timeout")) and tally["ok"]:
+        screen.print(f"with the clock: [command]lab run {name} --add mine={escape(function)}[/]")

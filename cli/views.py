@@ -1,0 +1,159 @@
+"""The tables that people read: variants by tier at a point, and claims with their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table as Grid
+
+from ..core.experiment.schema import Experiment
+from .screen import styled_word, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.analysis.verdicts import Verdict
+    from ..core.report.table import Cell, Table
+    from ..core.run.results import Results
+
+COMPARED = ("speed", "change")
+LEGEND = {
+    "C": "C counted, the same on every machine",
+    "T": "T timed here",
+    "R": "R trained here",
+}
+
+
+def comparison(experiment: Experiment, at_point: pd.DataFrame) -> list[Table]:
+    """The comparison at one point: the same table that the report shows."""
+    from ..core.report.table import tables
+
+    return tables(experiment, at_point)
+
+
+def comparison_grid(made: Table, screen: Console) -> tuple[Grid, list[str]]:
+    """A table for the terminal: as many columns as fit, and the names of those that do not."""
+    names = [column.name for column in [*made.points, *made.metrics]]
+    unbounded = screen.options.update(width=10_000)
+    for shown in range(len(names), 0, -1):
+        grid = _grid(made, shown)
+        if shown <= 2 or Measurement.get(screen, unbounded, grid).maximum <= screen.width:
+            return grid, names[shown:]
+    return _grid(made, 1), names[1:]
+
+
+def _grid(made: Table, shown: int) -> Grid:
+    names = [column.name for column in [*made.points, *made.metrics]][:shown]
+    rows: list[list[str]] = []
+    for tier in made.tiers:
+        found = [row for row in tier.rows if row.cells]
+        if found and len(made.tiers) > 1:
+            note = f" ({tier.note})" if tier.note and tier.name == "reference" else ""
+            rows.append([f"[quiet]{escape(tier.name + note)}[/]", *[""] * shown])
+        indent = "  " if len(made.tiers) > 1 else ""
+        for row in found:
+            cells = zip(names, [*row.point, *row.cells], strict=False)
+            rows.append([indent + escape(row.variant), *(_marked(name, cell) for name, cell in cells)])
+    return table(["", *(f">{name}" for name in names)], rows)
+
+
+def _marked(name: str, cell: Cell) -> str:
+    """Bold for the best, `~` where no difference is seen. Of a figure itself the digits tell how sure it is; what is
+    compared has its interval."""
+    if cell.same:
+        return "~"
+    text = escape(f"{cell.text} {cell.interval}".strip() if name in COMPARED else cell.text)
+    return f"[bold]{text}[/]" if cell.best else text
+
+
+def plain_rows(made: Table) -> tuple[list[str], list[list[str]]]:
+    """The same cells without marks, for Markdown and LaTeX."""
+    names = ["tier", "variant", *(column.name for column in [*made.points, *made.metrics])]
+    rows = [
+        [
+            tier.name,
+            row.variant,
+            *(
+                "~" if cell.same else f"{cell.text} {cell.interval}".strip()
+                for cell in [*row.point, *row.cells]
+            ),
+        ]
+        for tier in made.tiers
+        for row in tier.rows
+        if row.cells
+    ]
+    return names, rows
+
+
+def claims_grid(verdicts: Sequence[Verdict], experiment: Experiment) -> Grid:
+    rows = [
+        [
+            verdict.letter,
+            escape(verdict.says),
+            escape(paper(verdict, experiment)),
+            escape(verdict.here or "-"),
+            styled_word(verdict.word),
+        ]
+        for verdict in verdicts
+    ]
+    return table(["", "claim", "paper", "here", ""], rows, shorten=1)
+
+
+def paper(verdict: Verdict, experiment: Experiment) -> str:
+    """The figure of the source, with its device where that is another: `1.3x, V100`."""
+    from ..core.report.words import quoted
+
+    claim = next(claim for claim in experiment.claims if claim.id == verdict.claim)
+    device = claim.setting.get("device")
+    figure = quoted(verdict.paper, verdict.measure, verdict.unit)
+    return ", ".join(str(part) for part in (figure, device) if part)
+
+
+def legend(verdicts: Sequence[Verdict]) -> str:
+    parts = [text for letter, text in LEGEND.items() if any(verdict.letter == letter for verdict in verdicts)]
+    if any(verdict.word.endswith("*") for verdict in verdicts):
+        parts.append("* claimed for another device")
+    return "  ".join(parts)
+
+
+def point_keys(experiment: Experiment) -> list[str]:
+    return [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+
+
+def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
+    """`columns=32,000`; a key that has the value of `params` is not worth saying."""
+    shown = {
+        key: value
+        for key, value in point.items()
+        if key in experiment.axes or experiment.params.get(key) != value
+    }
+    return ", ".join(
+        f"{key}={value:,}" if type(value) is int else f"{key}={value}" for key, value in shown.items()
+    )
+
+
+def states(results: Results, words: Sequence[str]) -> list[str]:
+    """What is wrong, failed or refused: a line for each reason, with who and where."""
+    keys = point_keys(results.experiment)
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    order = list(results.experiment.variants)
+    for row in sorted(results.status.to_dict("records"), key=lambda row: order.index(row["variant"])):
+        if row["status"] in words:
+            variants = found.setdefault((row["status"], row["reason"]), {})
+            place = point_words(results.experiment, {key: row[key] for key in keys})
+            variants.setdefault(row["variant"], []).append(place)
+    return [
+        f"{status}: {', '.join(variants)}{_places(variants)}: {reason}"
+        for (status, reason), variants in sorted(found.items(), key=lambda item: words.index(item[0][0]))
+    ]
+
+
+def _places(variants: dict[str, list[str]]) -> str:
+    places = list(dict.fromkeys(place for found in variants.values() for place in found if place))
+    if not places:
+        return ""
+    return f" at {places[0]}" + (f" and {len(places) - 1} more" if len(places) > 1 else "")

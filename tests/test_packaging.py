@@ -1,0 +1,30 @@
+"""What is shipped is what is there."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_folder_with_python_is_a_package_of_the_wheel() -> None:
+    folders = {path.parent for top in ("cli", "core") for path in (ROOT / top).rglob("*.py")}
+    folders = {folder for folder in folders if folder.name != "templates"}
+    names = {"lab." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == names | {"lab.experiments"}
+
+
+def test_torch_has_no_upper_bound_and_the_tested_set_is_pinned() -> None:
+    assert "torch>=2.11" in PROJECT["project"]["dependencies"]
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert "torch==2.13.0" in pins and all("==" in pin for pin in pins)
+
+
+def test_the_readme_has_the_table_of_experiments(tmp_path: Path) -> None:
+    from lab.cli.browsing import markdown_table
+
+    assert markdown_table() in (ROOT / "README.md").read_text(), (
+        "paste the output of: lab list --format markdown"
+    )
