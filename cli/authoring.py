@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..core.experiment.discovery import find
+from ..core.experiment.discovery import BUILT_IN, find
 from .screen import out, print_json, stop, table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -74,6 +74,7 @@ def new(name: Annotated[str, typer.Argument(help="What to call it: letters, digi
     folder = Path("experiments")
     module = f"{name.replace('-', '_')}_trial.py"
     made = {folder / f"{name}.yaml": "experiment.yaml", folder / module: "trial.py"}
+    schema = folder / "schema.json"  # named by the first line of the YAML file, for editors
     for path in made:
         if path.exists():
             stop(f"{path} is there already; choose another name")
@@ -82,4 +83,7 @@ def new(name: Annotated[str, typer.Argument(help="What to call it: letters, digi
         text = (TEMPLATES / template).read_text(encoding="utf-8")
         path.write_text(text.replace("NAME", name).replace("MODULE", module), encoding="utf-8")
         out().print(f"wrote {path}")
+    if not schema.exists():
+        schema.write_text((BUILT_IN / "schema.json").read_text(encoding="utf-8"), encoding="utf-8")
+        out().print(f"wrote {schema}")
     out().print(f"\nnext  [command]lab validate {name}[/] · [command]lab run {name}[/]")

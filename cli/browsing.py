@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..core.experiment.discovery import known
+from ..core.experiment.discovery import BUILT_IN, known
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes, nearest
 from .screen import about, ago, duration, err, out, print_json, stop, table
@@ -25,18 +25,30 @@ RESULTS = Path("results")
 def home() -> None:
     """`lab` alone: what there is, what each asks, how long it takes here, what to type first."""
     screen = out()
-    cores = os.cpu_count() or 1
-    screen.print(f"[name]lab[/] · claims from ML papers, tried on this machine    [quiet]{cores} cores[/]\n")
+    from ..core.measure.machine import usable_cores
+
+    cores, gpu = usable_cores(), any(Path("/dev").glob("nvidia[0-9]*"))
+    machine = f"CPU, {cores} core{'s' if cores > 1 else ''}, {'a GPU' if gpu else 'no GPU'}"
+    screen.print(f"[name]lab[/] · claims from ML papers, tried on this machine    [quiet]{machine}[/]\n")
     screen.print(table(["experiment", "asks", ">claims", ">took here"], _rows(_experiments(None)), shorten=1))
-    first = next(iter(known()), "softmax")
+    first = min(path.stem for path in BUILT_IN.glob("*.yaml"))
     screen.print(
         f"\nby paper or word: [command]lab list WORD[/]    all claims: [command]lab claims[/]    all commands: "
         f"[command]lab --help[/]\nstart with        [command]lab run {first}[/]"
     )
 
 
-def list_experiments(word: Word = None, json: Json = False) -> None:
+def list_experiments(
+    word: Word = None,
+    format: Annotated[str, typer.Option(help="table or markdown")] = "table",
+    json: Json = False,
+) -> None:
     """Experiments: by name, paper or word: [bold]lab list milakov[/]"""
+    if format not in ("table", "markdown"):
+        stop(f"--format {format}: table or markdown")
+    if format == "markdown":
+        out().print(markdown_table(), markup=False, soft_wrap=True)
+        return
     found = list(_experiments(word))
     if json:
         keys = ("name", "title", "question", "sources")
@@ -50,6 +62,18 @@ def list_experiments(word: Word = None, json: Json = False) -> None:
     if not found:
         stop(f"nothing about {word}.{nearest(word or '', known())}    all: lab list", code=0)
     out().print(table(["experiment", "asks", ">claims", ">took here"], _rows(found), shorten=1))
+
+
+def markdown_table() -> str:
+    """The built-in experiments as the README shows them."""
+    lines = ["| experiment | asks | claims | sources |", "|:-|:-|-:|:-|"]
+    for path in sorted(BUILT_IN.glob("*.yaml")):
+        data = read(path).data
+        sources = ", ".join(
+            source.get("ref") or source["title"] for source in data.get("sources", {}).values()
+        )
+        lines.append(f"| `{data['name']}` | {data['question']} | {len(data['claims'])} | {sources} |")
+    return "\n".join(lines)
 
 
 def list_claims(word: Word = None, json: Json = False) -> None:
@@ -180,20 +204,25 @@ def env(
         print_json(facts)
         return
     rows = [
-        [escape(key.replace("_", " ")), escape(_fact(value))]
+        [escape(key.replace("_", " ")), escape(_fact(key, value))]
         for key, value in facts.items()
         if value not in (None, [], {})
     ]
     out().print(table(["", ""], rows, shorten=1))
 
 
-def _fact(value: Any) -> str:
+def _fact(name: str, value: Any) -> str:
+    """A fact about the machine, for people."""
+    from ..core.analysis import digits
+
+    if name in ("memory", "memory_available", "last_level_cache", "copy_bytes", "size"):
+        return digits.format(float(value), unit="B")
+    if name == "caches":
+        return ", ".join(f"{one['name']} {_fact('size', one['size'])} x {one['count']}" for one in value)
     if isinstance(value, dict):
-        return ", ".join(
-            f"{key.replace('_', ' ')} {_fact(inner)}" for key, inner in value.items() if inner is not None
-        )
+        return ", ".join(f"{k.replace('_', ' ')} {_fact(k, v)}" for k, v in value.items() if v is not None)
     if isinstance(value, list):
-        return ", ".join(_fact(inner) for inner in value)
+        return ", ".join(_fact("", inner) for inner in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,.1f}" if isinstance(value, float) else _plain(value)

@@ -12,7 +12,6 @@ from rich.markup import escape
 
 from ..core.experiment.discovery import find
 from ..core.experiment.document import read
-from .last_screen import largest
 from .performing import Asked, perform
 from .screen import ago, err, out, print_json, stop
 
@@ -93,6 +92,7 @@ def _run_to_show(name: str, results: Path) -> Run:
 def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
     """The rows of the comparison that were asked for."""
     from ..core.experiment.mistakes import nearest
+    from .last_screen import largest
 
     experiment, table = seen.experiment, seen.comparison
     if metric is not None:
@@ -134,7 +134,7 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
 
 
 def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import claims_grid, comparison_grid, legend, point_words, states
+    from .views import BAD, claims_grid, comparison_grid, legend, point_words, states
     from .views import comparison as tables_of
 
     experiment, facts = seen.experiment, seen.facts
@@ -164,7 +164,7 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         screen.print(
             f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"
         )
-    for line in states(seen, ("wrong", "failed", "timeout", "refused")):
+    for line in states(seen, (*BAD, "refused")):
         screen.print(escape(line), soft_wrap=True)
     _print_control(seen, screen)
     for warning in seen.warnings:

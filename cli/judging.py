@@ -7,8 +7,7 @@ from typing import Any
 
 from ..core.run.folder import Run
 from ..core.run.results import Results, gather, write_tables
-
-BAD = ("failed", "timeout", "wrong")
+from .views import BAD
 
 
 def results_of(run: Run) -> Results:

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.results import Results
 from .screen import duration
-from .views import claims_grid, comparison, comparison_grid, legend, point_keys, point_words, states
+from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_keys, point_words, states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,17 +24,46 @@ NEWS = ("fails here", "unclear", "not tested", "preview")  # shown before what h
 
 def print_last_screen(results: Results, screen: Console) -> None:
     head, tail = _head(results), _tail(results)
-    summary = _lines(screen, Text(results.summary)) + [Text()] if results.summary else []
+    summary = [*_lines(screen, Text(results.summary)), Text()] if results.summary else []
     room = LINES - len(head) - len(summary) - len(tail)
-    claims = (
-        _lines(screen, claims_grid(_news_first(results.verdicts), results.experiment))
-        if results.verdicts
-        else []
-    )
     body = _headline(results, screen)
-    body, claims = _fit(body, claims, room, results.experiment.name)
+    # The claims are what the run was for: the table takes what they leave, and at least its largest tier.
+    all_claims = len(_claims(results, screen, len(results.verdicts)))
+    body = _cut(body, max(room - all_claims, min(room // 2, len(body))), results.experiment.name)
+    claims = _fitting_claims(results, screen, room - len(body))
     for line in [*head, *summary, *body, *claims, *tail]:
         screen.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _claims(results: Results, screen: Console, count: int) -> list[Text]:
+    """The first so many claims, an empty line behind them."""
+    verdicts = _news_first(results.verdicts)
+    if not verdicts:
+        return []
+    lines = _lines(screen, claims_grid(verdicts[:count], results.experiment))
+    if count < len(verdicts):
+        more = f"   {len(verdicts) - count} more claims: lab compare {results.experiment.name}"
+        lines.append(Text(more, style="dim"))
+    return [*lines, Text()]
+
+
+def _fitting_claims(results: Results, screen: Console, room: int) -> list[Text]:
+    """As many claims as fit, at least two."""
+    for count in range(len(results.verdicts), 2, -1):
+        lines = _claims(results, screen, count)
+        if len(lines) <= room:
+            return lines
+    return _claims(results, screen, 2)
+
+
+def _cut(body: list[Text], most: int, name: str) -> list[Text]:
+    """The table within so many lines, an empty one behind it."""
+    if not body:
+        return []
+    if len(body) >= most:
+        left = len(body) - most + 2
+        body = [*body[: most - 2], Text(f"  {left} more lines: lab compare {name}", style="dim")]
+    return [*body, Text()]
 
 
 def _news_first(verdicts: Any) -> list[Verdict]:
@@ -60,21 +89,6 @@ def _lines(screen: Console, what: RenderableType) -> list[Text]:
     return lines
 
 
-def _fit(body: list[Text], claims: list[Text], room: int, name: str) -> tuple[list[Text], list[Text]]:
-    """Both tables within `room` lines, an empty one between them; the table shrinks before the claims do."""
-    room -= bool(body) + bool(claims)
-    body = _cut(body, max(room - len(claims), room // 2), "more of it", name)
-    claims = _cut(claims, max(room - len(body), 4), "more claims", name)
-    return [*body, Text()] if body else [], [*claims, Text()] if claims else []
-
-
-def _cut(lines: list[Text], most: int, what: str, name: str) -> list[Text]:
-    if len(lines) <= most:
-        return lines
-    left = len(lines) - most + 1
-    return [*lines[: most - 1], Text(f"   {left} {what}: lab compare {name}", style="dim")]
-
-
 def _head(results: Results) -> list[str]:
     from ..core.analysis.verdicts import tally
 
@@ -93,15 +107,32 @@ def _head(results: Results) -> list[str]:
 def _tail(results: Results) -> list[str]:
     """What a reader must know of these figures, and what to type next."""
     name = results.experiment.name
-    problems = states(results, ("wrong", "failed", "timeout"))
+    problems = states(results, BAD)
     lines = [f"[bad]{escape(line)}[/]" for line in problems[:3]]
     if len(problems) > 3:
         lines.append(f"[bad]{len(problems) - 3} more: lab compare {name}[/]")
     lines += [f"[open]note: {escape(warning)}[/]" for warning in results.warnings[:2]]
+    if (control := _control(results)) is not None:
+        lines.append(f"[quiet]{escape(control)}[/]")
     if results.verdicts:
         lines.append(f"[quiet]{legend(results.verdicts)}[/]")
     folder = escape(str(results.run.folder))
     return [*lines, f"next  [command]lab compare {name}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
+
+
+def _control(results: Results) -> str | None:
+    """The baseline timed twice, at the headline's point: how far off the clock can be."""
+    from ..core.analysis import digits
+    from ..core.analysis.statistics import FEWEST
+
+    rows, point = results.control, largest(results.experiment)
+    for key in point_keys(results.experiment):
+        rows = rows[rows[key] == point[key]]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    ends = (row["low"], row["high"]) if row["n"] >= FEWEST else (None, None)
+    return f"A/A control: {results.experiment.baseline} beside itself {digits.format(row['ratio'], *ends, kind='ratio')}"
 
 
 def _headline(results: Results, screen: Console) -> list[Text]:
@@ -117,10 +148,12 @@ def _headline(results: Results, screen: Console) -> list[Text]:
     grid, _ = comparison_grid(made[0], screen)
     lines = _lines(screen, grid)
     words = point_words(experiment, point)
-    if words and lines[0].plain.startswith(
-        " " * (len(words) + 1)
-    ):  # the empty corner of the table has room for it
-        lines[0] = Text.assemble((words, "dim"), lines[0][len(words) :])
+    if words and lines[0].plain.startswith(" " * (len(words) + 1)):
+        lines[0] = Text.assemble(
+            (words, "dim"), lines[0][len(words) :]
+        )  # the table's empty corner has room for it
+    elif words:
+        lines.insert(0, Text(words, style="dim"))
     return lines
 
 

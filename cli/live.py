@@ -22,6 +22,7 @@ from ..core.run.schedule import Event
 from .screen import about, duration, table
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
+LOADING = "loading torch, once for all trials: a few seconds"
 EVERY = 10.0  # seconds between lines where there is no terminal to redraw
 
 
@@ -37,7 +38,7 @@ class LiveView:
     started: float = field(default_factory=time.monotonic)
     ended: dict[str, float] = field(default_factory=dict)
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
-    figures: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    figures: dict[str, tuple[str, Mapping[str, float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _live: Live | None = None
     _said: float = 0.0
@@ -49,6 +50,8 @@ class LiveView:
         if self.console.is_terminal:
             self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
+        else:
+            self.console.print(LOADING)
         return self
 
     def __exit__(
@@ -66,7 +69,7 @@ class LiveView:
             job, since, _ = self.running[key]
             self.running[key] = (job, since, done / of if of else 0.0)
         elif event.what == "metrics":
-            self.figures[self._row(event.job)] = event.detail[1]
+            self.figures[self._row(event.job)] = (event.job.trial.kind, event.detail[1])
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
@@ -127,6 +130,8 @@ class LiveView:
             else:
                 rows.add_row(f"  {NAMES[kind]}", Text("to do", style="quiet"), f"{of}", "")
         parts: list[RenderableType] = [rows]
+        if not self.running and not self.ended:
+            parts.insert(0, Text(f"  {LOADING}", style="quiet"))
         for note in self.notes[-3:]:
             parts.append(Text(f"  {note}", style="bad", no_wrap=True, overflow="ellipsis"))
         if self.figures:
@@ -137,8 +142,13 @@ class LiveView:
     def _newest(self) -> Table:
         """The latest figures, at most four rows of at most five columns, so that the view stays small."""
         latest = list(self.figures.items())[-4:]
-        names = list(dict.fromkeys(name for _, values in latest for name in values if " " not in name))[:5]
-        rows = [[f"  {row}", *(_figure(values.get(name)) for name in names)] for row, values in latest]
+        names = list(dict.fromkeys(name for _, (_, values) in latest for name in values if " " not in name))[
+            :5
+        ]
+        rows = [
+            [f"  {row}", *(_figure(values.get(name), kind) for name in names)]
+            for row, (kind, values) in latest
+        ]
         return table(["  so far", *(f">{name}" for name in names)], rows)
 
     def _write_lines(self, now: float) -> None:
@@ -153,11 +163,11 @@ class LiveView:
             self.console.print(f"{done} of {of} trials, {self._ending()}")
 
 
-def _figure(value: Any) -> str:
-    """A running figure: seconds of a call, or a trained metric."""
+def _figure(value: Any, kind: str) -> str:
+    """A running figure: the time of a call, or a trained metric."""
     if value is None:
         return ""
-    return f"{value:.3g}"
+    return f"{1e3 * value:.3g} ms" if kind == "time" else f"{value:.3g}"
 
 
 def _plain(value: Any) -> str:

@@ -145,7 +145,10 @@ def _print_plan(loaded: Loaded, where: Place, screen: Console) -> None:
     axes = " · ".join(f"{axis} {_span(values)}" for axis, values in experiment.axes.items())
     threads = f"{where.threads} thread{'s' if where.threads > 1 else ''}"
     claims = f"{len(experiment.claims)} claim{'' if len(experiment.claims) == 1 else 's'}"
-    parts = [claims, ", ".join(experiment.variants), axes, f"{where.device.upper()}, {threads}"]
+    variants = ", ".join(experiment.variants)
+    if len(experiment.variants) > 8:
+        variants = f"{len(experiment.variants)} variants"
+    parts = [claims, variants, axes, f"{where.device.upper()}, {threads}"]
     screen.print(escape(" · ".join(part for part in parts if part)), style="quiet")
 
 

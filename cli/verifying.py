@@ -31,6 +31,7 @@ def verify(
 ) -> None:
     """Correctness only, in seconds: right, refused, or wrong with the first case. Exit code 4 when wrong."""
     from ..core.experiment.load import load_document
+    from ..core.experiment.mistakes import Mistakes
     from ..core.experiment.request import Request
     from ..core.run.environment import NoDevice, place
     from ..core.run.execute import check_only, warm_up
@@ -46,7 +47,10 @@ def verify(
     warm_up(str(document.data.get("trial")))
     preset = "verify" if "verify" in (document.data.get("presets") or {}) else None
     request = Request(preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",))
-    loaded = load_document(document, request)
+    try:
+        loaded = load_document(document, request)
+    except Mistakes as mistakes:
+        stop(str(mistakes).replace(f"--add {CANDIDATE}={function}: ", ""))
     if not loaded.subject.is_timing:
         stop(f"{name} trains; lab verify is for experiments that check a function against a reference")
     points = check_points(loaded)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..core.report.table import Cell, Table
     from ..core.run.results import Results
 
+BAD = ("wrong", "failed", "timeout")
 COMPARED = ("speed", "change")
 LEGEND = {
     "C": "C counted, the same on every machine",
@@ -50,12 +51,15 @@ def _grid(made: Table, shown: int) -> Grid:
     names = [column.name for column in [*made.points, *made.metrics]][:shown]
     rows: list[list[str]] = []
     for tier in made.tiers:
-        found = [row for row in tier.rows if row.cells]
+        found = [row for row in tier.rows if row.cells or row.status in BAD]
         if found and len(made.tiers) > 1:
-            note = f" ({tier.note})" if tier.note and tier.name == "reference" else ""
+            note = " (not timed)" if tier.name == "reference" else ""
             rows.append([f"[quiet]{escape(tier.name + note)}[/]", *[""] * shown])
         indent = "  " if len(made.tiers) > 1 else ""
         for row in found:
+            if not row.cells:
+                rows.append([indent + escape(row.variant), f"[bad]{row.status}[/]"])
+                continue
             cells = zip(names, [*row.point, *row.cells], strict=False)
             rows.append([indent + escape(row.variant), *(_marked(name, cell) for name, cell in cells)])
     return table(["", *(f">{name}" for name in names)], rows)
@@ -137,23 +141,23 @@ def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
 
 
 def states(results: Results, words: Sequence[str]) -> list[str]:
-    """What is wrong, failed or refused: a line for each reason, with who and where."""
-    keys = point_keys(results.experiment)
-    found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    order = list(results.experiment.variants)
-    for row in sorted(results.status.to_dict("records"), key=lambda row: order.index(row["variant"])):
-        if row["status"] in words:
-            variants = found.setdefault((row["status"], row["reason"]), {})
-            place = point_words(results.experiment, {key: row[key] for key in keys})
-            variants.setdefault(row["variant"], []).append(place)
-    return [
-        f"{status}: {', '.join(variants)}{_places(variants)}: {reason}"
-        for (status, reason), variants in sorted(found.items(), key=lambda item: words.index(item[0][0]))
-    ]
-
-
-def _places(variants: dict[str, list[str]]) -> str:
-    places = list(dict.fromkeys(place for found in variants.values() for place in found if place))
-    if not places:
-        return ""
-    return f" at {places[0]}" + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+    """What is wrong, failed or refused: a line for each, with who, where and the first reason."""
+    experiment, keys, order = (
+        results.experiment,
+        point_keys(results.experiment),
+        list(results.experiment.variants),
+    )
+    rows = [row for row in results.status.to_dict("records") if row["status"] in words]
+    found: dict[tuple[str, str], list[dict[Any, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (words.index(row["status"]), order.index(row["variant"]))):
+        # What is wrong is told of each variant; a refusal that several share is told once.
+        who = row["reason"] if row["status"] == "refused" else row["variant"]
+        found.setdefault((row["status"], who), []).append(row)
+    lines = []
+    for (status, _), same in found.items():
+        names = ", ".join(dict.fromkeys(row["variant"] for row in same))
+        places = list(dict.fromkeys(point_words(experiment, {key: row[key] for key in keys}) for row in same))
+        where = f" at {places[0]}" if places[0] else ""
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        lines.append(f"{names} {status}{where}{more}: {same[0]['reason']}")
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def test_torch_has_no_upper_bound_and_the_tested_set_is_pinned() -> None:
     assert "torch>=2.11" in PROJECT["project"]["dependencies"]
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert "torch==2.13.0" in pins and all("==" in pin for pin in pins)
+
+
+def test_the_schema_beside_the_experiments_is_the_one_that_is_checked() -> None:
+    from lab.core.experiment.schema import Experiment
+
+    shipped = json.loads((ROOT / "experiments" / "schema.json").read_text())
+    assert shipped == Experiment.model_json_schema(), "lab validate --schema > experiments/schema.json"
+    for path in (ROOT / "experiments").glob("*.yaml"):
+        assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
 
 
 def test_the_readme_has_the_table_of_experiments(tmp_path: Path) -> None:

@@ -1,18 +1,14 @@
 """YAML as data, with the place of every key; no schema yet, and nothing heavier than PyYAML is imported.
 
-The YAML understood here is the plain part of it: mappings, lists and scalars. Tags are refused (a file of data must
-not construct objects), `yes` and `on` are words, `1e-3` is a number, and aliases may not expand without bound.
+Tags are refused (a file of data must not construct objects), and aliases may not expand without bound.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import yaml
+from typing import Any
 
 from .mistakes import Mark, Mistake, Mistakes
 
@@ -21,32 +17,6 @@ Keys = tuple[str | int, ...]  # the way to a value: ("claims", 0, "expect")
 MOST_NODES = 20_000  # an ordinary file has a few hundred; ten lines of nested aliases could have billions
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 40
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _PlainLoader(_Base):  # type: ignore[misc]  # the C loader where PyYAML was built with it
-    """Resolves true/false, integers, floats and null; every other scalar is text."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
-
-def _resolves(kind: str, pattern: str, first: str) -> None:
-    _PlainLoader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(first)
-    )
-
-
-_resolves("bool", "true|True|false|False", "tTfF")
-_resolves("null", "~|null|Null|", "~nN\0")
-_resolves("int", r"[-+]?[0-9][0-9_]*", "-+0123456789")
-_resolves(
-    "float",
-    r"[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?[0-9]+\.|[-+]?\.inf|\.nan",
-    "-+0123456789.",
-)
-_PlainLoader.yaml_implicit_resolvers.setdefault("", []).append(("tag:yaml.org,2002:null", re.compile("^$")))
 
 
 @dataclass(frozen=True)
@@ -108,8 +78,12 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
     def mark_of(mark: Any) -> Mark:
         return Mark(source, mark.line + 1, mark.column + 1) if lines and mark is not None else Mark(source)
 
+    import yaml  # here, so that `lab --help` does without it
+
+    from .plain_yaml import PlainLoader
+
     try:
-        root = yaml.compose(text, Loader=_PlainLoader)
+        root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
         raise Mistakes([Mistake(mark_of(error.problem_mark), f"is not YAML: {what}")]) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,6 +41,8 @@ class Mistakes(Exception):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean X?`, or the list of what there is when nothing is near (at most eight)."""
+    import difflib
+
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
