@@ -27,9 +27,7 @@ def print_last_screen(results: Results, screen: Console) -> None:
     summary = [*_lines(screen, Text(results.summary)), Text()] if results.summary else []
     room = LINES - len(head) - len(summary) - len(tail)
     body = _headline(results, screen)
-    # The claims are what the run was for: the table takes what they leave, and at least its largest tier.
-    all_claims = len(_claims(results, screen, len(results.verdicts)))
-    body = _cut(body, max(room - all_claims, min(room // 2, len(body))), results.experiment.name)
+    body = _cut(body, room // 2 + 1, results.experiment.name)
     claims = _fitting_claims(results, screen, room - len(body))
     for line in [*head, *summary, *body, *claims, *tail]:
         screen.print(line, no_wrap=True, overflow="ellipsis", crop=True)
@@ -42,7 +40,8 @@ def _claims(results: Results, screen: Console, count: int) -> list[Text]:
         return []
     lines = _lines(screen, claims_grid(verdicts[:count], results.experiment))
     if count < len(verdicts):
-        more = f"   {len(verdicts) - count} more claims: lab compare {results.experiment.name}"
+        left = len(verdicts) - count
+        more = f"   {left} more claim{'s' if left > 1 else ''}: lab compare {results.experiment.name}"
         lines.append(Text(more, style="dim"))
     return [*lines, Text()]
 
@@ -98,10 +97,10 @@ def _head(results: Results) -> list[str]:
         f"[name]{results.experiment.name}[/]",
         duration(float(facts["seconds"])),
         f"run {results.run.id}" + (f" ({escape(str(facts['preset']))})" if facts["preset"] else ""),
-        f"{str(facts['device']).upper()}, {threads}",
         tally(results.verdicts),
+        f"{str(facts['device']).upper()}, {threads}",
     ]
-    return ["", " · ".join(part for part in parts if part), ""]
+    return [" · ".join(part for part in parts if part), ""]
 
 
 def _tail(results: Results) -> list[str]:
@@ -136,25 +135,18 @@ def _control(results: Results) -> str | None:
 
 
 def _headline(results: Results, screen: Console) -> list[Text]:
-    """The comparison at the largest point, without the tier that is only there to be read."""
+    """The baseline's tier at the largest point; the rest is in `lab compare`."""
     experiment = results.experiment
+    tier = experiment.variants[experiment.baseline].tier
     point = largest(experiment)
-    rows: pd.DataFrame = results.comparison[results.comparison["tier"] != "reference"]
+    rows: pd.DataFrame = results.comparison[results.comparison["tier"] == tier]
     for key in point_keys(experiment):
         rows = rows[rows[key] == point[key]]
     made = comparison(experiment, rows)
     if not made:
         return []
-    grid, _ = comparison_grid(made[0], screen)
-    lines = _lines(screen, grid)
-    words = point_words(experiment, point)
-    if words and lines[0].plain.startswith(" " * (len(words) + 1)):
-        lines[0] = Text.assemble(
-            (words, "dim"), lines[0][len(words) :]
-        )  # the table's empty corner has room for it
-    elif words:
-        lines.insert(0, Text(words, style="dim"))
-    return lines
+    grid, _ = comparison_grid(made[0], screen, corner=point_words(experiment, point))
+    return _lines(screen, grid)
 
 
 def largest(experiment: Experiment) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..core.experiment.schema import Experiment
 from ..core.run.estimate import seconds_left
 from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
 from .screen import about, duration, table
+from .views import point_words
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
 LOADING = "loading torch, once for all trials: a few seconds"
@@ -31,6 +33,7 @@ class LiveView:
     """Hears the scheduler's events; draws on a terminal, writes plain lines elsewhere."""
 
     console: Console
+    experiment: Experiment
     trials: Sequence[Trial]
     workers: int
     already: Mapping[str, float]  # key → seconds of what an earlier session has done
@@ -82,8 +85,7 @@ class LiveView:
         self.console.print(escape(message))
 
     def _row(self, job: Job) -> str:
-        place = "  ".join(f"{axis}={_plain(value)}" for axis, value in job.trial.point.items())
-        return f"{job.trial.variant}  {place}".strip()
+        return f"{job.trial.variant}  {point_words(self.experiment, dict(job.trial.point))}".strip()
 
     def _tell_failure(self, job: Job) -> None:
         """Failures are shown at once, not at the end."""
@@ -168,7 +170,3 @@ def _figure(value: Any, kind: str) -> str:
     if value is None:
         return ""
     return f"{1e3 * value:.3g} ms" if kind == "time" else f"{value:.3g}"
-
-
-def _plain(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

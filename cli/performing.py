@@ -80,7 +80,9 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     if already:
         screen.print(f"{len(already)} of {len(trials)} trials are done already")
     try:
-        with LiveView(screen, trials, where.workers, already, seconds_by_point(before)) as view:
+        with LiveView(
+            screen, loaded.experiment, trials, where.workers, already, seconds_by_point(before)
+        ) as view:
             execute(loaded, run, where, view.hear, view.wait)
     except Interrupted:
         screen.print(

@@ -36,18 +36,18 @@ def comparison(experiment: Experiment, at_point: pd.DataFrame) -> list[Table]:
     return tables(experiment, at_point)
 
 
-def comparison_grid(made: Table, screen: Console) -> tuple[Grid, list[str]]:
+def comparison_grid(made: Table, screen: Console, corner: str = "") -> tuple[Grid, list[str]]:
     """A table for the terminal: as many columns as fit, and the names of those that do not."""
     names = [column.name for column in [*made.points, *made.metrics]]
     unbounded = screen.options.update(width=10_000)
     for shown in range(len(names), 0, -1):
-        grid = _grid(made, shown)
+        grid = _grid(made, shown, corner)
         if shown <= 2 or Measurement.get(screen, unbounded, grid).maximum <= screen.width:
             return grid, names[shown:]
-    return _grid(made, 1), names[1:]
+    return _grid(made, 1, corner), names[1:]
 
 
-def _grid(made: Table, shown: int) -> Grid:
+def _grid(made: Table, shown: int, corner: str) -> Grid:
     names = [column.name for column in [*made.points, *made.metrics]][:shown]
     rows: list[list[str]] = []
     for tier in made.tiers:
@@ -62,7 +62,7 @@ def _grid(made: Table, shown: int) -> Grid:
                 continue
             cells = zip(names, [*row.point, *row.cells], strict=False)
             rows.append([indent + escape(row.variant), *(_marked(name, cell) for name, cell in cells)])
-    return table(["", *(f">{name}" for name in names)], rows)
+    return table([corner, *(f">{name}" for name in names)], rows)
 
 
 def _marked(name: str, cell: Cell) -> str:

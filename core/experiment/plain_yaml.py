@@ -17,7 +17,9 @@ class PlainLoader(_Base):  # type: ignore[misc]  # the C loader where PyYAML was
 
 
 def _resolves(kind: str, pattern: str, first: str) -> None:
-    PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(first))
+    PlainLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(first)
+    )
 
 
 _resolves("bool", "true|True|false|False", "tTfF")

@@ -33,7 +33,7 @@ def seconds_left(
     """Expected seconds until the last trial has ended; None before anything is known.
 
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
-    else as long as the others of its kind.
+    else as long as the longest of its kind.
     """
     here: dict[tuple[str, str], list[float]] = {}
     kinds: dict[str, list[float]] = {}
@@ -46,7 +46,9 @@ def seconds_left(
         if trial.key in ended:
             continue
         place = (trial.kind, point_words(trial))
-        known = here.get(place) or ([expected[place]] if place in expected else kinds.get(trial.kind))
+        known = here.get(place) or ([expected[place]] if place in expected else None)
+        if not known and trial.kind in kinds:
+            known = [max(kinds[trial.kind])]  # grids grow: the point not seen yet is more likely a larger one
         if not known:
             if trial.kind == "peaks":
                 continue

@@ -54,8 +54,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def append_line(path: Path, data: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(to_json(data) + "\n")
+    """Add a record; behind a line torn by a crash it begins a new one, so that only the torn one is lost."""
+    line = to_json(data) + "\n"
+    with path.open("ab+") as file:
+        if (end := file.seek(0, os.SEEK_END)) and (file.seek(end - 1), file.read(1))[1] != b"\n":
+            line = "\n" + line
+        file.write(line.encode())
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
