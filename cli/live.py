@@ -62,6 +62,8 @@ class LiveView:
     ) -> None:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
+        else:
+            self.console.print()
 
     def hear(self, event: Event) -> None:
         key, now = event.job.trial.key, time.monotonic()

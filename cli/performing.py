@@ -51,16 +51,14 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     Raises:
         Mistakes: the file or what was asked for is wrong.
     """
-    from ..core.run.environment import NoDevice, place
     from ..core.run.execute import Interrupted, execute, warm_up
 
-    try:
-        where = place(asked.device, asked.threads, asked.workers)
-    except NoDevice as error:
-        stop(error)
+    where = _place(asked.device, asked.threads, asked.workers)
     if isinstance(document.data.get("trial"), str) and not asked.dry_run:
         warm_up(document.data["trial"])
     run, loaded, preset = _resumed(document, asked) if asked.resume else _fresh(document, asked, where)
+    if run is not None:
+        where = _place(run.facts["device"], run.facts["threads"], asked.workers)
     _print_plan(loaded, where, screen)
     if asked.dry_run:
         _print_trials(loaded, run, asked, screen)
@@ -94,6 +92,15 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     return _finish(run, asked, screen)
 
 
+def _place(device: str, threads: int, workers: int | None) -> Place:
+    from ..core.run.environment import NoDevice, place
+
+    try:
+        return place(device, threads, workers)
+    except NoDevice as error:
+        stop(error)
+
+
 def _fresh(document: Document, asked: Asked, where: Place) -> tuple[Run | None, Loaded, str | None]:
     from dataclasses import replace
 
@@ -122,12 +129,30 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
             stop(f"run {run.id} of {name} is still running, in another terminal")
         if facts["status"] == "finished" and not more:
             continue
+        _refuse_another_place(run, facts, asked)
+        _refuse_fewer(run, facts, request)
         _refuse_changed_files(run, facts)
         loaded = load_document(read(run.folder / "experiment.yaml"), request, is_resolved=True)
         if not asked.dry_run:
             claim(run, loaded)
         return run, loaded, facts["preset"]
     stop(f"no unfinished run of {name} in {asked.results}/; to start one: lab run {name}", code=2)
+
+
+def _refuse_another_place(run: Run, facts: dict[str, Any], asked: Asked) -> None:
+    """Device and threads are the run's own."""
+    if asked.device not in ("auto", facts["device"]) or asked.threads not in (1, facts["threads"]):
+        began = f"--device {facts['device']} --threads {facts['threads']}"
+        stop(f"run {run.id} began with {began}; half here, half there is no measurement: start a new run")
+
+
+def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
+    from ..core.run.opening import experiment_of
+
+    for noun, asked in (("seeds", request.seeds), ("repeats", request.repeats)):
+        had = getattr(experiment_of(run), noun)
+        if asked and had and (asked < had or asked == had and facts["status"] == "finished"):
+            stop(f"run {run.id} has {had} {noun}; --resume adds to them: --{noun} {had + 1} or more")
 
 
 def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ def report(
     ] = False,
 ) -> None:
     """Write results/report.html and report.md: verdicts, plots, tables, and the commands to see it again."""
+    from ..core.experiment.discovery import known
     from ..core.experiment.mistakes import nearest
     from ..core.run.folder import newest, runs
     from .screen import err
@@ -30,7 +31,8 @@ def report(
     there = sorted({run.facts["experiment"] for run in runs(results)})
     for name in names or ():
         if name not in there:
-            stop(f"no run of {name} in {results}/.{nearest(name, there)}    to make one: lab run {name}")
+            make = f" To make one: lab run {name}" if name in known() else nearest(name, {*there, *known()})
+            stop(f"no run of {name} in {results}/.{make}")
     if not there:
         stop(f"no run in {results}/ yet; to make one: lab run softmax")
     screen = people(json)

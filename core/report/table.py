@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis import digits
@@ -151,7 +151,28 @@ def _rows(variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: li
             continue  # why it has no figures at all stands where it was timed
         cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name))]
         found.append(Row(variant, point, cells))
-    return found
+    return _joined(found)
+
+
+def _joined(rows: list[Row]) -> list[Row]:
+    """Points that came to the same bad end in one row: `4,000; 32,000; 256,000`."""
+    joined: list[Row] = []
+    for row in rows:
+        last = joined[-1] if joined else None
+        if (
+            last
+            and not row.cells
+            and not last.cells
+            and (last.status, last.reason) == (row.status, row.reason)
+        ):
+            both = zip(last.point, row.point, strict=True)
+            point = [
+                a if b.text in a.text.split("; ") else replace(a, text=f"{a.text}; {b.text}") for a, b in both
+            ]
+            joined[-1] = replace(last, point=point)
+        else:
+            joined.append(row)
+    return joined
 
 
 def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:

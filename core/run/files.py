@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -9,6 +10,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+
+class Damaged(OSError):
+    """A file of a run that does not hold what was written into it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EIO, "is damaged", str(path))
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -49,17 +57,27 @@ def _worded(data: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """The mapping in a file.
+
+    Raises:
+        Damaged: there is something else in it.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError:  # no JSON, or not even UTF-8
+        data = None
+    if not isinstance(data, dict):
+        raise Damaged(path)
     return data
 
 
 def append_line(path: Path, data: Mapping[str, Any]) -> None:
     """Add a record; behind a line torn by a crash it begins a new one, so that only the torn one is lost."""
-    line = to_json(data) + "\n"
     with path.open("ab+") as file:
-        if (end := file.seek(0, os.SEEK_END)) and (file.seek(end - 1), file.read(1))[1] != b"\n":
-            line = "\n" + line
-        file.write(line.encode())
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        torn = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * torn + to_json(data).encode() + b"\n")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -68,6 +86,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
+            record = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(record, dict):
+            yield record

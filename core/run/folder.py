@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import read_json, write_json
+from .files import Damaged, read_json, write_json
 
 if TYPE_CHECKING:  # `lab list` reads old runs, and has no time to import the schema
     from .plan import Trial
+
+# Without these a file was not written by lab, or not to its end.
+KNOWN_OF_A_RUN = {"experiment", "version", "started", "seconds", "status", "full", "preset", "label"}
+KNOWN_OF_A_TRIAL = {"kind", "variant", "point", "replicate", "status", "reason"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,14 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """run.json; a run whose process is gone is `interrupted`, whatever it last wrote."""
+        """run.json; a run whose process is gone is `interrupted`, whatever it last wrote.
+
+        Raises:
+            Damaged: it is not what was written.
+        """
         facts = read_json(self.folder / "run.json")
+        if not facts.keys() >= KNOWN_OF_A_RUN:
+            raise Damaged(self.folder / "run.json")
         if facts["status"] == "running" and not _is_alive(facts):
             facts["status"] = "interrupted"
         return facts
@@ -59,19 +69,40 @@ class Run:
         return self.folder / "trials" / (trial if isinstance(trial, str) else trial.key)
 
     def result(self, trial: Trial | str) -> dict[str, Any] | None:
-        """What a trial ended with; None while it has not."""
-        path = self.of(trial) / "trial.json"
-        return read_json(path) if path.exists() else None
+        """What a trial ended with; None while it has not, or when that can no longer be read."""
+        return _result(self.of(trial) / "trial.json")
 
     def results(self) -> list[dict[str, Any]]:
         """Every finished trial, in the order of their names."""
-        return [read_json(path) for path in sorted((self.folder / "trials").glob("*/trial.json"))]
+        return [result for path in self._trial_files() if (result := _result(path)) is not None]
+
+    def damaged(self) -> list[str]:
+        """The names of trials whose end can no longer be read; a run that goes on does them again."""
+        return [path.parent.name for path in self._trial_files() if _result(path) is None]
+
+    def _trial_files(self) -> list[Path]:
+        return sorted((self.folder / "trials").glob("*/trial.json"))
 
 
 def runs(results: Path, name: str | None = None) -> list[Run]:
-    """All runs, the newest first."""
+    """All runs that can be read, the newest first."""
     found = [Run(path.parent) for path in results.glob(f"{name or '*'}/*/run.json")]
-    return sorted(found, key=lambda run: run.folder.name, reverse=True)
+    return sorted(filter(_is_readable, found), key=lambda run: run.folder.name, reverse=True)
+
+
+def _is_readable(run: Run) -> bool:
+    try:
+        return bool(run.facts)
+    except OSError:
+        return False
+
+
+def _result(path: Path) -> dict[str, Any] | None:
+    try:
+        result = read_json(path)
+    except (FileNotFoundError, Damaged):
+        return None
+    return result if result.keys() >= KNOWN_OF_A_TRIAL else None
 
 
 def newest(results: Path, name: str, *, full: bool | None = None, finished: bool | None = None) -> Run | None:

@@ -13,7 +13,7 @@ import yaml
 from ..experiment.load import Loaded
 from ..experiment.schema import Experiment
 from ..experiment.subject import is_reference, reference
-from .files import write, write_json
+from .files import Damaged, write, write_json
 from .folder import Run, this_process
 from .plan import references
 
@@ -74,11 +74,19 @@ def _standing(value: Any, folder: Path) -> Any:
 
 
 def experiment_of(run: Run) -> Experiment:
-    """The experiment as this run was asked for; needs neither its subject nor its files."""
-    return Experiment.model_validate(yaml.safe_load(run.experiment_text))
+    """The experiment as this run was asked for; needs neither its subject nor its files.
+
+    Raises:
+        Damaged: its file is no experiment.
+    """
+    try:
+        return Experiment.model_validate(yaml.safe_load(run.experiment_text))
+    except (ValueError, yaml.YAMLError):
+        raise Damaged(run.folder / "experiment.yaml") from None
 
 
 def claim(run: Run, loaded: Loaded) -> None:
     """Take over a run that is to go on, perhaps with more replicates than before."""
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    run.tell(status="running", process=this_process())
+    sessions = int(run.facts.get("sessions", 1)) + 1
+    run.tell(status="running", process=this_process(), sessions=sessions)

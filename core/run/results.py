@@ -74,7 +74,10 @@ def gather(run: Run) -> Results:
         control=control_table,
         verdicts=judge(experiment, values, status, curves, setting),
         summary=fill(experiment, values, status),
-        warnings=_warnings(facts, environment, trials, controls_off(control_table, keys)),
+        warnings=[
+            *_warnings(facts, environment, trials, controls_off(control_table, keys)),
+            *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
+        ],
     )
 
 
@@ -164,19 +167,23 @@ def _curves(
         if trial["kind"] != "train":
             continue
         key = key_of(trial["kind"], trial["variant"], trial["point"], trial["replicate"])
+        # A trial that went on from its checkpoint did some steps twice; what it did last is what it went on with.
+        curve: dict[tuple[str, int], float] = {}
         for record in read_lines(run.of(key) / "records.jsonl"):
             if record.get("step") is None or "sample" in record:
                 continue
             for metric, value in record.items():
                 if metric in experiment.metrics:
-                    yield {
-                        "variant": trial["variant"],
-                        **trial["point"],
-                        "metric": metric,
-                        "replicate": trial["replicate"],
-                        "step": record["step"],
-                        "value": float(value),
-                    }
+                    curve[metric, record["step"]] = float(value)
+        for (metric, step), value in curve.items():
+            yield {
+                "variant": trial["variant"],
+                **trial["point"],
+                "metric": metric,
+                "replicate": trial["replicate"],
+                "step": step,
+                "value": value,
+            }
 
 
 def _warnings(
@@ -189,6 +196,8 @@ def _warnings(
     found = []
     if facts["status"] != "finished":
         found.append("this run is not finished: what is here is what is done")
+    if facts.get("sessions", 1) > 1 and any(trial["kind"] == "time" for trial in trials):
+        found.append(f"this run was resumed: its repeats were timed in {facts['sessions']} sessions")
     timed = [trial for trial in trials if trial["kind"] == "time" and trial["status"] == "ok"]
     busy = sum(1 for trial in timed if trial.get("load"))
     if busy:

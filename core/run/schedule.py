@@ -85,8 +85,11 @@ def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
     context: Any = multiprocessing.get_context(METHOD)
     ours, theirs = context.Pipe(duplex=True)
     child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
-    with _main_not_imported_again():
-        child.start()
+    try:
+        with _main_not_imported_again():
+            child.start()
+    except (EOFError, ConnectionError) as error:
+        raise OSError("the process that starts trials has ended; LAB_START=spawn does without it") from error
     theirs.close()
     hear(Event("started", job))
     return _Running(job, child, ours, time.monotonic() + timeout)

@@ -37,7 +37,7 @@ def claims(known: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_one_kernel_under_two_names_comes_out_equal(known: dict[str, Any]) -> None:
     assert claims(known)["same"]["word"] == "holds"
     rows = [r for r in known["data"]["comparison"] if r["variant"] == "same" and r["metric"] == "time"]
-    assert all(abs(row["ratio"] - 1) < 0.03 for row in rows)
+    assert all(abs(row["ratio"] - 1) < 0.05 for row in rows)
 
 
 def test_a_tenth_slower_is_seen_as_a_tenth_slower(known: dict[str, Any]) -> None:

@@ -141,7 +141,9 @@ def test_kill_in_the_middle_of_a_training_then_resume_from_its_checkpoint(
         lines = (run / records).read_text().splitlines() if (run / records).exists() else []
         return [json.loads(line)["step"] for line in lines if line.endswith("}") and "loss" in line]
 
-    while not any(len(steps(run)) > 7 for run in tmp_path.glob("results/learning/*")):  # one checkpoint and more
+    while not any(
+        len(steps(run)) > 7 for run in tmp_path.glob("results/learning/*")
+    ):  # one checkpoint and more
         assert time.monotonic() < deadline and started.poll() is None
         time.sleep(0.01)
     started.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Variants whose truth is known: they take 1.00 and 1.10 of a millisecond by the clock, crash, are wrong, refuse, hang."""
+"""Variants whose truth is known: they take 1.00 and 1.10 of a unit by the clock, crash, are wrong, refuse, hang."""
 
 import os
 import signal
@@ -6,6 +6,9 @@ import time
 
 from lab.core.trial import Case, Context, Refused, Wrong
 from lab.core.trial import Params as Base
+
+
+UNIT = 3e-4  # seconds: too short to be interrupted often, long enough for a tenth of it to be seen
 
 
 class Params(Base):
@@ -16,7 +19,7 @@ class Params(Base):
 
 def case(params: Params, context: Context) -> Case:
     def call() -> None:
-        end = time.perf_counter() + 1e-3 * params.factor
+        end = time.perf_counter() + UNIT * params.factor
         while time.perf_counter() < end:
             pass
 
