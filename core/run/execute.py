@@ -21,6 +21,8 @@ from .schedule import Event
 
 NEVER_TIMED = "reference"  # the tier that is there to be read
 
+PEAKS_TIMEOUT = 60.0  # no trial of the experiment's, so not in its hands
+
 
 class Interrupted(Exception):
     """The person pressed Ctrl-C, or the process was asked to end; what is done is kept."""
@@ -83,7 +85,8 @@ def _timing(loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None
         timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
         job = _job(loaded, run, where, trial, timed if trial.kind == "time" else variants[:1])
         # Alone, whatever --workers says: a neighbour is what timing can bear least.
-        schedule.run([job], 1, loaded.experiment.timeout, hear)
+        timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout
+        schedule.run([job], 1, timeout, hear)
 
 
 def check_only(

@@ -106,7 +106,8 @@ def _stand_alone(log: Path, connection: Connection) -> None:
 def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
     from ..measure.threads import use_threads
 
-    use_threads(job.threads)
+    use_threads(job.threads)  # imports torch, where it was not forked with it
+    tell(("begun",))
     if job.trial.kind in ("time", "peaks"):
         from ..measure.pages import keep_pages
 

@@ -21,6 +21,8 @@ from .process import Job
 # Fork from a server that has torch loaded and one thread: 15 ms a trial where a fresh interpreter takes 2.6 s.
 METHOD = os.environ.get("LAB_START", "forkserver" if sys.platform == "linux" else "spawn")
 
+LOADING = 60.0  # seconds that a fresh interpreter may take to import torch, on a slow disk; the trial's own time comes after
+
 
 @dataclass(frozen=True)
 class Event:
@@ -36,6 +38,7 @@ class _Running:
     job: Job
     process: BaseProcess
     connection: Connection
+    timeout: float
     deadline: float
     is_done: bool = False
 
@@ -92,7 +95,7 @@ def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
         raise OSError("the process that starts trials has ended; LAB_START=spawn does without it") from error
     theirs.close()
     hear(Event("started", job))
-    return _Running(job, child, ours, time.monotonic() + timeout)
+    return _Running(job, child, ours, timeout, time.monotonic() + LOADING + timeout)
 
 
 @contextmanager
@@ -116,7 +119,9 @@ def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
         _end(one)
         _write_down(one, "failed", _how_it_died(one.process.exitcode))
         return
-    if message[0] == "done":
+    if message[0] == "begun":
+        one.deadline = time.monotonic() + one.timeout
+    elif message[0] == "done":
         one.is_done = True
         one.process.join(5)
         _end(one)

@@ -7,7 +7,6 @@ import time
 from lab.core.trial import Case, Context, Refused, Wrong
 from lab.core.trial import Params as Base
 
-
 UNIT = 3e-4  # seconds: too short to be interrupted often, long enough for a tenth of it to be seen
 
 
