@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,8 @@ from ..core.experiment.discovery import find
 from ..core.experiment.document import read
 from .performing import Asked, perform
 from .screen import ago, err, out, print_json, stop
+from .side_by_side import print_side_by_side
+from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def compare(
     from .judging import results_of
 
     if runs is not None:
-        _two(name, runs, results, format)
+        print_side_by_side(name, runs, results, format)
         return
     run = _run_to_show(name, results)
     seen = results_of(run)
@@ -243,7 +244,7 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
     from .views import comparison as tables_of
     from .views import plain_rows, point_words
 
-    write = _markdown if format == "markdown" else _latex
+    write = markdown if format == "markdown" else latex
     for point, rows in _points(seen, comparison):
         for made in tables_of(seen.experiment, rows):
             names, cells = plain_rows(made)
@@ -257,101 +258,4 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
             for v in seen.verdicts
         ]
         names = ["", "claim", "paper", "here", "verdict", "source"]
-        sys.stdout.write(_markdown("claims", names, [False] * 6, claims))
-
-
-def _markdown(title: str, names: list[str], right: list[bool], rows: list[list[str]]) -> str:
-    lines = [f"**{title}**", ""] if title else []
-    lines.append("| " + " | ".join(names) + " |")
-    lines.append("|" + "|".join("-:" if flag else ":-" for flag in right) + "|")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n\n"
-
-
-def _latex(title: str, names: list[str], right: list[bool], rows: list[list[str]]) -> str:
-    def safe(text: str) -> str:
-        for character in "\\&%$#_{}":
-            text = text.replace(character, "\\textbackslash{}" if character == "\\" else f"\\{character}")
-        return text.replace("~", "\\textasciitilde{}")
-
-    lines = [
-        f"% {title}",
-        "\\begin{tabular}{" + "".join("r" if flag else "l" for flag in right) + "}",
-        "\\toprule",
-    ]
-    lines.append(" & ".join(map(safe, names)) + " \\\\")
-    lines += [
-        "\\midrule",
-        *(" & ".join(map(safe, row)) + " \\\\" for row in rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n\n"
-
-
-def _two(name: str, letters: tuple[str, str], results: Path, format: str) -> None:
-    """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
-    from ..core.run.folder import by_id
-    from .judging import records, results_of
-    from .screen import table
-    from .views import paper, point_keys, point_words
-
-    both = []
-    for one in letters:
-        run = by_id(results, name, one)
-        if run is None:
-            stop(f"no run {one} of {name} in {results}/: lab runs")
-        both.append(results_of(run))
-    a, b = both
-    if a.experiment.version != b.experiment.version:
-        stop(
-            f"run {a.run.id} has version {a.experiment.version} of {name}, run {b.run.id} version {b.experiment.version}:"
-            " their numbers do not mean the same"
-        )
-    keys = [key for key in point_keys(a.experiment) if key in point_keys(b.experiment)]
-    joined = a.comparison.merge(b.comparison, on=["variant", *keys, "metric"], suffixes=("_a", "_b"))
-    joined = joined[joined["estimate_a"].notna() & joined["estimate_b"].notna()]
-    if format == "json":
-        print_json({"runs": list(letters), "comparison": records(joined)})
-        return
-    if format == "csv":
-        import sys
-
-        joined.to_csv(sys.stdout, index=False)
-        return
-    from ..core.analysis import digits
-
-    screen = out()
-    rows = []
-    for row in joined.to_dict("records"):
-        unit = row["unit_a"]
-        cells = [
-            digits.format(
-                row[f"estimate_{s}"],
-                _none(row[f"low_{s}"]),
-                _none(row[f"high_{s}"]),
-                unit,
-                with_interval=False,
-            )
-            for s in "ab"
-        ]
-        change = f"{row['estimate_b'] / row['estimate_a']:.2f}x" if row["estimate_a"] else ""
-        words = point_words(a.experiment, {key: row[key] for key in keys})
-        rows.append([escape(row["variant"]), escape(words), row["metric"], *cells, change])
-    header = ["variant", "point", "metric", f">{a.run.id}", f">{b.run.id}", f">{b.run.id} / {a.run.id}"]
-    screen.print(table(header, rows))
-    screen.print()
-    pairs = {verdict.claim: verdict for verdict in b.verdicts}
-    claims = [
-        [v.letter, escape(v.says), escape(paper(v, a.experiment)), v.word, pairs[v.claim].word]
-        for v in a.verdicts
-        if v.claim in pairs
-    ]
-    screen.print(table(["", "claim", "paper", a.run.id, b.run.id], claims, shorten=1))
-    screen.print(
-        "[quiet]times of two sessions: what differs may be the machine. To compare two kernels, run them together: --add[/]",
-    )
-
-
-def _none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+        sys.stdout.write(markdown("claims", names, [False] * 6, claims))
