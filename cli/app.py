@@ -15,7 +15,7 @@ app = typer.Typer(
     name="lab",
     help="Claims from machine-learning papers, tried on this machine.",
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

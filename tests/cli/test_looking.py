@@ -44,8 +44,6 @@ def letters(place: Path) -> dict[str, str]:
 
 
 JSON = [
-    "compare known",
-    "report",
     "runs",
     "list",
     "list no-such-word",
@@ -94,8 +92,8 @@ def test_the_same_cells_as_markdown_latex_and_csv(place: Path) -> None:
 
 
 def test_one_metric_and_one_axis_can_be_asked_for(place: Path) -> None:
-    for format in ("csv", "table"):
-        assert "steps" not in lab(place, "compare", "known", "--metric", "error", "--format", format).stdout.split("claim")[0]  # fmt: skip
+    only = lab(place, "compare", "known", "--metric", "error", "--format", "csv").stdout
+    assert {row["metric"] for row in csv.DictReader(io.StringIO(only))} == {"error"}
     rows = lab(place, "compare", "known", "--rows", "size", "--metric", "steps", "--format", "csv").stdout
     steps = {(row["variant"], row["size"]): row["estimate"] for row in csv.DictReader(io.StringIO(rows))}
     assert float(steps["base", "1"]) == 7 and float(steps["base", "2"]) == 14
@@ -147,39 +145,36 @@ WRONG = {
     "run softmax --resume -s rows=1": "only --seeds or --repeats may grow",
     "run ./no.yaml": "no.yaml: no such file",
     "verify softmax ./no.py:f": "no such file: ./no.py",
-    "verify softmax ./no.py": "./file.py:function",
     "verify known.yaml ./no.py:f": "known.yaml: no such file",
     "new Has-Capitals": "small letters",
-    "report softmax": "to make one: lab run softmax",
+    "report softmax": "make one: lab run softmax",
 }
 
 
 @pytest.mark.parametrize("command", WRONG)
 def test_wrong_use_ends_with_two_and_says_what_is_right(command: str, place: Path) -> None:
-    done = lab(place, *command.split())
+    dry = ("--dry-run",) if command.startswith("run ") else ()  # else torch would be loaded for nothing
+    done = lab(place, *command.split(), *dry)
     assert done.returncode == 2, done.stderr
     assert WRONG[command] in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 6
 
 
-@pytest.mark.parametrize("columns", ["40", "60"])
-@pytest.mark.parametrize(
-    "command", ["", "list", "claims", "runs", "show softmax", "compare known", "env --no-peaks", "--help"]
-)
-def test_a_narrow_terminal_breaks_lines_and_nothing_else(command: str, columns: str, place: Path) -> None:
-    done = lab(place, *command.split(), COLUMNS=columns)
+@pytest.mark.parametrize("command", ["", "list", "claims", "runs", "compare known", "--help"])
+def test_a_narrow_terminal_breaks_lines_and_nothing_else(command: str, place: Path) -> None:
+    done = lab(place, *command.split(), COLUMNS="40")
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_colours_only_where_they_are_wanted(place: Path) -> None:
-    assert "\x1b[" in lab(place, "compare", "known", FORCE_COLOR="1").stdout
+    assert "\x1b[" in lab(place, "runs", FORCE_COLOR="1").stdout
     for environment in ({"NO_COLOR": "1"}, {}):
-        shown = lab(place, "compare", "known", **environment).stdout
+        shown = lab(place, "runs", **environment).stdout
         assert "\x1b[" not in shown
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback(place: Path) -> None:
-    for command in ("", "list", "claims", "runs --json", "compare known", "show softmax"):
+    for command in ("", "list", "runs --json", "compare known"):
         writing = subprocess.Popen(
             [LAB, *command.split()], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -169,3 +169,21 @@ def test_kill_in_the_middle_of_a_training_then_resume_from_its_checkpoint(
 
     whole = trials(learned["at"])["train.plain.0"]["metrics"]
     assert done["metrics"]["final"] == whole["final"], "as if nothing had happened"
+
+
+@pytest.mark.slow
+def test_many_small_trials_each_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Prints what the runner itself costs; see it with -s."""
+    (tmp_path / "trivial_trial.py").write_text(
+        "from lab.core.trial import Params as Base\n\n\nclass Params(Base):\n    pass\n\n\n"
+        "def trial(params, context):\n    return {'seed': context.seed}\n"
+    )
+    (tmp_path / "trivial.yaml").write_text(
+        "name: trivial\ntitle: Nothing\nquestion: What does the runner cost?\ntrial: ./trivial_trial.py\n"
+        "variants: {nothing: {}}\nbaseline: nothing\nseeds: 200\nmetrics: {seed: {better: lower, kind: trained}}\n"
+    )
+    done = lab(tmp_path, "run", "./trivial.yaml", "--workers", "1")
+    ends = trials(done["at"])
+    assert len(ends) == 200 and all(end["metrics"]["seed"] == end["replicate"] for end in ends.values())
+    starts = sorted(end["started"] for end in ends.values())
+    print(f"\n{1000 * (starts[-1] - starts[0]) / (len(starts) - 1):.1f} ms a trial")

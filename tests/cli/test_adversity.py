@@ -1,0 +1,153 @@
+"""Full disks, damaged files, places that cannot be written, two runs at once: a clear line, and what is done is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
+LEARNING = KNOWN.with_name("learning.yaml")
+LAB = Path(sys.executable).parent / "lab"
+FEW = ("--variants", "same", "--repeats", "1", "-s", "sample_seconds=0.05", "-s", "size=1")
+
+
+def lab(folder: Path, *arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([LAB, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, **more)
+    assert "Traceback" not in done.stderr + done.stdout, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    assert lab(folder, "run", KNOWN, *FEW).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    """The run's folder in a copy that may be damaged; two folders up stands `results`."""
+    shutil.copytree(made / "results", tmp_path / "results")
+    return next(tmp_path.glob("results/known/*"))
+
+
+@pytest.mark.parametrize("content", ["", '{"status": ', "[1]", "{}"])
+def test_a_damaged_run_is_passed_over(content: str, copy: Path, made: Path) -> None:
+    shutil.copytree(copy, sound := copy.with_name("20200101T000000Z-aaaa"))
+    (copy / "run.json").write_text(content)
+    facts = json.loads((sound / "run.json").read_text())
+    for command in ("runs",) if content else ("runs", "compare known", "report"):
+        done = lab(copy.parents[2], *command.split(), "--json")
+        assert done.returncode == 0, (command, done.stderr)
+        data = json.loads(done.stdout)
+        seen = [run["folder"] for run in data] if command == "runs" else data.get("folder", data.get("runs"))
+        assert copy.name[-4:] not in str(seen) and "aaaa" in str(seen), facts["id"]
+
+
+@pytest.mark.parametrize("name", ["experiment.yaml", "environment.json"])
+def test_a_damaged_file_of_a_run_is_named(name: str, copy: Path) -> None:
+    (copy / name).write_bytes(b"\xff\x00 {")
+    done = lab(copy.parents[2], "compare", "known")
+    assert done.returncode == 1 and f"{name}: is damaged" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_damaged_trial_is_left_out_and_named(copy: Path) -> None:
+    (copy / "trials" / "check.same.size=1" / "trial.json").write_text('{"kind": "check", ')
+    done = lab(copy.parents[2], "compare", "known", "--json")
+    data = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert any("check.same.size=1 is left out" in warning for warning in data["warnings"])
+    assert {
+        row["variant"]
+        for row in data["comparison"]
+        if row["metric"] == "steps" and row["estimate"] is not None
+    } == {"base"}
+
+
+def test_a_file_in_the_place_of_the_results_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("mine")
+    done = lab(tmp_path, "run", KNOWN, *FEW)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        == "results/ cannot be written: Not a directory. Choose another folder: --results DIR"
+    )
+    assert (tmp_path / "results").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where nobody may write")
+def test_a_results_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    done = lab(tmp_path, "run", KNOWN, *FEW, "--results", "/proc/nowhere")
+    assert done.returncode == 2 and "/proc/nowhere/ cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("bytes_allowed", [100, 4000])
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(bytes_allowed: int, tmp_path: Path) -> None:
+    """No file may grow beyond so many bytes: at 100 the run cannot begin, at 4000 the plots do not fit."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_allowed, bytes_allowed))
+
+    text = KNOWN.read_text().partition("claims:")[0].replace("hanging: {}", "")  # so that YAML and facts fit
+    (tmp_path / "known.yaml").write_text(text)
+    shutil.copy(KNOWN.parent / "known_trial.py", tmp_path)
+    done = lab(tmp_path, "run", "./known.yaml", "--variants", "same", "--repeats", "1", preexec_fn=limit)
+    assert done.returncode in (1, 2)
+    said = done.stderr.strip().splitlines()
+    assert len(said) == 1 and ("File too large" in said[0] or "cannot be written" in said[0]), said
+    assert not list((tmp_path / "results").rglob(".*")), "no temporary file is left"
+    for path in tmp_path.rglob("*.json"):
+        json.loads(path.read_text())
+
+
+def test_two_runs_at_once_the_second_waits_and_says_for_whom(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # a lock of our own, whoever else is timing here
+    both = []
+    try:
+        for _ in range(2):
+            both.append(
+                subprocess.Popen(
+                    [LAB, "run", KNOWN, "--variants", "same"],
+                    cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                )
+            )  # fmt: skip
+            deadline = time.monotonic() + 60
+            while not (tmp_path / "lab-timing.holder").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        first = json.loads(next(tmp_path.glob("results/known/*/run.json")).read_text())["id"]
+        assert both[1].stdout is not None
+        for line in both[1].stdout:
+            if "waiting for" in line:
+                break
+        assert f"waiting for known {first}" in line
+        both[1].send_signal(signal.SIGINT)  # one who waits can be interrupted
+        assert both[1].wait(30) == 130
+        assert both[0].poll() is None, "the first goes on"
+    finally:
+        for one in both:
+            one.send_signal(signal.SIGINT)
+            one.communicate(timeout=30)
+    assert both[0].returncode == 130
+
+
+def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
+    arguments = ("run", LEARNING, "--seeds", "1", "--variants", "plain", "--json")
+    figures = []
+    for method in ("spawn", "forkserver"):
+        environment = os.environ | {"LAB_START": method, "LAB_CACHE": str(tmp_path / "cache")}
+        done = lab(tmp_path, *arguments, env=environment)
+        assert done.returncode == 0, done.stderr
+        figures.append([(row["variant"], row["metric"], row["estimate"]) for row in json.loads(done.stdout)["comparison"]])  # fmt: skip
+    assert figures[0] == figures[1] and figures[0]

@@ -1,0 +1,51 @@
+"""Names of trials: one folder each, whatever the values are."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.core.run.estimate import seconds_left
+from lab.core.run.plan import Trial, key_of
+
+VALUES = st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.booleans())
+POINTS = st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=200), max_size=2)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["x", "x_a", "y"]), POINTS, st.integers(0, 3)), min_size=2, max_size=5)
+)
+def test_different_trials_have_different_folders(asked: list[tuple[str, dict[str, object], int]]) -> None:
+    for one, other in itertools.combinations(asked, 2):
+        keys = [key_of("train", *each) for each in (one, other)]
+        assert (keys[0] == keys[1]) == (repr(one) == repr(other))
+
+
+@given(VALUES)
+def test_a_folder_name_is_a_name(value: object) -> None:
+    key = key_of("check", "x", {"a": value}, 0)
+    assert "/" not in key and "\0" not in key and key not in (".", "..")
+    assert len(key.encode()) <= 255
+
+
+def trial(kind: str, variant: str, size: int) -> Trial:
+    return Trial(kind, variant, {"size": size}, 0, f"{kind}.{variant}.{size}")  # type: ignore[arg-type]
+
+
+def test_what_is_left_is_unknown_then_as_last_time_then_as_seen_now() -> None:
+    trials = [trial("train", "a", 1), trial("train", "b", 1), trial("train", "a", 2), trial("train", "b", 2)]
+    assert seconds_left(trials, {}, {}, {}, 1) is None
+    last = {("train", "size=1"): 10.0, ("train", "size=2"): 20.0}
+    assert seconds_left(trials, {}, {}, last, 1) == 60
+    assert seconds_left(trials, {}, {}, last, 2) == 30
+    ended = {"train.a.1": 4.0}
+    assert seconds_left(trials, ended, {}, last, 1) == 4 + 20 + 20
+    assert seconds_left(trials, ended, {"train.b.1": 3.0}, last, 1) == 1 + 20 + 20
+    assert seconds_left(trials, {each.key: 1.0 for each in trials}, {}, last, 1) == 0
+
+
+def test_timing_is_alone_whatever_the_workers() -> None:
+    trials = [trial("time", "", 1), trial("time", "", 2)]
+    assert seconds_left(trials, {}, {}, {("time", "size=1"): 5.0, ("time", "size=2"): 5.0}, 8) == 10
