@@ -43,7 +43,7 @@ def list_experiments(
     format: Annotated[str, typer.Option(help="table or markdown")] = "table",
     json: Json = False,
 ) -> None:
-    """Experiments: by name, paper or word: [bold]lab list milakov[/]"""
+    """Experiments: by name, paper or word: lab list milakov"""
     if format not in ("table", "markdown"):
         stop(f"--format {format}: table or markdown")
     if format == "markdown":
@@ -95,7 +95,7 @@ def list_claims(word: Word = None, json: Json = False) -> None:
         ]
         for data, claim in claims
     ]
-    out().print(table(["experiment", "claim", "paper", "source"], rows, shorten=1))
+    out().print(table(["experiment", "claim", "paper", "source"], rows, shorten=(1, 3)))
 
 
 def show(

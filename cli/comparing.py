@@ -13,7 +13,7 @@ from ..core.experiment.discovery import find
 from ..core.experiment.document import read
 from .performing import Asked, perform
 from .screen import ago, err, out, print_json, stop
-from .side_by_side import print_side_by_side
+from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def compare(
     runs: Annotated[
         tuple[str, str] | None, typer.Option(help="Two runs side by side, by their letters")
     ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="This run, by its letters, instead of the newest full one")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="Only this metric")] = None,
     rows: Annotated[
         str | None, typer.Option(help="The axis whose values are shown; others stay at their largest")
@@ -44,13 +47,12 @@ def compare(
     if format not in FORMATS:
         stop(f"--format {format}: {', '.join(FORMATS)}")
     format = "json" if json else format
-    from .judging import results_of
-
     if runs is not None:
-        print_side_by_side(name, runs, results, format)
+        print_side_by_side(name, runs, results, format, metric)
         return
-    run = _run_to_show(name, results)
-    seen = results_of(run)
+    from ..core.run.results import gather
+
+    seen = gather(_run_to_show(name, results) if run is None else run_called(name, run, results))
     comparison = _only(seen, metric, rows)
     if format == "json":
         _print_json(seen, comparison)
@@ -155,11 +157,12 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         if words := point_words(experiment, point):
             screen.print(f"[name]{escape(words)}[/]")
         for made in tables_of(experiment, rows):
-            grid, hidden = comparison_grid(made, screen)
+            grid, left_out = comparison_grid(made, screen)
+            hidden += [name for name in left_out if name not in hidden]
             screen.print(grid)
     screen.print()
     screen.print(
-        "[quiet]speed: times as fast as the first of its tier, 95% interval · ~ no difference seen · bold: best of its tier[/]"
+        "[quiet]speed: times as fast as the first of its tier, paired by process, 95% interval · ~ no difference seen · bold: best of its tier[/]"
     )
     if hidden:
         screen.print(
@@ -222,10 +225,10 @@ def _print_reasons(seen: Results, screen: Console) -> None:
             f"[name]{escape(verdict.claim)}[/] [quiet]{escape(' · '.join(p for p in parts if p))}[/]",
             soft_wrap=True,
         )
-    judged = sum(1 for verdict in seen.verdicts if verdict.word != "not tested")
-    screen.print(
-        f"[quiet]{judged} claims judged, each at 95%: among twenty such, one may be wrong by chance[/]"
-    )
+    judged = sum(1 for v in seen.verdicts if v.letter != "C" and v.word not in ("not tested", "preview"))
+    counted = sum(1 for v in seen.verdicts if v.letter == "C" and v.word != "not tested")
+    chance = ", each at 95%: of twenty such, one may be wrong by chance" if judged else ""
+    screen.print(f"[quiet]claims judged: {counted} counted, {judged} by an interval{chance}[/]")
 
 
 def _print_json(seen: Results, comparison: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..core.analysis.verdicts import Verdict
 
-LINES = 24
+LINES = 23  # of a terminal of 24: the prompt takes the last
 NEWS = ("fails here", "unclear", "not tested", "preview")  # shown before what holds
 
 
@@ -116,7 +116,8 @@ def _tail(results: Results) -> list[str]:
     if results.verdicts:
         lines.append(f"[quiet]{legend(results.verdicts)}[/]")
     folder = escape(str(results.run.folder))
-    return [*lines, f"next  [command]lab compare {name}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
+    this = name if results.facts["full"] else f"{name} --run {results.run.id}"
+    return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
 
 
 def _control(results: Results) -> str | None:

@@ -27,7 +27,7 @@ class Asked:
 
     request: Request = field(default_factory=Request)
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None
     workers: int | None = None
     resume: bool = False
     label: str = ""
@@ -53,7 +53,7 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     """
     from ..core.run.execute import Interrupted, execute, warm_up
 
-    where = _place(asked.device, asked.threads, asked.workers)
+    where = _place(asked.device, asked.threads or 1, asked.workers)
     if isinstance(document.data.get("trial"), str) and not asked.dry_run:
         warm_up(document.data["trial"])
     run, loaded, preset = _resumed(document, asked) if asked.resume else _fresh(document, asked, where)
@@ -64,7 +64,7 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
         _print_trials(loaded, run, asked, screen)
         return 0
     if run is None:
-        run = _create(loaded, asked, where, preset)
+        run = _create(document, loaded, asked, where, preset)
     from ..core.run.estimate import seconds_by_point
     from ..core.run.folder import newest
     from ..core.run.plan import plan
@@ -141,7 +141,7 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
 
 def _refuse_another_place(run: Run, facts: dict[str, Any], asked: Asked) -> None:
     """Device and threads are the run's own."""
-    if asked.device not in ("auto", facts["device"]) or asked.threads not in (1, facts["threads"]):
+    if asked.device not in ("auto", facts["device"]) or asked.threads not in (None, facts["threads"]):
         began = f"--device {facts['device']} --threads {facts['threads']}"
         stop(f"run {run.id} began with {began}; half here, half there is no measurement: start a new run")
 
@@ -205,14 +205,17 @@ def _print_trials(loaded: Loaded, run: Run | None, asked: Asked, screen: Console
     screen.print(f"{len(trials)} trials, nothing run (--dry-run)")
 
 
-def _create(loaded: Loaded, asked: Asked, where: Place, preset: str | None) -> Run:
+def _create(document: Document, loaded: Loaded, asked: Asked, where: Place, preset: str | None) -> Run:
     from ..core.run.environment import changes, environment_facts
     from ..core.run.files import write
     from ..core.run.opening import create
 
+    usual = document.data.get("repeats") or document.data.get("seeds") or 1
+    is_changed = asked.request.sets or asked.request.variants or loaded.experiment.replicates < usual
     facts = {
         "preset": preset,
-        "full": preset != "quick",
+        # Only a run of all that the file says may take the place of such a one; --add says more.
+        "full": preset != "quick" and not is_changed,
         "label": asked.label,
         "command": shlex.join(["lab", *sys.argv[1:]]),
         "params": _defaults(loaded) | loaded.experiment.params,

@@ -14,9 +14,7 @@ from .screen import people, stop
 
 RESULTS = Path("results")
 
-Name = Annotated[
-    str, typer.Argument(help="Name of an experiment, or a file: [cyan]softmax[/], [cyan]./mine.yaml[/]")
-]
+Name = Annotated[str, typer.Argument(help="Name of an experiment, or a file: softmax, ./mine.yaml")]
 Results = Annotated[Path, typer.Option("--results", help="Folder that runs are written to")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else")]
 
@@ -47,7 +45,7 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds per variant (training)")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Processes per point (timing)")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each trial")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each trial; 1 unless said")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; timing is always alone")
     ] = None,
@@ -68,7 +66,7 @@ def run(
 ) -> None:
     """Run an experiment: check, measure, judge.
 
-    [bold]lab run softmax --quick[/]    [bold]lab run softmax --add mine=./mine.py:softmax[/]
+    lab run softmax --quick · lab run softmax --add mine=./mine.py:softmax
     """
     if device not in ("auto", "cpu", "cuda"):
         stop(f"--device {device}: auto, cpu or cuda")

@@ -53,12 +53,15 @@ def print_json(data: Any) -> None:
     sys.stdout.write(to_json(data, indent=1) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, shorten: int | None = None) -> Table:
-    """A table in the house style. A column named `>x` is set right; column number `shorten` gives way when the
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, shorten: int | tuple[int, ...] = ()
+) -> Table:
+    """A table in the house style. A column named `>x` is set right; the columns numbered `shorten` give way when the
     terminal is narrow."""
+    giving = (shorten,) if isinstance(shorten, int) else shorten
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet", show_edge=False)
     for index, column in enumerate(columns):
-        right, gives = column.startswith(">"), index == shorten
+        right, gives = column.startswith(">"), index in giving
         made.add_column(
             column.removeprefix(">"),
             justify="right" if right else "left",

@@ -9,24 +9,33 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from .screen import out, print_json, stop, table
+from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.run.folder import Run
 
-def print_side_by_side(name: str, letters: tuple[str, str], results: Path, format: str) -> None:
-    """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
+
+def run_called(name: str, letters: str, results: Path) -> Run:
+    """The run known by these letters; ends the command where there is none."""
     from ..core.run.folder import by_id
-    from .judging import records, results_of
+
+    run = by_id(results, name, letters)
+    if run is None:
+        stop(f"no run {letters} of {name} in {results}/: lab runs")
+    return run
+
+
+def print_side_by_side(
+    name: str, letters: tuple[str, str], results: Path, format: str, metric: str | None
+) -> None:
+    """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
+    from ..core.run.results import gather
+    from .judging import records
     from .views import paper, point_keys, point_words
 
-    both = []
-    for one in letters:
-        run = by_id(results, name, one)
-        if run is None:
-            stop(f"no run {one} of {name} in {results}/: lab runs")
-        both.append(results_of(run))
-    a, b = both
+    a, b = (gather(run_called(name, one, results)) for one in letters)
     if a.experiment.version != b.experiment.version:
         stop(
             f"run {a.run.id} has version {a.experiment.version} of {name}, run {b.run.id} version {b.experiment.version}:"
@@ -35,6 +44,8 @@ def print_side_by_side(name: str, letters: tuple[str, str], results: Path, forma
     keys = [key for key in point_keys(a.experiment) if key in point_keys(b.experiment)]
     joined = a.comparison.merge(b.comparison, on=["variant", *keys, "metric"], suffixes=("_a", "_b"))
     joined = joined[joined["estimate_a"].notna() & joined["estimate_b"].notna()]
+    if metric is not None:
+        joined = joined[joined["metric"] == metric]
     if format == "json":
         print_json({"runs": list(letters), "comparison": records(joined)})
         return
@@ -47,7 +58,7 @@ def print_side_by_side(name: str, letters: tuple[str, str], results: Path, forma
 
     screen = out()
     rows = []
-    for row in _worth_a_line(joined).to_dict("records"):
+    for row in (joined if metric else _worth_a_line(joined)).to_dict("records"):
         unit = row["unit_a"]
         cells = [
             digits.format(
@@ -62,6 +73,11 @@ def print_side_by_side(name: str, letters: tuple[str, str], results: Path, forma
         change = f"{row['estimate_b'] / row['estimate_a']:.2f}x" if row["estimate_a"] else ""
         words = point_words(a.experiment, {key: row[key] for key in keys})
         rows.append([escape(row["variant"]), escape(words), row["metric"], *cells, change])
+    if format in ("markdown", "latex"):
+        names = ["variant", "point", "metric", a.run.id, b.run.id, f"{b.run.id} / {a.run.id}"]
+        write = markdown if format == "markdown" else latex
+        out().file.write(write("", names, [False] * 3 + [True] * 3, rows))
+        return
     header = ["variant", "point", "metric", f">{a.run.id}", f">{b.run.id}", f">{b.run.id} / {a.run.id}"]
     screen.print(table(header, rows))
     screen.print()

@@ -25,6 +25,7 @@ def verify(
         list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="As in lab run")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one case may take")] = 20.0,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
     ] = False,
@@ -50,7 +51,8 @@ def verify(
     try:
         loaded = load_document(document, request)
     except Mistakes as mistakes:
-        stop(str(mistakes).replace(f"--add {CANDIDATE}={function}: ", ""))
+        told = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
+        stop(told.replace("name=./file.py:function", "./file.py:function"))
     if not loaded.subject.is_timing:
         stop(f"{name} trains; lab verify is for experiments that check a function against a reference")
     points = check_points(loaded)
@@ -60,9 +62,16 @@ def verify(
     screen.print(
         f"[name]{escape(function)}[/] · against float64 · rule: error at most twice the standard form's, and rounding"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        found = check_only(loaded, CANDIDATE, [point for _, point in numbered], where, Path(folder))
-    results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=True)]
+    with tempfile.TemporaryDirectory() as folder, screen.status(f"checking {len(numbered)} cases …"):
+        places = [point for _, point in numbered]
+        found = check_only(
+            loaded, CANDIDATE, places, where, min(timeout, loaded.experiment.timeout), Path(folder)
+        )
+    results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=False)]
+    if len(found) < len(numbered):
+        screen.print(
+            f"  stopped after {len(found)} of {len(numbered)} cases: it does not end, or ends its process"
+        )
     tally = {
         status: [r for r in results if r["status"] == status]
         for status in ("ok", "refused", "wrong", "failed", "timeout")
@@ -75,7 +84,9 @@ def verify(
         _print(screen, name, function, tally)
     if tally["wrong"]:
         raise typer.Exit(4)
-    if tally["failed"] or tally["timeout"]:
+    if not tally["ok"]:  # refusing everything is no sin, but nothing has been verified either
+        screen.print("nothing was verified")
+    if tally["failed"] or tally["timeout"] or not tally["ok"]:
         raise typer.Exit(1)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BAD = ("wrong", "failed", "timeout")
 COMPARED = ("speed", "change")
 LEGEND = {
-    "C": "C counted, the same on every machine",
+    "C": "C counted, no clock",
     "T": "T timed here",
     "R": "R trained here",
 }

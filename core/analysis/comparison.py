@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..experiment.schema import AGAIN, RATES, Experiment, Metric
 from .estimates import difference_of, paired, ratio_of, value_of
-from .statistics import LEVEL, Interval, ratio_interval
+from .statistics import FEWEST, LEVEL, Interval, ratio_interval
 from .tables import Place, Readings, Replicates, point_keys, point_words, read
 
 COLUMNS = [
@@ -154,6 +154,8 @@ def _word(ratio: Interval | None, change: Interval, metric: Metric) -> str:
         # Sums in another order leave the last bits different: that is no difference.
         same = ratio is not None and math.isclose(ratio.estimate, 1, rel_tol=1e-9) or change.estimate == 0
         return "~" if same else "lower" if change.estimate < 0 else "higher"
+    if change.n < FEWEST and change.scale != "prompts":
+        return ""  # two or three replicates are a preview: neither a difference nor none has been seen
     by_ratio = metric.kind == "timed" and ratio is not None
     seen, none = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
     if not seen.excludes(none):

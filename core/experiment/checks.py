@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .document import Document, Keys
+from .discovery import known
+from .document import Document, Keys, shorten
 from .mistakes import Mistake, nearest
 from .schema import Claim, Experiment, Variant
 from .subject import NoSubject, Subject, is_reference, reference
@@ -53,6 +54,12 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     def wrong(keys: Keys, message: str) -> None:
         found.append(Mistake(document.mark(keys), message))
 
+    other = known().get(experiment.name)
+    if other is not None and other.resolve() != document.path.resolve():
+        wrong(
+            ("name",),
+            f"{experiment.name} is the name of another experiment ({shorten(other)}): their runs would mix",
+        )
     _check_kind(experiment, subject, wrong)
     for name, variant in experiment.variants.items():
         if not NAME.fullmatch(name):

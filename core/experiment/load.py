@@ -15,6 +15,7 @@ from .discovery import find
 from .document import Document, Keys, read
 from .mistakes import Mistake, Mistakes, nearest
 from .overrides import resolve
+from .pruning import pruned
 from .request import Request
 from .schema import Experiment, Variant
 from .subject import NoSubject, Subject, load_subject
@@ -46,7 +47,10 @@ def load_document(document: Document, request: Request, *, is_resolved: bool = F
         is_resolved: it is the `experiment.yaml` of a run, checked when that began; with a choice of variants its claims
             may well name others.
     """
-    as_written = shaped(document)
+    try:
+        as_written = shaped(document)
+    except Mistakes as of_shape:
+        raise Mistakes([*of_shape.mistakes, *_beside(document)]) from None
     subject = _subject(as_written, document)
     if not is_resolved and (mistakes := cross_check(as_written, document, subject)):
         raise Mistakes(mistakes)
@@ -59,6 +63,16 @@ def load_document(document: Document, request: Request, *, is_resolved: bool = F
     if mistakes:
         raise Mistakes(mistakes)
     return Loaded(experiment, subject, document.folder, asked)
+
+
+def _beside(document: Document) -> list[Mistake]:
+    """What else is wrong with a file, in the parts whose shape is right."""
+    if (rest := pruned(document)) is None:
+        return []
+    try:
+        return cross_check(*rest, _subject(*rest))
+    except Mistakes as mistakes:
+        return mistakes.mistakes
 
 
 def validate(path: Path) -> Loaded:

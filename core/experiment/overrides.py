@@ -1,4 +1,4 @@
-"""From the file as written to the experiment as asked for: preset, then -s, then the flags."""
+"""From the file as written to the experiment as asked for: preset, added variants, -s, then the other flags."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
     """
     document = _with_preset(document, request.preset)
     mistakes: list[Mistake] = []
-    for text in request.sets:
-        document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
     for text in request.add:
         document = _collect(
             mistakes, document, lambda d, t=text: _with_variant(d, subject, t, request.folder)
         )
+    for text in request.sets:
+        document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
     for flag in ("repeats", "seeds"):
         if (count := getattr(request, flag)) is not None:
             document = _collect(mistakes, document, lambda d, f=flag, c=count: _with_replicates(d, f, c))

@@ -65,7 +65,7 @@ class Metric(Part):
     )
     better: Literal["lower", "higher"] | None = None
     kind: Literal["counted", "timed", "trained"] = Field(
-        description="counted: the same on every machine; timed: by a clock; trained: varies with the seed"
+        description="counted: no clock, no noise; timed: by a clock; trained: varies with the seed"
     )
     says: str = Field("", description="what the number means, in one line")
     label: str = Field("", description="a short heading for tables; the metric's name where it is left out")

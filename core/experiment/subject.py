@@ -161,13 +161,15 @@ def reference(text: str, folder: Path) -> Reference:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise NoSubject(f"{file}{f':{line}' if line else ''} is not Python: {error.args[0]}") from None
-    names = set(_top_level_names(tree))
+    names = set(_names(tree))
     if function not in names and "*" not in names:
-        raise NoSubject(f"{file} has no {function}.{nearest(function, names)}")
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        raise NoSubject(f"{file} has no {function}.{nearest(function, functions)}")
     return Reference(path, function)
 
 
-def _top_level_names(tree: ast.Module) -> list[str]:
+def _names(tree: ast.Module) -> list[str]:
+    """Everything a file gives a name to; more than it can be asked for, so that nothing right is refused."""
     names: list[str] = []
     for node in ast.walk(tree):  # also inside `if` and `try`: a kernel with a fallback is defined there
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):

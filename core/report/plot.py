@@ -140,7 +140,7 @@ def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
     plural = f"{noun}{'es' if noun == 'process' else 's'}" if many != 1 else noun
     behind = f"{many} {plural}" if few == many else f"{few} to {many} {plural}"
     if metric.kind == "counted":
-        parts.append("counted, the same on every machine")
+        parts.append("counted, no clock")
     elif many:
         parts.append(
             f"{behind}, 95% {'bands' if plot.x == 'step' else 'intervals'}"

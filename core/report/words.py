@@ -36,7 +36,8 @@ TERMS = {
     "interval": "95% interval: made this way, 95 of 100 such intervals contain the true value. "
     "Student's t over processes or seeds",
     "tier": "ratios are taken inside a tier only; 'reference' is code to read and is never ranked by time",
-    "counted": "counted: the same on every machine, so it has no interval",
+    "counted": "counted: no clock and no noise, so it has no interval; accesses are the same on every machine, errors "
+    "may differ in their last digits",
     "timed": "timed: by a clock on this machine, over several processes",
     "trained": "trained: varies with the seed",
     "~": "no difference seen: the interval of the difference to the baseline contains none",

@@ -138,11 +138,11 @@ def _how_it_died(code: int | None) -> str:
 
 
 def _end(one: _Running) -> None:
-    """End the process and whatever it started."""
-    if one.process.is_alive() and one.process.pid is not None:
+    """End the process and whatever it started: a child that outlives a crash would disturb the next clock."""
+    if one.process.pid is not None:
         try:
             os.killpg(one.process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError, PermissionError):
+        except (AttributeError, ProcessLookupError, PermissionError):  # no groups here, or nobody left in it
             one.process.kill()
         one.process.join(5)
     one.connection.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..trial import Refused, Wrong
 from . import logarithms, operations, topk
 
 ELEMENTS = 1 << 20
-"""How much of the point's own input is compared: a float64 reference of 16,777,216 elements would cost seconds."""
+"""How much is compared at once; float64 copies of a whole large input would take its memory eight times over."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,18 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
                 _compare(task, case, small, dim)
             except Refused:
                 continue
+    with suppress(Refused):
+        _check_memory(task, x)
     rows, columns = x.shape
     return _compare(task, f"{rows} × {columns}", x, -1)
+
+
+def _check_memory(task: Task, x: Tensor) -> None:
+    """The same tensor with other numbers in it: whoever remembers results by their input would win any race."""
+    again = torch.linspace(-2, 2, 4 * 33, device=x.device).view(4, 33).to(x.dtype)
+    _compare(task, "the first of two inputs in one tensor", again, -1)
+    again.copy_(again.flip(-1).sub(0.5))
+    _compare(task, "the second of two inputs in one tensor", again, -1)
 
 
 def small_inputs(
@@ -97,24 +108,52 @@ def small_inputs(
 
 def _compare(task: Task, case: str, x: Tensor, dim: int) -> dict[str, float]:
     case = f"{task.output} of {case}, {str(x.dtype).removeprefix('torch.')}"
-    rows = _compared_rows(x)
-    before = x.index_select(0, rows)
+    before = x.clone()
     result = task(x, dim)
-    if not torch.equal(x.index_select(0, rows), before):
+    if not torch.equal(x, before):
         raise Wrong(f"{case}: the input was overwritten", math.inf, 0.0)
+    if x.numel() <= ELEMENTS:
+        return _compare_part(task, case, result, before, dim)
+    many = max(1, ELEMENTS // x.shape[1])
+    parts = []
+    for rows in torch.split(torch.arange(x.shape[0], device=x.device), many):
+        found = (
+            tuple(_pick(one, x, rows) for one in result)
+            if isinstance(result, tuple)
+            else _pick(result, x, rows)
+        )
+        where = f"{case}, rows {int(rows[0])} to {int(rows[-1])}"
+        parts.append(_compare_part(task, where, found, before.index_select(0, rows), dim))
+    return _together(parts)
+
+
+def _together(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Of the parts of one input the largest error, over the standard form's largest."""
+    error = max(part["error"] for part in parts)
+    own = max(
+        (part["error"] / part["error_ratio"] for part in parts if part["error_ratio"]), default=math.inf
+    )
+    return {
+        "error": error,
+        "error_allowed": max(p["error_allowed"] for p in parts),
+        "error_ratio": error / own,
+    }
+
+
+def _compare_part(task: Task, case: str, result: Any, before: Tensor, dim: int) -> dict[str, float]:
     if task.output == "top-k":
         try:
-            probabilities, columns = (_pick(part, x, rows) for part in result)
+            probabilities, columns = result
+            return _compare_topk(case, probabilities, columns, before, min(task.k, before.shape[dim]), dim)
         except (TypeError, ValueError, AttributeError) as error:
             raise Wrong(f"{case}: not a pair of probabilities and columns", math.inf, 0.0) from error
-        return _compare_topk(case, probabilities, columns, before, min(task.k, x.shape[dim]), dim)
     if not isinstance(result, Tensor):
         raise Wrong(f"{case}: {type(result).__name__} instead of a tensor", math.inf, 0.0)
-    found, standard = _pick(result, x, rows), _STANDARD[task.output](before, dim)
+    standard = _STANDARD[task.output](before, dim)
     # Logarithms near 0 come of numbers near 1, and are no more exact than those.
     least_size = 0.0 if task.output == "softmax" else 1.0
     truth = _TRUTH[task.output](before.double(), dim)
-    return compare(case, found, standard, truth, least_size=least_size)
+    return compare(case, result, standard, truth, least_size=least_size)
 
 
 def _compare_topk(
@@ -144,16 +183,10 @@ def _compare_topk(
     )
 
 
-def _compared_rows(x: Tensor) -> Tensor:
-    """Rows spread evenly from the first to the last, as many as `ELEMENTS` allows."""
-    rows = x.shape[0]
-    many = min(rows, max(1, ELEMENTS * rows // x.numel()))
-    return torch.linspace(0, rows - 1, many, dtype=torch.float64, device=x.device).round().long()
-
-
-def _pick(result: Tensor, x: Tensor, rows: Tensor) -> Tensor:
-    """Those rows of a result; all of one that has another number of rows, which is then found wrong."""
-    return result.index_select(0, rows) if result.shape[:1] == x.shape[:1] else result
+def _pick(result: Any, x: Tensor, rows: Tensor) -> Any:
+    """Those rows of a result; all of one that has another form, which is then found wrong."""
+    same = isinstance(result, Tensor) and result.shape[:1] == x.shape[:1]
+    return result.index_select(0, rows) if same else result
 
 
 _STANDARD: dict[str, Callable[[Tensor, int], Tensor]] = {

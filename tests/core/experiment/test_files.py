@@ -97,6 +97,29 @@ def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
     assert lines == sorted(lines)
 
 
+def test_mistakes_of_shape_do_not_hide_the_others(tmp_path: Path) -> None:
+    text = (
+        KNOWN.replace("unit: ms", "units: ms")  # shape
+        .replace("baseline: base", "baseline: basis")
+        .replace("{factor: 1.10}", "{facto: 1.10}")
+        .replace("expect: {at_most: 0.99}", "expect: {}")  # shape, of a claim in the middle
+        .replace("{value: steps, of: base", "{value: step, of: base")  # of a claim after it
+        .replace("y: time}", "y: tine}")
+    )
+    mistakes = told(text, tmp_path)
+    for message in (
+        "unknown key units",
+        "no variant basis",
+        "facto",
+        "expect says nothing",
+        "no metric step",
+        "no metric tine",
+    ):
+        assert any(message in mistake for mistake in mistakes), (message, mistakes)
+    place = next(m for m in mistakes if "no metric step" in m)
+    assert int(place.split(":")[1]) == line_of("{value: steps, of: base")
+
+
 def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
     text = (
         KNOWN.replace("title: Variants", "titel: Variants")

@@ -1,0 +1,79 @@
+"""A file without the parts that have a wrong shape, so that the rest can be checked too: all mistakes come at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from .document import Document, Keys
+from .schema import Experiment
+
+ROUNDS = 10  # what is left may show a new mistake of shape, such as a mapping that lost a key it needs
+
+
+def pruned(document: Document) -> tuple[Experiment, Document] | None:
+    """The experiment that is left, and its document; None when a part is wrong that nothing can stand in for."""
+    for _ in range(ROUNDS):
+        try:
+            return Experiment.model_validate(document.data), document
+        except ValidationError as error:
+            one = error.errors()[0]
+            keys = _what_to_drop(one["loc"], one["type"])
+            if keys is None:
+                return None
+            document = _without(document, keys)
+    return None
+
+
+def _what_to_drop(location: tuple[int | str, ...], kind: str) -> Keys | None:
+    if kind == "extra_forbidden":
+        return location
+    if location[:1] in (("claims",), ("plots",)) and len(location) > 1:
+        return location[:2]
+    if location[:1] in (("metrics",), ("presets",), ("sources",), ("variants",)) and len(location) > 1:
+        return location[:2]
+    field = Experiment.model_fields.get(str(location[0])) if location else None
+    return location[:1] if field is not None and not field.is_required() and kind != "missing" else None
+
+
+# Others refer to these by name, so something has to bear it.
+STAND_INS: dict[str, Any] = {"metrics": {"kind": "counted"}, "variants": {}, "sources": {"title": ""}}
+
+
+def _without(document: Document, keys: Keys) -> Document:
+    *way, last = keys
+    data = _copied(document.data)
+    place: Any = data
+    for key in way:
+        place = place[key]
+    if isinstance(last, int):
+        del place[last]
+        return replace(document, data=data, marks=_moved_up(document, tuple(way), last))
+    if len(keys) == 2 and keys[0] in STAND_INS:
+        place[last] = STAND_INS[str(keys[0])]
+    else:
+        place.pop(last, None)
+    return replace(document, data=data)
+
+
+def _moved_up(document: Document, way: Keys, index: int) -> dict[Keys, Any]:
+    """The marks of a list after its item `index` is gone."""
+    marks = {}
+    depth = len(way)
+    for keys, mark in document.marks.items():
+        if keys[:depth] == way and len(keys) > depth:
+            place = int(keys[depth])
+            if place == index:
+                continue
+            if place > index:
+                keys = (*way, place - 1, *keys[depth + 1 :])
+        marks[keys] = mark
+    return marks
+
+
+def _copied(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _copied(value) for key, value in data.items()}
+    return [_copied(value) for value in data] if isinstance(data, list) else data
