@@ -252,13 +252,23 @@ def test_a_users_wrong_softmax(context, source, first):
     assert wrong.value.error > wrong.value.allowed
 
 
-def test_a_users_wrong_rows_at_a_size_that_is_only_sampled(context):
+def test_a_result_remembered_by_its_input_is_wrong(context):
     source = (
-        "def f(x):\n y = torch.softmax(x, -1)\n y[-1] = y[-1].flip(0) if len(y) > 100 else y[-1]\n return y"
+        "kept = {}\n"
+        "def f(x, dim=-1):\n"
+        "    key = (x.data_ptr(), x.shape, dim)\n"
+        "    if key not in kept: kept[key] = (x, torch.softmax(x, dim))\n"
+        "    return kept[key][1]"
     )
+    with pytest.raises(Wrong, match="the second of two inputs in one tensor"):
+        users(context, source).check()
+
+
+def test_one_wrong_row_of_a_large_input_is_found(context):
+    source = "def f(x):\n y = torch.softmax(x, -1)\n if len(y) > 977: y[977] = y[977].flip(0)\n return y"
     (context.folder / "mine.py").write_text(f"import torch\n{source}\n")
     params = Params(rows=1100, columns=1000, implementation="./mine.py:f")
-    with pytest.raises(Wrong, match="1100 × 1000"):
+    with pytest.raises(Wrong, match="1100 × 1000, float32, rows 0 to 1047"):
         case(params, context).check()
 
 
