@@ -26,9 +26,11 @@ def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Line]:
     """The claims whose figure is a value of this plot's y axis."""
     found = {}
     for claim in _concerned(plot, experiment, picture):
-        if _is_on_the_axis(claim, plot, experiment):
-            value = float(claim.paper or 0)
-            found[value] = Line(value, f"claimed {_said(claim, experiment)}")
+        value = _height(claim, plot, experiment)
+        if value is not None:
+            inverted = is_ratio(plot) and value != claim.paper
+            whose = f"{claim.measure.over}: " if inverted else ""  # else the line's own height says the figure
+            found[value] = Line(value, f"{whose}claimed {_said(claim, experiment)}")
     return list(found.values())
 
 
@@ -37,7 +39,7 @@ def sentences(plot: Plot, experiment: Experiment, picture: Picture, verdicts: Se
     judged = {verdict.claim: verdict for verdict in verdicts}
     said = []
     for claim in _concerned(plot, experiment, picture):
-        if _is_on_the_axis(claim, plot, experiment) or claim.id not in judged:
+        if _height(claim, plot, experiment) is not None or claim.id not in judged:
             continue
         here = judged[claim.id].here
         said.append(
@@ -51,6 +53,8 @@ def _concerned(plot: Plot, experiment: Experiment, picture: Picture) -> list[Cla
     drawn = {series.name for series in picture.series} if plot.hue == "variant" else set(experiment.variants)
     if plot.x == "variant":
         drawn = set(picture.x)
+    if is_ratio(plot):  # what everything is divided by is there too, at 1
+        drawn |= {experiment.baseline_of(name) or "" for name in drawn if name in experiment.variants}
     return [
         claim
         for claim in experiment.claims
@@ -65,11 +69,17 @@ def _concerned(plot: Plot, experiment: Experiment, picture: Picture) -> list[Cla
     ]
 
 
-def _is_on_the_axis(claim: Claim, plot: Plot, experiment: Experiment) -> bool:
-    measure = claim.measure
+def _height(claim: Claim, plot: Plot, experiment: Experiment) -> float | None:
+    """Where the claimed figure stands on the y axis; None: it is another kind of number."""
+    measure, figure = claim.measure, float(claim.paper or 0)
     if not is_ratio(plot):
-        return measure.kind == "value"
-    return measure.kind == "ratio" and experiment.baseline_of(measure.of[0]) == measure.over
+        return figure if measure.kind == "value" else None
+    if measure.kind != "ratio" or measure.over is None:
+        return None
+    if experiment.baseline_of(measure.of[0]) == measure.over:
+        return figure
+    # "Five times as fast as the baseline" takes a fifth of its time.
+    return 1 / figure if figure and experiment.baseline_of(measure.over) == measure.of[0] else None
 
 
 def _said(claim: Claim, experiment: Experiment) -> str:
