@@ -157,7 +157,8 @@ def test_verify_says_right_wrong_and_refused(installed: Path, home: Path) -> Non
     assert wrong.returncode == 4 and "WRONG" in wrong.stdout
     assert "error" in wrong.stdout and "allowed" in wrong.stdout and "--case 1" in wrong.stdout
     refused = run(installed, home, "verify", "softmax", "./my_softmax.py:refusing")
-    assert "not on Sundays" in refused.stdout and refused.returncode == 0
+    assert "not on Sundays" in refused.stdout and "nothing was verified" in refused.stdout
+    assert refused.returncode == 1
 
 
 def test_verify_of_one_case(installed: Path, home: Path) -> None:
