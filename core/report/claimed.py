@@ -29,7 +29,8 @@ def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Line]:
         value = _height(claim, plot, experiment)
         if value is not None:
             inverted = is_ratio(plot) and value != claim.paper
-            whose = f"{claim.measure.over}: " if inverted else ""  # else the line's own height says the figure
+            # A line at 0.2 that says 5x needs to say whose; otherwise its height is the figure.
+            whose = f"{claim.measure.over}: " if inverted else ""
             found[value] = Line(value, f"{whose}claimed {_said(claim, experiment)}")
     return list(found.values())
 
