@@ -1,0 +1,31 @@
+"""Attention: the textbook form, flash attention in tiles, and PyTorch's own, behind one signature.
+
+* `attention(q, k, v, causal=True, backend="flash")`: every backend by name; `BACKENDS` lists them.
+* `reference`: the papers' algorithms line by line.
+* `standard`, `flash` (tiles in PyTorch, forward and backward), `sdpa`: the backends.
+* `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
+* `trial`: what the experiment files run.
+
+Names load when they are first asked for, so that importing `lab.core.attention.trial` for its parameters costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .registry import BACKENDS, Backend, attention
+    from .sdpa import kernel_of_sdpa
+
+__all__ = ["BACKENDS", "Backend", "attention", "kernel_of_sdpa"]
+
+_MODULES = {"registry": ("BACKENDS", "Backend", "attention"), "sdpa": ("kernel_of_sdpa",)}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
+
+    def __getattr__(name: str) -> object:
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,336 @@
+"""Whether an implementation is right: shapes that catch the usual mistakes, then the point's own input.
+
+Everything is held to the rule of `measure.correctness`, against standard attention in float64, with standard attention
+in the same dtype as the standard form. The shapes are among those of FlashAttention's own tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..measure.correctness import compare
+from ..trial import Refused, Wrong
+from .arguments import Options
+from .standard import standard
+
+Function = Callable[[Tensor, Tensor, Tensor, Options], Any]
+"""(q, k, v, options) to the output, or to the output and the log-sum-exp or None."""
+
+POINT_ROWS = 128
+"""Of the point's own input so many queries are compared at its beginning, in its middle and at its end."""
+POINT_GRADIENTS = 256
+"""The gradients of the point are compared on its last so many queries and keys: in float64 more would take seconds."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One small case, in the words of `str(shape)`, which are enough to build it again.
+
+    Attributes:
+        mask: "" for none, "boolean" (three in four may attend), "additive" (normal, and −∞ where boolean is False), or
+            "rows masked" (boolean, and every third query may attend to nothing).
+        layout: "" for contiguous, "strided" for (batch, length, heads, head_dim) seen as the contract's layout.
+        nan: "" for none, "q" for a NaN in one query, "k" for a NaN in the last key.
+    """
+
+    queries: int
+    keys: int
+    causal: bool = False
+    d: int = 64
+    heads: int = 2
+    kv_heads: int = 2
+    mask: str = ""
+    layout: str = ""
+    nan: str = ""
+
+    def __str__(self) -> str:
+        words = [f"Nq={self.queries} Nk={self.keys}", "causal" if self.causal else "dense", f"d={self.d}"]
+        if self.heads != self.kv_heads:
+            words.append(f"{self.heads} heads on {self.kv_heads}")
+        words += [f"{self.mask} mask"] if self.mask in ("boolean", "additive") else [self.mask]
+        words += [self.layout, f"NaN in {self.nan}" if self.nan else ""]
+        return " ".join(word for word in words if word)
+
+
+SHAPES = (
+    Shape(1, 1, causal=True),
+    Shape(3, 3),
+    Shape(64, 32),
+    Shape(64, 1),
+    Shape(1, 239, causal=True),  # one query beside a cache of keys
+    Shape(113, 203),
+    Shape(113, 203, causal=True),
+    Shape(203, 113, causal=True),  # the first 90 queries see nothing
+    Shape(255, 256, causal=True, d=32),
+    Shape(256, 256, causal=True, d=128),
+    Shape(127, 513, causal=True, d=40),
+    Shape(300, 300, causal=True, heads=6, kv_heads=2),
+    Shape(113, 211, heads=6, kv_heads=1, d=59),
+    Shape(64, 128, heads=6, kv_heads=6),
+    Shape(129, 130, mask="boolean"),
+    Shape(129, 130, mask="additive"),
+    Shape(70, 90, causal=True, mask="rows masked"),
+    Shape(70, 90, causal=True, mask="boolean", heads=6, kv_heads=2),
+    Shape(108, 256, causal=True, layout="strided"),
+    Shape(33, 65, nan="q"),
+    Shape(65, 65, causal=True, nan="k"),
+    Shape(0, 5),
+    Shape(5, 0),
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What attention is called with."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    options: Options
+
+
+def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu") -> Inputs:
+    """The input of a small case, made from the same seed every time; the batch is 2, or 1 where that would be slow."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*sizes: int) -> Tensor:
+        return torch.randn(*sizes, generator=generator).to(device, dtype)
+
+    batch = 2 if shape.queries * shape.keys < 10_000 else 1
+
+    def tensor(heads: int, length: int) -> Tensor:
+        if shape.layout == "strided":
+            return normal(batch, length, heads, shape.d).transpose(1, 2)
+        return normal(batch, heads, length, shape.d)
+
+    q, k, v = (
+        tensor(heads, length)
+        for heads, length in (
+            (shape.heads, shape.queries),
+            (shape.kv_heads, shape.keys),
+            (shape.kv_heads, shape.keys),
+        )
+    )
+    if shape.nan == "q":
+        q[0, 0, shape.queries // 2, 0] = math.nan
+    if shape.nan == "k":
+        k[0, 0, -1, 0] = math.nan
+    mask = None
+    if shape.mask:
+        mask = torch.rand(shape.queries, shape.keys, generator=generator).to(device) < 0.75
+        mask[:, 0] = True
+        if shape.mask == "rows masked":
+            mask[::3] = False
+        if shape.mask == "additive":
+            mask = normal(shape.queries, shape.keys).masked_fill(~mask, -math.inf)
+    return Inputs(q, k, v, Options(shape.causal, 1 / math.sqrt(shape.d), mask, return_lse=True))
+
+
+@dataclass
+class Tally:
+    """The worst that was seen so far, over all cases; errors as a share of what is allowed."""
+
+    cases: int = 0
+    refused: int = 0
+    of_allowed: float = 0.0
+    grad_of_allowed: float = 0.0
+    lse_error: float | None = None
+
+
+def check(
+    function: Function,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    options: Options,
+    *,
+    gradients: bool,
+    shapes: bool = True,
+) -> dict[str, float]:
+    """Hold `function` to the rule on the small shapes and then on the point's own q, k and v.
+
+    Small cases that it refuses are skipped and counted; the point is not.
+
+    Args:
+        gradients: also those of q, k and v.
+        shapes: false for the point alone.
+
+    Returns:
+        error, error_allowed and error_ratio on the point, and with `gradients` grad_error_ratio. The worst over all
+        cases: error_of_allowed, with `gradients` grad_error_of_allowed, and lse_error where it returns a log-sum-exp.
+        cases and refused: how many there were.
+
+    Raises:
+        Wrong: with the first failing case.
+        Refused: the point itself is refused.
+    """
+    tally = Tally()
+    for shape in SHAPES if shapes else ():
+        small = inputs(shape, q.dtype, q.device)
+        # A gradient through a NaN is NaN nearly everywhere, and says nothing.
+        wants_gradients = gradients and not shape.nan and shape.queries > 0 and shape.keys > 0
+        try:
+            _compare(function, f"{shape} {_short(q.dtype)}", small, tally, gradients=wants_gradients)
+        except Refused:
+            tally.refused += 1
+    metrics = _compare_point(function, Inputs(q, k, v, options), tally)
+    if gradients:
+        last = Inputs(
+            q[:1, :, -POINT_GRADIENTS:], k[:1, :, -POINT_GRADIENTS:], v[:1, :, -POINT_GRADIENTS:], options
+        )
+        ratio = _compare(function, f"{_words(last)} {_short(q.dtype)}", last, tally, gradients=True)
+        metrics |= {"grad_error_ratio": ratio, "grad_error_of_allowed": tally.grad_of_allowed}
+    if tally.lse_error is not None:
+        metrics["lse_error"] = tally.lse_error
+    return metrics | {
+        "error_of_allowed": tally.of_allowed,
+        "cases": float(tally.cases),
+        "refused": float(tally.refused),
+    }
+
+
+def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, gradients: bool) -> float:
+    """The worst error of a gradient beside the standard form's own; 0 without `gradients`."""
+    given = replace(
+        given, **{name: getattr(given, name).detach().requires_grad_(gradients) for name in "qkv"}
+    )
+    before = [x.detach().clone() for x in (given.q, given.k, given.v)]
+    output, lse = _run(function, case, given)
+    for name, x, was in zip("qkv", (given.q, given.k, given.v), before, strict=True):
+        if not torch.equal(x.nan_to_num(), was.nan_to_num()):
+            raise Wrong(f"{case}: {name} was overwritten", math.inf, 0.0)
+    truth, same = _double(given), _again(given)
+    expected, expected_lse = standard(truth.q, truth.k, truth.v, truth.options)
+    usual, usual_lse = standard(same.q, same.k, same.v, same.options)
+    found = _judge(case, given, output, usual, expected)
+    tally.cases += 1
+    tally.of_allowed = max(tally.of_allowed, _share(found))
+    if lse is not None and usual_lse is not None and expected_lse is not None:
+        # Scores of size 8 and more are what it comes of, where the logarithm itself is near 0.
+        error = compare(f"{case}, log-sum-exp", lse, usual_lse, expected_lse, least_size=8.0)["error"]
+        tally.lse_error = max(tally.lse_error or 0.0, error)
+    worst = 0.0
+    if gradients:
+        if not output.requires_grad:
+            raise Refused("gives no gradients")
+        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
+        dones = [
+            torch.autograd.grad((o * weights.to(o)).sum(), (each.q, each.k, each.v))
+            for o, each in ((output, given), (usual, same), (expected, truth))
+        ]
+        for name, mine, theirs, true in zip("qkv", *dones, strict=True):
+            size = _size_of_terms(truth, weights)
+            found = compare(f"{case}, gradient of {name}", mine, theirs, true, least_size=size)
+            tally.grad_of_allowed = max(tally.grad_of_allowed, _share(found))
+            worst = max(worst, found["error_ratio"])
+    return worst
+
+
+def _share(found: dict[str, float]) -> float:
+    """The error as a share of what is allowed; over nothing, 0."""
+    return found["error"] / found["error_allowed"] if found["error"] else 0.0
+
+
+def _size_of_terms(truth: Inputs, dO: Tensor) -> float:
+    """How large the numbers are whose difference a gradient is: over one key they cancel, and the gradient is 0."""
+    groups = truth.q.shape[1] // truth.k.shape[1]
+    dP = dO.double() @ truth.v.detach().repeat_interleave(groups, 1).mT
+    largest = max(float(truth.q.detach().abs().max()), float(truth.k.detach().abs().max()))
+    return float(dP.abs().max()) * truth.options.scale * largest
+
+
+def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str, float]:
+    """The point's own input, on some of its rows: the rows of a causal matrix need only the keys they see."""
+    case = f"{_words(given)} {_short(given.q.dtype)}"
+    q, k, v, options = given.q, given.k, given.v, given.options
+    with torch.no_grad():
+        output, _ = _run(function, case, given)
+        if not isinstance(output, Tensor) or output.shape != (*q.shape[:3], v.shape[3]):
+            raise Wrong(f"{case}: shape {tuple(getattr(output, 'shape', ()))}", math.inf, 0.0)
+        queries, shift = q.shape[2], k.shape[2] - q.shape[2]
+        starts = sorted({max(0, min(at, queries - POINT_ROWS)) for at in (0, queries // 2, queries)})
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for start in starts:
+            stop = min(start + POINT_ROWS, queries)
+            end = max(0, stop + shift) if options.causal else k.shape[2]
+            part = Inputs(q[:1, :, start:stop], k[:1, :, :end], v[:1, :, :end], options)
+            truth = _double(part)
+            usual, _ = standard(part.q, part.k, part.v, options)
+            expected, _ = standard(truth.q, truth.k, truth.v, options)
+            parts.append((output[:1, :, start:stop], usual, expected))
+    mine, usual, expected = (torch.cat(each, 2) for each in zip(*parts, strict=True))
+    found = compare(case, mine, usual, expected)
+    tally.cases += 1
+    tally.of_allowed = max(tally.of_allowed, _share(found))
+    return found
+
+
+def _run(function: Function, case: str, given: Inputs) -> tuple[Tensor, Tensor | None]:
+    result = function(given.q, given.k, given.v, given.options)
+    output, lse = result if isinstance(result, tuple) else (result, None)
+    if not isinstance(output, Tensor):
+        raise Wrong(f"{case}: {type(output).__name__} instead of a tensor", math.inf, 0.0)
+    return output, lse
+
+
+def _judge(case: str, given: Inputs, output: Tensor, usual: Tensor, expected: Tensor) -> dict[str, float]:
+    try:
+        return compare(case, output, usual, expected)
+    except Wrong as wrong:
+        hint = _hint(given, output, expected, wrong.allowed)
+        raise Wrong(f"{wrong.case}{hint}", wrong.error, wrong.allowed) from None
+
+
+def _hint(given: Inputs, output: Tensor, expected: Tensor, allowed: float) -> str:
+    """The first bad row, and what the usual mistakes would have given."""
+    if output.shape != expected.shape:
+        return ""
+    # A NaN where there should be none is bad as well, and no comparison with it is true.
+    right = (output.detach().double() - expected.detach()).abs() <= allowed
+    bad = (~(right | expected.isnan())).any(-1).nonzero()
+    hint = f" (first bad row {int(bad[:, 2].min())})" if len(bad) else ""
+    truth = _double(given)
+    for words, options in _mistakes(truth):
+        guess, _ = standard(truth.q, truth.k, truth.v, options)
+        if torch.allclose(output.detach().double(), guess, rtol=0, atol=max(allowed, 1e-6), equal_nan=True):
+            return f"{hint}: {words}?"
+    return hint
+
+
+def _mistakes(truth: Inputs) -> Iterator[tuple[str, Options]]:
+    options, (queries, keys) = truth.options, (truth.q.shape[2], truth.k.shape[2])
+    if options.causal:
+        yield "causal ignored", replace(options, causal=False)
+        if queries != keys and options.attn_mask is None:
+            top_left = torch.ones(queries, keys, dtype=torch.bool, device=truth.q.device).tril()
+            yield "causal mask aligned top-left", replace(options, causal=False, attn_mask=top_left)
+    yield "scale left out", replace(options, scale=1.0)
+
+
+def _double(given: Inputs) -> Inputs:
+    mask = given.options.attn_mask
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.double()
+    q, k, v = (x.detach().double().requires_grad_(x.requires_grad) for x in (given.q, given.k, given.v))
+    return Inputs(q, k, v, replace(given.options, attn_mask=mask))
+
+
+def _again(given: Inputs) -> Inputs:
+    q, k, v = (x.detach().requires_grad_(x.requires_grad) for x in (given.q, given.k, given.v))
+    return replace(given, q=q, k=k, v=v)
+
+
+def _words(given: Inputs) -> str:
+    q, k = given.q, given.k
+    shape = Shape(q.shape[2], k.shape[2], given.options.causal, q.shape[3], q.shape[1], k.shape[1])
+    return str(shape)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

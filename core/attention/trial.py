@@ -1,0 +1,187 @@
+"""What an experiment about attention may vary, and one of its points.
+
+Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from .. import trial
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .battery import Function
+
+PAPER_ONCHIP = 192 * 1024
+"""Bytes of shared memory of one streaming multiprocessor of an A100, where FlashAttention's Figure 2 was measured."""
+SHAPES_UP_TO = 512
+"""Points no longer than this run the small shapes as well. They say the same at every length."""
+ONCHIP_SWEEP = tuple(2**i for i in range(14, 19))
+"""Sizes of fast memory over which the exponent of flash attention's traffic is taken: 16 KB to 256 KB."""
+
+
+class Params(trial.Params):
+    """The knobs of an attention experiment."""
+
+    implementation: str = ""
+    """A backend's name ("standard", "flash", "sdpa") or yours as "./file.py:function", called as
+    f(q, k, v, causal=…, scale=…). Empty: the variant's own name."""
+    direction: Literal["fwd", "fwd+bwd"] = "fwd"
+    """What one call does: the output, or the output and the gradients of q, k and v."""
+    batch: int = Field(1, ge=1)
+    heads: int = Field(4, ge=1)
+    kv_heads: int | None = Field(None, ge=1)
+    """Heads of k and v; as many as `heads` where it is left out."""
+    seq_len: int = Field(1024, ge=1)
+    keys: int | None = Field(None, ge=1)
+    """Length of k and v; `seq_len` where it is left out."""
+    head_dim: int = Field(64, ge=1)
+    causal: bool = False
+    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+    onchip_bytes: int = Field(128 * 1024, ge=1024)
+    """The fast memory for which `traffic` is counted. Nothing that is timed depends on it."""
+    shapes: bool = True
+    """Whether the check runs the small shapes; false for a backend that has run them under another name."""
+    longest: int | None = Field(None, ge=1)
+    """Above this length the variant refuses, to save time."""
+
+
+def case(params: Params, context: trial.Context) -> trial.Case:
+    """One implementation on normal q, k and v, the same for all variants of a seed.
+
+    Raises:
+        Refused: the implementation is unknown or does not do this.
+    """
+    from . import battery
+    from .arguments import Options, check_inputs
+
+    if params.longest is not None and params.seq_len > params.longest:
+        raise trial.Refused(
+            f"only up to {params.longest:,}, to save time; longer: -s {context.variant}.longest=…"
+        )
+    name = params.implementation or context.variant
+    function = _function(name, context)
+    kv_heads, keys = params.kv_heads or params.heads, params.keys or params.seq_len
+    q, k, v = _inputs(
+        (params.batch, params.heads, params.seq_len, params.head_dim),
+        (params.batch, kv_heads, keys, params.head_dim),
+        params.dtype,
+        context.seed,
+        context.device,
+    )
+    check_inputs(q, k, v)
+    options = Options(params.causal, params.head_dim**-0.5)
+    backward = params.direction == "fwd+bwd"
+    if backward:
+        q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+
+    def call() -> object:
+        output = function(q, k, v, options)
+        output = output[0] if isinstance(output, tuple) else output
+        if not backward:
+            return output
+        import torch
+
+        return torch.autograd.grad(output, (q, k, v), q.detach())
+
+    def check() -> Mapping[str, float]:
+        is_ours = ":" not in name
+        metrics = battery.check(
+            function,
+            q.detach(),
+            k.detach(),
+            v.detach(),
+            options,
+            gradients=is_ours or backward,  # a user's only where they are asked for
+            shapes=params.shapes and params.seq_len <= SHAPES_UP_TO,
+        )
+        return metrics | _counted(name, params) | _kernel(name, call)
+
+    return trial.Case(call, check, _work(params, q.element_size(), kv_heads, keys))
+
+
+def _function(name: str, context: trial.Context) -> Function:
+    if ":" in name:
+        from .users import adapted
+
+        return adapted(context.load(name))
+    from .registry import find
+
+    return find(name).function
+
+
+@lru_cache(maxsize=1)
+def _inputs(
+    of_q: tuple[int, ...], of_k: tuple[int, ...], dtype: str, seed: int, device: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k and v, drawn where they are needed, and once for all variants that a process times."""
+    import torch
+
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def normal(shape: tuple[int, ...]) -> Any:
+        return torch.randn(shape, generator=generator, device=device).to(getattr(torch, dtype))
+
+    return normal(of_q), normal(of_k), normal(of_k)
+
+
+def _counted(name: str, params: Params) -> dict[str, float]:
+    """Bytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
+    from .memory_traffic import slope, traffic
+    from .tiles import computed_scores
+
+    if name not in ("standard", "flash"):
+        return {}
+    kind: Literal["standard", "flash"] = "standard" if name == "standard" else "flash"
+    N, d, itemsize = params.seq_len, params.head_dim, {"float64": 8, "float32": 4}.get(params.dtype, 2)
+    heads = params.batch * params.heads
+
+    def gigabytes(onchip_bytes: int) -> float:
+        moved = traffic(
+            kind, N, d, onchip_bytes=onchip_bytes, itemsize=itemsize, direction=params.direction, heads=heads
+        )
+        return moved / 1e9
+
+    keys, kv_heads = params.keys or N, params.kv_heads or params.heads
+    groups = params.heads // kv_heads
+    scores = N * keys
+    if kind == "flash":
+        scores = computed_scores(N, keys, causal=params.causal, groups=groups, kv_heads=kv_heads)
+    paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
+    return {
+        "traffic": gigabytes(params.onchip_bytes),
+        "traffic_exponent": slope(ONCHIP_SWEEP, [gigabytes(size) for size in ONCHIP_SWEEP]),
+        "paper_traffic": paper / 1e9,
+        "computed_scores": scores / (N * keys),
+    }
+
+
+def _kernel(name: str, call: Any) -> dict[str, float]:
+    """1 where PyTorch's own attention took its flash kernel, 0 where it took another; nothing for other backends."""
+    if name != "sdpa":
+        return {}
+    from .sdpa import kernel_of_sdpa
+
+    return {"flash_kernel": float(kernel_of_sdpa(call) == "flash")}
+
+
+def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, float]:
+    """The least that one call has to do: 4·Nq·Nk·d operations for each head, half of it when causal, and 2.5 times as
+    much again for the backward pass (FlashAttention-2, arXiv:2307.08691, §4.1); reading q, k, v and writing O once."""
+    pairs = params.seq_len * keys
+    operations = 4.0 * params.batch * params.heads * pairs * params.head_dim
+    if params.causal:
+        operations /= 2
+    of_q = params.heads * params.seq_len * params.head_dim
+    of_k = kv_heads * keys * params.head_dim
+    numbers = params.batch * (2 * of_q + 2 * of_k)
+    if params.direction == "fwd+bwd":
+        operations *= 3.5
+        numbers *= 3  # q, k, v, O and dO are read, dQ, dK and dV written; nearly
+    return {"operations": operations, "bytes": float(numbers * itemsize)}

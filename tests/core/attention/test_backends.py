@@ -1,0 +1,246 @@
+"""The backends against float64, against each other, and in the corners."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.core.attention import BACKENDS, attention, kernel_of_sdpa, reference
+from lab.core.attention import flash as flash_module
+from lab.core.attention.battery import SHAPES, check, inputs
+from lab.core.attention.tiles import Plan, computed_scores
+from lab.core.measure.memory import _allocated_on_cpu
+from lab.core.trial import Refused
+
+ALL = sorted(BACKENDS)
+TILED = ["flash"]
+
+
+def normal(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def qkv(heads=2, kv_heads=2, queries=9, keys=13, d=8, batch=1, dtype=torch.float64, grad=False):
+    shapes = ((heads, queries), (kv_heads, keys), (kv_heads, keys))
+    return [
+        normal(batch, h, n, d, dtype=dtype, seed=seed).requires_grad_(grad)
+        for seed, (h, n) in enumerate(shapes)
+    ]
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 4 queries and 5 keys, one head at a time: everything that only happens between tiles happens."""
+    monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ALL)
+def test_every_shape_by_the_rule(name, dtype):
+    q, k, v = qkv(queries=40, keys=40, dtype=dtype)
+    options = replace(inputs(SHAPES[0], dtype).options, scale=8**-0.5)
+    found = check(BACKENDS[name].function, q, k, v, options, gradients=True)
+    assert found["cases"] == len(SHAPES) + 2 and found["refused"] == 0
+    assert found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
+
+
+def test_every_shape_by_the_rule_in_small_tiles(small_tiles):
+    q, k, v = qkv(queries=40, keys=40)
+    options = replace(inputs(SHAPES[0], q.dtype).options, scale=8**-0.5)
+    assert check(BACKENDS["flash"].function, q, k, v, options, gradients=True)["cases"] == len(SHAPES) + 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    queries=st.integers(1, 20),
+    keys=st.integers(1, 20),
+    causal=st.booleans(),
+    rows=st.integers(1, 9),
+    columns=st.integers(1, 9),
+    groups=st.sampled_from([1, 3]),
+)
+def test_any_tiles_give_the_same(queries, keys, causal, rows, columns, groups):
+    q, k, v = qkv(2 * groups, 2, queries, keys, grad=True)
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows, columns, kv_heads=2))
+        for name in ("flash", "standard"):
+            output = attention(q, k, v, causal=causal, backend=name)
+            results.append((output, *torch.autograd.grad(output.square().sum(), (q, k, v))))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["dense", "causal", "grouped", "boolean", "additive", "more queries"])
+def test_gradcheck(case, small_tiles):
+    heads, queries = (4, 7) if case == "grouped" else (2, 11 if case == "more queries" else 7)
+    q, k, v = qkv(heads, 2, queries, 9, 3, grad=True)
+    mask = normal(queries, 9, seed=5) > -0.5
+    mask[2] = False
+    masks = {"boolean": mask, "additive": normal(queries, 9).masked_fill(~mask, -math.inf)}
+    causal = case not in ("dense", "boolean")
+
+    def f(q, k, v):
+        output, lse = attention(
+            q, k, v, causal=causal, attn_mask=masks.get(case), return_lse=True, backend="flash"
+        )
+        return output, lse.masked_fill(lse == -math.inf, 0)
+
+    assert torch.autograd.gradcheck(f, (q, k, v))
+
+
+def test_only_the_gradients_that_are_asked_for():
+    q, k, v = qkv()
+    k.requires_grad_()
+    attention(q, k, v, backend="flash").sum().backward()
+    assert k.grad is not None and q.grad is None and v.grad is None
+
+
+def test_the_log_sum_exp_of_both_and_a_loss_on_it_alone():
+    q, k, v = qkv(grad=True)
+    _, ours = attention(q, k, v, causal=True, return_lse=True, backend="flash")
+    _, theirs = attention(q, k, v, causal=True, return_lse=True, backend="standard")
+    torch.testing.assert_close(ours, theirs)
+    gradients = torch.autograd.grad(ours.sum(), (q, k, v), allow_unused=True)
+    expected = torch.autograd.grad(theirs.sum(), (q, k))
+    torch.testing.assert_close(gradients[:2], expected)
+    assert gradients[2] is None or not gradients[2].any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_that_see_nothing_are_0_with_finite_gradients(name):
+    q, k, v = qkv(queries=6, keys=4, grad=True)
+    output = attention(q, k, v, causal=True, backend=name)  # the first two queries come before all keys
+    assert not output[:, :, :2].any() and output[:, :, 2:].all()
+    mask = torch.ones(6, 4, dtype=torch.bool)
+    mask[3] = False
+    masked = attention(q, k, v, attn_mask=mask, backend=name)
+    assert not masked[:, :, 3].any()
+    for gradient in torch.autograd.grad((output + masked).sum(), (q, k, v)):
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nan_stays_where_it_is(name):
+    q, k, v = qkv(queries=8, keys=8)
+    q[0, 0, 3, 1] = math.nan
+    k[0, 1, 5, 1] = math.nan  # causal: seen by the queries 5, 6 and 7
+    nan = attention(q, k, v, causal=True, backend=name).isnan().any(-1)[0]
+    assert nan[0].nonzero().flatten().tolist() == [3]
+    assert nan[1].nonzero().flatten().tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("queries, keys", [(0, 4), (4, 0), (0, 0)])
+def test_zero_length(name, queries, keys):
+    q, k, v = qkv(queries=queries, keys=keys)
+    output = attention(q, k, v, backend=name)
+    assert output.shape == q.shape and not output.any()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_logits_that_would_overflow(name):
+    q, k, v = qkv(dtype=torch.float32)
+    assert attention(q * 1e4, k * 1e3, v, backend=name).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["standard", "flash"])
+def test_values_of_another_size(name):
+    q, k, _ = qkv()
+    v = normal(1, 2, 13, 5)
+    expected = reference.algorithm_0(q[0, 0] * 8**-0.5, k[0, 0], v[0, 0])
+    torch.testing.assert_close(attention(q, k, v, backend=name)[0, 0], expected)
+
+
+def test_flash_memory_is_linear_and_standard_memory_is_not():
+    def allocated(name, length):
+        q, k, v = qkv(1, 1, length, length, 16, dtype=torch.float32)
+        return _allocated_on_cpu(lambda: attention(q, k, v, causal=True, backend=name))
+
+    assert allocated("flash", 8192) < 2.5 * allocated("flash", 4096)
+    assert allocated("standard", 2048) > 3.5 * allocated("standard", 1024)
+
+
+def test_a_mask_costs_flash_no_more_than_itself():
+    q, k, v = qkv(4, 4, 2048, 2048, 16, dtype=torch.float32)
+    mask = torch.ones(1, 1, 2048, 2048, dtype=torch.bool)
+    call = lambda: attention(q, k, v, attn_mask=mask, backend="flash")  # noqa: E731
+    assert _allocated_on_cpu(call) < 2048 * 2048 * 4
+
+
+def test_causal_computes_about_half_the_scores():
+    assert computed_scores(4096, 4096, causal=True) / 4096**2 == pytest.approx(0.5, abs=0.04)
+    assert computed_scores(4096, 4096, causal=False) == 4096**2
+    assert computed_scores(3, 2, causal=True) < 6  # the first query sees nothing, and is in no tile
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda q, k, v: (q[0], k, v), r"q has shape \(2, 9, 8\)"),
+        (lambda q, k, v: (q, k[..., :5], v), "k has head_dim 5, but q has head_dim 8"),
+        (lambda q, k, v: (q, k.float(), v), "k has dtype float32, but q has dtype float64"),
+        (lambda q, k, v: (q, k, v.to("meta")), "v has device meta, but q has device cpu"),
+        (lambda q, k, v: (q, k, v[:, :, :7]), "v has 2 heads and 7 keys, but k has 2 heads and 13 keys"),
+        (lambda q, k, v: (q.repeat(2, 1, 1, 1), k, v), "k has a batch of 1, but q one of 2"),
+        (lambda q, k, v: (q.repeat(1, 2, 1, 1)[:, :3], k, v), "q has 3 heads, .* multiple of the 2 heads"),
+        (lambda q, k, v: (q.long(), k, v), "q holds int64"),
+    ],
+)
+def test_what_does_not_fit_is_named_on_both_sides(change, message):
+    with pytest.raises(ValueError, match=message):
+        attention(*change(*qkv()))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            {"attn_mask": torch.ones(9, 12, dtype=torch.bool)},
+            r"attn_mask has shape \(9, 12\), but .* \(1, 2, 9, 13\)",
+        ),
+        ({"attn_mask": torch.ones(9, 13, dtype=torch.int64)}, "attn_mask holds int64"),
+        ({"softcap": -1.0}, "softcap is -1"),
+        ({"sink": torch.ones(3)}, r"sink has shape \(3,\), but q has 2 heads"),
+        ({"dropout_p": 1.0}, "dropout_p is 1"),
+        ({"window_size": (1, 2, 3)}, "window_size is"),
+    ],
+)
+def test_options_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        attention(*qkv(), **options)
+
+
+@pytest.mark.parametrize(
+    "option", [{"window_size": 3}, {"softcap": 15.0}, {"sink": torch.zeros(2)}, {"dropout_p": 0.5}]
+)
+def test_what_a_backend_lacks_it_refuses_by_name(option):
+    with pytest.raises(Refused, match=rf"flash has no {next(iter(option))}; it is in standard"):
+        attention(*qkv(), **option, backend="flash")
+    assert attention(*qkv(), **option).shape == (1, 2, 9, 8)  # auto finds one that has it
+    with pytest.raises(Refused, match="nearest: flash"):
+        attention(*qkv(), backend="flsh")
+
+
+def test_the_options_of_standard():
+    q, k, v = qkv(queries=6, keys=6)
+    S = (q @ k.mT) * 8**-0.5
+    capped = torch.softmax(5 * torch.tanh(S / 5), -1) @ v
+    torch.testing.assert_close(attention(q, k, v, softcap=5.0, backend="standard"), capped)
+    sink = normal(2)
+    e = torch.exp(S)
+    expected = e / (e.sum(-1, keepdim=True) + sink.exp().view(1, 2, 1, 1)) @ v
+    torch.testing.assert_close(attention(q, k, v, sink=sink, backend="standard"), expected)
+    near = (torch.arange(6)[:, None] - torch.arange(6)).abs() <= 2
+    expected = attention(q, k, v, attn_mask=near, backend="standard")
+    torch.testing.assert_close(attention(q, k, v, window_size=2, backend="standard"), expected)
+
+
+def test_the_kernel_that_really_ran():
+    q, k, v = qkv(dtype=torch.float32)
+    assert kernel_of_sdpa(lambda: attention(q, k, v, backend="sdpa")) == "flash"
+    assert kernel_of_sdpa(lambda: attention(q, k, v, dropout_p=0.5, backend="sdpa")) == "math"
+    assert kernel_of_sdpa(lambda: attention(q, k, v, backend="flash")) == "none"

@@ -1,0 +1,99 @@
+"""One point of the experiment: checks, counts, refusals, and a user's own file."""
+
+import importlib.util
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lab.core.attention.trial import Params, case
+from lab.core.trial import Refused, Wrong
+
+
+@pytest.fixture
+def context(tmp_path):
+    def load(reference):
+        path, _, name = reference.rpartition(":")
+        spec = importlib.util.spec_from_file_location("users_own", tmp_path / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return getattr(module, name)
+
+    return SimpleNamespace(folder=tmp_path, variant="flash", seed=0, device="cpu", threads=1, load=load)
+
+
+def users(context, source, **params):
+    (context.folder / "mine.py").write_text(f"import torch\nfrom torch.nn.functional import *\n{source}\n")
+    return case(Params(seq_len=70, heads=2, implementation="./mine.py:f", **params), context)
+
+
+def test_parameters_are_read_without_torch():
+    line = "import sys, lab.core.attention.trial; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("direction", ["fwd", "fwd+bwd"])
+@pytest.mark.parametrize("name", ["standard", "flash", "sdpa"])
+def test_a_point(context, name, direction):
+    made = case(
+        Params(seq_len=70, heads=2, implementation=name, direction=direction, causal=True, shapes=False),
+        context,
+    )
+    made.call()
+    metrics = made.check()
+    assert metrics["error"] <= metrics["error_allowed"] and "grad_error_ratio" in metrics
+    assert ("traffic" in metrics) == (name != "sdpa") and metrics.get("flash_kernel", 1) == 1
+    assert made.work["operations"] == 2 * 2 * 70 * 70 * 64 * (1 if direction == "fwd" else 3.5)
+
+
+def test_refusals(context):
+    with pytest.raises(Refused, match="nearest: flash"):
+        case(Params(implementation="flahs"), context)
+    with pytest.raises(Refused, match="only up to 512"):
+        case(Params(seq_len=513, longest=512), context)
+
+
+SDPA = "scaled_dot_product_attention"
+
+
+def test_a_users_own_function_in_their_layout(context):
+    metrics = users(
+        context,
+        f"""layout = "bshd"
+def f(q, k, v, causal=False, softmax_scale=None):
+    if q.shape[2] != k.shape[2]: raise NotImplementedError("no grouped heads")
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    mask, square = None, q.shape[2] == k.shape[2]
+    if causal and not square:
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
+    return {SDPA}(q, k, v, attn_mask=mask, is_causal=causal and square, scale=softmax_scale).transpose(1, 2)""",
+    ).check()
+    # Grouped heads, and the masks that it does not take.
+    assert metrics["refused"] == 6 and metrics["cases"] == 18
+
+
+def test_a_wrong_alignment_is_found_and_named(context):
+    made = users(
+        context,
+        f"def f(q, k, v, causal=False, scale=None): return {SDPA}(q, k, v, is_causal=causal, scale=scale, enable_gqa=True)",
+    )
+    with pytest.raises(Wrong, match=r"Nq=1 Nk=239 causal d=64 float32.*first bad row 0.*aligned top-left\?"):
+        made.check()
+
+
+def test_a_causal_that_is_ignored_is_found(context):
+    made = users(
+        context, f"def f(q, k, v, causal=False, scale=None): return {SDPA}(q, k, v, scale=scale)", causal=True
+    )
+    with pytest.raises(Wrong, match="causal ignored"):
+        made.check()
+
+
+def test_what_the_point_needs_and_a_function_does_not_take_is_refused(context):
+    with pytest.raises(Refused, match="takes no causal"):
+        users(
+            context, f"def f(q, k, v, scale=None): return {SDPA}(q, k, v, scale=scale)", causal=True
+        ).check()
+    with pytest.raises(ValueError, match="layout is 'sbhd'"):
+        users(context, "layout = 'sbhd'\ndef f(q, k, v): pass")
