@@ -102,7 +102,7 @@ def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
         if metric not in experiment.metrics:
             stop(f"--metric {metric}: no such metric.{nearest(metric, experiment.metrics)}")
         table = table[table["metric"] == metric]
-    keys = [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+    keys = experiment.point_keys
     if rows is not None and rows not in keys:
         stop(f"--rows {rows}: no such axis.{nearest(rows, keys)}")
     if rows is None:  # the timed grid; what was only checked is seen with --rows
@@ -125,9 +125,8 @@ def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
 
 
 def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    from .views import point_keys
 
-    keys = point_keys(seen.experiment)
+    keys = seen.experiment.point_keys
     if not keys:
         return [({}, table)]
     return [

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.results import Results
 from .screen import duration
-from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_keys, point_words, states
+from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_words, states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ def _control(results: Results) -> str | None:
     from ..core.analysis.statistics import FEWEST
 
     rows, point = results.control, largest(results.experiment)
-    for key in point_keys(results.experiment):
+    for key in results.experiment.point_keys:
         rows = rows[rows[key] == point[key]]
     if rows.empty:
         return None
@@ -141,7 +141,7 @@ def _headline(results: Results, screen: Console) -> list[Text]:
     tier = experiment.variants[experiment.baseline].tier
     point = largest(experiment)
     rows: pd.DataFrame = results.comparison[results.comparison["tier"] == tier]
-    for key in point_keys(experiment):
+    for key in experiment.point_keys:
         rows = rows[rows[key] == point[key]]
     made = comparison(experiment, rows)
     if not made:
@@ -153,7 +153,7 @@ def _headline(results: Results, screen: Console) -> list[Text]:
 def largest(experiment: Experiment) -> dict[str, Any]:
     """The largest value of each axis, and what `params` says of the rest."""
     point: dict[str, Any] = {}
-    for key in point_keys(experiment):
+    for key in experiment.point_keys:
         values = experiment.axes.get(key)
         if values is None:
             point[key] = experiment.params[key]

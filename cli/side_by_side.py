@@ -33,7 +33,7 @@ def print_side_by_side(
     """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
     from ..core.run.results import gather
     from .judging import records
-    from .views import paper, point_keys, point_words
+    from .views import paper, point_words
 
     a, b = (gather(run_called(name, one, results)) for one in letters)
     if a.experiment.version != b.experiment.version:
@@ -41,7 +41,7 @@ def print_side_by_side(
             f"run {a.run.id} has version {a.experiment.version} of {name}, run {b.run.id} version {b.experiment.version}:"
             " their numbers do not mean the same"
         )
-    keys = [key for key in point_keys(a.experiment) if key in point_keys(b.experiment)]
+    keys = [key for key in a.experiment.point_keys if key in b.experiment.point_keys]
     joined = a.comparison.merge(b.comparison, on=["variant", *keys, "metric"], suffixes=("_a", "_b"))
     joined = joined[joined["estimate_a"].notna() & joined["estimate_b"].notna()]
     if metric is not None:

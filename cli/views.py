@@ -124,10 +124,6 @@ def legend(verdicts: Sequence[Verdict]) -> str:
     return "  ".join(parts)
 
 
-def point_keys(experiment: Experiment) -> list[str]:
-    return [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
-
-
 def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
     """`columns=32,000`; a key that has the value of `params` is not worth saying."""
     shown = {
@@ -144,7 +140,7 @@ def states(results: Results, words: Sequence[str]) -> list[str]:
     """What is wrong, failed or refused: a line for each, with who, where and the first reason."""
     experiment, keys, order = (
         results.experiment,
-        point_keys(results.experiment),
+        results.experiment.point_keys,
         list(results.experiment.variants),
     )
     rows = [row for row in results.status.to_dict("records") if row["status"] in words]

@@ -12,7 +12,7 @@ import pandas as pd
 from ..experiment.schema import AGAIN, RATES, Experiment, Metric
 from .estimates import difference_of, paired, ratio_of, value_of
 from .statistics import FEWEST, LEVEL, Interval, ratio_interval
-from .tables import Place, Readings, Replicates, point_keys, point_words, read
+from .tables import Place, Readings, Replicates, point_words, read
 
 COLUMNS = [
     "metric", "tier", "baseline", "kind", "unit",
@@ -50,7 +50,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
     Raises:
         ValueError: an axis is called like a column of this table.
     """
-    keys = point_keys(experiment)
+    keys = experiment.point_keys
     clash = [key for key in keys if key in ("variant", *COLUMNS)]
     if clash:
         raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")

@@ -31,11 +31,6 @@ class NotTested(ValueError):
     """Why a figure cannot be had from this run, in words for a reader."""
 
 
-def point_keys(experiment: Experiment) -> list[str]:
-    """The keys of a point: every axis, then what only `checks` sweeps."""
-    return [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
-
-
 @dataclass(frozen=True)
 class Readings:
     """The tables of one run, ready to be looked up.
@@ -132,7 +127,7 @@ def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
     Raises:
         ValueError: a column is missing, or one replicate of a figure stands there twice.
     """
-    keys = point_keys(experiment)
+    keys = experiment.point_keys
     figures: dict[tuple[str, Place, str], dict[int, float]] = {}
     for variant, metric, replicate, value, *point in _rows(
         values, ["variant", "metric", "replicate", "value", *keys]

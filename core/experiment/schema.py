@@ -263,6 +263,11 @@ class Experiment(Part):
         return self.repeats or self.seeds or 1
 
     @property
+    def point_keys(self) -> list[str]:
+        """What a point has a value for: every axis, then what only `checks` sweeps."""
+        return [*self.axes, *(key for key in self.checks if key not in self.axes)]
+
+    @property
     def tiers(self) -> dict[str, list[str]]:
         """The variants of each tier, in the order of the file; the baseline leads its own."""
         grouped: dict[str, list[str]] = {}

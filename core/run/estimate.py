@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .folder import Run
 from .plan import Trial
@@ -10,16 +11,17 @@ from .plan import Trial
 Kept = Mapping[tuple[str, str], float]  # mean seconds by kind and point
 
 
-def point_words(trial: Trial) -> str:
-    return ", ".join(f"{axis}={value}" for axis, value in trial.point.items())
+def point_words(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{axis}={value}" for axis, value in point.items())
 
 
 def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
     """Mean seconds of a run's trials, by kind and point."""
     gathered: dict[tuple[str, str], list[float]] = {}
     for result in run.results() if run is not None else []:
-        point = ", ".join(f"{axis}={value}" for axis, value in result["point"].items())
-        gathered.setdefault((result["kind"], point), []).append(float(result.get("seconds", 0)))
+        gathered.setdefault((result["kind"], point_words(result["point"])), []).append(
+            float(result.get("seconds", 0))
+        )
     return {place: sum(seconds) / len(seconds) for place, seconds in gathered.items()}
 
 
@@ -39,13 +41,13 @@ def seconds_left(
     kinds: dict[str, list[float]] = {}
     for trial in trials:
         if trial.key in ended:
-            here.setdefault((trial.kind, point_words(trial)), []).append(ended[trial.key])
+            here.setdefault((trial.kind, point_words(trial.point)), []).append(ended[trial.key])
             kinds.setdefault(trial.kind, []).append(ended[trial.key])
     total = 0.0
     for trial in trials:
         if trial.key in ended:
             continue
-        place = (trial.kind, point_words(trial))
+        place = (trial.kind, point_words(trial.point))
         known = here.get(place) or ([expected[place]] if place in expected else None)
         if not known and trial.kind in kinds:
             known = [max(kinds[trial.kind])]  # grids grow: the point not seen yet is more likely a larger one

@@ -53,7 +53,7 @@ def gather(run: Run) -> Results:
     experiment, facts, environment = experiment_of(run), run.facts, run.environment
     setting = {**facts.get("params", {}), **environment}  # what a claim's own setting is held against
     trials = run.results()
-    keys = [*experiment.axes, *(key for key in experiment.checks if key not in experiment.axes)]
+    keys = experiment.point_keys
     values = pd.DataFrame(
         _values(experiment, trials, environment), columns=["variant", *keys, "metric", "replicate", "value"]
     )
