@@ -14,13 +14,15 @@ CAUSAL_ROWS = 128
 """The same where tiles end at the diagonal: half a square of each block is computed in vain."""
 SCORES = 256 * 2048
 """Scores of a tile, 2 MB in float32: more would be read from memory, less takes more and smaller operations."""
+SCORES_BACKWARD = SCORES // 2
+"""Of the backward pass, which holds two tiles at a time."""
 SCORES_CUDA = 1 << 25
 """On a GPU a tile must be large enough for one kernel to fill the device."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Queries i0 … i1 − 1, and the tiles of keys (j0, j1) that they need."""
+    """Queries i0 … i1 − 1, and the tiles of keys that they need: (first key, how many)."""
 
     i0: int
     i1: int
@@ -53,18 +55,21 @@ class Plan:
         for i0 in range(first, queries, self.rows):
             i1 = min(i0 + self.rows, queries)
             end = i1 + shift if causal else keys
-            yield Block(i0, i1, tuple((j0, min(j0 + self.keys, end)) for j0 in range(0, end, self.keys)))
+            yield Block(i0, i1, tuple((j0, min(self.keys, end - j0)) for j0 in range(0, end, self.keys)))
 
 
-def plan(groups: int, kv_heads: int, keys: int, *, causal: bool, on_cuda: bool = False) -> Plan:
+def plan(
+    groups: int, kv_heads: int, keys: int, *, causal: bool, backward: bool = False, on_cuda: bool = False
+) -> Plan:
     """Tiles that stay in a processor's cache.
 
     Args:
         groups: heads of q that share one head of k and v; they are worked on together.
         kv_heads: heads of k and v.
         keys: their length.
+        backward: the plan of the backward pass.
     """
-    scores = SCORES_CUDA if on_cuda else SCORES
+    scores = SCORES_CUDA if on_cuda else SCORES_BACKWARD if backward else SCORES
     rows = max(16, (CAUSAL_ROWS if causal else ROWS) // groups)
     width = max(1, min(keys, scores // (rows * groups)))
     return Plan(rows, width, max(1, min(kv_heads, scores // (rows * groups * width))))
@@ -74,4 +79,4 @@ def computed_scores(queries: int, keys: int, *, causal: bool, groups: int = 1, k
     """How many scores flash attention computes for one head, counted tile by tile."""
     cut = plan(groups, kv_heads, keys, causal=causal)
     blocks = cut.blocks(queries, keys, causal=causal)
-    return sum((block.i1 - block.i0) * (j1 - j0) for block in blocks for j0, j1 in block.keys)
+    return sum((block.i1 - block.i0) * width for block in blocks for _, width in block.keys)
