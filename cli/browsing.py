@@ -124,7 +124,7 @@ def show(
         screen.print(
             f"  variants  {escape(', '.join(names))}" + (f"  [quiet]{escape(tier)}[/]" if tier else "")
         )
-    for label, grid in (("axis", experiment.axes), ("checked", experiment.checks)):
+    for label, grid in (("axis", experiment.axes), *(("checked", grid) for grid in experiment.checks)):
         for axis, values in grid.items():
             screen.print(
                 f"  {label:<9} {escape(axis)}: {escape(', '.join(_plain(value) for value in values))}"

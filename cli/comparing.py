@@ -111,13 +111,10 @@ def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
                 table = table[table[key] == experiment.params[key]]
         return table
     point = largest(experiment)
-    if (
-        rows not in experiment.axes
-    ):  # the grid `checks`: its other axes stay at the value they were checked at
-        point |= {axis: values[-1] for axis, values in experiment.checks.items()}
-        point |= {
-            axis: values[0] for axis, values in experiment.axes.items() if axis not in experiment.checks
-        }
+    if rows not in experiment.axes:  # its grid in `checks`: the other keys stay where they were checked
+        grid = next(grid for grid in experiment.checks if rows in grid)
+        point |= {axis: values[0] for axis, values in experiment.axes.items()}
+        point |= {key: values[-1] for key, values in grid.items()}
     for key in keys:
         if key != rows:
             table = table[table[key] == point[key]]

@@ -151,11 +151,13 @@ def _headline(results: Results, screen: Console) -> list[Text]:
 
 
 def largest(experiment: Experiment) -> dict[str, Any]:
-    """The largest value of each axis, and what `params` says of the rest."""
+    """What `headline` says, else the largest value of each axis, and what `params` says of the rest."""
     point: dict[str, Any] = {}
     for key in experiment.point_keys:
         values = experiment.axes.get(key)
-        if values is None:
+        if experiment.headline.get(key) in (values or []):
+            point[key] = experiment.headline[key]
+        elif values is None:
             point[key] = experiment.params[key]
         else:
             numbers = [value for value in values if isinstance(value, int | float)]

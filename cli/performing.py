@@ -119,7 +119,7 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
     from ..core.run.opening import claim
 
     request = asked.request
-    if request.preset or request.sets or request.add or request.variants:
+    if request.preset or request.sets or request.add or request.direction or request.variants:
         stop("--resume goes on with a run as it was asked for; only --seeds or --repeats may grow")
     name = document.data.get("name", "")
     more = request.seeds or request.repeats
@@ -211,7 +211,7 @@ def _create(document: Document, loaded: Loaded, asked: Asked, where: Place, pres
     from ..core.run.opening import create
 
     usual = document.data.get("repeats") or document.data.get("seeds") or 1
-    is_changed = asked.request.sets or asked.request.variants or loaded.experiment.replicates < usual
+    is_changed = asked.request.sets or asked.request.direction or asked.request.variants or loaded.experiment.replicates < usual
     facts = {
         "preset": preset,
         # Only a run of all that the file says may take the place of such a one; --add says more.

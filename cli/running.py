@@ -39,6 +39,9 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME=FILE.py:FUNCTION", help="Put a function of yours beside ours"),
     ] = None,
+    direction: Annotated[
+        str | None, typer.Option("--pass", help="fwd or fwd+bwd, where an experiment has both")
+    ] = None,
     variants: Annotated[
         str | None, typer.Option(help="Only these, separated by commas; the baseline always runs")
     ] = None,
@@ -87,6 +90,7 @@ def run(
         preset="quick" if quick else preset,
         sets=tuple(set_ or ()),
         add=tuple(add or ()),
+        direction=direction,
         variants=tuple(part.strip() for part in (variants or "").split(",") if part.strip()),
         repeats=repeats,
         seeds=seeds,

@@ -24,6 +24,7 @@ def verify(
     set_: Annotated[
         list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="As in lab run")
     ] = None,
+    direction: Annotated[str | None, typer.Option("--pass", help="Only fwd, or only fwd+bwd")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one case may take")] = 20.0,
     json: Annotated[
@@ -47,7 +48,7 @@ def verify(
         stop(error)
     warm_up(str(document.data.get("trial")))
     preset = "verify" if "verify" in (document.data.get("presets") or {}) else None
-    request = Request(preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",))
+    request = Request(preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",), direction=direction)
     try:
         loaded = load_document(document, request)
     except Mistakes as mistakes:

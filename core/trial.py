@@ -59,11 +59,14 @@ class Case:
             Runs in a process of its own, before anything is timed.
         work: what one call has to do at least, for rates: "operations" (floating-point), "bytes" (moved), and
             whatever else is known without running.
+        kernel: where somebody else's code chooses among several, the one that really ran inside `call`. Shown behind
+            the variant's name.
     """
 
     call: Callable[[], object]
     check: Callable[[], Mapping[str, float]]
     work: Mapping[str, float]
+    kernel: Callable[[], str] | None = None
 
 
 class Context(Protocol):

@@ -18,7 +18,7 @@ COLUMNS = [
     "metric", "tier", "baseline", "kind", "unit",
     "estimate", "low", "high", "n", "spread",
     "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
-    "difference", "best", "status", "reason",
+    "difference", "best", "status", "reason", "kernel",
 ]  # fmt: skip
 
 # A control is off when its interval excludes 1 and it is further than this away. Either alone would cry
@@ -43,6 +43,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         difference: "lower", "higher", "~" (none seen), "" (the baseline itself, or not comparable)
         best: leads its tier at this point, and some other there is seen to differ from it
         status, reason: as in `status`; "missing" where a figure should be and is not
+        kernel: as in `status`: what somebody else's code chose to run here; "" where nothing was chosen
 
     A metric that nobody has at a point (a timed one where only correctness was checked) has rows only for
     those variants that are not ok there.
@@ -61,8 +62,18 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         for name, metric in experiment.metrics.items():
             for tier, members in experiment.tiers.items():
                 rows += _tier_rows(experiment, readings, place, name, metric, tier, members, name in present)
+    kernels = _kernels(status, keys)
+    for row in rows:
+        row["kernel"] = kernels.get((row["variant"], *(row[key] for key in keys)), "")
     table = pd.DataFrame(rows, columns=["variant", *keys, *COLUMNS])
     return table.astype({"n": int, "best": bool})
+
+
+def _kernels(status: pd.DataFrame | None, keys: Sequence[str]) -> dict[tuple[Any, ...], str]:
+    """By variant and point."""
+    if status is None or "kernel" not in status.columns:
+        return {}
+    return {tuple(row[key] for key in ("variant", *keys)): row["kernel"] for row in status.to_dict("records")}
 
 
 def _tier_rows(
@@ -189,7 +200,7 @@ def _in_order(experiment: Experiment, readings: Readings) -> list[Place]:
     def rank(place: Place) -> list[tuple[int, str]]:
         ranks = []
         for key, value in zip(readings.keys, place, strict=True):
-            listed = [*experiment.axes.get(key, []), *experiment.checks.get(key, [])]
+            listed = [*experiment.axes.get(key, []), *experiment.checked.get(key, [])]
             ranks.append((listed.index(value), "") if value in listed else (-1, str(value)))
         return ranks
 

@@ -97,7 +97,7 @@ def _along_axis(measure: Measure, axis: str, experiment: Experiment, readings: R
     def at(value: Scalar | None) -> Place:
         return (*open_place[:index], value, *open_place[index + 1 :])
 
-    planned = list(experiment.axes.get(axis) or experiment.checks.get(axis, []))
+    planned = experiment.values_of(axis)
     extra = {
         place[index] for who, place, metric in readings.figures
         if who == variant and metric == name and place == at(place[index])

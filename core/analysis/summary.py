@@ -31,7 +31,7 @@ def _print(piece: Piece, experiment: Experiment, readings: Readings) -> str:
     if isinstance(piece, Text):
         return piece.text
     if isinstance(piece, End):
-        swept = experiment.axes.get(piece.axis) or experiment.checks.get(piece.axis)
+        swept = experiment.values_of(piece.axis)
         if not swept:
             return "n/a"
         end = ends(list(swept))[piece.end == "max"]

@@ -183,7 +183,7 @@ def place_of(
         raise NotTested(f"{unknown[0]} is not an axis of this run")
     place: list[Scalar | None] = []
     for key in readings.keys:
-        swept = list(experiment.axes.get(key) or experiment.checks[key])
+        swept = experiment.values_of(key)
         if key == along:
             place.append(None)
             continue

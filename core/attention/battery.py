@@ -138,6 +138,7 @@ class Tally:
 
     cases: int = 0
     refused: int = 0
+    nan_astray: int = 0
     of_allowed: float = 0.0
     grad_of_allowed: float = 0.0
     lse_error: float | None = None
@@ -155,7 +156,8 @@ def check(
 ) -> dict[str, float]:
     """Hold `function` to the rule on the small shapes and then on the point's own q, k and v.
 
-    Small cases that it refuses are skipped and counted; the point is not.
+    Small cases that it refuses are skipped and counted; the point is not. A NaN that does not stay where it is counts
+    and is not wrong: a mask that is added to the scores, as many do it, cannot hold back a NaN behind it.
 
     Args:
         gradients: also those of q, k and v.
@@ -164,7 +166,7 @@ def check(
     Returns:
         error, error_allowed and error_ratio on the point, and with `gradients` grad_error_ratio. The worst over all
         cases: error_of_allowed, with `gradients` grad_error_of_allowed, and lse_error where it returns a log-sum-exp.
-        cases and refused: how many there were.
+        cases, refused and nan_astray: how many there were.
 
     Raises:
         Wrong: with the first failing case.
@@ -179,6 +181,10 @@ def check(
             _compare(function, f"{shape} {_short(q.dtype)}", small, tally, gradients=wants_gradients)
         except Refused:
             tally.refused += 1
+        except Wrong:
+            if not shape.nan:
+                raise
+            tally.nan_astray += 1
     metrics = _compare_point(function, Inputs(q, k, v, options), tally)
     if gradients:
         last = Inputs(
@@ -192,6 +198,7 @@ def check(
         "error_of_allowed": tally.of_allowed,
         "cases": float(tally.cases),
         "refused": float(tally.refused),
+        "nan_astray": float(tally.nan_astray),
     }
 
 

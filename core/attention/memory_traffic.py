@@ -11,7 +11,7 @@ walks follow Dao et al., "FlashAttention" (arXiv:2205.14135), line by line: Algo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,10 +124,3 @@ def _sizes(N: int, B: int) -> Iterator[int]:
     for start in range(0, N, B):
         yield min(B, N - start)
 
-
-def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """The exponent a of the power law y ∝ x^a that fits best (least squares of the logarithms)."""
-    X, Y = [math.log(x) for x in xs], [math.log(y) for y in ys]
-    x_mean, y_mean = sum(X) / len(X), sum(Y) / len(Y)
-    covariance = sum((x - x_mean) * (y - y_mean) for x, y in zip(X, Y, strict=True))
-    return covariance / sum((x - x_mean) ** 2 for x in X)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..trial import Refused
 from .arguments import Options, check_inputs, check_options
 from .flash import flash
-from .sdpa import sdpa
+from .sdpa import kernel_of_sdpa, sdpa
 from .standard import standard
 
 MASK_GRADIENT = "a gradient of attn_mask"
@@ -26,11 +26,13 @@ class Backend:
         function: (q, k, v, options) to the output and the log-sum-exp, or None where it tells none.
         has: which of the options that not every backend has: window_size, softcap, sink, dropout_p, return_lse.
         says: what it is, in a few words.
+        kernel: the name of the kernel that really ran inside a call, where it chooses among several.
     """
 
     function: Callable[[Tensor, Tensor, Tensor, Options], tuple[Tensor, Tensor | None]]
     has: frozenset[str]
     says: str
+    kernel: Callable[[Callable[[], object]], str] | None = None
 
 
 BACKENDS: dict[str, Backend] = {
@@ -40,7 +42,7 @@ BACKENDS: dict[str, Backend] = {
         "the textbook form, all scores in memory",
     ),
     "flash": Backend(flash, frozenset({"return_lse"}), "PyTorch tiles"),
-    "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own"),
+    "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own", kernel_of_sdpa),
 }
 """Attention by name. The order is no ranking; `backend="auto"` says which it takes."""
 

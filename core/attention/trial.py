@@ -5,8 +5,8 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 PAPER_ONCHIP = 192 * 1024
 """Bytes of shared memory of one streaming multiprocessor of an A100, where FlashAttention's Figure 2 was measured."""
 SHAPES_UP_TO = 512
-"""Points no longer than this run the small shapes as well. They say the same at every length."""
-ONCHIP_SWEEP = tuple(2**i for i in range(14, 19))
-"""Sizes of fast memory over which the exponent of flash attention's traffic is taken: 16 KB to 256 KB."""
+"""Points no longer than this run the small shapes as well. They say the same at every length; only a user's function
+runs them everywhere, so that one which is wrong there is timed nowhere."""
 
 
 class Params(trial.Params):
@@ -33,7 +32,7 @@ class Params(trial.Params):
     """A backend's name ("standard", "flash", "sdpa") or yours as "./file.py:function", called as
     f(q, k, v, causal=…, scale=…). Empty: the variant's own name."""
     direction: Literal["fwd", "fwd+bwd"] = "fwd"
-    """What one call does: the output, or the output and the gradients of q, k and v."""
+    """What one call does: the output, or the output and the gradients of q, k and v. `--pass` on the command line."""
     batch: int = Field(1, ge=1)
     heads: int = Field(4, ge=1)
     kv_heads: int | None = Field(None, ge=1)
@@ -48,8 +47,8 @@ class Params(trial.Params):
     """The fast memory for which `traffic` is counted. Nothing that is timed depends on it."""
     shapes: bool = True
     """Whether the check runs the small shapes; false for a backend that has run them under another name."""
-    longest: int | None = Field(None, ge=1)
-    """Above this length the variant refuses, to save time."""
+    longest_backward: int | None = Field(None, ge=1)
+    """Above this length there is no fwd+bwd, to save time."""
 
 
 def case(params: Params, context: trial.Context) -> trial.Case:
@@ -61,12 +60,13 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     from . import battery
     from .arguments import Options, check_inputs
 
-    if params.longest is not None and params.seq_len > params.longest:
+    backward = params.direction == "fwd+bwd"
+    if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:
         raise trial.Refused(
-            f"only up to {params.longest:,}, to save time; longer: -s {context.variant}.longest=…"
+            f"gradients only up to {params.longest_backward:,}, to save time: -s longest_backward={params.seq_len}"
         )
     name = params.implementation or context.variant
-    function = _function(name, context)
+    function, kernel = _found(name, context)
     kv_heads, keys = params.kv_heads or params.heads, params.keys or params.seq_len
     q, k, v = _inputs(
         (params.batch, params.heads, params.seq_len, params.head_dim),
@@ -77,7 +77,6 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     )
     check_inputs(q, k, v)
     options = Options(params.causal, params.head_dim**-0.5)
-    backward = params.direction == "fwd+bwd"
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
 
@@ -91,29 +90,31 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         return torch.autograd.grad(output, (q, k, v), q.detach())
 
     def check() -> Mapping[str, float]:
-        is_ours = ":" not in name
         metrics = battery.check(
             function,
             q.detach(),
             k.detach(),
             v.detach(),
             options,
-            gradients=is_ours or backward,  # a user's only where they are asked for
-            shapes=params.shapes and params.seq_len <= SHAPES_UP_TO,
+            gradients=backward,
+            shapes=params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO),
         )
-        return metrics | _counted(name, params) | _kernel(name, call)
+        return metrics | _counted(name, params)
 
-    return trial.Case(call, check, _work(params, q.element_size(), kv_heads, keys))
+    work = _work(params, q.element_size(), kv_heads, keys)
+    return trial.Case(call, check, work, kernel and partial(kernel, call))
 
 
-def _function(name: str, context: trial.Context) -> Function:
+def _found(name: str, context: trial.Context) -> tuple[Function, Callable[[Callable[[], object]], str] | None]:
+    """A backend or a user's function, and how to learn which kernel it ran, where it chooses among several."""
     if ":" in name:
         from .users import adapted
 
-        return adapted(context.load(name))
+        return adapted(context.load(name)), None
     from .registry import find
 
-    return find(name).function
+    backend = find(name)
+    return backend.function, backend.kernel
 
 
 @lru_cache(maxsize=1)
@@ -133,42 +134,31 @@ def _inputs(
 
 def _counted(name: str, params: Params) -> dict[str, float]:
     """Bytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
-    from .memory_traffic import slope, traffic
+    from .memory_traffic import traffic
     from .tiles import computed_scores
 
     if name not in ("standard", "flash"):
         return {}
     kind: Literal["standard", "flash"] = "standard" if name == "standard" else "flash"
-    N, d, itemsize = params.seq_len, params.head_dim, {"float64": 8, "float32": 4}.get(params.dtype, 2)
-    heads = params.batch * params.heads
-
-    def gigabytes(onchip_bytes: int) -> float:
-        moved = traffic(
-            kind, N, d, onchip_bytes=onchip_bytes, itemsize=itemsize, direction=params.direction, heads=heads
-        )
-        return moved / 1e9
-
-    keys, kv_heads = params.keys or N, params.kv_heads or params.heads
-    groups = params.heads // kv_heads
+    N, keys, kv_heads = params.seq_len, params.keys or params.seq_len, params.kv_heads or params.heads
     scores = N * keys
     if kind == "flash":
+        groups = params.heads // kv_heads
         scores = computed_scores(N, keys, causal=params.causal, groups=groups, kv_heads=kv_heads)
     paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
-    return {
-        "traffic": gigabytes(params.onchip_bytes),
-        "traffic_exponent": slope(ONCHIP_SWEEP, [gigabytes(size) for size in ONCHIP_SWEEP]),
-        "paper_traffic": paper / 1e9,
-        "computed_scores": scores / (N * keys),
-    }
-
-
-def _kernel(name: str, call: Any) -> dict[str, float]:
-    """1 where PyTorch's own attention took its flash kernel, 0 where it took another; nothing for other backends."""
-    if name != "sdpa":
-        return {}
-    from .sdpa import kernel_of_sdpa
-
-    return {"flash_kernel": float(kernel_of_sdpa(call) == "flash")}
+    counted = {"computed_scores": scores / (N * keys), "paper_traffic": paper / 1e9}
+    if keys == N:
+        moved = traffic(
+            kind,
+            N,
+            params.head_dim,
+            onchip_bytes=params.onchip_bytes,
+            itemsize={"float64": 8, "float32": 4}.get(params.dtype, 2),
+            direction=params.direction,
+            heads=params.batch * params.heads,
+        )
+        counted["traffic"] = moved / 1e9
+    return counted
 
 
 def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, float]:

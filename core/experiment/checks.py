@@ -42,6 +42,7 @@ COLUMNS = frozenset(
         "best",
         "status",
         "reason",
+        "kernel",
     ]
 )
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -70,23 +71,18 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
             ("baseline",),
             f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}",
         )
-    for grid in ("axes", "checks"):
-        for axis, values in getattr(experiment, grid).items():
-            if axis not in subject.params.model_fields:
-                wrong(
-                    (grid, axis),
-                    f"{axis} is no parameter of {experiment.trial}."
-                    f"{nearest(axis, subject.params.model_fields)}",
-                )
-            if axis in COLUMNS:
-                wrong((grid, axis), f"an axis cannot be called {axis}: the tables have a column of that name")
-            if len(set(map(str, values))) < len(values):
-                wrong((grid, axis), f"{axis} names a value twice")
-    for axis in experiment.checks:
-        if axis not in experiment.axes and axis not in experiment.params:
+    for at, axis, values in _swept(experiment, document):
+        if axis not in subject.params.model_fields:
             wrong(
-                ("checks", axis), f"{axis} needs a value in `params` too: the one at which things are timed"
+                at,
+                f"{axis} is no parameter of {experiment.trial}.{nearest(axis, subject.params.model_fields)}",
             )
+        if axis in COLUMNS:
+            wrong(at, f"an axis cannot be called {axis}: the tables have a column of that name")
+        if len(set(map(str, values))) < len(values):
+            wrong(at, f"{axis} names a value twice")
+        if axis not in experiment.axes and axis not in experiment.params:
+            wrong(at, f"{axis} needs a value in `params` too: the one at which things are timed")
     found += param_mistakes(experiment, document, subject)
     for name, metric in experiment.metrics.items():
         if metric.out_of is not None and metric.kind != "trained":
@@ -96,16 +92,29 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
         drawn = plot.y.removesuffix(" / baseline")
         if drawn not in experiment.metrics:
             wrong((*keys, "y"), f"no metric {drawn}.{nearest(drawn, experiment.metrics)}")
-        columns = {*experiment.axes, *experiment.checks, *experiment.metrics, "variant", "step"}
+        columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
         for side in ("x", "hue"):
             if getattr(plot, side) not in columns:
                 wrong((*keys, side), f"no axis {getattr(plot, side)}.{nearest(getattr(plot, side), columns)}")
         _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
+        if plot.limit is not None and plot.limit not in experiment.metrics:
+            wrong((*keys, "limit"), f"no metric {plot.limit}.{nearest(plot.limit, experiment.metrics)}")
         _check_where(plot.where, experiment, (*keys, "where"), wrong)
     for index, claim in enumerate(experiment.claims):
         _check_claim(claim, index, experiment, wrong)
+    _check_where(experiment.headline, experiment, ("headline",), wrong)
     _check_summary(experiment, wrong)
     return found
+
+
+def _swept(experiment: Experiment, document: Document) -> Iterator[tuple[Keys, str, list[Any]]]:
+    """Every key of `axes` and of the grids of `checks`: where it stands in the file, its name, its values."""
+    for axis, values in experiment.axes.items():
+        yield ("axes", axis), axis, list(values)
+    is_list = isinstance(document.data.get("checks"), list)
+    for index, grid in enumerate(experiment.checks):
+        for axis, values in grid.items():
+            yield ("checks", *([index] if is_list else []), axis), axis, list(values)
 
 
 def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
@@ -129,11 +138,8 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
     fields = subject.params.model_fields
     places: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
     places += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
-    for grid in ("axes", "checks"):
-        for axis, values in getattr(experiment, grid).items():
-            places += [
-                ((grid, axis, index), {axis: value}) for index, value in enumerate(values) if axis in fields
-            ]
+    for at, axis, values in _swept(experiment, document):
+        places += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
     base: dict[str, Any] = {}
     for keys, change in places:
         # Alone first, then on top of `params`: a validator that looks at two fields needs both.
@@ -175,9 +181,11 @@ def _check_names(names: Iterable[str], experiment: Experiment, keys: Keys, wrong
 
 def _all_values(experiment: Experiment, axis: str) -> list[Any]:
     """Every value that this axis takes in the file, in `axes`, `checks` or a preset."""
-    values = [*experiment.axes.get(axis, []), *experiment.checks.get(axis, [])]
+    values = [*experiment.axes.get(axis, []), *experiment.checked.get(axis, [])]
     for preset in experiment.presets.values():
-        values += [*(preset.axes.get(axis) or []), *(preset.checks.get(axis) or [])]
+        grids = preset.checks if isinstance(preset.checks, list) else [preset.checks]
+        for grid in (preset.axes, *grids):
+            values += grid.get(axis) or []
     return values
 
 
@@ -185,7 +193,7 @@ def _check_where(where: dict[str, Any], experiment: Experiment, keys: Keys, wron
     for axis, value in where.items():
         values = _all_values(experiment, axis)
         if not values:
-            wrong((*keys, axis), f"no axis {axis}.{nearest(axis, {*experiment.axes, *experiment.checks})}")
+            wrong((*keys, axis), f"no axis {axis}.{nearest(axis, experiment.point_keys)}")
         elif value not in values and value not in ("max", "min"):
             wrong((*keys, axis), f"{axis} is never {value}.{nearest(str(value), map(str, values))}")
 
@@ -207,10 +215,10 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
     source = claim.source.split(",")[0].strip()
     if source != "ours" and source not in experiment.sources:
         wrong((*keys, "source"), f"no source {source}.{nearest(source, {*experiment.sources, 'ours'})}")
-    if measure.axis is not None and measure.axis != "step" and measure.axis not in experiment.axes:
+    if measure.axis is not None and measure.axis != "step" and measure.axis not in experiment.point_keys:
         wrong(
             (*keys, "measure", "over"),
-            f"no axis {measure.axis}.{nearest(measure.axis, {*experiment.axes, 'step'})}",
+            f"no axis {measure.axis}.{nearest(measure.axis, {*experiment.point_keys, 'step'})}",
         )
     for axis, values in experiment.axes.items():
         if len(values) > 1 and axis not in measure.where and axis != measure.axis:
@@ -245,7 +253,7 @@ def _check_summary(experiment: Experiment, wrong: Any) -> None:
             known = {
                 "metric": set(experiment.metrics),
                 "variant": set(experiment.variants),
-                "axis": {*experiment.axes, *experiment.checks},
+                "axis": set(experiment.point_keys),
             }[kind]
             if name not in known:
                 wrong(("summary",), f"no {kind} {name}.{nearest(name, known)}")

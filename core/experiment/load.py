@@ -151,6 +151,8 @@ def _in_document(location: tuple[int | str, ...], document: Document) -> Keys:
             data, keys = data[part], (*keys, part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data, keys = data[part], (*keys, part)
+        elif isinstance(data, dict) and isinstance(part, int):
+            continue  # one mapping stands where a list of them may
         else:
             break
     return keys

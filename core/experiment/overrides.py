@@ -39,6 +39,8 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
         document = _collect(
             mistakes, document, lambda d, t=text: _with_variant(d, subject, t, request.folder)
         )
+    if request.direction is not None:
+        document = _collect(mistakes, document, lambda d: _with_direction(d, subject, request.direction or ""))
     for text in request.sets:
         document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
     for flag in ("repeats", "seeds"):
@@ -87,6 +89,16 @@ def _with_preset(document: Document, name: str | None) -> Document:
         if keys[:2] == ("presets", name) and len(keys) > 2
     }
     return replace(document, data=data, marks={**document.marks, **moved})
+
+
+def _with_direction(document: Document, subject: Subject, direction: str) -> Document:
+    """`--pass`: what a call does, the output alone or the gradients too, in subjects that know both."""
+    mark, key = Mark(f"--pass {direction}"), "direction"
+    if key not in subject.params.model_fields:
+        what = f"{document.data.get('name')} has no passes to choose from: {document.data.get('trial')} takes no {key}"
+        raise Mistakes([Mistake(mark, what)])
+    is_axis = key in (document.data.get("axes") or {})
+    return _changed(document, ("axes" if is_axis else "params", key), [direction] if is_axis else direction, mark)
 
 
 def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> Document:

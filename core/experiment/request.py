@@ -8,9 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Request:
-    """Applied in this order: preset, sets, added variants, replicates, choice of variants."""
+    """Applied in this order: preset, added variants, pass, sets, replicates, choice of variants."""
 
     preset: str | None = None
+    direction: str | None = None  # --pass
     sets: tuple[str, ...] = ()  # key=value
     add: tuple[str, ...] = ()  # name=./file.py:function
     variants: tuple[str, ...] = ()  # only these; all when empty

@@ -21,11 +21,8 @@ OVER = {
     "trend": "axis",
 }
 AGAIN = " again"  # the baseline's second turn in a timing process, the A/A control; no variant's name holds a space
-RATES = (
-    "bandwidth",
-    "throughput",
-    "of_peak",
-)  # made of time and work: beside a ratio of times theirs says nothing new
+# Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
+RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak")
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
 
 
@@ -83,11 +80,14 @@ class Plot(Part):
     scale: Literal["linear", "log-x", "log-y", "log-log"] = "linear"
     where: Point = {}
     variants: list[str] = Field([], description="only these; all when left out")
+    limit: str | None = Field(
+        None, description="a metric that bounds y, drawn dashed: `time_at_peak` for times, `peak` for rates"
+    )
     title: str = ""
 
 
 def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | dict) else value
 
 
 class Measure(Part):
@@ -207,20 +207,21 @@ class Claim(Part):
     note: str = Field("", description="printed where the verdict stands: what is built into a toy")
 
 
+Values = Annotated[list[Scalar], Field(min_length=1)]
+Grid = dict[str, Values]  # all combinations of the values of its keys
+
+
 class Preset(Part):
     """What a preset changes: mappings are merged (null removes an entry), lists replaced."""
 
     params: dict[str, Any] = {}
     axes: dict[str, list[Scalar] | None] = {}
-    checks: dict[str, list[Scalar] | None] = {}
+    checks: dict[str, list[Scalar] | None] | list[Grid] = {}
     variants: dict[str, dict[str, Any] | None] = {}
     repeats: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
     sample_seconds: float | None = Field(None, gt=0)
     timeout: float | None = Field(None, gt=0)
-
-
-Values = Annotated[list[Scalar], Field(min_length=1)]
 
 
 class Experiment(Part):
@@ -236,9 +237,10 @@ class Experiment(Part):
     trial: str = Field(description="a folder below core/ (`softmax`), or a file of yours (`./my_trial.py`)")
     params: dict[str, Any] = {}
     axes: dict[str, Values] = Field({}, description="parameters that are swept, each with its values")
-    checks: dict[str, Values] = Field(
-        {},
-        description="one more grid, of parameters where only correctness and counts are taken and nothing is timed",
+    checks: Annotated[list[Grid], BeforeValidator(_one_or_many)] = Field(
+        [],
+        description="one more grid, or a list of them, of parameters where only correctness and counts are taken and "
+        "nothing is timed",
     )
     variants: dict[str, Variant] = Field(min_length=1)
     baseline: str
@@ -250,6 +252,9 @@ class Experiment(Part):
     metrics: dict[str, Metric] = Field(min_length=1)
     plots: list[Plot] = []
     claims: list[Claim] = []
+    headline: Point = Field(
+        {}, description="the point of the last screen's table: the largest of each axis that is left out"
+    )
     summary: str = ""
 
     @model_validator(mode="after")
@@ -263,9 +268,22 @@ class Experiment(Part):
         return self.repeats or self.seeds or 1
 
     @property
+    def checked(self) -> dict[str, list[Scalar]]:
+        """Every key that `checks` sweeps, with its values in all grids."""
+        found: dict[str, list[Scalar]] = {}
+        for grid in self.checks:
+            for key, values in grid.items():
+                found[key] = list(dict.fromkeys([*found.get(key, []), *values]))
+        return found
+
+    @property
     def point_keys(self) -> list[str]:
         """What a point has a value for: every axis, then what only `checks` sweeps."""
-        return [*self.axes, *(key for key in self.checks if key not in self.axes)]
+        return list(dict.fromkeys([*self.axes, *self.checked]))
+
+    def values_of(self, key: str) -> list[Scalar]:
+        """The values of an axis, or of a key that only `checks` sweeps; none for another."""
+        return list(self.axes.get(key) or self.checked.get(key, []))
 
     @property
     def tiers(self) -> dict[str, list[str]]:

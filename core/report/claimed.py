@@ -63,6 +63,7 @@ def _concerned(plot: Plot, experiment: Experiment, picture: Picture) -> list[Cla
         and claim.measure.metric == metric_of(plot)
         and set(claim.measure.variants) <= drawn
         and claim.source != "ours"
+        and claim.measure.axis in (None, plot.x)
         and all(
             end(claim.measure.where.get(axis, value), experiment.axes.get(axis, [])) == value
             for axis, value in picture.fixed.items()

@@ -26,7 +26,7 @@ def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
         ax.plot(
             series.x,
             series.y,
-            label=series.name,
+            label=series.label,
             color=look.colour,
             linestyle=look.dash,
             linewidth=look.width,
@@ -38,6 +38,11 @@ def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
         _strokes(ax, series, series.x, look)
 
 
+def draw_limit(ax: Axes, limit: Series) -> None:
+    """What no variant can pass: thin, dashed, without markers."""
+    ax.plot(limit.x, limit.y, label=limit.label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+
+
 def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
     """Curves over steps, each with a band; a few markers tell them apart without colour."""
     for series in picture.series:
@@ -46,7 +51,7 @@ def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
         ax.plot(
             series.x,
             series.y,
-            label=series.name,
+            label=series.label,
             color=look.colour,
             linestyle=look.dash,
             linewidth=look.width,
@@ -86,7 +91,7 @@ def draw_dots(
                 markersize=look.size + 1,
                 markeredgewidth=0,
                 clip_on=False,  # a dot at zero, or at the largest value, is a whole dot
-                label=series.name if series.name not in labels else None,
+                label=series.label if series.name not in labels else None,
             )
             labels.append(series.name)
             ax.annotate(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..experiment.schema import Experiment, Plot
 from . import claimed, layout, marks, style, ticks
 from .files import replacing
-from .series import Picture, bands, is_numeric, is_ratio, metric_of, points
+from .series import Picture, bands, is_numeric, is_ratio, limit, metric_of, points
 from .words import human, value_words
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def draw(
             layout.arrange(figure, axes, titles, "", notes, rows=rows, legend=_needs_legend(picture))
         else:
             (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, looks)
+            if (bound := limit(plot, experiment, comparison)) is not None:
+                marks.draw_limit(axes, bound)
             ticks.set_places(axes, picture.x, log_x)
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
@@ -154,12 +156,14 @@ def _notes(
     plot: Plot, experiment: Experiment, picture: Picture, verdicts: Sequence[Verdict], log_y: bool
 ) -> list[str]:
     notes = []
-    if picture.fixed:
-        notes.append(
-            ", ".join(f"{human(axis)} = {value_words(value)}" for axis, value in picture.fixed.items())
-        )
+    # What is as in `params` goes without saying.
+    fixed = {axis: value for axis, value in picture.fixed.items() if experiment.params.get(axis) != value}
+    if fixed:
+        notes.append(", ".join(f"{human(axis)} = {value_words(value)}" for axis, value in fixed.items()))
     if picture.left_out:
-        notes.append("not drawn: " + "; ".join(f"{name} ({why})" for name, why in picture.left_out.items()))
+        reasons = dict.fromkeys(picture.left_out.values())
+        named = {why: [name for name, its in picture.left_out.items() if its == why] for why in reasons}
+        notes.append("not drawn: " + "; ".join(f"{', '.join(who)} ({why})" for why, who in named.items()))
     notes += claimed.sentences(plot, experiment, picture, verdicts)[:3]
     if plot.scale in ("log-y", "log-log") and not log_y and picture.series:
         notes.append("linear, because zeros have no logarithm")

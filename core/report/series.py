@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.tables import ends
 from ..experiment.schema import Experiment, Plot, Scalar
-from .words import value_words
+from .words import human, named, value_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,13 +18,19 @@ OVER_BASELINE = " / baseline"  # y: "time / baseline" shows the ratio to the tie
 
 @dataclass(frozen=True)
 class Series:
-    """One line, or one row of dots. An interval that does not exist is NaN at both ends."""
+    """One line, or one row of dots. An interval that does not exist is NaN at both ends.
+
+    Attributes:
+        name: what tells it from the others: a variant, or a value of the plot's `hue`.
+        label: the same for a reader, with the kernel that ran.
+    """
 
     name: str
     x: list[Any]
     y: list[float]
     low: list[float]
     high: list[float]
+    label: str
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,16 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed)
 
 
+def limit(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Series | None:
+    """What bounds the values of this plot, at each place: the plot's `limit`, of the first variant that has one."""
+    if plot.limit is None:
+        return None
+    bound = plot.model_copy(update={"y": plot.limit, "limit": None})
+    found = points(bound, experiment, comparison).series
+    label = experiment.metrics[plot.limit].label or human(plot.limit)
+    return replace(found[0], name=plot.limit, label=label) if found else None
+
+
 def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Scalar]]:
     """The rows that belong on this plot: one value for every axis that is neither x nor hue."""
     rows = table[table["metric"] == metric_of(plot)]
@@ -113,7 +129,7 @@ def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.D
     if plot.x in rows.columns:
         rows = rows[rows[plot.x].notna()]
     fixed = held(plot, experiment)
-    for axis in dict.fromkeys([*experiment.axes, *experiment.checks]):
+    for axis in experiment.point_keys:
         if axis in (plot.x, plot.hue) or axis in fixed or axis not in rows.columns or rows.empty:
             continue
         if rows[axis].isna().any():  # rows of the grid that sweeps this axis stand beside rows that do not
@@ -156,9 +172,8 @@ def _lines(plot: Plot, experiment: Experiment, rows: pd.DataFrame, x: str) -> li
             group = group.sort_values(x)
             places = list(group[x])
         name = ", ".join(value_words(part) for part in key)
-        lines.append(
-            Series(name, places, *(list(map(float, group[column])) for column in ("y", "y_low", "y_high")))
-        )
+        y, low, high = (list(map(float, group[column])) for column in ("y", "y_low", "y_high"))
+        lines.append(Series(name, places, y, low, high, named(name, group.get("kernel", ()))))
     order = list(experiment.variants)
     return sorted(lines, key=lambda line: order.index(line.name) if line.name in order else len(order))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import digits
 from ..analysis.statistics import FEWEST
 from ..experiment.schema import RATES, Experiment, Metric
-from .words import TERMS, human, value_words
+from .words import TERMS, human, named, value_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def tables(experiment: Experiment, comparison: pd.DataFrame) -> list[Table]:
     """What was timed or trained, then what was only checked (a point where nothing but counted numbers was taken)."""
     if comparison.empty:
         return []
-    keys = [key for key in dict.fromkeys([*experiment.axes, *experiment.checks]) if key in comparison.columns]
+    keys = [key for key in experiment.point_keys if key in comparison.columns]
     sampled = comparison["kind"] != "counted"
     place = comparison[keys].apply(lambda row: tuple(map(value_words, row)), axis=1) if keys else None
     full = sampled & comparison["estimate"].notna()
@@ -150,7 +150,7 @@ def _rows(variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: li
         if all(row["status"] == "missing" for row in by_metric.values()):
             continue  # why it has no figures at all stands where it was timed
         cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name))]
-        found.append(Row(variant, point, cells))
+        found.append(Row(named(variant, here.get("kernel", ())), point, cells))
     return _joined(found)
 
 

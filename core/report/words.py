@@ -118,6 +118,12 @@ def at(point: dict[str, object]) -> str:
     return f" at {said}" if said else ""
 
 
+def named(variant: str, kernels: Iterable[object]) -> str:
+    """`sdpa (flash)`: a variant with what somebody else's code chose to run for it; "" and NaN are no choice."""
+    chosen = dict.fromkeys(kernel for kernel in kernels if isinstance(kernel, str) and kernel)
+    return f"{variant} ({', '.join(chosen)})" if chosen else variant
+
+
 def value_words(value: object) -> str:
     """A value of an axis as people write it."""
     if isinstance(value, bool) or value is None:

@@ -39,20 +39,21 @@ class Trial:
 def points(loaded: Loaded) -> list[Point]:
     """The grid of `axes`, each point with a value for every key that `checks` sweeps as well."""
     experiment = loaded.experiment
-    fixed = {key: experiment.params[key] for key in experiment.checks if key not in experiment.axes}
+    fixed = {key: experiment.params[key] for key in experiment.point_keys if key not in experiment.axes}
     return [point | fixed for point in _product(experiment.axes)]
 
 
 def check_points(loaded: Loaded) -> list[Point]:
-    """The timed points and those of the grid `checks`; an axis that `checks` does not name stays at its first value."""
+    """The timed points and those of the grids of `checks`.
+
+    What a grid does not name stays as it is when timed; an axis at its first value.
+    """
     experiment = loaded.experiment
-    if not experiment.checks:
-        return points(loaded)
-    still = {axis: values[0] for axis, values in experiment.axes.items() if axis not in experiment.checks}
-    order = points(loaded)[0].keys()
-    extra = [{key: (still | point)[key] for key in order} for point in _product(experiment.checks)]
-    timed = points(loaded)
-    return timed + [point for point in extra if point not in timed]
+    found = points(loaded)
+    still = found[0] | {axis: values[0] for axis, values in experiment.axes.items()}
+    for grid in experiment.checks:
+        found += [point for part in _product(grid) if (point := still | part) not in found]
+    return found
 
 
 def _product(axes: Mapping[str, list[Any]]) -> list[Point]:

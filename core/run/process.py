@@ -150,6 +150,7 @@ def _check(case: Case, job: Job) -> dict[str, Any]:
         "metrics": metrics | {"memory": memory.allocated},
         "memory": {"allocated": memory.allocated, "resident": memory.resident, "agrees": memory.agrees},
         "work": dict(case.work),
+        "kernel": "" if case.kernel is None else case.kernel(),
     }
 
 

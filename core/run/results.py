@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What the runner itself measures, in these units; an experiment says in which unit it wants to see it.
 FACTORS = {
     "time": {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6},
+    "time_at_peak": {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6},
     "memory": {"B": 1.0, "KB": 1e-3, "MB": 1e-6, "GB": 1e-9},
 }
 
@@ -57,7 +58,7 @@ def gather(run: Run) -> Results:
     values = pd.DataFrame(
         _values(experiment, trials, environment), columns=["variant", *keys, "metric", "replicate", "value"]
     )
-    status = pd.DataFrame(_status(trials), columns=["variant", *keys, "status", "reason"])
+    status = pd.DataFrame(_status(trials), columns=["variant", *keys, "status", "reason", "kernel"])
     curves = pd.DataFrame(
         _curves(experiment, run, trials), columns=["variant", *keys, "metric", "replicate", "step", "value"]
     )
@@ -132,15 +133,16 @@ def _timed(
         yield variant, "time", seconds
         work = trial["work"].get(variant.removesuffix(AGAIN), {})
         if "bytes" in work:
-            rate = work["bytes"] / seconds / 1e9
-            yield variant, "bandwidth", rate
-            if peaks.get("copy_gb_per_s") and "operations" not in work:
-                yield variant, "of_peak", 100 * rate / float(peaks["copy_gb_per_s"])
+            yield variant, "bandwidth", work["bytes"] / seconds / 1e9
         if "operations" in work:
-            rate = work["operations"] / seconds / 1e9
-            yield variant, "throughput", rate
-            if peaks.get("matmul_gflops"):
-                yield variant, "of_peak", 100 * rate / float(peaks["matmul_gflops"])
+            yield variant, "throughput", work["operations"] / seconds / 1e9
+        # What computes is held against matrix products, what only moves numbers against a copy.
+        bound, peak = ("operations", "matmul_gflops") if "operations" in work else ("bytes", "copy_gb_per_s")
+        if bound in work and peaks.get(peak):
+            best = float(peaks[peak])
+            yield variant, "peak", best
+            yield variant, "of_peak", 100 * work[bound] / seconds / 1e9 / best
+            yield variant, "time_at_peak", work[bound] / 1e9 / best
 
 
 def _factor(name: str, metric: Metric) -> float:
@@ -155,6 +157,7 @@ def _status(trials: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
                 **trial["point"],
                 "status": trial["status"],
                 "reason": trial["reason"],
+                "kernel": trial.get("kernel", ""),
             }
 
 

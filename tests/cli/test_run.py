@@ -130,6 +130,33 @@ def test_the_control_is_in_the_result(known: dict[str, Any], lab: Any) -> None:
     assert all(row["low"] < 1.03 and row["high"] > 0.97 for row in control)
 
 
+def test_the_kernel_that_ran_stands_behind_the_name(known: dict[str, Any], lab: Any) -> None:
+    shown = lab("compare", "known", cwd=known["folder"].parents[2]).stdout
+    assert "base (spin 1)" in shown and "base (spin 2)" in shown
+    assert "same (spin 1, spin 2)" in (known["folder"] / "plots" / "time-by-size.svg").read_text()
+
+
+def test_the_machines_limit_is_drawn_beside_times(known: dict[str, Any]) -> None:
+    assert "matrix products" in (known["folder"] / "plots" / "time-by-size.svg").read_text()
+    measured = json.loads((known["folder"] / "trials" / "peaks" / "trial.json").read_text())
+    peak = measured["metrics"]["matmul_gflops"]
+    rows = [row for row in known["data"]["comparison"] if row["variant"] == "base" and row["size"] == 1]
+    figures = {row["metric"]: row["estimate"] for row in rows}
+    assert figures["peak"] == pytest.approx(peak)
+    assert figures["time_at_peak"] == pytest.approx(1e6 / (peak * 1e9) * 1e3)  # the trial's operations, in ms
+
+
+def test_a_pass_can_be_chosen_where_there_are_two(lab: Any) -> None:
+    points = json.loads(lab("run", "flash-attn", "--pass", "fwd", "--dry-run", "--json").stdout)
+    assert {trial["point"]["direction"] for trial in points if trial["kind"] == "time"} == {"fwd"}
+    for arguments, message in (
+        (("flash-attn", "--pass", "bwd"), "--pass bwd: direction: should be 'fwd' or 'fwd+bwd', not 'bwd'"),
+        (("softmax", "--pass", "fwd"), "--pass fwd: softmax has no passes to choose from"),
+    ):
+        done = lab("run", *arguments, "--dry-run")
+        assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
 def test_a_quick_run_is_a_preview(lab: Any, tmp_path: Path) -> None:
     done = lab("run", KNOWN, "--quick", "--variants", "same", "--json")
     assert done.returncode == 0, done.stderr

@@ -38,4 +38,4 @@ def case(params: Params, context: Context) -> Case:
                 return {"error": float("nan")}
         return {"error": 0.0, "steps": 7.0 * params.size}
 
-    return Case(call, check, {"bytes": 1e6, "operations": 1e6})
+    return Case(call, check, {"bytes": 1e6, "operations": 1e6}, lambda: f"spin {params.size}")

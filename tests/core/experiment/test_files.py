@@ -69,7 +69,16 @@ WRONG = {
     "summary with unknown metric": ("{time: tenth-slower / base}", "{tim: tenth-slower / base}", "summary:", "no metric tim"),
     "summary that does not close": ("{size.max}", "{size.max", "summary:", ""),
     "preset with unknown variant parameter": ("{hanging: null}", "{base: {facto: 2}}", "quick:", "unknown parameter facto"),
-    "plot of unknown metric": ("y: time}", "y: tine}", "y: time}", "no metric tine. Did you mean time?"),
+    "plot of unknown metric": ("y: time,", "y: tine,", "y: time,", "no metric tine. Did you mean time?"),
+    "plot with unknown limit": ("limit: time_at_peak", "limit: time_at_pek", "y: time,", "no metric time_at_pek. Did you mean time_at_peak?"),
+    "headline that never is": ("baseline: base", "headline: {size: 7}\nbaseline: base", "baseline: base", "size is never 7"),
+    "checks of an unknown parameter": (
+        "axes: {size: [1, 2]}", "axes: {size: [1, 2]}\nchecks: [{size: [1]}, {facto: [2]}]", "variants:",
+        "facto is no parameter of ./known_trial.py. Did you mean factor?",
+    ),
+    "checks of the wrong type": (
+        "axes: {size: [1, 2]}", "axes: {size: [1, 2]}\nchecks: {factor: [fast]}", "variants:", "factor: ",
+    ),
     "two claims of one id": ("id: slower", "id: same", "id: slower", "a claim same stands above already"),
 }  # fmt: skip
 
@@ -104,7 +113,7 @@ def test_mistakes_of_shape_do_not_hide_the_others(tmp_path: Path) -> None:
         .replace("{factor: 1.10}", "{facto: 1.10}")
         .replace("expect: {at_most: 0.99}", "expect: {}")  # shape, of a claim in the middle
         .replace("{value: steps, of: base", "{value: step, of: base")  # of a claim after it
-        .replace("y: time}", "y: tine}")
+        .replace("y: time,", "y: tine,")
     )
     mistakes = told(text, tmp_path)
     for message in (
@@ -123,7 +132,7 @@ def test_mistakes_of_shape_do_not_hide_the_others(tmp_path: Path) -> None:
 def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
     text = (
         KNOWN.replace("title: Variants", "titel: Variants")
-        .replace("unit: ms", "units: ms")
+        .replace("unit: ms, better", "units: ms, better")
         .replace("paper: 1.1", "papr: 1.1")
     )
     assert sum("unknown key" in mistake for mistake in told(text, tmp_path)) == 3

@@ -44,6 +44,16 @@ def test_flags_come_after_sets_and_sets_after_presets() -> None:
     assert "hanging" not in asked(preset="quick").experiment.variants
 
 
+def test_checks_are_one_grid_or_several() -> None:
+    """What a grid does not name stays as it is when timed, an axis at its first value."""
+    loaded = asked("checks=[{factor: [2, 3]}, {size: [4], factor: [5]}]")
+    assert points(loaded) == [{"size": 1, "factor": 1.0}, {"size": 2, "factor": 1.0}]
+    assert [tuple(point.values()) for point in check_points(loaded)[2:]] == [(1, 2), (1, 3), (4, 5)]
+    assert loaded.experiment.values_of("factor") == [2, 3, 5]
+    alone = asked("checks.factor=2,3")
+    assert alone.experiment.checks == [{"factor": [2, 3]}]
+
+
 def test_the_baseline_always_runs_and_so_does_what_was_added(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def f(x): return x\n")
     loaded = asked(variants=("same",), add=("mine=./mine.py:f",), folder=tmp_path)
