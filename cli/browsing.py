@@ -155,7 +155,7 @@ def list_runs(results: Results = RESULTS, json: Json = False) -> None:
         print_json([run.facts | {"folder": str(run.folder)} for run in found])
         return
     if not found:
-        err().print(f"no runs in {results}/ yet; to make one: lab run softmax --quick")
+        err().print(f"no runs in {results}/ yet; to make one: lab run flash-attn --quick")
         return
     rows = []
     for run in found:

@@ -73,7 +73,7 @@ class LiveView:
             done, of = event.detail
             job, since, _ = self.running[key]
             self.running[key] = (job, since, done / of if of else 0.0)
-        elif event.what == "metrics":
+        elif event.what == "metrics" and event.detail[1]:  # a point that all refused has none
             self.figures[self._row(event.job)] = (event.job.trial.kind, event.detail[1])
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)

@@ -34,7 +34,7 @@ def report(
             make = f" To make one: lab run {name}" if name in known() else nearest(name, {*there, *known()})
             stop(f"no run of {name} in {results}/.{make}")
     if not there:
-        stop(f"no run in {results}/ yet; to make one: lab run softmax")
+        stop(f"no run in {results}/ yet; to make one: lab run flash-attn")
     screen = people(json)
     chosen = []
     for name in names or there:
