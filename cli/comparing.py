@@ -133,7 +133,7 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
 
 
 def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import BAD, claims_grid, comparison_grid, legend, point_words, states
+    from .views import BAD, claims_grid, comparison_grid, has_rows, legend, point_words, states
     from .views import comparison as tables_of
 
     experiment, facts = seen.experiment, seen.facts
@@ -149,10 +149,13 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         )
     hidden: list[str] = []
     for point, rows in _points(seen, comparison):
+        tables = [made for made in tables_of(experiment, rows) if has_rows(made)]
+        if not tables:  # all refused, which is told below
+            continue
         screen.print()
         if words := point_words(experiment, point):
             screen.print(f"[name]{escape(words)}[/]")
-        for made in tables_of(experiment, rows):
+        for made in tables:
             grid, left_out = comparison_grid(made, screen)
             hidden += [name for name in left_out if name not in hidden]
             screen.print(grid)

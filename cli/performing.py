@@ -211,7 +211,12 @@ def _create(document: Document, loaded: Loaded, asked: Asked, where: Place, pres
     from ..core.run.opening import create
 
     usual = document.data.get("repeats") or document.data.get("seeds") or 1
-    is_changed = asked.request.sets or asked.request.direction or asked.request.variants or loaded.experiment.replicates < usual
+    is_changed = (
+        asked.request.sets
+        or asked.request.direction
+        or asked.request.variants
+        or loaded.experiment.replicates < usual
+    )
     facts = {
         "preset": preset,
         # Only a run of all that the file says may take the place of such a one; --add says more.

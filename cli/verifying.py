@@ -48,7 +48,9 @@ def verify(
         stop(error)
     warm_up(str(document.data.get("trial")))
     preset = "verify" if "verify" in (document.data.get("presets") or {}) else None
-    request = Request(preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",), direction=direction)
+    request = Request(
+        preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",), direction=direction
+    )
     try:
         loaded = load_document(document, request)
     except Mistakes as mistakes:

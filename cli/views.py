@@ -47,6 +47,11 @@ def comparison_grid(made: Table, screen: Console, corner: str = "") -> tuple[Gri
     return _grid(made, 1, corner), names[1:]
 
 
+def has_rows(made: Table) -> bool:
+    """Whether a table has anything to show: figures, or something worse than a refusal."""
+    return any(row.cells or row.status in BAD for tier in made.tiers for row in tier.rows)
+
+
 def _grid(made: Table, shown: int, corner: str) -> Grid:
     names = [column.name for column in [*made.points, *made.metrics]][:shown]
     rows: list[list[str]] = []

@@ -123,4 +123,3 @@ def _sizes(N: int, B: int) -> Iterator[int]:
     """The blocks that N is cut into; the last may be smaller."""
     for start in range(0, N, B):
         yield min(B, N - start)
-

@@ -101,7 +101,9 @@ class Slab:
             return
         # Split at once: a view made by an index of its own costs Python about as much as the smallest operation.
         first, height = blocks[0].i0 * job.groups, job.plan.rows * job.groups
-        yield from zip(blocks, zip(*(torch.split(x[:, first:], height, 1) for x in tensors), strict=True), strict=True)
+        yield from zip(
+            blocks, zip(*(torch.split(x[:, first:], height, 1) for x in tensors), strict=True), strict=True
+        )
 
     def scores(self, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, room: Tensor) -> Tensor:
         """S_ij·log₂e of queries from i0 and keys from j0, in `room`; what must not be seen is −∞.

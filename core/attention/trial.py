@@ -63,7 +63,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     backward = params.direction == "fwd+bwd"
     if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:
         raise trial.Refused(
-            f"gradients only up to {params.longest_backward:,}, to save time: -s longest_backward={params.seq_len}"
+            f"gradients only up to {params.longest_backward:,}, to save time; longer: -s longest_backward=…"
         )
     name = params.implementation or context.variant
     function, kernel = _found(name, context)
@@ -105,7 +105,9 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     return trial.Case(call, check, work, kernel and partial(kernel, call))
 
 
-def _found(name: str, context: trial.Context) -> tuple[Function, Callable[[Callable[[], object]], str] | None]:
+def _found(
+    name: str, context: trial.Context
+) -> tuple[Function, Callable[[Callable[[], object]], str] | None]:
     """A backend or a user's function, and how to learn which kernel it ran, where it chooses among several."""
     if ":" in name:
         from .users import adapted

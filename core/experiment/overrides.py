@@ -40,7 +40,9 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
             mistakes, document, lambda d, t=text: _with_variant(d, subject, t, request.folder)
         )
     if request.direction is not None:
-        document = _collect(mistakes, document, lambda d: _with_direction(d, subject, request.direction or ""))
+        document = _collect(
+            mistakes, document, lambda d: _with_direction(d, subject, request.direction or "")
+        )
     for text in request.sets:
         document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
     for flag in ("repeats", "seeds"):
@@ -98,7 +100,9 @@ def _with_direction(document: Document, subject: Subject, direction: str) -> Doc
         what = f"{document.data.get('name')} has no passes to choose from: {document.data.get('trial')} takes no {key}"
         raise Mistakes([Mistake(mark, what)])
     is_axis = key in (document.data.get("axes") or {})
-    return _changed(document, ("axes" if is_axis else "params", key), [direction] if is_axis else direction, mark)
+    return _changed(
+        document, ("axes" if is_axis else "params", key), [direction] if is_axis else direction, mark
+    )
 
 
 def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> Document:

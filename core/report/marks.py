@@ -40,7 +40,9 @@ def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
 
 def draw_limit(ax: Axes, limit: Series) -> None:
     """What no variant can pass: thin, dashed, without markers."""
-    ax.plot(limit.x, limit.y, label=limit.label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    ax.plot(
+        limit.x, limit.y, label=limit.label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1
+    )
 
 
 def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:

@@ -52,7 +52,7 @@ def test_a_point(context, name, direction):
 def test_refusals(context):
     with pytest.raises(Refused, match="nearest: flash"):
         case(Params(implementation="flahs"), context)
-    with pytest.raises(Refused, match="gradients only up to 512.*-s longest_backward=513"):
+    with pytest.raises(Refused, match="gradients only up to 512.*-s longest_backward="):
         case(Params(seq_len=513, longest_backward=512, direction="fwd+bwd"), context)
     assert case(Params(seq_len=513, longest_backward=512), context)
 
