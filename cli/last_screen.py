@@ -110,6 +110,7 @@ def _tail(results: Results) -> list[str]:
     lines = [f"[bad]{escape(line)}[/]" for line in problems[:3]]
     if len(problems) > 3:
         lines.append(f"[bad]{len(problems) - 3} more: lab compare {name}[/]")
+    lines += [f"[quiet]{escape(line)}[/]" for line in _refused_here(results)[:2]]
     lines += [f"[open]note: {escape(warning)}[/]" for warning in results.warnings[:2]]
     if (control := _control(results)) is not None:
         lines.append(f"[quiet]{escape(control)}[/]")
@@ -118,6 +119,16 @@ def _tail(results: Results) -> list[str]:
     folder = escape(str(results.run.folder))
     this = name if results.facts["full"] else f"{name} --run {results.run.id}"
     return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
+
+
+def _refused_here(results: Results) -> list[str]:
+    """What stands in no row of the headline's table because it refused."""
+    from dataclasses import replace
+
+    point, rows = largest(results.experiment), results.status
+    for key in results.experiment.point_keys:
+        rows = rows[rows[key] == point[key]]
+    return states(replace(results, status=rows), ("refused",))
 
 
 def _control(results: Results) -> str | None:

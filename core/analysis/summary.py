@@ -16,18 +16,20 @@ from .tables import NotTested, Readings, ends, place_of, read
 def fill(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> str:
     """The experiment's `summary` with its figures.
 
-    Figures are taken at the largest value of each axis unless the template says where. Sampled ratios and
-    differences print with their interval; what this run does not have prints as `n/a (safe is not in this
-    run)`.
+    Figures are taken at the experiment's headline, else at the largest value of each axis, unless the template says
+    where. Sampled ratios and differences print with their interval. What this run does not have prints as `n/a`, and
+    why stands once behind the sentence: `(n/a: safe is not in this run)`.
 
     Raises:
         ValueError: the template cannot be read (the checks of an experiment file refuse it earlier).
     """
     readings = read(experiment, values, status)
-    return "".join(_print(piece, experiment, readings) for piece in parse(experiment.summary))
+    missing: dict[str, None] = {}
+    said = "".join(_print(piece, experiment, readings, missing) for piece in parse(experiment.summary))
+    return f"{said} (n/a: {'; '.join(missing)})" if missing else said
 
 
-def _print(piece: Piece, experiment: Experiment, readings: Readings) -> str:
+def _print(piece: Piece, experiment: Experiment, readings: Readings, missing: dict[str, None]) -> str:
     if isinstance(piece, Text):
         return piece.text
     if isinstance(piece, End):
@@ -39,14 +41,18 @@ def _print(piece: Piece, experiment: Experiment, readings: Readings) -> str:
     try:
         return _figure(piece, experiment, readings)
     except ValueError as why:
-        return f"n/a ({why})"
+        missing[str(why)] = None
+        return "n/a"
 
 
 def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:
     metric = experiment.metrics.get(piece.metric)
     if metric is None:
         raise NotTested(f"{piece.metric} is not in this run")
-    place = place_of(experiment, readings, piece.where, otherwise="max")
+    headline = {
+        key: value for key, value in experiment.headline.items() if value in experiment.values_of(key)
+    }
+    place = place_of(experiment, readings, headline | piece.where, otherwise="max")
     of = readings.get(piece.of, place, piece.metric)
     if piece.over is None:
         found = value_of(of, metric)

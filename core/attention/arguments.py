@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 Window = tuple[int, int]
+MASK_GRADIENT = "gradient of attn_mask"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Options:
             "sink": self.sink is not None,
             "dropout_p": self.dropout_p > 0,
             "return_lse": self.return_lse,
-            "a gradient of attn_mask": self.attn_mask is not None and self.attn_mask.requires_grad,
+            MASK_GRADIENT: self.attn_mask is not None
+            and self.attn_mask.requires_grad
+            and torch.is_grad_enabled(),
         }
         return [name for name, is_asked in asked.items() if is_asked]
 
@@ -43,10 +47,14 @@ def check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Raise ValueError unless q (B, H, Nq, d), k (B, H_kv, Nk, d) and v (B, H_kv, Nk, d_v) fit together."""
     named = {"q": q, "k": k, "v": v}
     for name, x in named.items():
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"{name} is {type(x).__name__}; it must be a tensor (batch, heads, length, head_dim)"
+            )
         if x.dim() != 4:
             raise ValueError(f"{name} has shape {_shape(x)}; it must be (batch, heads, length, head_dim)")
-        if not x.is_floating_point():
-            raise ValueError(f"{name} holds {_short(x.dtype)}; attention is of floating-point numbers")
+        if x.dtype not in DTYPES:
+            raise ValueError(f"{name} holds {_short(x.dtype)}; it must be {', '.join(map(_short, DTYPES))}")
     for name, x in (("k", k), ("v", v)):
         for what, theirs, ours in (
             ("dtype", _short(x.dtype), _short(q.dtype)),
@@ -87,7 +95,12 @@ def check_options(
     """
     if attn_mask is not None:
         _check_mask(attn_mask, q, k)
-    if softcap is not None and softcap <= 0:
+        attn_mask = attn_mask.view((1,) * (4 - attn_mask.dim()) + attn_mask.shape)
+    if not isinstance(causal, bool):
+        raise ValueError(f"causal is {causal!r}; it must be True or False")
+    if scale is not None and not (isinstance(scale, int | float) and math.isfinite(scale)):
+        raise ValueError(f"scale is {scale!r}; it must be a finite number")
+    if softcap is not None and not softcap > 0:
         raise ValueError(f"softcap is {softcap:g}; it must be above 0")
     if sink is not None and sink.shape != (q.shape[1],):
         raise ValueError(f"sink has shape {_shape(sink)}, but q has {q.shape[1]} heads: one number for each")
@@ -123,7 +136,7 @@ def _window(window_size: int | Sequence[int] | None) -> Window | None:
     if window_size is None:
         return None
     sides = [window_size, window_size] if isinstance(window_size, int) else list(window_size)
-    if len(sides) != 2 or any(side < -1 for side in sides):
+    if len(sides) != 2 or any(not isinstance(side, int) or side < -1 for side in sides):
         raise ValueError(f"window_size is {window_size}; it is (left, right) in keys, -1 for no bound")
     return sides[0], sides[1]
 

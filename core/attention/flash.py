@@ -4,8 +4,8 @@ Dao, "FlashAttention-2" (arXiv:2307.08691): Algorithm 1, which divides once at t
 log-sum-exp L; and Algorithm 2, which computes the tiles of P again from L. Three things are done the CPU's way:
 
 * The queries are the outer loop in both, so that keys are cut exactly where the diagonal ends a block of rows.
-* A tile is as wide as the cache allows, so that a row seldom has to be rescaled and operations are few.
-* e^x is 2^(x·log₂e), with log₂e in the scale of the queries (as the CUDA kernels do): exp2 is the faster of the two.
+* A tile is as wide as the cache allows: a small operation on it costs nearly as much as on a fraction of it.
+* e^x is 2^(x·log₂e), with log₂e in the scale of the scores (as the CUDA kernels do): exp2 is the faster of the two.
 
 Half precision is computed in float32 and rounded once, at the end.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..trial import Refused
 from .arguments import Options
 from .slabs import LOG2_E, Job
 from .tiles import plan
@@ -30,6 +30,9 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients.
 
     A row that may attend to nothing gives 0, −∞ as its L, and gradients of 0.
+
+    Raises:
+        Refused: in the backward pass of its gradients; a second derivative is in `standard`.
     """
     results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
         q, k, v, options.attn_mask, options.causal, options.scale
@@ -40,23 +43,49 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
 class _Flash(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+        q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
     ) -> tuple[Tensor, Tensor]:
-        job = _job(q, k, v, mask, causal, scale, backward=False)
-        O, L = _forward(job)
-        ctx.save_for_backward(q, k, v, mask, O, L)
-        ctx.causal, ctx.scale = causal, scale
-        ctx.set_materialize_grads(False)
-        return O, L
+        return _forward(_job(q, k, v, mask, causal, scale, backward=False))
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        q, k, v, mask, ctx.causal, ctx.scale = inputs
+        ctx.save_for_backward(q, k, v, mask, *output)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
         q, k, v, mask, O, L = ctx.saved_tensors
-        job = _job(q, k, v, mask, ctx.causal, ctx.scale, backward=True)
-        gradients = _backward(job, O, L, dO, dL)
+        gradients = _Gradients.apply(q, k, v, mask, O, L, dO, dL, ctx.causal, ctx.scale)  # type: ignore[no-untyped-call]
         kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
         return (*kept, None, None, None)
+
+
+class _Gradients(torch.autograd.Function):
+    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+
+    @staticmethod
+    def forward(
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        O: Tensor,
+        L: Tensor,
+        dO: Tensor | None,
+        dL: Tensor | None,
+        causal: bool,
+        scale: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return _backward(_job(q, k, v, mask, causal, scale, backward=True), O, L, dO, dL)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *of_gradients: Tensor) -> None:
+        raise Refused("flash has no second derivative; it is in standard")
 
 
 def _job(
@@ -74,23 +103,23 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
     L = torch.empty(q.shape[:3], dtype=job.dtype, device=q.device)
     room = job.room()
     for slab in job.slabs():
-        Q, K, V = slab.rows(q), slab.keys(k), slab.keys(v)
+        Q, K, V = slab.rows(q), slab.shared(k), slab.shared(v)
         O_slab = Q.new_zeros(*Q.shape[:2], V.shape[2], dtype=job.dtype)
         l = Q.new_zeros(*Q.shape[:2], 1, dtype=job.dtype)
         m = torch.full_like(l, -math.inf)
         for block, (Q_i, O_i, l_i, m_i) in slab.blocks(Q, O_slab, l, m):
             Q_i = Q_i.to(job.dtype)
-            for j0, width in block.keys:
+            for j0, width in block.tiles:
                 K_j, V_j = K.narrow(1, j0, width), V.narrow(1, j0, width)
                 S = slab.scores(Q_i, K_j, block.i0, j0, room)
                 if j0 == 0:
                     torch.amax(S, -1, keepdim=True, out=m_i)
-                    P = S.sub_(_finite(m_i, job.mask)).exp2_()
+                    P = S.sub_(_finite(m_i)).exp2_()
                     torch.sum(P, -1, keepdim=True, out=l_i)
                     torch.bmm(P, V_j, out=O_i)
                 else:
                     m_new = torch.maximum(m_i, S.amax(-1, keepdim=True))
-                    finite = _finite(m_new, job.mask)
+                    finite = _finite(m_new)
                     rescale = (m_i - finite).exp2_()
                     P = S.sub_(finite).exp2_()
                     l_i.mul_(rescale).add_(P.sum(-1, keepdim=True))
@@ -111,7 +140,7 @@ def _backward(
     dL = torch.zeros_like(L) if dL is None else dL
     room, more_room = job.room(), job.room()
     for slab in job.slabs():
-        Q, K, V = slab.rows(q), slab.keys(k), slab.keys(v)
+        Q, K, V = slab.rows(q), slab.shared(k), slab.shared(v)
         O_rows, dO_rows = slab.rows(O), slab.rows(dO)
         L_rows, dL_rows = slab.rows(L.unsqueeze(-1)), slab.rows(dL.unsqueeze(-1))
         dQ = torch.zeros_like(Q, dtype=job.dtype)
@@ -120,8 +149,8 @@ def _backward(
             Q_i, dO_i = Q_i.to(job.dtype), dO_i.to(job.dtype)
             # D of the paper; L adds its own gradient to every score of its row, weighted by P.
             D = (dO_i * O_i).sum(-1, keepdim=True) - dL_i
-            L_i = _finite(L_i * LOG2_E, job.mask)
-            for j0, width in block.keys:
+            L_i = _finite(L_i * LOG2_E)
+            for j0, width in block.tiles:
                 K_j, V_j, dK_j, dV_j = (x.narrow(1, j0, width) for x in (K, V, dK, dV))
                 P = slab.scores(Q_i, K_j, block.i0, j0, room).sub_(L_i).exp2_()
                 dV_j.baddbmm_(P.mT, dO_i)
@@ -135,6 +164,6 @@ def _backward(
     return dq, dk, dv
 
 
-def _finite(m: Tensor, mask: Tensor | None) -> Tensor:
-    """m, with 0 for rows of which nothing has been seen yet: −∞ − (−∞) would be NaN. Only a mask makes such rows."""
-    return m if mask is None else m.masked_fill(m.isneginf(), 0)
+def _finite(m: Tensor) -> Tensor:
+    """m, with the lowest number for a row of which nothing has been seen yet: −∞ − (−∞) would be NaN."""
+    return m.clamp_min(torch.finfo(m.dtype).min)

@@ -5,7 +5,7 @@ walks follow Dao et al., "FlashAttention" (arXiv:2205.14135), line by line: Algo
 1 and 4 for flash attention, without masks and dropout, every number of one size. Theorem 2 says what comes out:
 Θ(Nd + N²) for standard, Θ(N²d²/M) for flash attention.
 
-    traffic("flash", 1024, 64, onchip_bytes=192_000, itemsize=2, direction="fwd+bwd", heads=64 * 16)
+    traffic("flash", 1024, 64, onchip_bytes=192 * 1024, itemsize=2, direction="fwd+bwd", heads=64 * 16)
 """
 
 from __future__ import annotations

@@ -10,12 +10,10 @@ from typing import Literal, overload
 from torch import Tensor
 
 from ..trial import Refused
-from .arguments import Options, check_inputs, check_options
+from .arguments import MASK_GRADIENT, Options, check_inputs, check_options
 from .flash import flash
 from .sdpa import kernel_of_sdpa, sdpa
 from .standard import standard
-
-MASK_GRADIENT = "a gradient of attn_mask"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Slab:
     b: int
     kv: slice
 
-    def keys(self, x: Tensor) -> Tensor:
+    def shared(self, x: Tensor) -> Tensor:
         """(g, Nk, ·) of k or v, in the dtype of the sums."""
         part = x[self.b, self.kv].to(self.job.dtype)
         return part if part.stride(-1) == 1 else part.contiguous()

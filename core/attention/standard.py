@@ -14,16 +14,22 @@ from torch import Tensor
 from .arguments import Options
 
 
-def standard(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
+def standard(
+    q: Tensor, k: Tensor, v: Tensor, options: Options, *, scale_first: bool = True
+) -> tuple[Tensor, Tensor | None]:
     """O (B, H, Nq, d_v) and, if asked for, the log-sum-exp of the scores (B, H, Nq), float32 or float64.
 
     A row that may attend to nothing gives 0, and −∞ as its log-sum-exp.
+
+    Args:
+        scale_first: the queries are scaled (fewer numbers), or else the scores; the same but for rounding.
     """
     groups = q.shape[1] // k.shape[1]
     # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.
     Q = torch.unflatten(q, 1, (k.shape[1], groups))
     K, V = k.unsqueeze(2), v.unsqueeze(2)
-    S = ((Q * options.scale) @ K.mT).flatten(1, 2)
+    S = (Q * options.scale) @ K.mT if scale_first else (Q @ K.mT).mul(options.scale)
+    S = S.flatten(1, 2)
     if options.softcap is not None:
         S = options.softcap * torch.tanh(S / options.softcap)
     visible = _visible(q, k, options)

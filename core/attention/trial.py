@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .. import trial
 
@@ -49,6 +49,12 @@ class Params(trial.Params):
     """Whether the check runs the small shapes; false for a backend that has run them under another name."""
     longest_backward: int | None = Field(None, ge=1)
     """Above this length there is no fwd+bwd, to save time."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"heads, {self.heads}, must be a multiple of kv_heads, {self.kv_heads}")
+        return self
 
 
 def case(params: Params, context: trial.Context) -> trial.Case:
@@ -149,7 +155,7 @@ def _counted(name: str, params: Params) -> dict[str, float]:
         scores = computed_scores(N, keys, causal=params.causal, groups=groups, kv_heads=kv_heads)
     paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
     counted = {"computed_scores": scores / (N * keys), "paper_traffic": paper / 1e9}
-    if keys == N:
+    if keys == N and kv_heads == params.heads:
         moved = traffic(
             kind,
             N,
@@ -164,12 +170,15 @@ def _counted(name: str, params: Params) -> dict[str, float]:
 
 
 def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, float]:
-    """The least that one call has to do: 4·Nq·Nk·d operations for each head, half of it when causal, and 2.5 times as
-    much again for the backward pass (FlashAttention-2, arXiv:2307.08691, §4.1); reading q, k, v and writing O once."""
+    """The least that one call has to do: 4·d operations for each head and each pair of a query and a key that it may
+    see (about half of all pairs when causal), and 2.5 times as much again for the backward pass (FlashAttention-2,
+    arXiv:2307.08691, §4.1); reading q, k, v and writing O once."""
     pairs = params.seq_len * keys
-    operations = 4.0 * params.batch * params.heads * pairs * params.head_dim
     if params.causal:
-        operations /= 2
+        few, more = sorted((params.seq_len, keys))
+        # The last query sees all keys, each before it one fewer: a triangle, and below a longer cache a rectangle too.
+        pairs = few * (few + 1) // 2 + (few * (more - few) if keys > params.seq_len else 0)
+    operations = 4.0 * params.batch * params.heads * pairs * params.head_dim
     of_q = params.heads * params.seq_len * params.head_dim
     of_k = kv_heads * keys * params.head_dim
     numbers = params.batch * (2 * of_q + 2 * of_k)

@@ -41,7 +41,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
         )
     if request.direction is not None:
         document = _collect(
-            mistakes, document, lambda d: _with_direction(d, subject, request.direction or "")
+            mistakes, document, lambda d: _with_direction(d, subject, request.direction or "", request.sets)
         )
     for text in request.sets:
         document = _collect(mistakes, document, lambda d, t=text: _with_set(d, subject, t, request.folder))
@@ -93,9 +93,11 @@ def _with_preset(document: Document, name: str | None) -> Document:
     return replace(document, data=data, marks={**document.marks, **moved})
 
 
-def _with_direction(document: Document, subject: Subject, direction: str) -> Document:
+def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:
     """`--pass`: what a call does, the output alone or the gradients too, in subjects that know both."""
     mark, key = Mark(f"--pass {direction}"), "direction"
+    if any(text.partition("=")[0].strip() == key for text in sets):
+        raise Mistakes([Mistake(mark, f"-s {key}=… says the same once more; choose one of the two")])
     if key not in subject.params.model_fields:
         what = f"{document.data.get('name')} has no passes to choose from: {document.data.get('trial')} takes no {key}"
         raise Mistakes([Mistake(mark, what)])
@@ -156,7 +158,11 @@ def _scalar(raw: str, annotation: str, mark: Mark) -> Any:
         return raw.strip("'\"")
     if not raw:
         raise Mistakes([Mistake(mark, "has no value")])
-    return read_value(raw, str(mark))
+    value = read_value(raw, str(mark))
+    is_whole = (
+        isinstance(value, float) and value.is_integer() and "int" in annotation and "float" not in annotation
+    )
+    return int(value) if is_whole else value  # 1e4 keys are 10,000 keys
 
 
 def _absolute(value: Any, folder: Path, mark: Mark) -> Any:

@@ -93,9 +93,9 @@ def values() -> pd.DataFrame:
         ("{time: online / safe}", "2.05x [2.01, 2.09]"),
         ("{accesses: safe / online}", "1.33x"),
         ("{accesses: safe - online}", "+1"),
-        ("{time: gone}", "n/a (gone is not in this run)"),
-        ("{time: safe @ columns=7}", "n/a (columns=7 is not in this run)"),
-        ("{accesses: safe @ columns=1000}", "n/a (accesses of safe was not measured at columns=1000)"),
+        ("{time: gone}", "n/a (n/a: gone is not in this run)"),
+        ("{time: safe @ columns=7}", "n/a (n/a: columns=7 is not in this run)"),
+        ("{accesses: safe @ columns=1000}", "n/a (n/a: accesses of safe was not measured at columns=1000)"),
     ],
 )
 def test_fill(template: str, sentence: str) -> None:
@@ -107,5 +107,20 @@ def test_fill_says_what_was_wrong() -> None:
         [("online", 4000, "wrong", "row 3")], columns=["variant", "columns", "status", "reason"]
     )
     assert fill(experiment("{time: online}"), values(), status) == (
-        "n/a (online is wrong at columns=4000: row 3)"
+        "n/a (n/a: online is wrong at columns=4000: row 3)"
     )
+
+
+def test_the_same_reason_is_said_once() -> None:
+    assert fill(experiment("{time: gone}, {time: gone / safe}!"), values()) == (
+        "n/a, n/a! (n/a: gone is not in this run)"
+    )
+
+
+def test_figures_are_those_of_the_headline() -> None:
+    at_1000 = experiment("{time: safe}, {time: safe @ columns=max}").model_copy(
+        update={"headline": {"columns": 1000}}
+    )
+    assert fill(at_1000, values()) == "1.00 ms, 4.00 ms"
+    not_there = at_1000.model_copy(update={"headline": {"columns": 7}})
+    assert fill(not_there, values()) == "4.00 ms, 4.00 ms"

@@ -244,3 +244,74 @@ def test_the_kernel_that_really_ran():
     assert kernel_of_sdpa(lambda: attention(q, k, v, backend="sdpa")) == "flash"
     assert kernel_of_sdpa(lambda: attention(q, k, v, dropout_p=0.5, backend="sdpa")) == "math"
     assert kernel_of_sdpa(lambda: attention(q, k, v, backend="flash")) == "none"
+
+
+def test_a_second_derivative_is_refused_and_never_silently_wrong():
+    q, k, v = qkv(grad=True)
+    (first,) = torch.autograd.grad(attention(q, k, v, backend="flash").square().sum(), q, create_graph=True)
+    with pytest.raises(Refused, match="flash has no second derivative; it is in standard"):
+        torch.autograd.grad(first.square().sum() + q.sum(), q)
+    (first,) = torch.autograd.grad(
+        attention(q, k, v, backend="standard").square().sum(), q, create_graph=True
+    )
+    assert torch.autograd.grad(first.square().sum(), q)[0].any()
+
+
+def test_functional_gradients():
+    q, k, v = qkv()
+    found = [
+        torch.func.grad(lambda x, name=name: attention(x, k, v, backend=name).square().sum())(q)
+        for name in ("flash", "standard")
+    ]
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(), (13,), (1, 13), (2, 1, 13), (1, 1, 9, 1)])
+def test_masks_of_fewer_dimensions(name, shape):
+    q, k, v = qkv()
+    mask = (torch.arange(math.prod(shape)).view(shape) % 3 > 0) if shape else torch.tensor(True)
+    expected = attention(q, k, v, attn_mask=mask.expand(1, 2, 9, 13), backend="standard")
+    torch.testing.assert_close(attention(q, k, v, attn_mask=mask, backend=name), expected)
+
+
+def test_a_tile_that_overflows_is_as_if_it_were_not_seen(small_tiles):
+    q, k, v = (
+        torch.full((1, 1, 4, 8), 1e30),
+        torch.ones(1, 1, 12, 8),
+        normal(1, 1, 12, 8, dtype=torch.float32),
+    )
+    k[:, :, :6] = -1e30  # scores of −∞ in the first tile and a bit
+    k[:, :, 6:] = 0
+    expected = v[:, :, 6:].mean(2, keepdim=True).expand(1, 1, 4, 8)
+    for name in ALL:
+        torch.testing.assert_close(attention(q, k, v, scale=1.0, backend=name), expected)
+
+
+@pytest.mark.parametrize("d, seed", [(d, seed) for d in (64, 80, 128) for seed in range(4)])
+def test_the_rule_takes_textbook_attention_however_it_scales(d, seed):
+    """Plain softmax(QKᵀ·scale)V by someone who has never heard of us."""
+
+    def textbook(q, k, v, options):
+        S = q @ k.mT * options.scale
+        return torch.softmax(S, -1) @ v
+
+    q, k, v = (normal(1, 2, 200, d, dtype=torch.float32, seed=10 * seed + i) for i in range(3))
+    options = replace(inputs(SHAPES[0], q.dtype).options, scale=d**-0.5, causal=False)
+    assert check(textbook, q, k, v, options, gradients=True, shapes=False)["error_of_allowed"] <= 0.5
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"causal": "no"}, "causal is 'no'; it must be True or False"),
+        ({"softcap": math.nan}, "softcap is nan"),
+        ({"scale": "x"}, "scale is 'x'; it must be a finite number"),
+        ({"window_size": (1.5, 2)}, "window_size is"),
+    ],
+)
+def test_options_of_the_wrong_kind(options, message):
+    with pytest.raises(ValueError, match=message):
+        attention(*qkv(), **options)
+    with pytest.raises(ValueError, match="q is list; it must be a tensor"):
+        attention([1], *qkv()[1:])
