@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,6 +20,7 @@ from ..core.run.estimate import seconds_left
 from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
+from .learning import Learning
 from .screen import about, duration, table
 from .views import point_words
 
@@ -41,11 +42,15 @@ class LiveView:
     started: float = field(default_factory=time.monotonic)
     ended: dict[str, float] = field(default_factory=dict)
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
-    figures: dict[str, tuple[str, Mapping[str, float]]] = field(default_factory=dict)
+    figures: dict[str, Mapping[str, float]] = field(default_factory=dict)  # seconds of each variant, by point
     notes: list[str] = field(default_factory=list)
+    learning: Learning = field(init=False)
     _live: Live | None = None
     _said: float = 0.0
     _phases_said: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.learning = Learning(self.experiment)
 
     def __enter__(self) -> Self:
         self.ended.update(self.already)
@@ -74,7 +79,12 @@ class LiveView:
             job, since, _ = self.running[key]
             self.running[key] = (job, since, done / of if of else 0.0)
         elif event.what == "metrics" and event.detail[1]:  # a point that all refused has none
-            self.figures[self._row(event.job)] = (event.job.trial.kind, event.detail[1])
+            if event.job.trial.kind == "train":
+                self.learning.record(event.job, *event.detail)
+            else:
+                self.figures[point_words(self.experiment, dict(event.job.trial.point))] = event.detail[1]
+        elif event.what == "sample":
+            self.learning.sample(event.job, *event.detail)
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
@@ -85,9 +95,6 @@ class LiveView:
     def wait(self, message: str) -> None:
         """Something outside is being waited for."""
         self.console.print(escape(message))
-
-    def _row(self, job: Job) -> str:
-        return f"{job.trial.variant}  {point_words(self.experiment, dict(job.trial.point))}".strip()
 
     def _tell_failure(self, job: Job) -> None:
         """Failures are shown at once, not at the end."""
@@ -140,18 +147,18 @@ class LiveView:
             parts.append(Text(f"  {note}", style="bad", no_wrap=True, overflow="ellipsis"))
         if self.figures:
             parts += ["", self._newest()]
+        if self.learning.courses:
+            parts += ["", self.learning]
         parts.append(Text("Ctrl-C keeps what is done; --resume goes on later", style="quiet"))
         return Group(*parts)
 
     def _newest(self) -> Table:
         """The latest figures, at most four rows of at most five columns, so that the view stays small."""
         latest = list(self.figures.items())[-4:]
-        names = list(dict.fromkeys(name for _, (_, values) in latest for name in values if " " not in name))[
-            :5
-        ]
+        names = list(dict.fromkeys(name for _, values in latest for name in values if " " not in name))[:5]
         rows = [
-            [f"  {row}", *(_figure(values.get(name), kind) for name in names)]
-            for row, (kind, values) in latest
+            [f"  {row}", *("" if name not in values else f"{1e3 * values[name]:.3g} ms" for name in names)]
+            for row, values in latest
         ]
         return table(["  so far", *(f">{name}" for name in names)], rows)
 
@@ -165,10 +172,3 @@ class LiveView:
             self._said = now
             done, of = len([trial for trial in self.trials if trial.key in self.ended]), len(self.trials)
             self.console.print(f"{done} of {of} trials, {self._ending()}")
-
-
-def _figure(value: Any, kind: str) -> str:
-    """A running figure: the time of a call, or a trained metric."""
-    if value is None:
-        return ""
-    return f"{1e3 * value:.3g} ms" if kind == "time" else f"{value:.3g}"

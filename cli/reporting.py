@@ -65,6 +65,7 @@ def report(
                     summary=seen.summary,
                     plots=[run.folder / "plots" / f"{name}.svg" for name in plot_names(seen.experiment)],
                     warnings=list(seen.warnings),
+                    samples=seen.samples,
                 )
             )
         html, markdown = write_report(pages, results)

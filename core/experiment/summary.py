@@ -26,8 +26,9 @@ Kind = Literal["metric", "variant", "axis"]
 _NAME = r"[A-Za-z0-9][\w.+-]*"
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<body>[^{}]*)\}|(?P<stray>[{}])")
 _END = re.compile(r"(?P<axis>\w+)\.(?P<end>max|min)")
+# A metric may bear TRL's names, such as eval/pass@1.
 _FIGURE = re.compile(
-    rf"(?P<metric>\w[\w.-]*)\s*:\s*(?P<of>{_NAME})(?:(?:\s*(?P<ratio>/)\s*|\s+-\s+)(?P<over>{_NAME}))?"
+    rf"(?P<metric>\w[\w./@-]*)\s*:\s*(?P<of>{_NAME})(?:(?:\s*(?P<ratio>/)\s*|\s+-\s+)(?P<over>{_NAME}))?"
     r"(?:\s*@\s*(?P<where>.*))?"
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Page:
         summary: sentences, already filled in.
         plots: SVG files, the PNG of each beside it.
         warnings: what makes the numbers less certain: a busy machine, a control that is off.
+        samples: text that trainings have kept, (step, text) by variant.
     """
 
     experiment: Experiment
@@ -45,6 +46,7 @@ class Page:
     summary: str
     plots: Sequence[Path]
     warnings: Sequence[str]
+    samples: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
 
 
 def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:

@@ -70,6 +70,7 @@ class Section:
     summary: list[str]
     warnings: Sequence[str]
     figures: list[Figure]
+    samples: Mapping[str, Sequence[tuple[int, str]]]
     claims: list[Judged]
     tables: list[Table]
     environment: list[tuple[str, str]]
@@ -104,6 +105,7 @@ def _section(page: Page, id: str, name: str) -> Section:
         summary=[line for line in page.summary.splitlines() if line.strip()],
         warnings=page.warnings,
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
+        samples=page.samples,
         claims=[_judged(verdict, experiment) for verdict in verdicts],
         tables=tables(experiment, page.comparison),
         environment=facts(page.environment),

@@ -45,6 +45,7 @@ class TrialContext:
 
     def sample(self, step: int, text: str) -> None:
         append_line(self.folder / "records.jsonl", {"step": step, "sample": text})
+        self.tell(("sample", step, text))
 
     def save(self, state: Any) -> None:
         folder = self.folder / "checkpoint"

@@ -36,6 +36,7 @@ class Results:
     values: pd.DataFrame
     status: pd.DataFrame
     curves: pd.DataFrame
+    samples: Mapping[str, Sequence[tuple[int, str]]]  # of the first seed: (step, text), by variant
     comparison: pd.DataFrame
     control: pd.DataFrame
     verdicts: Sequence[Verdict]
@@ -71,6 +72,7 @@ def gather(run: Run) -> Results:
         values=values,
         status=status,
         curves=curves,
+        samples=_samples(run, trials),
         comparison=compare(experiment, values, status),
         control=control_table,
         verdicts=judge(experiment, values, status, curves, setting),
@@ -187,6 +189,21 @@ def _curves(
                 "step": step,
                 "value": value,
             }
+
+
+def _samples(run: Run, trials: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, str]]]:
+    from .plan import key_of
+
+    found: dict[str, list[tuple[int, str]]] = {}
+    for trial in trials:
+        if trial["kind"] == "train" and trial["replicate"] == 0 and trial["variant"] not in found:
+            key = key_of(trial["kind"], trial["variant"], trial["point"], 0)
+            lines = read_lines(run.of(key) / "records.jsonl")
+            # What was told twice, before and after a checkpoint, is shown once.
+            told = dict.fromkeys((line["step"], line["sample"]) for line in lines if "sample" in line)
+            if told:
+                found[trial["variant"]] = list(told)
+    return found
 
 
 def _warnings(

@@ -26,7 +26,7 @@ LOADING = 60.0  # seconds that a fresh interpreter may take to import torch, on 
 
 @dataclass(frozen=True)
 class Event:
-    """What the live view hears: `started`, `progress`, `metrics` or `ended`, of which trial, with what."""
+    """What the live view hears: `started`, `progress`, `metrics`, `sample` or `ended`, of which trial, with what."""
 
     what: str
     job: Job

@@ -1,0 +1,36 @@
+"""Group relative policy optimisation: the mathematics of learning from a group's rewards, each part usable alone.
+
+* `advantages`: a group's rewards become advantages; which groups carry none.
+* `divergence`: estimators of KL(π‖π_ref), and the form of each whose gradient is that of KL.
+* `losses`: `grpo`, `bnpo`, `dr_grpo`, `dapo`, `gspo`, `cispo` behind one signature, and their metrics.
+* `rewards`: what text earns (accuracy, format, length, one language, chance), composed and weighted.
+* `scores`: pass@k and the majority vote over many samples.
+
+Names load when they are first asked for, so that importing `lab.core.grpo` costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .advantages import group_advantages
+    from .losses import policy_loss
+    from .scores import majority, pass_at_k
+
+__all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
+
+_MODULES = {
+    "advantages": ("group_advantages",),
+    "losses": ("policy_loss",),
+    "scores": ("majority", "pass_at_k"),
+}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
+
+    def __getattr__(name: str) -> object:
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,80 @@
+"""Estimators of KL(π‖π_ref) from the log-probs of sampled tokens, and what each is worth inside a loss.
+
+Schulman, "Approximating KL Divergence" (2020, http://joschu.net/blog/kl-approx.html). With r = π_ref/π at a token that
+was sampled from π:
+
+    k1 = −log r          unbiased, often negative
+    k2 = ½ (log r)²      biased, never negative
+    k3 = r − 1 − log r   unbiased, never negative; the one of DeepSeekMath (arXiv:2402.03300), eq. 4
+
+A good estimate need not have a good gradient, because autograd does not see that the tokens were drawn from π (Tang &
+Munos, "On a few pitfalls in KL divergence gradient estimation for RL", arXiv:2506.09477; TRL issue #4637). For
+samples of π_old and w = π/π_old, the expected gradient is:
+
+    |    | as it is, π_old = π                                  | in the loss (`kl_in_loss`)                |
+    |----|------------------------------------------------------|-------------------------------------------|
+    | k1 | 0: it does nothing                                   | w·k1: that of KL(π‖π_ref)                 |
+    | k2 | that of KL(π‖π_ref); not so once π_old lags behind π | w held constant, times k2: of KL(π‖π_ref) |
+    | k3 | that of KL(π_ref‖π), the other direction             | w·k3: that of KL(π‖π_ref)                 |
+
+w·k2 with the gradient of w would be wrong: E[w·k2] is E_π[k2], which is not KL. The correction of k3 is that of
+DeepSeek-V3.2 (arXiv:2512.02556) and TRL's `use_bias_correction_kl`.
+
+All of this is said of one token after a given prefix. That the prefixes were drawn from π too is left out, here as in
+every trainer that weights tokens one by one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+KINDS = ("k1", "k2", "k3")
+
+
+def kl_estimate(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
+    """Schulman's estimate of KL(π‖π_ref) at each token.
+
+    Args:
+        logp: log π of the sampled tokens, any shape.
+        ref_logp: log π_ref of the same tokens, the same shape.
+        kind: "k1", "k2" or "k3".
+
+    Returns:
+        The estimates, of the same shape.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    log_r = ref_logp - logp
+    if kind == "k1":
+        return -log_r
+    if kind == "k2":
+        return 0.5 * log_r.square()
+    if kind == "k3":
+        return torch.expm1(log_r) - log_r  # exp(log_r) − 1 would lose all digits where π is close to π_ref
+    raise ValueError(f"unknown kind of KL estimate {kind!r}; known: {', '.join(KINDS)}")
+
+
+def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
+    """π/π_old · k at each token: the form whose gradient is, on average over samples of π_old, that of KL(π‖π_ref).
+
+    Args:
+        logp: log π of the sampled tokens, any shape.
+        old_logp: log π_old, the policy that sampled them; the same shape, constant to the gradient.
+        ref_logp: log π_ref; the same shape, constant to the gradient.
+        kind: "k1", "k2" (whose weight is constant to the gradient) or "k3".
+
+    Returns:
+        The estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    return weighted(logp - old_logp.detach(), logp, ref_logp, kind)
+
+
+def weighted(log_w: Tensor, logp: Tensor, ref_logp: Tensor, kind: str) -> Tensor:
+    """w · k for a log w that broadcasts against logp: `kl_in_loss` for whoever has it at hand."""
+    w = torch.exp(log_w.detach() if kind == "k2" else log_w)
+    return w * kl_estimate(logp, ref_logp.detach(), kind)

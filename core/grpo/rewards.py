@@ -1,0 +1,283 @@
+"""What a completion earns by its text, and rewards put together.
+
+A completion is text such as `<think>7+5=2,2+8=0</think><answer>0</answer><eos>`. The two rewards of DeepSeek-R1-Zero are
+`accuracy` and `format` (arXiv:2501.12948, §2.2.2); R1 adds `language_consistency` (§2.3.2). `random_reward` is a
+control: it can teach nothing. A reward of one's own is any function with the signature of `Reward`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+END = "<eos>"
+MOST_UNSCORABLE = 0.1
+"""The share of completions without a score above which a batch is refused: training would go on a biased rest."""
+
+_TOKEN = re.compile(r"</?[a-z]+>|.", re.DOTALL)
+_TAG = re.compile(r"</?(?:think|answer)>")
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_TRACE = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_FORMAT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
+
+
+class Problem(Protocol):
+    """What a reward may look at besides the completion."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def answer(self) -> str: ...
+
+
+Reward = Callable[[Sequence[Problem], Sequence[str]], Sequence[float | None]]
+"""(problems, completions), one problem for each completion, to one number for each; None where there is none."""
+
+
+class RewardError(Exception):
+    """A reward that cannot be used: it raised, or what it returned is not one number for each completion."""
+
+
+def answer_of(completion: str) -> str | None:
+    """The text inside the one `<answer>…</answer>`, without white space around it.
+
+    None where there is none, more than one, an unclosed one, or one with tags inside.
+    """
+    if completion.count("<answer>") != 1 or completion.count("</answer>") != 1:
+        return None
+    found = _ANSWER.search(completion)
+    if found is None or _TAG.search(found[1]) or END in found[1]:
+        return None
+    return found[1].strip()
+
+
+def trace_of(completion: str) -> str | None:
+    """The text inside the one `<think>…</think>`; None where there is none, more than one or an unclosed one."""
+    if completion.count("<think>") != 1 or completion.count("</think>") != 1:
+        return None
+    found = _TRACE.search(completion)
+    return found[1] if found else None
+
+
+def tokens_of(text: str) -> list[str]:
+    """The text in tokens, where a tag is one and so is any other character."""
+    return _TOKEN.findall(text)
+
+
+def accuracy(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+    """1 where the answer is the problem's, whatever the format around it, else 0."""
+    pairs = zip(problems, completions, strict=True)
+    return [float(answer_of(completion) == problem.answer.strip()) for problem, completion in pairs]
+
+
+def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+    """1 for `<think>…</think><answer>…</answer>` and the end, both with something inside, else 0.
+
+    A bare answer earns nothing, nor does an empty `<think></think>` (TRL's `think_format_reward` gives it 1), a tag
+    inside another, an unclosed one, or text before, between or behind. White space there is allowed.
+    """
+    return [float(_well_formed(completion)) for completion in completions]
+
+
+def length(max_length: int) -> Reward:
+    """Shorter is better: −tokens / max_length, counted as in `tokens_of`.
+
+    Raises:
+        ValueError: max_length below 1.
+    """
+    if max_length < 1:
+        raise ValueError(f"max_length is {max_length}; it must be 1 or more")
+
+    def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+        return [-len(tokens_of(completion)) / max_length for completion in completions]
+
+    return reward
+
+
+def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
+    """The share of a trace's tokens that come from one alphabet: the target, or else the one most used there.
+
+    Tokens of no alphabet, such as signs, count neither way. Without a trace, or with none of the alphabets in it, it is
+    0, so that leaving the trace out earns nothing. DeepSeek-R1 §2.3.2 takes the share of the target language's words.
+
+    Args:
+        alphabets: each a string of its characters, two or more, without a character in common.
+        target: one of them.
+
+    Raises:
+        ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
+    """
+    if len(alphabets) < 2:
+        raise ValueError(f"language_consistency needs two alphabets or more, not {len(alphabets)}")
+    for one, other in combinations(alphabets, 2):
+        if common := set(one) & set(other):
+            raise ValueError(f"the alphabets {one!r} and {other!r} both have {min(common)!r}")
+    if target is not None and target not in alphabets:
+        raise ValueError(f"the target {target!r} is none of the alphabets {', '.join(map(repr, alphabets))}")
+
+    def share(completion: str) -> float:
+        tokens = tokens_of(trace_of(completion) or "")
+        used = {alphabet: sum(token in alphabet for token in tokens) for alphabet in alphabets}
+        chosen = used[target] if target is not None else max(used.values())
+        return chosen / max(sum(used.values()), 1)
+
+    def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+        return [share(completion) for completion in completions]
+
+    return reward
+
+
+def random_reward(rng: Generator) -> Reward:
+    """1 or 0 by the toss of a coin, whatever the completion: a control.
+
+    Args:
+        rng: where the tosses come from; each call goes on from where it stands.
+    """
+
+    def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+        return [float(toss) for toss in rng.integers(0, 2, len(completions))]
+
+    return reward
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a batch of completions earned.
+
+    Attributes:
+        total: for each completion the weighted sum, NaN where a reward with a weight gave no score.
+        values: by reward, what it gave each completion, unweighted, NaN for no score.
+        unscorable: how many of total are NaN.
+    """
+
+    total: list[float]
+    values: dict[str, list[float]]
+    unscorable: int
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Rewards by name and their weights: 1 unless given, and 0 for one that is only watched.
+
+    Raises:
+        ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
+    """
+
+    rewards: Mapping[str, Reward]
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.rewards:
+            raise ValueError("no rewards to compose")
+        for name, weight in self.weights.items():
+            if name not in self.rewards:
+                raise ValueError(
+                    f"a weight for {name!r}, which is no reward here; known: {', '.join(self.rewards)}"
+                )
+            if not math.isfinite(weight):
+                raise ValueError(f"the weight of {name!r} is {weight}")
+
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
+        """Score a batch.
+
+        Args:
+            problems: the problem of each completion.
+            completions: the completions.
+
+        Raises:
+            ValueError: not one problem for each completion.
+            RewardError: a reward raised, or returned another number of values, or a value that is no finite number
+                (None and NaN are "no score"); or more than a tenth of the completions have no score. One line that
+                names the reward and the first such sample.
+        """
+        if len(problems) != len(completions):
+            raise ValueError(f"{len(problems)} problems, but {len(completions)} completions")
+        values = {name: _values(name, reward, problems, completions) for name, reward in self.rewards.items()}
+        weights = {name: w for name in values if (w := self.weights.get(name, 1.0))}
+        total = [
+            math.fsum(w * values[name][i] for name, w in weights.items()) for i in range(len(completions))
+        ]
+        unscored = [i for i, x in enumerate(total) if math.isnan(x)]
+        if len(unscored) > MOST_UNSCORABLE * len(total):
+            i = unscored[0]
+            name = next(name for name in weights if math.isnan(values[name][i]))
+            raise RewardError(
+                f"reward {name!r} gave no score (None or NaN) to {_sample(problems[i], completions[i])}; in all "
+                f"{len(unscored)} of {len(total)} completions have none, and more than {MOST_UNSCORABLE:.0%} stops a run"
+            )
+        return Scores(total, values, len(unscored))
+
+
+def _well_formed(completion: str) -> bool:
+    body = completion.rstrip().removesuffix(END)
+    found = _FORMAT.fullmatch(body)
+    if found is None or END in body or len(_TAG.findall(body)) != 4:
+        return False
+    return all(inside.strip() for inside in found.groups())
+
+
+def _values(
+    name: str, reward: Reward, problems: Sequence[Problem], completions: Sequence[str]
+) -> list[float]:
+    try:
+        returned = list(reward(problems, completions))
+    except Exception as error:
+        i = _first_to_raise(reward, problems, completions)
+        said = f": {line}" if (line := " ".join(str(error).split())) else ""
+        raise RewardError(
+            f"reward {name!r} raised {type(error).__name__}{said}, {_first(i, problems, completions)}"
+        ) from error
+    if len(returned) != len(completions):
+        raise RewardError(
+            f"reward {name!r} returned {len(returned)} values for {len(completions)} completions, "
+            f"{_first(0, problems, completions)}"
+        )
+    return [
+        _number(name, value, problem, completion)
+        for value, problem, completion in zip(returned, problems, completions, strict=True)
+    ]
+
+
+def _number(name: str, value: object, problem: Problem, completion: str) -> float:
+    if value is None:
+        return math.nan
+    try:
+        number = math.inf if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+    except Exception:  # whatever a foreign type's __float__ raises
+        number = math.inf
+    if math.isinf(number):
+        raise RewardError(
+            f"reward {name!r} returned {_short(value)}, which is no finite number, for {_sample(problem, completion)}"
+        )
+    return number
+
+
+def _first_to_raise(reward: Reward, problems: Sequence[Problem], completions: Sequence[str]) -> int:
+    """The first sample with which the reward raises alone, or else the first of all."""
+    for i in range(len(completions)):
+        try:
+            reward(problems[i : i + 1], completions[i : i + 1])
+        except Exception:
+            return i
+    return 0
+
+
+def _first(i: int, problems: Sequence[Problem], completions: Sequence[str]) -> str:
+    return f"first for {_sample(problems[i], completions[i])}" if completions else "for no completions"
+
+
+def _sample(problem: Problem, completion: str) -> str:
+    return f"prompt {_short(problem.prompt)}, completion {_short(completion)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:50]}…{text[-25:]}"

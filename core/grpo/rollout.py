@@ -1,0 +1,131 @@
+"""A group of answers to each problem, as text and as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..lm.generation import Completions, generate
+from ..lm.model import Transformer
+from .rewards import answer_of
+from .tasks import Task
+from .tasks.problem import Problem
+
+THINK = "<think>"
+"""A completion that opens this tag is counted as one that thinks."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Problems with `num_generations` completions each; those of one problem stand next to each other.
+
+    Attributes:
+        problems: one for each completion, so every problem stands here `num_generations` times.
+        texts: the completions as text, with their `<eos>`.
+        right: (completions,), whether the task's verifier takes the answer.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    problems: Sequence[Problem]
+    completions: Completions
+    texts: Sequence[str]
+    right: np.ndarray
+
+    @property
+    def thinks(self) -> np.ndarray:
+        return np.array([THINK in text for text in self.texts])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.completions.lengths.cpu().numpy()
+
+
+def rollout(
+    model: Transformer,
+    task: Task,
+    problems: Sequence[Problem],
+    *,
+    num_generations: int,
+    max_completion_length: int,
+    temperature: float,
+    generator: torch.Generator,
+) -> Rollout:
+    """Sample and verify.
+
+    Raises:
+        ValueError: a prompt that does not fit into the context together with its completion.
+    """
+    vocabulary = task.vocabulary
+    prompts = [vocabulary.encode(problem.prompt) for problem in problems]
+    made = generate(
+        model,
+        prompts,
+        num_generations=num_generations,
+        max_new_tokens=max_completion_length,
+        eos=vocabulary.eos,
+        pad=vocabulary.pad,
+        temperature=temperature,
+        generator=generator,
+    )
+    each = [problem for problem in problems for _ in range(num_generations)]
+    ids = made.ids.tolist()
+    texts = [vocabulary.decode(row[:length]) for row, length in zip(ids, made.lengths.tolist(), strict=True)]
+    right = np.array([task.is_right(problem, text) for problem, text in zip(each, texts, strict=True)])
+    return Rollout(prompts, each, made, texts, right)
+
+
+def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
+    """The answers of each group, None where a completion gives none."""
+    found = [answer_of(text) for text in made.texts]
+    return [found[i : i + num_generations] for i in range(0, len(found), num_generations)]
+
+
+def of_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
+    """Only these groups, by their numbers."""
+    rows = rows_of(groups, num_generations)
+    where, c = torch.from_numpy(rows).to(made.completions.ids.device), made.completions
+    return Rollout(
+        [made.prompts[i] for i in groups.tolist()],
+        [made.problems[i] for i in rows.tolist()],
+        Completions(
+            c.ids[where], c.lengths[where], c.log_probs[where], c.entropies[where], c.finished[where]
+        ),
+        [made.texts[i] for i in rows.tolist()],
+        made.right[rows],
+    )
+
+
+def rows_of(groups: np.ndarray, num_generations: int) -> np.ndarray:
+    """The numbers of the completions of these groups."""
+    rows: np.ndarray = (groups[:, None] * num_generations + np.arange(num_generations)).ravel()
+    return rows
+
+
+def together(parts: Sequence[Rollout], pad: int) -> Rollout:
+    """Several rollouts as one."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.completions.ids.shape[1] for part in parts)
+
+    def widened(name: str, filling: float) -> torch.Tensor:
+        tensors = (getattr(part.completions, name) for part in parts)
+        return torch.cat([F.pad(x, (0, width - x.shape[1]), value=filling) for x in tensors])
+
+    completions = Completions(
+        widened("ids", pad),
+        torch.cat([part.completions.lengths for part in parts]),
+        widened("log_probs", 0),
+        widened("entropies", 0),
+        torch.cat([part.completions.finished for part in parts]),
+    )
+    return Rollout(
+        [prompt for part in parts for prompt in part.prompts],
+        [problem for part in parts for problem in part.problems],
+        completions,
+        [text for part in parts for text in part.texts],
+        np.concatenate([part.right for part in parts]),
+    )

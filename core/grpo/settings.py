@@ -1,0 +1,93 @@
+"""The knobs of the trainer, under the names of TRL's GRPOConfig, and what the sources set them to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a policy is trained.
+
+    Attributes:
+        steps: rollouts; each is followed by `num_iterations` updates (μ).
+        num_prompts, num_generations: so many problems a step with so many completions each (G).
+        max_completion_length: in tokens; what does not end by then is cut off.
+        scale_rewards: what advantages are divided by: "group", "batch", "none".
+        loss_type: "grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo".
+        epsilon, epsilon_high: clipping below and above; the same for both where `epsilon_high` is None.
+        beta, kl: weight and estimator ("k1", "k2", "k3") of the divergence from the reference, the base model.
+        ref_model_sync_steps: the reference becomes the policy every so many steps; None: it stays the base.
+        mask_truncated_completions: what was cut off takes no part in the loss.
+        drop_zero_spread: groups whose rewards are all equal are left out of the computation. Their advantages are 0, so
+            without a divergence (beta 0) the gradient is the same.
+        dynamic_sampling: such groups are replaced by new ones, for at most so many rounds of sampling (DAPO,
+            arXiv:2503.14476, §3.2); 1 samples once.
+        parts: an update is computed in so many parts of completions of like length, which saves padding.
+    """
+
+    steps: int = 40
+    num_prompts: int = 32
+    num_generations: int = 8
+    max_completion_length: int = 40
+    temperature: float = 1.0
+    learning_rate: float = 5e-4
+    scale_rewards: str = "group"
+    loss_type: str = "grpo"
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    beta: float = 0.0
+    kl: str = "k3"
+    num_iterations: int = 1
+    ref_model_sync_steps: int | None = None
+    mask_truncated_completions: bool = False
+    drop_zero_spread: bool = True
+    dynamic_sampling: int = 1
+    max_grad_norm: float = 1.0
+    parts: int = 3
+
+    def __post_init__(self) -> None:
+        if self.num_generations < 2:
+            raise ValueError("num_generations is 1: a group of one has nothing to be compared with")
+        if self.beta < 0:
+            raise ValueError(f"beta is {self.beta:g}; it must be at least 0")
+        for name in (
+            "steps",
+            "num_prompts",
+            "max_completion_length",
+            "num_iterations",
+            "dynamic_sampling",
+            "parts",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # DeepSeek-R1 v2 (arXiv:2501.12948), §3.2.1: 32 questions of 16 answers, the reference replaced every 400 steps.
+    "r1-zero": {
+        "num_prompts": 32, "num_generations": 16, "learning_rate": 3e-6, "beta": 0.001, "epsilon": 10.0,
+        "ref_model_sync_steps": 400,
+    },
+    # DeepSeekMath (arXiv:2402.03300), §4.2: 64 answers, one update for each sampling.
+    "deepseekmath": {"num_generations": 64, "learning_rate": 1e-6, "beta": 0.04, "num_iterations": 1},
+    # "Understanding R1-Zero-like training" (arXiv:2503.20783), §3.2: neither the length nor the spread divides.
+    "dr-grpo": {"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.0},
+}  # fmt: skip
+"""Published settings by the name of their source; what a source leaves open keeps our default."""
+
+
+def settings(preset: str = "", **changes: Any) -> Settings:
+    """A preset's settings, then the changes.
+
+    Raises:
+        ValueError: there is no such preset; the message names the nearest.
+    """
+    if preset and preset not in PRESETS:
+        nearest = get_close_matches(preset, PRESETS, n=1, cutoff=0.3)
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+        raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")
+    return Settings(**{**PRESETS.get(preset, {}), **changes})

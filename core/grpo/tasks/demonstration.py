@@ -1,0 +1,62 @@
+"""Demonstrations in a stated mixture: what is drawn, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from .problem import Mixture, Problem
+from .split import Drawn
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+T = TypeVar("T")
+Trace = Callable[[T, Sequence[int], bool], tuple[str, str]]
+"""(what a problem is made from, by how much each step is wrong, whether it takes two steps at once) to the trace and
+the answer that follows from it. A step that is wrong by 0 is right."""
+
+OPEN = "<think>", "<think>", ""
+CLOSE = "</think>", "", "</think>"
+"""The tags of a long answer: whole, and in the two ways it can slip."""
+
+
+def demonstrations(
+    rng: Generator,
+    drawn: Sequence[Drawn[T]],
+    mixture: Mixture,
+    *,
+    steps: int,
+    values: int,
+    trace: Trace[T],
+    guess: Callable[[T, int], str],
+) -> list[tuple[Problem, str]]:
+    """A completion for each problem.
+
+    Args:
+        drawn: problems, with what traces are made from.
+        steps: as many as the longest trace may have.
+        values: a wrong step is wrong by 1 to `values` − 1, all equally often.
+        trace: writes one.
+        guess: (what a problem is made from, a random whole number) to a random answer.
+    """
+    n = len(drawn)
+    long = rng.random(n) < mixture.long
+    leap = (rng.random(n) < mixture.leaps).tolist()
+    slip = ((rng.random(n) < mixture.slips) * rng.integers(1, 3, n)).tolist()
+    guessed = (rng.random(n) < mixture.direct_noise).tolist()
+    random = rng.integers(2**31, size=n).tolist()
+    # Only for those that are long: most are not.
+    shape = int(long.sum()), steps
+    wrong = iter(((rng.random(shape) < mixture.noise) * rng.integers(1, max(values, 2), shape)).tolist())
+    made = []
+    for i, (thinks, (problem, parts)) in enumerate(zip(long.tolist(), drawn, strict=True)):
+        if thinks:
+            written, answer = trace(parts, next(wrong), leap[i])
+            how = slip[i]
+            before = OPEN[how] + written + CLOSE[how] if mixture.tagged else written
+        else:
+            answer = guess(parts, random[i]) if guessed[i] else problem.answer
+            before = "" if mixture.tagged else answer
+        made.append((problem, f"{before}<answer>{answer}</answer><eos>"))
+    return made

@@ -1,0 +1,129 @@
+"""Tasks of reasoning-gym (https://github.com/open-thought/reasoning-gym) by name: `gym/chain_sum`.
+
+Read letter by letter: one token per printable ASCII character, and per other character in a sample of questions. Their
+verifiers judge the answers; full score is right, and anything less is not. There are no traces, so that demonstrations
+can only be direct answers.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ...lm.vocabulary import vocabulary
+from .demonstration import demonstrations
+from .problem import Mixture, Problem, Split, Task, final_answer
+from .split import Drawn, draw
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+SAMPLE = 200
+"""So many questions are looked at for their characters and lengths."""
+
+
+def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Task:
+    """A task of reasoning-gym.
+
+    Questions and answers longer than the longest of the sample, or with other characters, are left out. The difficulty
+    of all is 1.
+
+    Args:
+        name: as reasoning-gym has it.
+        harder: what the split "harder" changes in `config`; without it there is no such split.
+        config: passed on to reasoning-gym.
+
+    Raises:
+        ModuleNotFoundError: reasoning-gym is not installed.
+        ValueError: it has no such task, or does not take the configuration.
+    """
+    try:
+        package = import_module("reasoning_gym")
+    except ModuleNotFoundError as e:
+        raise ModuleNotFoundError(
+            f"gym/{name} needs the package reasoning-gym ({e}): pip install 'paperlab[tasks]'"
+        ) from e
+    known = sorted(import_module("reasoning_gym.factory").DATASETS)
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean gym/{close[0]}?" if close else ""
+        raise ValueError(f"reasoning-gym has no task {name}.{hint} It has {len(known)}")
+    configs = {"base": config, "harder": {**config, **(harder or {})}}
+
+    def dataset(split: Split, seed: int, size: int) -> Any:
+        try:
+            return package.create_dataset(name, seed=seed, size=size, **configs.get(split, config))
+        except (TypeError, AssertionError) as e:  # what its dataclasses raise
+            raise ValueError(f"gym/{name}: {e}") from e
+
+    splits: tuple[Split, ...] = ("base", "harder") if harder else ("base",)
+    sample = [entry for split in splits for entry in dataset(split, 0, SAMPLE)]
+    characters = {c for entry in sample for c in entry["question"] + _answer(entry)}
+    words = vocabulary(sorted(characters | set(string.printable)))
+    longest_prompt = max(len(entry["question"]) for entry in sample)
+    longest_answer = max(len(_answer(entry)) for entry in sample)
+    # Their verifiers ask for the whole entry, which a problem does not hold.
+    entries: dict[str, tuple[Any, Any]] = {}
+
+    def readable(entry: Any) -> bool:
+        question, answer = entry["question"], _answer(entry)
+        fits = len(question) <= longest_prompt and 0 < len(answer) <= longest_answer
+        return fits and not set("<>") & set(answer) and set(question + answer) <= set(words.tokens)
+
+    def candidates(rng: Generator, count: int, split: Split) -> list[Drawn[None]]:
+        source = dataset(split, int(rng.integers(2**31)), count)
+        made: list[Drawn[None]] = []
+        for entry in filter(readable, source):
+            entries[entry["question"]] = source, entry
+            made.append((Problem(entry["question"], _answer(entry), 1), None))
+        return made
+
+    def drawn(rng: Generator, count: int, split: Split) -> list[Drawn[None]]:
+        if split == "harder" and not harder:
+            raise ValueError(f"gym/{name} has no split harder: say with `harder` what makes it harder")
+        return draw(rng, count, split, candidates)
+
+    def problems(rng: Generator, count: int, split: Split) -> list[Problem]:
+        return [problem for problem, _ in drawn(rng, count, split)]
+
+    def shown(rng: Generator, count: int, mixture: Mixture) -> list[tuple[Problem, str]]:
+        if mixture.long:
+            raise ValueError(f"gym/{name} has no traces to show: set the share `long` to 0")
+        chosen = drawn(rng, count, "base")
+        return demonstrations(
+            rng,
+            chosen,
+            mixture,
+            steps=0,
+            values=1,
+            trace=lambda parts, wrong, leap: ("", ""),  # none is long
+            guess=lambda _, random: chosen[random % len(chosen)][0].answer,
+        )
+
+    def is_right(problem: Problem, completion: str) -> bool:
+        answer = final_answer(completion)
+        if answer is None or problem.prompt not in entries:
+            return answer is not None and answer == problem.answer
+        source, entry = entries[problem.prompt]
+        try:
+            return bool(source.score_answer(answer=answer, entry=entry) >= 1)
+        except Exception:  # their parsers raise what they like on text that they cannot read
+            return False
+
+    return Task(
+        name=f"gym/{name}",
+        vocabulary=words,
+        problems=problems,
+        demonstrations=shown,
+        is_right=is_right,
+        longest_prompt=longest_prompt,
+        longest_completion=2 * longest_answer + 3,  # untagged, a direct answer stands there twice
+        classes=None,
+    )
+
+
+def _answer(entry: Mapping[str, Any]) -> str:
+    return str(entry["answer"])

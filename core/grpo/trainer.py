@@ -1,0 +1,264 @@
+"""One step of GRPO: sample groups, score them, compare within each group, update.
+
+Shao et al., "DeepSeekMath" (arXiv:2402.03300), Algorithm 1. Everything random in a step is drawn from the seed and the
+number of the step, so that a run which goes on from a checkpoint draws what the uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..lm.model import Transformer
+from ..lm.not_finite import NotFinite
+from ..lm.scoring import Sequences, joined, log_probs
+from ..lm.training import adamw, autocast
+from .advantages import group_advantages, zero_spread
+from .evaluation import solved
+from .losses import count_items, loss_parts
+from .rewards import Composed
+from .rollout import Rollout, of_groups, rollout, rows_of, together
+from .settings import Settings
+from .tasks import Task
+
+Rewards = Callable[[np.random.Generator], Composed]
+"""What a step earns, made anew for each step with randomness of its own."""
+
+
+@dataclass
+class Policy:
+    """A model in training, its optimizer, and the model that it is held to, if any."""
+
+    model: Transformer
+    optimizer: torch.optim.Optimizer
+    reference: Transformer | None
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        reference = None if self.reference is None else self.reference.state_dict()
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "reference": reference,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.reference is not None:
+            self.reference.load_state_dict(state["reference"])
+
+
+def policy(model: Transformer, settings: Settings) -> Policy:
+    """A fresh start from a base model, which is also the reference where `beta` holds the policy to one."""
+    reference = None
+    if settings.beta > 0:
+        reference = Transformer(model.config).to(model.embedding.weight.device)
+        reference.load_state_dict(model.state_dict())
+    return Policy(model, adamw(model.parameters(), settings.learning_rate), reference)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from.
+
+    Attributes:
+        rewards, advantages: (completions,).
+        mask: (completions, tokens), the tokens that count.
+    """
+
+    made: Rollout
+    sequences: Sequences
+    rewards: Tensor
+    advantages: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step has seen: metrics under TRL's names and ours, and the batch itself."""
+
+    metrics: dict[str, float]
+    batch: Batch
+
+
+def train_step(
+    trained: Policy, task: Task, rewards: Rewards, settings: Settings, *, seed: int, step: int
+) -> Step:
+    """Step number `step`, from 1.
+
+    Raises:
+        RewardError: a reward raised, or returned what is no score.
+        NotFinite: the loss or a gradient is not; the message names the step and the tensor.
+    """
+    began = time.perf_counter()
+    random = np.random.default_rng([seed, step])
+    try:
+        batch, metrics = _sampled(trained.model, task, rewards, settings, random)
+    except NotFinite as error:
+        raise NotFinite(f"{error} at step {step}") from error
+    sampled = time.perf_counter()
+    metrics |= _update(trained, batch, settings, step)
+    if (
+        settings.ref_model_sync_steps
+        and step % settings.ref_model_sync_steps == 0
+        and trained.reference is not None
+    ):
+        trained.reference.load_state_dict(trained.model.state_dict())
+    ended = time.perf_counter()
+    metrics |= {
+        "learning_rate": settings.learning_rate,
+        "step_time": ended - began,
+        "time/generate": sampled - began,
+        "time/update": ended - sampled,
+    }
+    return Step(metrics, batch)
+
+
+def _sampled(
+    model: Transformer, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
+) -> tuple[Batch, dict[str, float]]:
+    """Groups of completions with their advantages.
+
+    With dynamic sampling, groups in which all earn the same are sampled anew, with other problems.
+    """
+    G, device = settings.num_generations, model.embedding.weight.device
+    generator = torch.Generator(device).manual_seed(int(random.integers(2**62)))
+    score = rewards(random)
+    kept: list[Rollout] = []
+    earned: list[dict[str, np.ndarray]] = []  # by reward, and under "" all together
+    missing = settings.num_prompts
+    for rounds_left in range(settings.dynamic_sampling - 1, -1, -1):
+        made = rollout(
+            model,
+            task,
+            task.problems(random, missing, "train"),
+            num_generations=G,
+            max_completion_length=settings.max_completion_length,
+            temperature=settings.temperature,
+            generator=generator,
+        )
+        scores = score(made.problems, made.texts)
+        columns = {name: np.array(values) for name, values in {**scores.values, "": scores.total}.items()}
+        groups = np.arange(missing)
+        if rounds_left:
+            groups = groups[~zero_spread(torch.tensor(scores.total), G).numpy()]
+        rows = rows_of(groups, G)
+        kept.append(of_groups(made, groups, G))
+        earned.append({name: values[rows] for name, values in columns.items()})
+        missing -= len(groups)
+        if missing == 0:
+            break
+    made = together(kept, task.vocabulary.pad)
+    by_reward = {name: np.concatenate([each[name] for each in earned]) for name in earned[0]}
+    total = torch.tensor(by_reward.pop(""), dtype=torch.float32, device=device)
+    completions = made.completions
+    mask = completions.mask
+    if settings.mask_truncated_completions:
+        mask = mask & completions.finished[:, None]
+    sequences = joined(made.prompts, completions.ids, completions.lengths, task.vocabulary.pad)
+    batch = Batch(made, sequences, total, group_advantages(total, G, settings.scale_rewards), mask)
+    return batch, _sampling_metrics(batch, by_reward, G)
+
+
+def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dict[str, float]:
+    """`num_iterations` updates on one batch, each computed in parts of completions of like length."""
+    model, sequences, mask = trained.model, batch.sequences, batch.mask
+    items, tokens = count_items(mask, settings.loss_type), float(mask.sum())
+    counts = mask.any(1)
+    if settings.drop_zero_spread and settings.beta == 0:
+        counts &= batch.advantages != 0
+    kept = counts.nonzero().squeeze(1)
+    old_logp, ref_logp = batch.made.completions.log_probs, None
+    if trained.reference is not None:
+        with torch.no_grad(), autocast(mask.device):
+            ref_logp, _ = log_probs(trained.reference, sequences, settings.temperature)
+    sums: dict[str, float] = dict.fromkeys(("loss", "policy_loss", "grad_norm"), 0.0)
+    for iteration in range(settings.num_iterations):
+        loss = 0.0
+        for part in sequences.rows(kept).by_length(settings.parts):
+            rows = kept[part]
+            with autocast(mask.device):
+                logp, _ = log_probs(model, sequences.rows(rows), settings.temperature)
+            some, width = mask[rows, : logp.shape[1]], logp.shape[1]
+            old = old_logp[rows, :width]
+            parts = loss_parts(
+                logp,
+                old,
+                batch.advantages[rows],
+                some,
+                loss_type=settings.loss_type,
+                epsilon=settings.epsilon,
+                epsilon_high=settings.epsilon_high,
+                beta=settings.beta,
+                ref_logp=None if ref_logp is None else ref_logp[rows, :width],
+                max_completion_length=settings.max_completion_length,
+                kl=settings.kl,
+                num_items=items,
+            )
+            parts.loss.backward()  # type: ignore[no-untyped-call]
+            loss += float(parts.loss.detach())
+            sums["policy_loss"] += float(parts.policy)
+            share = float(some.sum()) / max(tokens, 1.0)
+            for name, value in parts.metrics.items():
+                sums[name] = sums.get(name, 0.0) + share * float(value)
+            if iteration == 0:
+                off = float(((logp.detach() - old) * some).abs().max())
+                name = "sampling/sampling_logp_difference/max"
+                sums[name] = max(sums.get(name, 0.0), off * settings.num_iterations)
+        if not math.isfinite(loss):
+            raise NotFinite(f"the loss is {loss} at step {step}")
+        sums["loss"] += loss
+        sums["grad_norm"] += _clipped(model, settings.max_grad_norm, step)
+        trained.optimizer.step()
+        trained.optimizer.zero_grad(set_to_none=True)
+    return {name: value / settings.num_iterations for name, value in sums.items()}
+
+
+def _clipped(model: Transformer, most: float, step: int) -> float:
+    """Clip the gradients; their norm before that."""
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
+    if not math.isfinite(norm):
+        bad = (n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
+        raise NotFinite(f"the gradient of {next(bad, 'a parameter')} is not finite at step {step}")
+    return norm
+
+
+def _sampling_metrics(batch: Batch, by_reward: Mapping[str, np.ndarray], G: int) -> dict[str, float]:
+    made, completions = batch.made, batch.made.completions
+    lengths, finished = completions.lengths.float(), completions.finished
+    groups = batch.rewards.view(-1, G)
+    of_finished = lengths[finished] if bool(finished.any()) else lengths.new_zeros(1)
+    all_right, none_right = solved(made.right, G)
+    metrics = {
+        "num_tokens": float(lengths.sum()),
+        "completions/mean_length": float(lengths.mean()),
+        "completions/min_length": float(lengths.min()),
+        "completions/max_length": float(lengths.max()),
+        "completions/mean_terminated_length": float(of_finished.mean()),
+        "completions/min_terminated_length": float(of_finished.min()),
+        "completions/max_terminated_length": float(of_finished.max()),
+        "completions/clipped_ratio": 1 - float(finished.float().mean()),
+        "reward": float(groups.nanmean()),
+        "reward_std": float(groups.std(1).nanmean()),
+        "frac_reward_zero_std": float(zero_spread(batch.rewards, G).float().mean()),
+        "entropy": float(completions.entropies.sum() / lengths.sum()),
+        "right": float(made.right.mean()),
+        "think_rate": float(made.thinks.mean()),
+        "frac_solved_all": all_right,
+        "frac_solved_none": none_right,
+    }
+    for name, values in by_reward.items():
+        metrics[f"rewards/{name}/mean"] = float(np.nanmean(values))
+        metrics[f"rewards/{name}/std"] = float(np.nanstd(values, ddof=1))
+    for name, which in (("length_correct", made.right), ("length_incorrect", ~made.right)):
+        if which.any():
+            metrics[name] = float(made.lengths[which].mean())
+    return metrics

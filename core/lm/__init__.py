@@ -1,0 +1,1 @@
+"""A small decoder-only transformer: vocabulary, model, generation, training."""

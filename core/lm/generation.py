@@ -1,0 +1,126 @@
+"""Sampling completions: each prompt is read once for its whole group, and finished rows drop out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .model import Transformer
+from .not_finite import NotFinite
+
+COMPACT_BELOW = 0.5
+"""Rows that are finished are dropped once so few are left: dropping copies the cache, going on computes in vain."""
+
+
+@dataclass(frozen=True)
+class Completions:
+    """What was sampled, prompt by prompt, the completions of a prompt next to each other.
+
+    Attributes:
+        ids: (completions, tokens), padded behind the end.
+        lengths: (completions,), the end-of-sequence token included where there is one.
+        log_probs: (completions, tokens) of the tokens under the distribution that they were drawn from; 0 in padding.
+        entropies: (completions, tokens) of these distributions, in nats; 0 in padding.
+        finished: (completions,), whether it ended by itself; the others were cut off.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    log_probs: Tensor
+    entropies: Tensor
+    finished: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """(completions, tokens), True for tokens and False for padding."""
+        return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+
+
+@torch.no_grad()
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    num_generations: int = 1,
+    max_new_tokens: int,
+    eos: int,
+    pad: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Completions:
+    """Continue each prompt `num_generations` times.
+
+    Args:
+        prompts: token ids, of any lengths.
+        eos: ends a completion and belongs to it. Another token than `pad`, or its end would never be trained.
+        temperature: 0 takes the likeliest token.
+        generator: of the draws; the same one gives the same completions.
+
+    Raises:
+        ValueError: an empty prompt, no prompts, or a prompt with which nothing more fits into the context.
+        NotFinite: the model gives no probabilities.
+    """
+    if not prompts or not all(prompts):
+        raise ValueError("every prompt needs at least one token" if prompts else "there are no prompts")
+    longest = max(map(len, prompts))
+    if longest + max_new_tokens > model.config.context:
+        raise ValueError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit into a context of "
+            f"{model.config.context}"
+        )
+    device = model.embedding.weight.device
+    padded = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    starts = torch.tensor([longest - len(p) for p in prompts], device=device)
+    cache = model.empty_cache(len(prompts), longest, starts if bool(starts.any()) else None)
+    hidden = model.hidden(padded, cache)[:, -1]
+    cache = cache.repeated(num_generations, longest + max_new_tokens)
+    logits = model.logits(hidden).repeat_interleave(num_generations, 0)
+
+    rows = logits.shape[0]
+    ids = torch.full((rows, max_new_tokens), pad, device=device)
+    log_probs, entropies = logits.new_zeros(2, rows, max_new_tokens)
+    alive = torch.arange(rows, device=device)  # the rows that `logits` and the cache are of
+    ended = torch.zeros(rows, dtype=torch.bool, device=device)
+    lengths = torch.zeros(rows, dtype=torch.long, device=device)
+    for step in range(max_new_tokens):
+        token, log_prob, entropy = draw(logits, temperature, generator)
+        going = ~ended[alive]
+        ids[alive, step] = torch.where(going, token, pad)
+        log_probs[alive, step] = torch.where(going, log_prob, 0.0)
+        entropies[alive, step] = torch.where(going, entropy, 0.0)
+        lengths[alive] += going
+        ended[alive] |= token == eos
+        if step + 1 == max_new_tokens:
+            break
+        left = int((~ended[alive]).sum())
+        if left == 0:
+            break
+        if left < COMPACT_BELOW * len(alive):
+            still = (~ended[alive]).nonzero().squeeze(1)
+            alive, cache, token = alive[still], cache.kept(still), token[still]
+        logits = model.logits(model.hidden(token[:, None], cache)[:, -1])
+    if not log_probs.isfinite().all():
+        raise NotFinite("the probabilities of the next token are not finite")
+    width = int(lengths.max())
+    return Completions(ids[:, :width], lengths, log_probs[:, :width], entropies[:, :width], ended)
+
+
+def draw(
+    logits: Tensor, temperature: float, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One token for each row of logits (rows, vocabulary), its log-probability, and the entropy of the distribution.
+
+    With temperature 0 the likeliest, with the log-probability it has at temperature 1.
+    """
+    if temperature == 0:
+        log_p = torch.log_softmax(logits.float(), -1)
+        token = log_p.argmax(-1)
+    else:
+        log_p = torch.log_softmax(logits.float() / temperature, -1)
+        # The largest of log p + Gumbel noise is a draw from p, and cheaper here than torch.multinomial.
+        noise = torch.empty_like(log_p).exponential_(generator=generator).log_()
+        token = (log_p - noise).argmax(-1)
+    return token, log_p.gather(-1, token[:, None]).squeeze(-1), -(log_p.exp() * log_p).sum(-1)

@@ -1,0 +1,200 @@
+"""A decoder-only transformer: RMSNorm, rotary positions, grouped heads, SwiGLU, our `attention` underneath.
+
+    x ← x + Attention(RMSNorm(x));  x ← x + SwiGLU(RMSNorm(x));  logits = W · RMSNorm(x)
+
+Zhang & Sennrich, RMSNorm (arXiv:1910.07467); Su et al., RoPE (arXiv:2104.09864); Ainslie et al., GQA (arXiv:2305.13245);
+Shazeer, GLU variants (arXiv:2002.05202). W is not the embedding: reward that pushes one token down would move them all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..attention import attention
+from .cache import Cache
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shape of a model.
+
+    Attributes:
+        vocabulary: how many tokens there are.
+        context: the longest sequence, prompt and completion together.
+        kv_heads: divides `heads`; as many as `heads` is ordinary attention, 1 is multi-query.
+        d_ff: width of the gated layer.
+        backend: of `lab.core.attention`: "auto", "sdpa", "flash", "standard".
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    vocabulary: int
+    context: int
+    d_model: int = 64
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 2
+    d_ff: int = 192
+    rope_theta: float = 10_000.0
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.d_model % self.heads or (self.d_model // self.heads) % 2:
+            raise ValueError(f"d_model {self.d_model} must be an even multiple of heads, {self.heads}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads, {self.kv_heads}")
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // self.heads
+
+
+class Transformer(nn.Module):
+    """Token ids (batch, length) to logits (batch, length, vocabulary)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.d_model)
+        self.head = nn.Linear(config.d_model, config.vocabulary, bias=False)
+        cos, sin = rotations(config.context, config.head_dim, config.rope_theta)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self.apply(_initialise)
+        with torch.no_grad():
+            for (
+                block
+            ) in self._blocks():  # what is added to the residual stream, layer by layer, keeps its size
+                for last in (block.project.weight, block.down.weight):
+                    last.div_(math.sqrt(2 * config.layers))
+
+    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """The normed states (batch, length, d_model) that logits are made of.
+
+        Args:
+            ids: (batch, length) of tokens that follow what is in the cache.
+            cache: keys and values of earlier tokens; these are added to it.
+
+        Raises:
+            ValueError: more tokens than the context holds.
+        """
+        first = 0 if cache is None else cache.length
+        last = first + ids.shape[1]
+        if last > self.config.context:
+            raise ValueError(f"{last} tokens do not fit into a context of {self.config.context}")
+        x = self.embedding(ids)
+        cos, sin = self.cos[first:last], self.sin[first:last]
+        for layer, block in enumerate(self._blocks()):
+            x = block(x, cos, sin, cache, layer)
+        if cache is not None:
+            cache.length = last
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def _blocks(self) -> list[Block]:
+        return list(self.blocks)  # type: ignore[arg-type]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, d_model) to (…, vocabulary)."""
+        logits: Tensor = self.head(hidden)
+        return logits
+
+    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        return self.logits(self.hidden(ids, cache))
+
+    def empty_cache(self, rows: int, length: int, starts: Tensor | None = None) -> Cache:
+        """Room for `length` tokens of `rows` sequences; `starts` (rows,): the first column that is no padding."""
+        config, weight = self.config, self.embedding.weight
+        shape = (config.layers, rows, config.kv_heads, length, config.head_dim)
+        keys, values = (torch.empty(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
+        return Cache(keys, values, starts)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def flops_per_token(self) -> int:
+        """Floating-point operations of the forward pass for one token, without attention's own products."""
+        matrices = (
+            p.numel() for name, p in self.named_parameters() if p.dim() == 2 and name != "embedding.weight"
+        )
+        return 2 * sum(matrices)
+
+    def state(self) -> dict[str, Any]:
+        """What `restored` needs to make this model again."""
+        return {"config": asdict(self.config), "weights": self.state_dict()}
+
+
+def restored(state: dict[str, Any]) -> Transformer:
+    """The model of a `state`."""
+    model = Transformer(Config(**state["config"]))
+    model.load_state_dict(state["weights"])
+    return model
+
+
+class Block(nn.Module):
+    """Attention, then the gated layer, each on the normed stream and added to it."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        d, width = config.d_model, config.head_dim
+        self.heads, self.kv_heads, self.backend = config.heads, config.kv_heads, config.backend
+        self.before_attention, self.before_gate = nn.RMSNorm(d), nn.RMSNorm(d)
+        self.qkv = nn.Linear(d, (config.heads + 2 * config.kv_heads) * width, bias=False)
+        self.project = nn.Linear(d, d, bias=False)
+        self.gate_up = nn.Linear(d, 2 * config.d_ff, bias=False)
+        self.down = nn.Linear(config.d_ff, d, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        x = x + self._attend(self.before_attention(x), cos, sin, cache, layer)
+        gate, up = self.gate_up(self.before_gate(x)).chunk(2, -1)
+        added: Tensor = self.down(F.silu(gate) * up)
+        return x + added
+
+    def _attend(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        batch, length, d = x.shape
+        heads = self.qkv(x).view(batch, length, self.heads + 2 * self.kv_heads, -1)
+        # Queries and keys are turned together, in one operation.
+        turned = rotated(heads[:, :, : self.heads + self.kv_heads], cos, sin).transpose(1, 2)
+        q, k = turned[:, : self.heads], turned[:, self.heads :]
+        v = heads[:, :, self.heads + self.kv_heads :].transpose(1, 2)
+        mask = None
+        if cache is not None:
+            k, v, mask = cache.extended(layer, k, v)
+        # One token after a cache may see all of it: nothing is left for `causal` to hide.
+        o = attention(q, k, v, causal=length > 1 and mask is None, attn_mask=mask, backend=self.backend)
+        attended: Tensor = self.project(o.transpose(1, 2).reshape(batch, length, d))
+        return attended
+
+
+def rotations(context: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """cos and sin (context, 1, head_dim) of position · theta^(−2i/head_dim) (RoPE, §3.2.2)."""
+    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
+    both = torch.cat([angle, angle], -1).unsqueeze(1)
+    return both.cos().float(), both.sin().float()
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (batch, length, heads, head_dim) turned by its position; the pairs are (i, i + head_dim/2)."""
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat([-second, first], -1) * sin
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(
+            module.weight, std=0.02 if isinstance(module, nn.Embedding) else module.weight.shape[1] ** -0.5
+        )

@@ -1,0 +1,82 @@
+"""Log-probabilities of given completions, by the full forward pass, with little padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .model import Transformer
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Prompts with their completions, each from its first column on.
+
+    Attributes:
+        ids: (rows, columns), padded behind the end.
+        starts: (rows,), the column of a completion's first token.
+        lengths: (rows,), tokens of a completion.
+    """
+
+    ids: Tensor
+    starts: Tensor
+    lengths: Tensor
+
+    @property
+    def ends(self) -> Tensor:
+        return self.starts + self.lengths
+
+    def rows(self, which: Tensor) -> Sequences:
+        """Some of them, without the columns that none of these needs."""
+        starts, lengths = self.starts[which], self.lengths[which]
+        width = int((starts + lengths).max()) if len(which) else 0
+        return Sequences(self.ids[which, :width], starts, lengths)
+
+    def by_length(self, parts: int) -> Iterator[Tensor]:
+        """Row numbers in so many parts of about equal work, each of rows of like length."""
+        order = torch.argsort(self.ends, stable=True)
+        work = self.ends[order].cumsum(0)
+        total = int(work[-1]) if len(order) else 0
+        cuts = torch.searchsorted(work, torch.arange(1, parts, device=work.device) * total // parts)
+        yield from (part for part in torch.tensor_split(order, cuts.cpu()) if len(part))
+
+
+def joined(prompts: Sequence[Sequence[int]], completions: Tensor, lengths: Tensor, pad: int) -> Sequences:
+    """Each prompt followed by its completions (completions, tokens); as many of these for each prompt."""
+    per_prompt = completions.shape[0] // len(prompts)
+    device, width = completions.device, completions.shape[1]
+    longest = max(map(len, prompts))
+    ids = torch.full((completions.shape[0], longest + width), pad, dtype=completions.dtype, device=device)
+    for i, prompt in enumerate(prompts):
+        rows = slice(i * per_prompt, (i + 1) * per_prompt)
+        ids[rows, : len(prompt)] = torch.tensor(prompt, dtype=ids.dtype, device=device)
+        ids[rows, len(prompt) : len(prompt) + width] = completions[rows]
+    starts = torch.tensor([len(p) for p in prompts], device=device).repeat_interleave(per_prompt)
+    return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths)
+
+
+def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Of each token of the completions: its log-probability and the entropy of its distribution.
+
+    Logits are made for the tokens of completions only.
+
+    Returns:
+        Two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
+    """
+    hidden = model.hidden(sequences.ids[:, :-1])
+    width = int(sequences.lengths.max())
+    column = torch.arange(width, device=hidden.device)
+    mask = column < sequences.lengths[:, None]
+    row, offset = mask.nonzero(as_tuple=True)
+    at = sequences.starts[row] + offset
+    log_p = torch.log_softmax(model.logits(hidden[row, at - 1]).float() / temperature, -1)
+    chosen = log_p.gather(-1, sequences.ids[row, at, None]).squeeze(-1)
+    with torch.no_grad():
+        entropy = -(log_p.exp() * log_p).sum(-1)
+    found = (
+        hidden.new_zeros(mask.shape, dtype=log_p.dtype).index_put((row, offset), x) for x in (chosen, entropy)
+    )
+    return next(found), next(found)

@@ -1,0 +1,116 @@
+"""Next-token training on examples: what makes a base model.
+
+Matrices are trained by Muon (Jordan et al. 2024; PyTorch's own), which gets a small model as far in half the steps of
+AdamW; embedding, head and gains by AdamW.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .model import Transformer
+from .not_finite import NotFinite
+from .scoring import Sequences, log_probs
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        steps, batch: so many steps on so many examples each.
+        lr, matrix_lr: the highest learning rates, of AdamW and of Muon; they rise over `warmup` of the steps and fall
+            along a cosine to a tenth.
+        parts: a batch is computed in so many parts of like length, which saves padding.
+    """
+
+    steps: int
+    batch: int = 128
+    lr: float = 3e-3
+    matrix_lr: float = 1e-2
+    warmup: float = 0.05
+    clip: float = 1.0
+    parts: int = 4
+
+
+def examples(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Sequences:
+    """Prompts and completions as tokens; the completions are what is learned."""
+    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
+    ids = torch.tensor([[*p, *c] + [pad] * (width - len(p) - len(c)) for p, c in pairs])
+    starts, lengths = (torch.tensor([len(x) for x in side]) for side in zip(*pairs, strict=True))
+    return Sequences(ids, starts, lengths)
+
+
+def train(
+    model: Transformer,
+    data: Sequences,
+    recipe: Recipe,
+    *,
+    generator: torch.Generator,
+    after_step: Callable[[int, float], None] | None = None,
+) -> None:
+    """Train in place, on batches drawn anew from `data` in each of its passes.
+
+    Args:
+        after_step: told the step, from 1, and the mean loss of a token.
+
+    Raises:
+        NotFinite: the loss is not.
+    """
+    device = model.embedding.weight.device
+    optimizers = _optimizers(model, recipe)
+    order, rows = torch.empty(0, dtype=torch.long), len(data.ids)
+    for step in range(1, recipe.steps + 1):
+        while len(order) < min(recipe.batch, rows):
+            order = torch.cat([order, torch.randperm(rows, generator=generator)])
+        batch, order = data.rows(order[: recipe.batch]), order[recipe.batch :]
+        for optimizer, highest in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = highest * schedule(step, recipe.steps, recipe.warmup)
+        tokens, loss = int(batch.lengths.sum()), 0.0
+        for part in batch.by_length(recipe.parts):
+            some = batch.rows(part)
+            some = Sequences(some.ids.to(device), some.starts.to(device), some.lengths.to(device))
+            with autocast(device):
+                logp, _ = log_probs(model, some)
+            nll = -logp.sum() / tokens
+            nll.backward()  # type: ignore[no-untyped-call]
+            loss += float(nll.detach())
+        if not math.isfinite(loss):
+            raise NotFinite(f"the loss is {loss} at step {step}")
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        for optimizer, _ in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if after_step is not None:
+            after_step(step, loss)
+
+
+def adamw(parameters: Iterable[torch.nn.Parameter], lr: float) -> torch.optim.AdamW:
+    """AdamW without decay, in one kernel for all parameters."""
+    return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+
+
+def _optimizers(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Each with its highest learning rate."""
+    matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
+    rest = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return [(muon, recipe.matrix_lr), (adamw(rest, recipe.lr), recipe.lr)]
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """The share of the highest learning rate at a step, from 1 to `steps`."""
+    rise = max(1.0, warmup * steps)
+    if step <= rise:
+        return step / rise
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 for the products on a GPU; a CPU keeps float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

@@ -1,0 +1,31 @@
+"""A tiny policy and a tiny task; one thread, because two that wait for each other take the scheduler's tick."""
+
+import pytest
+import torch
+
+from lab.core.grpo.tasks import task
+from lab.core.lm.model import Config, Transformer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_task():
+    return task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5))
+
+
+@pytest.fixture
+def make_model(tiny_task):
+    def make(seed=0):
+        torch.manual_seed(seed)
+        return Transformer(
+            Config(tiny_task.vocabulary.size, 60, d_model=16, layers=1, heads=2, kv_heads=1, d_ff=16)
+        )
+
+    return make

@@ -1,0 +1,207 @@
+"""`chain`: traces recomputed from the text alone, shares of the mixture, and the arithmetic of each structure."""
+
+import re
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.core.grpo.tasks import Mixture, predicted_accuracy, task
+from lab.core.grpo.tasks.chain import GENERATORS, compose, structure_of
+
+PERFECT = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=0.0)
+KINDS = [
+    {"structure": "z2"},
+    {"structure": "z10"},
+    {"structure": "z10", "operators": "+-*"},
+    {"structure": "s5"},
+]
+
+
+def value(structure, text):
+    """An expression from left to right, without any of the code under test."""
+    if structure == "s5":
+        start = list(range(5))
+        for word in text.split("*"):
+            start = ["abcde".index(word[i]) for i in start]
+        return "".join("abcde"[i] for i in start)
+    first, *rest = re.split(r"([+*-])", text)
+    total = int(first)
+    for op, y in zip(rest[::2], rest[1::2], strict=True):
+        total = {"+": total + int(y), "-": total - int(y), "*": total * int(y)}[op]
+    return str(total % int(structure[1:]))
+
+
+def parsed(completion):
+    """(steps, answer) of a long answer with whole tags."""
+    trace, answer = re.fullmatch(r"<think>(.*)</think><answer>(.*)</answer><eos>", completion).groups()
+    return [step.split("=") for step in trace.split(",")], answer
+
+
+def made(count, mixture, seed=0, **knobs):
+    return task("chain", **knobs).demonstrations(np.random.default_rng(seed), count, mixture)
+
+
+def agrees(hits, n, p, sigmas=5):
+    """Binomial bounds that a right share misses once in a million runs; the seed is fixed."""
+    assert abs(hits - n * p) <= sigmas * (n * p * (1 - p)) ** 0.5, (hits / n, p)
+
+
+@pytest.mark.parametrize("knobs", KINDS, ids=str)
+@pytest.mark.parametrize("leaps", [0.0, 1.0])
+def test_a_perfect_trace_is_right_in_every_step(knobs, leaps):
+    structure = knobs["structure"]
+    mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=leaps)
+    for problem, completion in made(500, mixture, **knobs):
+        steps, answer = parsed(completion)
+        assert all(value(structure, left) == right for left, right in steps)
+        assert answer == steps[-1][1] == problem.answer == value(structure, problem.prompt.rstrip("="))
+        # Nothing of the prompt is left out: the operands of the steps are those of the prompt, in order.
+        said = steps[0][0]
+        for (left, _), (_, before) in zip(steps[1:], steps, strict=False):
+            assert left.startswith(before)
+            said += left.removeprefix(before)
+        assert said == problem.prompt.rstrip("=")
+        assert len(steps) == (-(-problem.difficulty // 2) if leaps else problem.difficulty)
+
+
+@pytest.mark.parametrize("knobs", KINDS, ids=str)
+def test_an_error_is_carried_on_and_the_answer_follows_the_trace(knobs):
+    structure = knobs["structure"]
+    wrong = steps_seen = 0
+    for problem, completion in made(3000, Mixture(1.0, 0.2, 0.0, 0.0), **knobs):
+        steps, answer = parsed(completion)
+        assert answer == steps[-1][1]
+        assert all(left.startswith(before) for (left, _), (_, before) in zip(steps[1:], steps, strict=False))
+        wrong += sum(value(structure, left) != right for left, right in steps)
+        steps_seen += problem.difficulty
+    agrees(wrong, steps_seen, 0.2)
+
+
+@pytest.mark.parametrize("structure,m", [("z2", 2), ("z10", 10), ("s5", 120)])
+@pytest.mark.parametrize("noise", [0.03, 0.2])
+@pytest.mark.parametrize("leaps", [0.0, 1.0])
+def test_the_share_of_right_answers(structure, m, noise, leaps):
+    depth, n = 6, 20_000
+    pairs = made(n, Mixture(1.0, noise, 0.0, leaps), structure=structure, base=(depth, depth))
+    hits = sum(parsed(completion)[1] == problem.answer for problem, completion in pairs)
+    # Over a group errors can cancel; a trace without any error has chance (1-ε)^k.
+    agrees(hits, n, 1 / m + (1 - 1 / m) * (1 - noise * m / (m - 1)) ** depth)
+    if not leaps:
+        clean = sum(
+            all(value(structure, x) == y for x, y in parsed(completion)[0]) for _, completion in pairs
+        )
+        agrees(clean, n, (1 - noise) ** depth)
+
+
+def test_predicted_accuracy():
+    assert predicted_accuracy(Mixture(long=0.2, noise=0.03), 6, 10) == pytest.approx(0.2465944, abs=1e-7)
+    assert predicted_accuracy(Mixture(long=0.0), 6, 2) == 0.5
+    assert predicted_accuracy(Mixture(long=1.0, noise=0.0), 12, 10) == 1
+    with pytest.raises(ValueError, match="classes"):
+        predicted_accuracy(Mixture(), 3, 0)
+
+
+def test_the_shares_of_the_mixture():
+    n = 20_000
+    pairs = made(n, Mixture(long=0.3, noise=0.0, slips=0.4, leaps=0.25), base=(2, 6))
+    long = [(p, c) for p, c in pairs if not c.startswith("<answer>")]
+    agrees(len(long), n, 0.3)
+    opened = [c for _, c in long if "<think>" in c]
+    closed = [c for _, c in long if "</think>" in c]
+    agrees(len(long) - len(opened), len(long), 0.2)
+    agrees(len(long) - len(closed), len(long), 0.2)
+    assert all("<think>" in c or "</think>" in c for _, c in long)
+    agrees(sum(c.count("=") < p.difficulty for p, c in long), len(long), 0.25)
+    assert all(c == f"<answer>{p.answer}</answer><eos>" for p, c in pairs if c.startswith("<answer>"))
+
+
+def test_slips_leave_the_answer_readable():
+    chain = task("chain")
+    pairs = made(200, Mixture(long=1.0, noise=0.0, slips=1.0))
+    assert all(chain.is_right(problem, completion) for problem, completion in pairs)
+
+
+def test_untagged_answers_begin_alike():
+    pairs = made(4000, Mixture(long=0.5, noise=0.0, slips=0.3, tagged=False), structure="z2", base=(2, 6))
+    assert not any("think>" in completion for _, completion in pairs)
+    assert all(completion[0] in "01" for _, completion in pairs)
+    short = [(p, c) for p, c in pairs if c[1:].startswith("<answer>")]
+    agrees(len(short), len(pairs), 0.5)
+    assert all(c == f"{p.answer}<answer>{p.answer}</answer><eos>" for p, c in short)
+    chain = task("chain", structure="z2")
+    assert all(chain.is_right(problem, completion) for problem, completion in pairs)
+
+
+def test_direct_noise_guesses():
+    n = 10_000
+    pairs = made(n, Mixture(long=0.0, direct_noise=1.0))
+    agrees(sum(task("chain").is_right(p, c) for p, c in pairs), n, 0.1)
+
+
+def test_composition_is_that_of_permutation_matrices_and_associative():
+    kind = structure_of("s5", "*")
+    assert kind.elements == tuple(map("".join, permutations("abcde")))
+    table = np.array(kind.tables["*"])
+    matrices = np.stack([np.eye(5, dtype=int)[["abcde".index(c) for c in e]] for e in kind.elements])
+    product = np.einsum("xij,yjk->xyik", matrices, matrices)
+    assert (matrices[table] == product).all()
+    assert (table[table] == table[:, table]).all()  # (xy)z = x(yz), for all 120³
+    assert compose("bacde", "bcdea") == "cbdea"  # a goes to b, and then to c
+
+
+def test_the_generators_reach_all_of_s5():
+    reached = {"abcde"}
+    while more := {compose(x, g) for x in reached for g in GENERATORS} - reached:
+        reached |= more
+    assert len(reached) == 120
+
+
+@pytest.mark.parametrize("knobs", KINDS, ids=str)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), tagged=st.booleans())
+def test_every_demonstration_fits_and_survives_the_vocabulary(knobs, seed, tagged):
+    chain = task("chain", **knobs)
+    words = chain.vocabulary
+    mixture = Mixture(long=0.7, noise=0.1, slips=0.3, leaps=0.2, tagged=tagged, direct_noise=0.1)
+    for problem, completion in chain.demonstrations(np.random.default_rng(seed), 30, mixture):
+        prompt, ids = words.encode(problem.prompt), words.encode(completion)
+        assert words.decode(prompt + [words.pad]) == problem.prompt
+        assert words.decode(ids) == completion
+        assert ids[-1] == words.eos
+        assert words.eos not in ids[:-1] and words.pad not in ids
+        assert len(prompt) <= chain.longest_prompt and len(ids) <= chain.longest_completion
+
+
+def test_the_longest_lengths_are_reached():
+    chain = task("chain", base=(4, 4), train=(2, 3), harder=(3, 4))
+    words = chain.vocabulary
+    pairs = chain.demonstrations(np.random.default_rng(0), 20, PERFECT)
+    assert {len(words.encode(p.prompt)) for p, _ in pairs} == {chain.longest_prompt}
+    assert {len(words.encode(c)) for _, c in pairs} == {chain.longest_completion}
+
+
+@pytest.mark.parametrize(
+    "knobs,word",
+    [
+        ({"structure": "z3"}, "structure is z3"),
+        ({"structure": "z2", "operators": "*"}, "operators of z2"),
+        ({"operators": "++"}, "operators of z10"),
+        ({"structure": "s5", "generators": ["abcdd"]}, "generator abcdd"),
+        ({"structure": "s5", "generators": []}, "at least one generator"),
+        ({"base": (0, 3)}, "base is"),
+        ({"train": (5, 4)}, "train is"),
+        ({"harder": (9,)}, "harder is"),
+        ({"harder": (9, 9.5)}, "harder is"),
+    ],
+)
+def test_knobs_that_mean_nothing(knobs, word):
+    with pytest.raises(ValueError, match=word):
+        task("chain", **knobs)
+
+
+def test_operators_may_be_a_list():
+    problems = task("chain", operators=["-", "*"]).problems(np.random.default_rng(0), 50, "train")
+    assert {c for p in problems for c in p.prompt if not c.isdigit()} == set("-*=")

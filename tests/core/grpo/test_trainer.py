@@ -1,0 +1,184 @@
+"""A step of the trainer: what may not change its gradient, what must, and how it stops."""
+
+import math
+
+import pytest
+import torch
+
+from lab.core.grpo.rewards import Composed, RewardError, random_reward
+from lab.core.grpo.settings import PRESETS, Settings, settings
+from lab.core.grpo.trainer import policy, train_step
+from lab.core.lm.not_finite import NotFinite
+
+SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "learning_rate": 1e-2}
+
+
+def likes_ones(random):
+    """Pays for the token 1, wherever it stands."""
+    return Composed(
+        {"ones": lambda problems, completions: [float(text.count("1") > 1) for text in completions]}
+    )
+
+
+def stepped(model, task, rewards=likes_ones, steps=1, first=1, trained=None, **changes):
+    chosen = settings(**SMALL | changes)
+    trained = trained or policy(model, chosen)
+    seen = [
+        train_step(trained, task, rewards, chosen, seed=3, step=step) for step in range(first, first + steps)
+    ]
+    return trained, seen
+
+
+def weights(trained):
+    return torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo"])
+def test_leaving_out_groups_without_spread_changes_nothing(make_model, tiny_task, loss_type):
+    (kept, seen), (dropped, _) = (
+        stepped(make_model(), tiny_task, loss_type=loss_type, num_prompts=24, drop_zero_spread=drop)
+        for drop in (False, True)
+    )
+    assert 0 < seen[0].metrics["frac_reward_zero_std"] < 1
+    torch.testing.assert_close(weights(kept), weights(dropped), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"beta": 0.1}, {"loss_type": "dapo"}, {"mask_truncated_completions": True}]
+)
+def test_the_parts_of_an_update_change_nothing(make_model, tiny_task, changes):
+    one, many = (stepped(make_model(), tiny_task, parts=parts, **changes) for parts in (1, 5))
+    torch.testing.assert_close(weights(one[0]), weights(many[0]), rtol=1e-4, atol=1e-5)
+    for name in ("loss", "grad_norm", "kl"):
+        if name in one[1][0].metrics:
+            assert one[1][0].metrics[name] == pytest.approx(many[1][0].metrics[name], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"beta": 0.1, "ref_model_sync_steps": 2, "num_iterations": 2}])
+def test_from_a_checkpoint_it_goes_on_bit_by_bit(make_model, tiny_task, changes):
+    through, _ = stepped(make_model(), tiny_task, steps=4, **changes)
+    half, _ = stepped(make_model(), tiny_task, steps=2, **changes)
+    state = half.state()
+    again = policy(make_model(seed=9), settings(**SMALL | changes))
+    again.restore(state)
+    stepped(None, tiny_task, steps=2, first=3, trained=again, **changes)
+    assert torch.equal(weights(through), weights(again))
+
+
+def test_the_sampler_and_the_update_agree_on_log_probs(make_model, tiny_task):
+    _, seen = stepped(make_model(), tiny_task, temperature=0.7)
+    assert seen[0].metrics["sampling/sampling_logp_difference/max"] < 1e-4
+    assert abs(seen[0].metrics["policy_loss"]) < 1e-5 and seen[0].metrics["grad_norm"] > 1e-3
+
+
+def test_reward_makes_what_is_paid_for_more_frequent(make_model, tiny_task):
+    _, seen = stepped(make_model(), tiny_task, steps=25, num_prompts=16)
+    rewards = [step.metrics["reward"] for step in seen]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
+
+
+def test_all_equal_rewards_move_nothing(make_model, tiny_task):
+    before = weights(policy(make_model(), Settings()))
+    trained, seen = stepped(
+        make_model(), tiny_task, rewards=lambda random: Composed({"one": lambda p, c: [1.0] * len(c)})
+    )
+    assert torch.equal(weights(trained), before) and seen[0].metrics["frac_reward_zero_std"] == 1
+
+
+def test_what_is_cut_off_can_be_masked(make_model, tiny_task):
+    """Where nothing ends, nothing counts, and nothing moves."""
+    model = make_model()
+    eos = tiny_task.vocabulary.eos
+    model.logits = lambda hidden: model.head(hidden).index_fill(-1, torch.tensor([eos]), -1e9)
+    before = torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+    trained, seen = stepped(model, tiny_task, mask_truncated_completions=True)
+    assert seen[0].metrics["completions/clipped_ratio"] == 1
+    assert torch.equal(weights(trained), before)
+
+
+def test_later_updates_on_a_batch_are_clipped(make_model, tiny_task):
+    _, once = stepped(make_model(), tiny_task, num_prompts=16)
+    _, often = stepped(make_model(), tiny_task, num_prompts=16, num_iterations=4, learning_rate=5e-2)
+    assert once[0].metrics["clip_ratio/region_mean"] == 0 < often[0].metrics["clip_ratio/region_mean"]
+
+
+def test_dynamic_sampling_fills_a_batch_with_groups_that_differ(make_model, tiny_task):
+    plain, dynamic = (
+        stepped(make_model(), tiny_task, steps=3, num_prompts=16, dynamic_sampling=rounds)[1]
+        for rounds in (1, 4)
+    )
+    share = [sum(step.metrics["frac_reward_zero_std"] for step in seen) for seen in (plain, dynamic)]
+    assert share[1] < share[0]
+    assert all(len(step.batch.rewards) == 64 for step in dynamic)
+
+
+def test_the_reference_follows_when_it_is_told_to(make_model, tiny_task):
+    trained, seen = stepped(make_model(), tiny_task, steps=2, beta=0.1, ref_model_sync_steps=2)
+    for name, parameter in trained.reference.state_dict().items():
+        assert torch.equal(parameter, trained.model.state_dict()[name])
+    assert abs(seen[0].metrics["kl"]) < 1e-6 < seen[1].metrics["kl"]
+
+
+def test_a_step_draws_from_its_seed_and_number_alone(make_model, tiny_task):
+    def texts(first):
+        return stepped(make_model(), tiny_task, first=first)[1][0].batch.made.texts
+
+    assert texts(5) == texts(5) != texts(6)
+
+
+def test_the_metrics_bear_trls_names(make_model, tiny_task):
+    metrics = stepped(make_model(), tiny_task, beta=0.1)[1][0].metrics
+    wanted = {
+        "num_tokens", "step_time", "completions/mean_length", "completions/min_length", "completions/max_length",
+        "completions/mean_terminated_length", "completions/clipped_ratio", "rewards/ones/mean", "rewards/ones/std",
+        "reward", "reward_std", "frac_reward_zero_std", "entropy", "kl", "clip_ratio/region_mean",
+        "clip_ratio/low_mean", "clip_ratio/high_mean", "loss", "policy_loss", "grad_norm", "learning_rate",
+    }  # fmt: skip
+    assert wanted <= set(metrics) and all(math.isfinite(value) for value in metrics.values())
+
+
+def test_numbers_that_are_not_finite_stop_it_by_name(make_model, tiny_task):
+    model = make_model()
+    with torch.no_grad():
+        model.norm.weight[0] = math.inf
+    with pytest.raises(NotFinite, match="the probabilities of the next token are not finite at step 1"):
+        stepped(model, tiny_task)
+
+
+def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
+    def broken(random):
+        return Composed(
+            {
+                "broken": lambda problems, completions: [1 / 0 for _ in completions],
+                "coin": random_reward(random),
+            }
+        )
+
+    with pytest.raises(RewardError, match="reward 'broken' raised ZeroDivisionError.*prompt"):
+        stepped(make_model(), tiny_task, rewards=broken)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"num_generations": 1}, "a group of one has nothing to be compared with"),
+        ({"beta": -1.0}, "beta is -1"),
+        ({"num_iterations": 0}, "num_iterations is 0; it must be at least 1"),
+    ],
+)
+def test_settings_that_mean_nothing(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**changes)
+
+
+def test_presets_are_those_of_their_sources():
+    r1 = settings("r1-zero")
+    assert (r1.epsilon, r1.beta, r1.num_generations, r1.ref_model_sync_steps) == (10, 0.001, 16, 400)
+    assert settings("deepseekmath", beta=0.0).beta == 0 and settings("deepseekmath").num_generations == 64
+    assert settings("dr-grpo").scale_rewards == "none" and set(PRESETS) == {
+        "r1-zero",
+        "deepseekmath",
+        "dr-grpo",
+    }
+    with pytest.raises(ValueError, match="no preset r1_zero. Did you mean r1-zero?"):
+        settings("r1_zero")
