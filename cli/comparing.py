@@ -160,9 +160,10 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
             hidden += [name for name in left_out if name not in hidden]
             screen.print(grid)
     screen.print()
-    screen.print(
-        "[quiet]speed: times as fast as the first of its tier, paired by process, 95% interval · ~ no difference seen · bold: best of its tier[/]"
-    )
+    compared = "speed: times as fast as the first of its tier, paired by process"
+    if experiment.seeds is not None:
+        compared = f"change: minus {experiment.baseline}, paired by seed"
+    screen.print(f"[quiet]{compared}, 95% interval · ~ no difference seen · bold: best of its tier[/]")
     if hidden:
         screen.print(
             f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"

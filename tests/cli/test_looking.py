@@ -156,7 +156,7 @@ WRONG = {
     "verify softmax ./no.py:f": "no such file: ./no.py",
     "verify known.yaml ./no.py:f": "known.yaml: no such file",
     "new Has-Capitals": "small letters",
-    "report softmax": "make one: lab run flash-attn",
+    "report softmax": "make one: lab run softmax",
 }
 
 

@@ -1,0 +1,105 @@
+"""The real trainer through the real command line: whatever the workers, and killed or not, the same figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = Path(__file__).parents[1] / "known" / "small-grpo.yaml"
+LAB = Path(sys.executable).parent / "lab"
+
+
+def lab(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LAB_CACHE": str(folder / "cache")}
+    return subprocess.run(
+        [LAB, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
+    )
+
+
+def run_in(folder: Path) -> Path:
+    return next(folder.glob("results/small-grpo/*"))
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    return {
+        path.parent.name: json.loads(path.read_text())["metrics"] for path in run.glob("trials/*/trial.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grpo")
+    done = lab(folder, "run", SMALL, "--workers", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run_in(folder)
+
+
+def test_two_workers_train_the_same(one_worker: Path, tmp_path: Path) -> None:
+    assert lab(tmp_path, "run", SMALL, "--workers", "2").returncode == 0
+    found = metrics(run_in(tmp_path))
+    assert len(found) == 4 and found == metrics(one_worker)
+    assert found["train.paid.0"] != found["train.random.0"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_it_goes_on_to_the_same_figures(one_worker: Path, tmp_path: Path, workers: str) -> None:
+    environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
+    shutil.copytree(one_worker.parents[2] / "cache", tmp_path / "cache")  # bases, so that it trains at once
+    started = subprocess.Popen(
+        [LAB, "run", SMALL, "--workers", workers],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 100
+    while not list(tmp_path.glob("results/small-grpo/*/trials/train.*/checkpoint/state.pickle")):
+        assert time.monotonic() < deadline and started.poll() is None
+        time.sleep(0.005)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    time.sleep(0.5)  # trials follow their runner
+    assert len(metrics(run_in(tmp_path))) < 4, "killed too late to show anything"
+    assert lab(tmp_path, "run", SMALL, "--resume", "--workers", workers).returncode == 0
+    assert metrics(run_in(tmp_path)) == metrics(one_worker)
+
+
+def test_the_answers_are_in_the_report(one_worker: Path) -> None:
+    folder = one_worker.parents[2]
+    assert lab(folder, "report").returncode == 0
+    page = (folder / "results" / "report.html").read_text()
+    assert "Answers through training" in page and "(base model, 60 of 60)" in page
+    assert "&lt;answer&gt;" in page and "-&gt; advantages" in page
+    assert "Answers of paid through training" in (folder / "results" / "report.md").read_text()
+
+
+def test_a_reward_of_ones_own_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def long(problems, completions): return [len(text) for text in completions]\n"
+        "def broken(problems, completions): return [None] * len(completions)\n"
+    )
+    for name, status in (("long", "ok"), ("broken", "failed")):
+        done = lab(
+            tmp_path,
+            "run",
+            SMALL,
+            "--seeds",
+            "1",
+            "--variants",
+            "random",
+            "-s",
+            f"random.reward=./mine.py:{name}",
+        )
+        newest = max(tmp_path.glob("results/small-grpo/*"), key=lambda path: path.stat().st_mtime)
+        trial = json.loads((newest / "trials" / "train.random.0" / "trial.json").read_text())
+        assert trial["status"] == status, done.stdout + done.stderr
+    assert "gave no score (None or NaN)" in trial["reason"] and done.returncode == 1
