@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .rewards import Composed, Reward
     from .rollout import Rollout
     from .settings import Settings
-    from .tasks import Problem, Task
+    from .tasks import Mixture, Problem, Task
     from .trainer import Rewards, Step
 
 
@@ -98,7 +98,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Returns:
         The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), and those of the base
-        (`base/…`); `gain/…` is after minus before.
+        (`base/…`, and `base/above_predicted`, by how much it is more often right than `predicted_accuracy` says);
+        `gain/…` is after minus before.
 
     Raises:
         ValueError: knobs that do not fit together.
@@ -138,7 +139,21 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     harder = {name.replace("eval/", "harder/"): x for name, x in held_out.figures(model, "harder")[0].items()}
     of_base = {name.replace("eval/", "base/"): value for name, value in before.items()}
     gains = {f"gain/{name.partition('/')[2]}": after[name] - before[name] for name in before if name in after}
+    expected = _predicted(base.mixture, held_out)
+    if expected is not None:
+        of_base["base/above_predicted"] = before["eval/pass@1"] - expected
     return after | harder | of_base | gains | {"base/rejected": float(facts["rejected"])}
+
+
+def _predicted(mixture: Mixture, held_out: HeldOut) -> float | None:
+    """How much of the held-out problems a base would solve that has learnt its demonstrations and nothing more."""
+    from statistics import fmean
+
+    from .tasks import predicted_accuracy
+
+    if (classes := held_out.task.classes) is None:
+        return None
+    return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in held_out.problems["test"])
 
 
 def _task(params: Params) -> Task:
