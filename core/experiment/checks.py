@@ -141,6 +141,7 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
     for at, axis, values in _swept(experiment, document):
         places += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
     base: dict[str, Any] = {}
+    of_params: set[str] = set()  # what is wrong with `params` is wrong with every variant too, and told once
     for keys, change in places:
         # Alone first, then on top of `params`: a validator that looks at two fields needs both.
         try:
@@ -148,8 +149,10 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
         except ValidationError as error:
             for one in error.errors():
                 name = str(one["loc"][0]) if one["loc"] else ""
-                if one["type"] == "missing" or (name and name not in change):
+                if one["type"] == "missing" or (name and name not in change) or one["msg"] in of_params:
                     continue
+                if keys == ("params",) and not name:
+                    of_params.add(one["msg"])
                 around = keys[:-1] if isinstance(keys[-1], int) else keys
                 at = keys if isinstance(keys[-1], int) or not name else (*around, name)
                 if one["type"] == "extra_forbidden":

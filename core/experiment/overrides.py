@@ -114,6 +114,10 @@ def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> 
     if not equals or not key:
         raise Mistakes([Mistake(mark, "write it as key=value")])
     keys = _keys_for(document, subject, key, mark)
+    variants = document.data.get("variants") or {}
+    if keys[0] == "params" and variants and all(keys[-1] in (variant or {}) for variant in variants.values()):
+        what = f"has no effect: every variant sets {key} itself; name one: -s {next(iter(variants))}.{key}=…"
+        raise Mistakes([Mistake(mark, what)])
     value = _typed(raw.strip(), keys, subject, mark)
     return _changed(document, keys, _absolute(value, folder, mark), mark)
 

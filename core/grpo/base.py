@@ -6,6 +6,7 @@ right leaves no room, so before any reward is spent a base is sampled, and anoth
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -47,8 +48,9 @@ class Base:
     attempts: int = 4
 
     def key(self, task: str, seed: int) -> str:
-        """What makes this base, in full: `task` says which one and with which knobs."""
-        return json.dumps(["base", 1, task, seed, asdict(self)], sort_keys=True)
+        """What makes this base, in full, the code included: `task` says which one and with which knobs."""
+        made_by = [torch.__version__, torch.get_num_threads(), _digest_of_code()]
+        return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
 
 
 Told = Callable[[int, int, str], None]
@@ -114,6 +116,18 @@ def _answered(model: Transformer, task: Task, question: Sequence[Problem], seed:
         generator=torch.Generator().manual_seed(seed),
     )
     return f"{question[0].prompt} {made.texts[0].removesuffix('<eos>')}"
+
+
+def _digest_of_code() -> str:
+    """Of every file that a base depends on, so that a change of any of them makes it anew."""
+    here = Path(__file__).parent
+    files = [
+        *(here.parent / "lm").glob("*.py"),
+        *(here / "tasks").glob("*.py"),
+        here / "base.py",
+        here / "rollout.py",
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def _advice(seen: list[float], base: Base) -> str:

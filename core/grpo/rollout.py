@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,10 @@ import torch.nn.functional as F
 
 from ..lm.generation import Completions, generate
 from ..lm.model import Transformer
-from .rewards import answer_of
 from .tasks import Task
-from .tasks.problem import Problem
+from .tasks.problem import Problem, final_answer
 
-THINK = "<think>"
-"""A completion that opens this tag is counted as one that thinks."""
+_TAG = re.compile(r"</?[a-z]+>")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Rollout:
 
     @property
     def thinks(self) -> np.ndarray:
-        return np.array([THINK in text for text in self.texts])
+        """(completions,), whether anything is written before the answer, in tags or not."""
+        return np.array([bool(_TAG.sub("", text.partition("<answer>")[0]).strip()) for text in self.texts])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -79,8 +79,14 @@ def rollout(
 
 
 def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
-    """The answers of each group, None where a completion gives none."""
-    found = [answer_of(text) for text in made.texts]
+    """The answers of each group, None where a completion gives none.
+
+    A right answer stands as the problem has it: where several are right, as in countdown, they vote together.
+    """
+    found = [
+        problem.answer if right else final_answer(text)
+        for problem, text, right in zip(made.problems, made.texts, made.right, strict=True)
+    ]
     return [found[i : i + num_generations] for i in range(0, len(found), num_generations)]
 
 

@@ -19,13 +19,14 @@ class Settings:
         scale_rewards: what advantages are divided by: "group", "batch", "none".
         loss_type: "grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo".
         epsilon, epsilon_high: clipping below and above; the same for both where `epsilon_high` is None.
-        beta, kl: weight and estimator ("k1", "k2", "k3") of the divergence from the reference, the base model.
+        beta, kl: weight and estimator ("k1", "k2", "k3") of the divergence from the reference, the base model;
+            importance-corrected, so that its gradient is that of the divergence (DeepSeekMath's k3 is not).
         ref_model_sync_steps: the reference becomes the policy every so many steps; None: it stays the base.
         mask_truncated_completions: what was cut off takes no part in the loss.
         drop_zero_spread: groups whose rewards are all equal are left out of the computation. Their advantages are 0, so
-            without a divergence (beta 0) the gradient is the same.
+            without a divergence (beta 0) the gradient is the same; a batch of such groups alone moves nothing.
         dynamic_sampling: such groups are replaced by new ones, for at most so many rounds of sampling (DAPO,
-            arXiv:2503.14476, §3.2); 1 samples once.
+            arXiv:2503.14476, §3.2); 1 samples once. A step's metrics are those of the groups that it keeps.
         parts: an update is computed in so many parts of completions of like length, which saves padding.
     """
 
@@ -34,7 +35,7 @@ class Settings:
     num_generations: int = 8
     max_completion_length: int = 40
     temperature: float = 1.0
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     scale_rewards: str = "group"
     loss_type: str = "grpo"
     epsilon: float = 0.2

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from difflib import get_close_matches
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..trial import Context
 from ..trial import Params as AnyParams
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .trainer import Rewards, Step
 
 
+REWARDS = "accuracy", "format", "length", "random"
 HELD_OUT = 1_000_003
 """Sets the random numbers of held-out problems apart from those of any step."""
 
@@ -35,12 +38,13 @@ class Params(AnyParams):
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    length, random, and yours as "./file.py:function", called with (problems, completions)."""
+    length, random, or alone yours as "./file.py:function", called with (problems, completions)."""
 
     # The task, and how deep its problems are: the least and the largest number of steps.
     task: str = "chain"
     structure: str = "z10"
-    operators: str = "+"
+    operators: str = ""
+    """Of chain; its first where it is left out."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
@@ -67,7 +71,7 @@ class Params(AnyParams):
 
     # The trainer.
     preset: str = ""
-    """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo"; what is given here comes on top."""
+    """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
     steps: int = Field(40, ge=1)
     num_prompts: int = Field(32, ge=1)
     num_generations: int = Field(8, ge=2)
@@ -91,6 +95,17 @@ class Params(AnyParams):
     eval_every: int = Field(10, ge=1)
     eval_problems: int = Field(128, ge=1)
     eval_samples: int = Field(8, ge=1)
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        """All that can be known to be wrong before anything is trained."""
+        if not 0 <= self.window[0] < self.window[1] <= 1:
+            raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
+        if not self.task.startswith("gym/"):  # imports a package that may not be there
+            _task(self)
+        _settings(self)
+        reward_terms(self.reward)
+        return self
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
@@ -199,7 +214,7 @@ def _base(params: Params, task: Task) -> Base:
     return Base(
         model=Config(
             vocabulary=task.vocabulary.size,
-            context=task.longest_prompt + (params.max_completion_length or task.longest_completion),
+            context=task.longest_prompt + max(params.max_completion_length or 0, task.longest_completion),
             d_model=params.d_model,
             layers=params.layers,
             heads=params.heads,
@@ -214,14 +229,34 @@ def _base(params: Params, task: Task) -> Base:
     )
 
 
-def _rewards(params: Params, task: Task, context: Context) -> Rewards:
-    """The rewards of a step, for its random numbers.
+def reward_terms(text: str) -> dict[str, float]:
+    """`accuracy+0.2*format` as names with their weights.
 
     Raises:
-        ValueError: a reward that is none, or a weight that is no number.
+        ValueError: a reward that is none or stands there twice, or a weight that is no finite number.
     """
-    from difflib import get_close_matches
+    if ":" in text:  # a file, whose name may hold any sign
+        return {text: 1.0}
+    terms: dict[str, float] = {}
+    for term in text.split("+"):
+        weight, star, name = (part.strip() for part in term.rpartition("*"))
+        if name not in REWARDS:
+            near = get_close_matches(name, REWARDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(f"no reward {name!r}.{hint} There are: {', '.join(REWARDS)}, ./file.py:function")
+        if name in terms:
+            raise ValueError(f"the reward {name} stands there twice")
+        try:
+            terms[name] = float(weight) if star else 1.0
+        except ValueError:
+            raise ValueError(f"the weight of {name} is {weight!r}, which is no number") from None
+        if not isfinite(terms[name]):
+            raise ValueError(f"the weight of {name} is {weight}, which is not finite")
+    return terms
 
+
+def _rewards(params: Params, task: Task, context: Context) -> Rewards:
+    """The rewards of a step, for its random numbers."""
     from . import rewards
 
     def accuracy(problems: Sequence[Any], completions: Sequence[str]) -> list[float]:
@@ -233,26 +268,10 @@ def _rewards(params: Params, task: Task, context: Context) -> Rewards:
         "format": rewards.format,
         "length": rewards.length(task.longest_completion),
     }
-    chosen: dict[str, Reward | None] = {}
-    weights: dict[str, float] = {}
-    for term in params.reward.split("+"):
-        weight, star, name = term.strip().rpartition("*")
-        name = name.strip()
-        if ":" in name:
-            chosen[name] = context.load(name)
-        elif name in known or name == "random":
-            chosen[name] = known.get(name)
-        else:
-            near = get_close_matches(name, [*known, "random"], n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(
-                f"no reward {name!r}.{hint} There are: {', '.join(known)}, random, ./file.py:function"
-            )
-        if star:
-            try:
-                weights[name] = float(weight)
-            except ValueError:
-                raise ValueError(f"the weight of {name} is {weight!r}, which is no number") from None
+    weights = reward_terms(params.reward)
+    chosen: dict[str, Reward | None] = {
+        name: context.load(name) if ":" in name else known.get(name) for name in weights
+    }
 
     def of_step(random: np.random.Generator) -> Composed:
         made = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
@@ -263,7 +282,7 @@ def _rewards(params: Params, task: Task, context: Context) -> Rewards:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The same problems, never trained on, with the same random numbers at every evaluation and for all variants."""
+    """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
 
     task: Task
     problems: Mapping[str, Sequence[Problem]]

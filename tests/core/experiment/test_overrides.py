@@ -44,6 +44,12 @@ def test_flags_come_after_sets_and_sets_after_presets() -> None:
     assert "hanging" not in asked(preset="quick").experiment.variants
 
 
+def test_what_every_variant_sets_itself_cannot_be_set_for_all() -> None:
+    message = r"-s reward=format: has no effect: every variant sets reward itself; name one: -s accuracy\+format.reward="
+    with pytest.raises(Mistakes, match=message):
+        load("grpo", Request(sets=("reward=format",)))
+
+
 def test_checks_are_one_grid_or_several() -> None:
     """What a grid does not name stays as it is when timed, an axis at its first value."""
     loaded = asked("checks=[{factor: [2, 3]}, {size: [4], factor: [5]}]")
