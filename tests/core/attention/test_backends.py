@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lab.core.attention import BACKENDS, attention, kernel_of_sdpa, reference
 from lab.core.attention import flash as flash_module
-from lab.core.attention.battery import SHAPES, check, inputs
+from lab.core.attention.battery import check
+from lab.core.attention.shapes import SHAPES, inputs
 from lab.core.attention.tiles import Plan, computed_scores
 from lab.core.measure.memory import _allocated_on_cpu
 from lab.core.trial import Refused
