@@ -60,3 +60,9 @@ class Cache:
         """Only these rows."""
         starts = None if self.starts is None else self.starts[rows]
         return Cache(self.keys[:, rows], self.values[:, rows], starts, self.length)
+
+
+def empty(shape: tuple[int, ...], like: Tensor, starts: Tensor | None = None) -> Cache:
+    """Nothing yet, and room for it: `shape` is (layers, rows, kv_heads, room, head_dim), dtype and device are `like`'s."""
+    keys, values = (torch.empty(shape, dtype=like.dtype, device=like.device) for _ in range(2))
+    return Cache(keys, values, starts)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .cache import Cache
+from .cache import Cache, empty
 from .vocabulary import EOS
 
 TOLERANCE = 1e-4
@@ -106,14 +106,9 @@ class Model(nn.Module):
 
     def empty_cache(self, rows: int, length: int, starts: Tensor | None = None) -> Cache:
         """Room for `length` tokens of `rows` sequences; `starts` (rows,): the first column that is no padding."""
-        config, weight = self.config, self.embedding.weight
+        config = self.config
         shape = (config.layers, rows, config.kv_heads, length, config.head_dim)
-        keys, values = (torch.empty(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
-        return Cache(keys, values, starts)
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
+        return empty(shape, self.embedding.weight, starts)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import attention
-from .cache import Cache
+from .cache import Cache, empty
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,9 @@ class Transformer(nn.Module):
 
     def empty_cache(self, rows: int, length: int, starts: Tensor | None = None) -> Cache:
         """Room for `length` tokens of `rows` sequences; `starts` (rows,): the first column that is no padding."""
-        config, weight = self.config, self.embedding.weight
+        config = self.config
         shape = (config.layers, rows, config.kv_heads, length, config.head_dim)
-        keys, values = (torch.empty(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
-        return Cache(keys, values, starts)
+        return empty(shape, self.embedding.weight, starts)
 
     @property
     def parameter_count(self) -> int:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 PAD, EOS = "<pad>", "<eos>"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -21,12 +20,6 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 SHOWN = 20
 """Of a text that cannot be read, so many characters are shown."""
-
-
-class Array(Protocol):
-    """What is asked of a matrix of token ids: a NumPy array or a tensor, on any device."""
-
-    def tolist(self) -> list[list[int]]: ...
 
 
 @dataclass(frozen=True)
@@ -124,15 +117,6 @@ class Vocabulary:
         except KeyError as e:
             raise ValueError(f"no token has the id {e.args[0]}; there are {self.size}") from None
         return text if keep_eos else text.replace(EOS, "")
-
-    def decode_many(self, ids: Array | Sequence[Sequence[int]], *, keep_eos: bool = True) -> list[str]:
-        """The texts of (rows, length) ids: an array, a tensor, or lists, of any lengths.
-
-        Raises:
-            ValueError: an id that no token has.
-        """
-        rows = ids if isinstance(ids, Sequence) else ids.tolist()
-        return [self.decode(row, keep_eos=keep_eos) for row in rows]
 
 
 def vocabulary(symbols: Iterable[str]) -> Vocabulary:

@@ -3,9 +3,7 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,19 +54,10 @@ def test_decode_drops_pad_and_keeps_eos_unless_asked():
     assert WORDS.encode("") == [] and WORDS.decode([]) == ""
 
 
-@pytest.mark.parametrize("of", [np.array, torch.tensor, list])
-def test_decode_many(of):
-    seven, eos, pad = WORDS.encode("7")[0], WORDS.eos, WORDS.pad
-    assert WORDS.decode_many(of([[seven, eos, pad], [seven, seven, seven]])) == ["7<eos>", "777"]
-    assert WORDS.decode_many(of([[seven, eos, pad]]), keep_eos=False) == ["7"]
-
-
 @pytest.mark.parametrize("bad", [-1, -100, WORDS.size])
 def test_ids_that_no_token_has(bad):
     with pytest.raises(ValueError, match=f"no token has the id {bad}"):
         WORDS.decode([0, bad])
-    with pytest.raises(ValueError, match=f"no token has the id {bad}"):
-        WORDS.decode_many(np.array([[0, bad]]))
 
 
 @pytest.mark.parametrize(
