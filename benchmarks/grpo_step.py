@@ -71,6 +71,7 @@ class Taken:
 
     Attributes:
         sample: until the rewards are asked for.
+        processed: tokens that went through our model in the update; a prompt goes once for several completions.
         parts: of what `sample` and the rest consist of, where it is known.
     """
 
@@ -190,6 +191,8 @@ def score(texts: Sequence[str]) -> list[float]:
 
 def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Taken]:
     """One step of ours for each `next`."""
+    import torch
+
     from lab.core.grpo.rewards import Composed
     from lab.core.grpo.settings import Settings
     from lab.core.grpo.trainer import policy, train_step
@@ -206,9 +209,18 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     watched = replace(task, problems=data.around(task.problems), is_right=scoring.around(task.is_right))
     reward = scoring.around(lambda problems, completions: score(completions))
     trained = policy(model, settings)
+    hidden, processed = model.hidden, [0]
+
+    def counted(ids: Any, cache: Any = None) -> Any:
+        if torch.is_grad_enabled():
+            processed.append(ids.numel())
+        return hidden(ids, cache)
+
+    model.hidden = counted
     step = 0
     while True:
         step += 1
+        processed.clear()
         data.seconds = scoring.seconds = 0.0
         began = time.perf_counter()
         seen = train_step(
@@ -223,7 +235,7 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
             total,
             metrics["time/generate"],
             float(lengths.sum()),
-            float((seen.batch.sequences.ends - 1).sum()),
+            float(sum(processed)),
             {
                 "data": data.seconds,
                 "generate": generate,

@@ -13,6 +13,7 @@ from ..trial import Refused
 from .arguments import MASK_GRADIENT, Options, check_inputs, check_options
 from .flash import flash
 from .sdpa import kernel_of_sdpa, sdpa
+from .short import FEW_KEYS, short
 from .standard import standard
 
 
@@ -40,6 +41,7 @@ BACKENDS: dict[str, Backend] = {
         "the textbook form, all scores in memory",
     ),
     "flash": Backend(flash, frozenset({"return_lse"}), "PyTorch tiles"),
+    "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own", kernel_of_sdpa),
 }
 """Attention by name. The order is no ranking; `backend="auto"` says which it takes."""
@@ -113,7 +115,8 @@ def attention(
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores, (batch, heads, queries), float32 or float64.
-        backend: a name in `BACKENDS`, or "auto": sdpa where it can do what is asked, else flash, else standard.
+        backend: a name in `BACKENDS`, or "auto": the first of these that can do what is asked: short (on a CPU, for one
+            query or few keys), sdpa, flash, standard.
 
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
@@ -132,7 +135,8 @@ def attention(
         dropout_p=dropout_p,
         return_lse=return_lse,
     )
-    output, lse = _chosen(backend, options.unusual).function(q, k, v, options)
+    name = _fastest(q, k, options.unusual) if backend == "auto" else backend
+    output, lse = _able(name, options.unusual).function(q, k, v, options)
     if not return_lse:
         return output
     assert lse is not None  # it `has` return_lse
@@ -152,12 +156,13 @@ def find(name: str) -> Backend:
     raise Refused(f"no backend {name!r}{hint}; known: {', '.join(BACKENDS)}")
 
 
-def _chosen(name: str, wanted: Sequence[str]) -> Backend:
-    if name == "auto":
-        able = (
-            BACKENDS[each] for each in ("sdpa", "flash", "standard") if BACKENDS[each].has.issuperset(wanted)
-        )
-        return next(able)  # standard has everything
+def _fastest(q: Tensor, k: Tensor, wanted: Sequence[str]) -> str:
+    is_short = q.device.type == "cpu" and (q.shape[2] == 1 or k.shape[2] <= FEW_KEYS)
+    order = ("short", "sdpa", "flash", "standard") if is_short else ("sdpa", "flash", "standard")
+    return next(name for name in order if BACKENDS[name].has.issuperset(wanted))  # standard has everything
+
+
+def _able(name: str, wanted: Sequence[str]) -> Backend:
     backend = find(name)
     for option in wanted:
         if option not in backend.has:

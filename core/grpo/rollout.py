@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..lm.generation import Completions, generate
+from ..lm.generation import together as completions_together
 from ..lm.model import Transformer
 from .tasks import Task
 from .tasks.problem import Problem, final_answer
@@ -115,23 +115,10 @@ def together(parts: Sequence[Rollout], pad: int) -> Rollout:
     """Several rollouts as one."""
     if len(parts) == 1:
         return parts[0]
-    width = max(part.completions.ids.shape[1] for part in parts)
-
-    def widened(name: str, filling: float) -> torch.Tensor:
-        tensors = (getattr(part.completions, name) for part in parts)
-        return torch.cat([F.pad(x, (0, width - x.shape[1]), value=filling) for x in tensors])
-
-    completions = Completions(
-        widened("ids", pad),
-        torch.cat([part.completions.lengths for part in parts]),
-        widened("log_probs", 0),
-        widened("entropies", 0),
-        torch.cat([part.completions.finished for part in parts]),
-    )
     return Rollout(
         [prompt for part in parts for prompt in part.prompts],
         [problem for part in parts for problem in part.problems],
-        completions,
+        completions_together([part.completions for part in parts], pad),
         [text for part in parts for text in part.texts],
         np.concatenate([part.right for part in parts]),
     )

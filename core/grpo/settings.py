@@ -48,7 +48,7 @@ class Settings:
     drop_zero_spread: bool = True
     dynamic_sampling: int = 1
     max_grad_norm: float = 1.0
-    parts: int = 3
+    parts: int = 4
 
     def __post_init__(self) -> None:
         if self.num_generations < 2:

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..lm.gradients import add_gradients
 from ..lm.model import Transformer
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
-from ..lm.training import adamw, autocast
+from ..lm.training import adamw
 from .advantages import group_advantages, zero_spread
 from .evaluation import solved
-from .losses import count_items, loss_parts
+from .losses import LossParts, count_items, loss_parts
 from .rewards import Composed
 from .rollout import Rollout, of_groups, rollout, rows_of, together
 from .settings import Settings
@@ -166,60 +167,92 @@ def _sampled(
     return batch, _sampling_metrics(batch, by_reward, G)
 
 
+@dataclass
+class _Part:
+    """Completions of like length, which are computed together; what the first update finds out serves the others.
+
+    Attributes:
+        sampled: their log-probs when they were sampled.
+        share: of the batch's tokens that count.
+        old_logp, ref_logp: log-probs before the first update, and of the reference.
+    """
+
+    sequences: Sequences
+    advantages: Tensor
+    mask: Tensor
+    sampled: Tensor
+    share: float
+    old_logp: Tensor | None = None
+    ref_logp: Tensor | None = None
+
+    @property
+    def off(self) -> float:
+        """By how much sampler and update differ in a log-prob, at most."""
+        assert self.old_logp is not None
+        return float(((self.old_logp - self.sampled) * self.mask).abs().max())
+
+
 def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dict[str, float]:
     """`num_iterations` updates on one batch, each computed in parts of completions of like length."""
-    model, sequences, mask = trained.model, batch.sequences, batch.mask
-    items, tokens = count_items(mask, settings.loss_type), float(mask.sum())
-    counts = mask.any(1)
-    if settings.drop_zero_spread and settings.beta == 0:
-        counts &= batch.advantages != 0
-    kept = counts.nonzero().squeeze(1)
-    old_logp, ref_logp = batch.made.completions.log_probs.clone(), None
-    if trained.reference is not None:
-        with torch.no_grad(), autocast(mask.device):
-            ref_logp, _ = log_probs(trained.reference, sequences, settings.temperature)
+    model, parts = trained.model, _parts(batch, settings)
+    items = count_items(batch.mask, settings.loss_type)
+
+    def loss_of(part: _Part) -> tuple[Tensor, LossParts]:
+        logp, _ = log_probs(model, part.sequences, settings.temperature)
+        if part.old_logp is None:
+            # In bfloat16 sampler and update differ by more than rounding: the ratio is to begin at exactly 1.
+            part.old_logp = logp.detach()
+            if trained.reference is not None:
+                with torch.no_grad():
+                    part.ref_logp, _ = log_probs(trained.reference, part.sequences, settings.temperature)
+        found = loss_parts(
+            logp,
+            part.old_logp,
+            part.advantages,
+            part.mask,
+            loss_type=settings.loss_type,
+            epsilon=settings.epsilon,
+            epsilon_high=settings.epsilon_high,
+            beta=settings.beta,
+            ref_logp=part.ref_logp,
+            max_completion_length=settings.max_completion_length,
+            kl=settings.kl,
+            num_items=items,
+        )
+        return found.loss, found
+
     sums: dict[str, float] = dict.fromkeys(("loss", "policy_loss", "grad_norm"), 0.0)
-    for iteration in range(settings.num_iterations):
-        loss = 0.0
-        for part in sequences.rows(kept).by_length(settings.parts):
-            rows = kept[part]
-            with autocast(mask.device):
-                logp, _ = log_probs(model, sequences.rows(rows), settings.temperature)
-            some, width = mask[rows, : logp.shape[1]], logp.shape[1]
-            if iteration == 0:
-                off = float(((logp.detach() - old_logp[rows, :width]) * some).abs().max())
-                name = "sampling/sampling_logp_difference/max"
-                sums[name] = max(sums.get(name, 0.0), off * settings.num_iterations)
-                # In bfloat16 sampler and update differ by more than rounding: the ratio is to begin at exactly 1.
-                old_logp[rows, :width] = logp.detach().to(old_logp.dtype)
-            old = old_logp[rows, :width]
-            parts = loss_parts(
-                logp,
-                old,
-                batch.advantages[rows],
-                some,
-                loss_type=settings.loss_type,
-                epsilon=settings.epsilon,
-                epsilon_high=settings.epsilon_high,
-                beta=settings.beta,
-                ref_logp=None if ref_logp is None else ref_logp[rows, :width],
-                max_completion_length=settings.max_completion_length,
-                kl=settings.kl,
-                num_items=items,
-            )
-            parts.loss.backward()  # type: ignore[no-untyped-call]
-            loss += float(parts.loss.detach())
-            sums["policy_loss"] += float(parts.policy)
-            share = float(some.sum()) / max(tokens, 1.0)
-            for name, value in parts.metrics.items():
-                sums[name] = sums.get(name, 0.0) + share * float(value)
-        if not math.isfinite(loss):
-            raise NotFinite(f"the loss is {loss} at step {step}")
-        sums["loss"] += loss
+    for _ in range(settings.num_iterations):
+        for part, found in zip(parts, add_gradients(model, parts, loss_of), strict=True):
+            sums["loss"] += float(found.loss.detach())
+            sums["policy_loss"] += float(found.policy)
+            for name, value in found.metrics.items():
+                sums[name] = sums.get(name, 0.0) + part.share * float(value)
+        if not math.isfinite(sums["loss"]):
+            raise NotFinite(f"the loss is {sums['loss']} at step {step}")
         sums["grad_norm"] += _clipped(model, settings.max_grad_norm, step)
         trained.optimizer.step()
         trained.optimizer.zero_grad(set_to_none=True)
-    return {name: value / settings.num_iterations for name, value in sums.items()}
+    means = {name: value / settings.num_iterations for name, value in sums.items()}
+    if parts:
+        means["sampling/sampling_logp_difference/max"] = max(part.off for part in parts)
+    return means
+
+
+def _parts(batch: Batch, settings: Settings) -> list[_Part]:
+    """The completions that count, in parts of about equal work."""
+    counts = batch.mask.any(1)
+    if settings.drop_zero_spread and settings.beta == 0:
+        counts &= batch.advantages != 0
+    kept, tokens = counts.nonzero().squeeze(1), max(float(batch.mask.sum()), 1.0)
+    made = []
+    for part in batch.sequences.rows(kept).by_length(settings.parts):
+        rows = kept[part]
+        some = batch.sequences.rows(rows)
+        width = int(some.lengths.max())
+        mask, sampled = batch.mask[rows, :width], batch.made.completions.log_probs[rows, :width]
+        made.append(_Part(some, batch.advantages[rows], mask, sampled, float(mask.sum()) / tokens))
+    return made
 
 
 def _clipped(model: Transformer, most: float, step: int) -> float:

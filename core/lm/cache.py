@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, in memory that was allocated once.
+"""Keys and values of earlier tokens: in memory that was allocated once, or shared by the rows that go on from them.
 
 All rows of a batch stand at the same column: prompts are padded on the left, which rotary positions do not notice,
 because they only know differences.
@@ -6,7 +6,7 @@ because they only know differences.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,25 +25,21 @@ class Cache:
     starts: Tensor | None = None
     length: int = 0
 
-    def extended(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Add k and v (rows, kv_heads, new, head_dim); all keys and values so far, and who may see what.
+    def extended(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Add k and v (rows, kv_heads, new, head_dim); all keys and values so far."""
+        last = self.length + k.shape[2]
+        self.keys[layer, :, :, self.length : last] = k
+        self.values[layer, :, :, self.length : last] = v
+        return self.keys[layer, :, :, :last], self.values[layer, :, :, :last]
 
-        The mask (rows, 1, new, columns) is None where `causal` says it all.
-        """
-        first, last = self.length, self.length + k.shape[2]
-        self.keys[layer, :, :, first:last] = k
-        self.values[layer, :, :, first:last] = v
-        seen = self.keys[layer, :, :, :last], self.values[layer, :, :, :last]
-        return *seen, self._mask(first, last)
-
-    def _mask(self, first: int, last: int) -> Tensor | None:
+    def mask(self, new: int) -> Tensor | None:
+        """Which columns so many new tokens may see, (rows, 1, new, columns); None where `causal` says it all."""
         if self.starts is None:
             return None
+        last = self.length + new
         columns = torch.arange(last, device=self.starts.device)
         mask = (columns >= self.starts[:, None]).view(-1, 1, 1, last)
-        if last - first > 1:
-            mask = mask & (columns <= torch.arange(first, last, device=columns.device)[:, None])
-        return mask
+        return mask & (columns <= columns[self.length :, None]) if new > 1 else mask
 
     def repeated(self, times: int, room: int) -> Cache:
         """Each row so many times in a row, with room for `room` columns: one prefill shared by a group."""
@@ -60,6 +56,33 @@ class Cache:
         """Only these rows."""
         starts = None if self.starts is None else self.starts[rows]
         return Cache(self.keys[:, rows], self.values[:, rows], starts, self.length)
+
+
+@dataclass
+class Shared:
+    """Keys and values of the beginning that several rows have in common, computed once; gradients flow through them.
+
+    Attributes:
+        keys, values: by layer, (beginnings, kv_heads, length, head_dim).
+        of: (rows,), which beginning a row goes on from; None while the beginnings themselves are read.
+        length: their columns.
+    """
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+    of: Tensor | None = None
+    length: int = 0
+
+    def extended(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v (rows, kv_heads, new, head_dim) behind those of the row's beginning, or kept as that of others."""
+        if self.of is None:
+            self.keys.append(k)
+            self.values.append(v)
+            return k, v
+        return torch.cat([self.keys[layer][self.of], k], 2), torch.cat([self.values[layer][self.of], v], 2)
+
+    def mask(self, new: int) -> None:
+        """`causal` says it all: there is no padding before a token."""
 
 
 def empty(shape: tuple[int, ...], like: Tensor, starts: Tensor | None = None) -> Cache:

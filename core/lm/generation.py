@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .model import Transformer
 from .not_finite import NotFinite
+from .parallel import cores, each
 
 COMPACT_BELOW = 0.5
 """Rows that are finished are dropped once so few are left: dropping copies the cache, going on computes in vain."""
@@ -39,7 +42,6 @@ class Completions:
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
 
-@torch.no_grad()
 def generate(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
@@ -51,13 +53,13 @@ def generate(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Completions:
-    """Continue each prompt `num_generations` times.
+    """Continue each prompt `num_generations` times; where there are several cores, each has its share of the prompts.
 
     Args:
         prompts: token ids, of any lengths.
         eos: ends a completion and belongs to it. Another token than `pad`, or its end would never be trained.
         temperature: 0 takes the likeliest token.
-        generator: of the draws; the same one gives the same completions.
+        generator: of the draws; the same one gives the same completions on as many cores.
 
     Raises:
         ValueError: an empty prompt, no prompts, or a prompt with which nothing more fits into the context.
@@ -72,6 +74,30 @@ def generate(
             f"{model.config.context}"
         )
     device = model.embedding.weight.device
+    shares = [list(prompts[part]) for part in _shares(len(prompts), cores(device))]
+    draws = (
+        [generator] if len(shares) == 1 else [_another(generator or torch.default_generator) for _ in shares]
+    )
+
+    def of_share(number: int) -> Completions:
+        some, generator = shares[number], draws[number]
+        return _generate(model, some, num_generations, max_new_tokens, eos, pad, temperature, generator)
+
+    return together(each(of_share, range(len(shares)), device), pad)
+
+
+@torch.inference_mode()
+def _generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    num_generations: int,
+    max_new_tokens: int,
+    eos: int,
+    pad: int,
+    temperature: float,
+    generator: torch.Generator | None,
+) -> Completions:
+    device, longest = model.embedding.weight.device, max(map(len, prompts))
     padded = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
     starts = torch.tensor([longest - len(p) for p in prompts], device=device)
     cache = model.empty_cache(len(prompts), longest, starts if bool(starts.any()) else None)
@@ -108,6 +134,31 @@ def generate(
     return Completions(ids[:, :width], lengths, log_probs[:, :width], entropies[:, :width], ended)
 
 
+def _shares(count: int, parts: int) -> list[slice]:
+    """0 to `count` in at most so many slices of about equal length, none of them empty."""
+    cuts = [count * i // min(parts, count) for i in range(min(parts, count) + 1)]
+    return [slice(first, last) for first, last in pairwise(cuts)]
+
+
+def _another(generator: torch.Generator) -> torch.Generator:
+    device = generator.device
+    seed = torch.randint(2**62, (), generator=generator, device=device)
+    return torch.Generator(device).manual_seed(int(seed))
+
+
+def together(parts: Sequence[Completions], pad: int) -> Completions:
+    """The completions of several calls as those of one."""
+    width = max(part.ids.shape[1] for part in parts)
+
+    def of(name: str, filling: float = 0) -> Tensor:
+        tensors = (getattr(part, name) for part in parts)
+        return torch.cat(
+            [F.pad(x, (0, width - x.shape[1]), value=filling) if x.dim() == 2 else x for x in tensors]
+        )
+
+    return Completions(of("ids", pad), of("lengths"), of("log_probs"), of("entropies"), of("finished"))
+
+
 def draw(
     logits: Tensor, temperature: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,11 +166,12 @@ def draw(
 
     With temperature 0 the likeliest, with the log-probability it has at temperature 1.
     """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if temperature == 0:
-        log_p = torch.log_softmax(logits.float(), -1)
+        log_p = torch.log_softmax(logits, -1)
         token = log_p.argmax(-1)
     else:
-        log_p = torch.log_softmax(logits.float() / temperature, -1)
+        log_p = torch.log_softmax(logits / temperature, -1)
         # The largest of log p + Gumbel noise is a draw from p, and cheaper here than torch.multinomial.
         noise = torch.empty_like(log_p).exponential_(generator=generator).log_()
         token = (log_p - noise).argmax(-1)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import attention
-from .cache import Cache, empty
+from .cache import Cache, Shared, empty
+from .operations import RMSNorm, rotated, rotations, swiglu
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,25 @@ class Config:
 class Transformer(nn.Module):
     """Token ids (batch, length) to logits (batch, length, vocabulary)."""
 
-    cos: Tensor
-    sin: Tensor
+    rotations: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.d_model)
+        self.norm = RMSNorm(config.d_model)
         self.head = nn.Linear(config.d_model, config.vocabulary, bias=False)
-        cos, sin = rotations(config.context, config.head_dim, config.rope_theta)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        turns = rotations(config.context, config.head_dim, config.rope_theta)
+        self.register_buffer("rotations", turns, persistent=False)
         self.apply(_initialise)
         with torch.no_grad():
-            for (
-                block
-            ) in self._blocks():  # what is added to the residual stream, layer by layer, keeps its size
+            # What is added to the residual stream, layer by layer, keeps its size.
+            for block in self._blocks():
                 for last in (block.project.weight, block.down.weight):
                     last.div_(math.sqrt(2 * config.layers))
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, cache: Cache | Shared | None = None) -> Tensor:
         """The normed states (batch, length, d_model) that logits are made of.
 
         Args:
@@ -95,9 +92,10 @@ class Transformer(nn.Module):
         if last > self.config.context:
             raise ValueError(f"{last} tokens do not fit into a context of {self.config.context}")
         x = self.embedding(ids)
-        cos, sin = self.cos[first:last], self.sin[first:last]
+        rotation = self.rotations[first:last]
+        mask = None if cache is None else cache.mask(ids.shape[1])
         for layer, block in enumerate(self._blocks()):
-            x = block(x, cos, sin, cache, layer)
+            x = block(x, rotation, mask, cache, layer)
         if cache is not None:
             cache.length = last
         hidden: Tensor = self.norm(x)
@@ -150,46 +148,34 @@ class Block(nn.Module):
         super().__init__()
         d, width = config.d_model, config.head_dim
         self.heads, self.kv_heads, self.backend = config.heads, config.kv_heads, config.backend
-        self.before_attention, self.before_gate = nn.RMSNorm(d), nn.RMSNorm(d)
+        self.before_attention, self.before_gate = RMSNorm(d), RMSNorm(d)
         self.qkv = nn.Linear(d, (config.heads + 2 * config.kv_heads) * width, bias=False)
         self.project = nn.Linear(d, d, bias=False)
         self.gate_up = nn.Linear(d, 2 * config.d_ff, bias=False)
         self.down = nn.Linear(config.d_ff, d, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
-        x = x + self._attend(self.before_attention(x), cos, sin, cache, layer)
-        gate, up = self.gate_up(self.before_gate(x)).chunk(2, -1)
-        added: Tensor = self.down(F.silu(gate) * up)
+    def forward(
+        self, x: Tensor, rotation: Tensor, mask: Tensor | None, cache: Cache | Shared | None, layer: int
+    ) -> Tensor:
+        x = x + self._attend(self.before_attention(x), rotation, mask, cache, layer)
+        added: Tensor = self.down(swiglu(self.gate_up(self.before_gate(x))))
         return x + added
 
-    def _attend(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, layer: int) -> Tensor:
+    def _attend(
+        self, x: Tensor, rotation: Tensor, mask: Tensor | None, cache: Cache | Shared | None, layer: int
+    ) -> Tensor:
         batch, length, d = x.shape
         heads = self.qkv(x).view(batch, length, self.heads + 2 * self.kv_heads, -1)
         # Queries and keys are turned together, in one operation.
-        turned = rotated(heads[:, :, : self.heads + self.kv_heads], cos, sin).transpose(1, 2)
+        turned = rotated(heads[:, :, : self.heads + self.kv_heads], rotation).transpose(1, 2)
         q, k = turned[:, : self.heads], turned[:, self.heads :]
         v = heads[:, :, self.heads + self.kv_heads :].transpose(1, 2)
-        mask = None
         if cache is not None:
-            k, v, mask = cache.extended(layer, k, v)
+            k, v = cache.extended(layer, k, v)
         # One token after a cache may see all of it: nothing is left for `causal` to hide.
         o = attention(q, k, v, causal=length > 1 and mask is None, attn_mask=mask, backend=self.backend)
         attended: Tensor = self.project(o.transpose(1, 2).reshape(batch, length, d))
         return attended
-
-
-def rotations(context: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin (context, 1, head_dim) of position · theta^(−2i/head_dim) (RoPE, §3.2.2)."""
-    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-    angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
-    both = torch.cat([angle, angle], -1).unsqueeze(1)
-    return both.cos().float(), both.sin().float()
-
-
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (batch, length, heads, head_dim) turned by its position; the pairs are (i, i + head_dim/2)."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat([-second, first], -1) * sin
 
 
 def _initialise(module: nn.Module) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .cache import Shared
 from .model import Transformer
 
 
@@ -19,11 +20,13 @@ class Sequences:
         ids: (rows, columns), padded behind the end.
         starts: (rows,), the column of a completion's first token.
         lengths: (rows,), tokens of a completion.
+        prompts: (rows,), the number of a row's prompt; rows of one number begin alike, up to `starts`.
     """
 
     ids: Tensor
     starts: Tensor
     lengths: Tensor
+    prompts: Tensor
 
     @property
     def ends(self) -> Tensor:
@@ -33,7 +36,11 @@ class Sequences:
         """Some of them, without the columns that none of these needs."""
         starts, lengths = self.starts[which], self.lengths[which]
         width = int((starts + lengths).max()) if len(which) else 0
-        return Sequences(self.ids[which, :width], starts, lengths)
+        return Sequences(self.ids[which, :width], starts, lengths, self.prompts[which])
+
+    def on(self, device: torch.device) -> Sequences:
+        """The same on another device."""
+        return Sequences(*(x.to(device) for x in (self.ids, self.starts, self.lengths, self.prompts)))
 
     def by_length(self, parts: int) -> Iterator[Tensor]:
         """Row numbers in so many parts of about equal work, each of rows of like length."""
@@ -54,25 +61,28 @@ def joined(prompts: Sequence[Sequence[int]], completions: Tensor, lengths: Tenso
         rows = slice(i * per_prompt, (i + 1) * per_prompt)
         ids[rows, : len(prompt)] = torch.tensor(prompt, dtype=ids.dtype, device=device)
         ids[rows, len(prompt) : len(prompt) + width] = completions[rows]
-    starts = torch.tensor([len(p) for p in prompts], device=device).repeat_interleave(per_prompt)
-    return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths)
+    numbers = torch.arange(len(prompts), device=device).repeat_interleave(per_prompt)
+    starts = torch.tensor([len(p) for p in prompts], device=device)[numbers]
+    return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths, numbers)
 
 
 def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Of each token of the completions: its log-probability and the entropy of its distribution.
 
-    Logits are made for the tokens of completions only.
+    What the prompts have in common is computed once for all completions of a prompt, and logits are made for the tokens
+    of completions only.
 
     Returns:
         Two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
     """
-    hidden = model.hidden(sequences.ids[:, :-1])
+    hidden, first = _states(model, sequences)
     width = int(sequences.lengths.max())
     column = torch.arange(width, device=hidden.device)
     mask = column < sequences.lengths[:, None]
     row, offset = mask.nonzero(as_tuple=True)
     at = sequences.starts[row] + offset
-    log_p = torch.log_softmax(model.logits(hidden[row, at - 1]).float() / temperature, -1)
+    logits = model.logits(hidden[row, at - 1 - first])
+    log_p = torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, -1)
     chosen = log_p.gather(-1, sequences.ids[row, at, None]).squeeze(-1)
     with torch.no_grad():
         entropy = -(log_p.exp() * log_p).sum(-1)
@@ -80,3 +90,17 @@ def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0
         hidden.new_zeros(mask.shape, dtype=log_p.dtype).index_put((row, offset), x) for x in (chosen, entropy)
     )
     return next(found), next(found)
+
+
+def _states(model: Transformer, sequences: Sequences) -> tuple[Tensor, int]:
+    """The states that completions are told from, (rows, columns, d_model), and the column of the first of them."""
+    ids, rows = sequences.ids[:, :-1], len(sequences.ids)
+    numbers, of = torch.unique(sequences.prompts, return_inverse=True)
+    # The last token of a prompt is every row's own: its state is the first that tells a completion.
+    common = int(sequences.starts.min()) - 1
+    if common < 1 or 2 * len(numbers) > rows or not isinstance(model, Transformer):
+        return model.hidden(ids), 0
+    any_row = torch.empty_like(numbers).scatter_(0, of, torch.arange(rows, device=of.device))
+    beginnings = Shared()
+    model.hidden(ids[any_row, :common], beginnings)
+    return model.hidden(ids[:, common:], replace(beginnings, of=of)), common

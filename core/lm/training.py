@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .gradients import add_gradients
 from .model import Transformer
 from .not_finite import NotFinite
 from .scoring import Sequences, log_probs
@@ -42,7 +43,7 @@ def examples(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> 
     width = max(len(prompt) + len(completion) for prompt, completion in pairs)
     ids = torch.tensor([[*p, *c] + [pad] * (width - len(p) - len(c)) for p, c in pairs])
     starts, lengths = (torch.tensor([len(x) for x in side]) for side in zip(*pairs, strict=True))
-    return Sequences(ids, starts, lengths)
+    return Sequences(ids, starts, lengths, torch.arange(len(ids)))
 
 
 def train(
@@ -71,15 +72,16 @@ def train(
         for optimizer, highest in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(step, recipe.steps, recipe.warmup)
-        tokens, loss = int(batch.lengths.sum()), 0.0
-        for part in batch.by_length(recipe.parts):
-            some = batch.rows(part)
-            some = Sequences(some.ids.to(device), some.starts.to(device), some.lengths.to(device))
-            with autocast(device):
-                logp, _ = log_probs(model, some)
-            nll = -logp.sum() / tokens
-            nll.backward()  # type: ignore[no-untyped-call]
-            loss += float(nll.detach())
+        tokens = int(batch.lengths.sum())
+
+        def nll(
+            part: torch.Tensor, batch: Sequences = batch, tokens: int = tokens
+        ) -> tuple[torch.Tensor, float]:
+            logp, _ = log_probs(model, batch.rows(part).on(device))
+            mean = -logp.sum() / tokens
+            return mean, float(mean.detach())
+
+        loss = sum(add_gradients(model, list(batch.by_length(recipe.parts)), nll))
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -109,8 +111,3 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     if step <= rise:
         return step / rise
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for the products on a GPU; a CPU keeps float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

@@ -47,7 +47,8 @@ def test_leaving_out_groups_without_spread_changes_nothing(make_model, tiny_task
     "changes", [{}, {"beta": 0.1}, {"loss_type": "dapo"}, {"mask_truncated_completions": True}]
 )
 def test_the_parts_of_an_update_change_nothing(make_model, tiny_task, changes):
-    one, many = (stepped(make_model(), tiny_task, parts=parts, **changes) for parts in (1, 5))
+    # In float64: the first step of Adam has the size of the learning rate also where a gradient is mere rounding.
+    one, many = (stepped(make_model().double(), tiny_task, parts=parts, **changes) for parts in (1, 5))
     torch.testing.assert_close(weights(one[0]), weights(many[0]), rtol=1e-4, atol=1e-5)
     for name in ("loss", "grad_norm", "kl"):
         if name in one[1][0].metrics:

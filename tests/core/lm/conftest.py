@@ -15,6 +15,14 @@ def one_thread():
 
 
 @pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def make_model():
     def make(seed=0, **changes):
         torch.manual_seed(seed)

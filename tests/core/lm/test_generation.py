@@ -59,6 +59,23 @@ def test_the_same_seed_gives_the_same_and_another_does_not(make_model):
     )
 
 
+def test_on_two_cores(make_model, two_threads):
+    """Each has its share of the prompts and draws of its own; the order and the log-probs are as on one."""
+    model = make_model()
+    made = sampled(model)
+    assert torch.equal(made.ids, sampled(model).ids) and len({tuple(row) for row in made.ids.tolist()}) > 12
+    found, _ = log_probs(model, joined(PROMPTS, made.ids, made.lengths, PAD))
+    torch.testing.assert_close(found.detach(), made.log_probs, rtol=0, atol=1e-4)
+    greedy = sampled(model, temperature=0)
+    torch.set_num_threads(1)
+    assert torch.equal(greedy.ids, sampled(model, temperature=0).ids)
+
+
+def test_what_is_sampled_may_be_trained_on(make_model):
+    made = sampled(make_model(), PROMPTS[:1])
+    assert not any(x.is_inference() for x in (made.ids, made.lengths, made.log_probs, made.finished))
+
+
 def test_draws_follow_the_distribution():
     logits = torch.log(torch.tensor([0.5, 0.3, 0.2])).expand(40_000, 3)
     token, log_p, _ = draw(logits, 1.0, torch.Generator().manual_seed(0))

@@ -1,13 +1,15 @@
 """Next-token training: the loss is that of the completions, its parts add up, and it learns what can be learned."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lab.core.lm.gradients import add_gradients
 from lab.core.lm.not_finite import NotFinite
-from lab.core.lm.scoring import Sequences, log_probs
+from lab.core.lm.scoring import Sequences, joined, log_probs
 from lab.core.lm.training import Recipe, examples, schedule, train
 
 PAIRS = [([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2, 2, 2, 2], [9] * 9 + [1]), ([3, 4], [1])]
@@ -41,6 +43,52 @@ def test_parts_of_a_batch_add_up_to_its_gradient(make_model, parts):
     for part in rows:
         log_probs(model, data.rows(part))[0].sum().backward()
     torch.testing.assert_close(flat_gradient(model), whole, rtol=1e-3, atol=3e-4)
+
+
+def test_a_prompt_that_is_read_once_for_all_its_completions_changes_nothing(make_model):
+    """Groups of 3, with one row dropped, prompts of 4 to 7 tokens, against the same rows as if no two were alike."""
+    model = make_model().double()
+    prompts = [[3, 4, 5, 6], [2] * 7, [7, 8, 2, 3, 9]]
+    completions = torch.randint(2, 11, (9, 6), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([6, 1, 3, 2, 2, 5, 4, 6, 1])
+    data = joined(prompts, completions, lengths, pad=0).rows(torch.tensor([8, 0, 1, 3, 4, 5, 2, 6]))
+    alone = replace(data, prompts=torch.arange(8))
+    found = []
+    for sequences in (data, alone):
+        model.zero_grad()
+        logp, entropy = log_probs(model, sequences)
+        (logp * torch.linspace(-1, 1, 8, dtype=logp.dtype)[:, None]).sum().backward()
+        found.append((logp, entropy, flat_gradient(model)))
+    # The head's logits become float32: a tolerance of single precision.
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_several_cores_find_the_gradient_of_one(make_model, two_threads):
+    """Five parts on two cores: two share a core, each on its own graph, and the sum is the sum."""
+    data, found = examples(PAIRS * 5, pad=0), []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        model = make_model()
+
+        def loss_of(rows, model=model):
+            loss = log_probs(model, data.rows(rows))[0].sum()
+            return loss, sorted(rows.tolist())
+
+        parts = list(data.by_length(5))
+        seen = add_gradients(model, parts, loss_of)
+        assert seen == [sorted(part.tolist()) for part in parts] and torch.get_num_threads() == threads
+        found.append(flat_gradient(model))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
+    assert torch.equal(found[1], found[2])
+
+
+def test_an_error_on_one_core_is_raised_and_the_threads_are_given_back(make_model, two_threads):
+    def loss_of(rows):
+        raise ValueError(f"part of {len(rows)}")
+
+    with pytest.raises(ValueError, match="part of"):
+        add_gradients(make_model(), list(examples(PAIRS, pad=0).by_length(2)), loss_of)
+    assert torch.get_num_threads() == 2
 
 
 def test_it_learns_the_entropy_of_its_data(make_model):

@@ -1,0 +1,59 @@
+"""The gradient of a batch that is computed in parts, several of them at once where there are cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .parallel import cores, each
+
+Part = TypeVar("Part")
+Seen = TypeVar("Seen")
+
+
+def add_gradients(
+    model: nn.Module, parts: Sequence[Part], loss_of: Callable[[Part], tuple[Tensor, Seen]]
+) -> list[Seen]:
+    """Add the gradient of the sum of all parts' losses to `.grad` of the parameters.
+
+    The order of addition depends on how many cores there are and on nothing else.
+
+    Args:
+        loss_of: a part to its loss, and whatever else is to be known of it.
+
+    Returns:
+        What else is known of the parts, in their order.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    device = parameters[0].device
+    at_once = max(1, min(cores(device), len(parts)))
+
+    def of_some(some: Sequence[Part]) -> tuple[list[Tensor | None], list[Seen]]:
+        total: list[Tensor | None] = [None] * len(parameters)
+        seen = []
+        for part in some:
+            with torch.enable_grad(), autocast(device):
+                loss, known = loss_of(part)
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            total = [_sum(a, b) for a, b in zip(total, found, strict=True)]
+            seen.append(known)
+        return total, seen
+
+    results = each(of_some, [parts[i::at_once] for i in range(at_once)], device)
+    for gradients, _ in results:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = _sum(parameter.grad, gradient)
+    return [results[i % at_once][1][i // at_once] for i in range(len(parts))]
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 for the products on a GPU; a CPU keeps float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """a + b, in a's memory, where there are both."""
+    return b if a is None else a if b is None else a.add_(b)

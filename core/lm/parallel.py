@@ -1,0 +1,42 @@
+"""Work on several cores in pieces that need nothing from each other.
+
+A small model's operations are too short to be worth splitting: two threads of torch wait for each other after each of
+hundreds. Two threads of Python, each with one of torch, wait once, because torch lets go of Python's lock meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def cores(device: torch.device) -> int:
+    """How many pieces can be worked on at once: torch's threads on a CPU; a GPU takes one after the other."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def each(work: Callable[[Piece], Result], pieces: Sequence[Piece], device: torch.device) -> list[Result]:
+    """`work` on each of the pieces, as many at once as there are `cores`; the results in the order of the pieces.
+
+    Gradient mode and autocast belong to a thread: `work` sets its own.
+
+    Raises:
+        Exception: what the first piece that failed has raised.
+    """
+    at_once = min(cores(device), len(pieces))
+    if at_once <= 1:
+        return [work(piece) for piece in pieces]
+    threads = torch.get_num_threads()
+    # A new thread begins with the number that was set last, by whichever thread.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(work, pieces))
+    finally:
+        torch.set_num_threads(threads)
