@@ -156,7 +156,7 @@ def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
 
 
 def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
-    from ..core.experiment.subject import digest
+    from ..core.own_files import digest
 
     for name, then in facts["files"].items():
         path = Path(name)
