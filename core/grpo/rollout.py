@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..lm.generation import Completions, generate
-from ..lm.model import Transformer
+from ..lm.language_model import LanguageModel
 from .tasks import Task
 from .tasks.problem import Problem, final_answer
 
@@ -45,7 +45,7 @@ class Rollout:
 
 
 def rollout(
-    model: Transformer,
+    model: LanguageModel,
     task: Task,
     problems: Sequence[Problem],
     *,

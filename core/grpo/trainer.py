@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..lm.model import Transformer
+from ..lm.language_model import LanguageModel
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
 from ..lm.training import adamw, autocast
@@ -37,9 +37,9 @@ Rewards = Callable[[np.random.Generator], Composed]
 class Policy:
     """A model in training, its optimizer, and the model that it is held to, if any."""
 
-    model: Transformer
+    model: LanguageModel
     optimizer: torch.optim.Optimizer
-    reference: Transformer | None
+    reference: LanguageModel | None
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
@@ -57,7 +57,7 @@ class Policy:
             self.reference.load_state_dict(state["reference"])
 
 
-def policy(model: Transformer, settings: Settings) -> Policy:
+def policy(model: LanguageModel, settings: Settings) -> Policy:
     """A fresh start from a base model, which is also the reference where `beta` holds the policy to one."""
     reference = copy.deepcopy(model) if settings.beta > 0 else None
     return Policy(model, adamw(model.parameters(), settings.learning_rate), reference)
@@ -121,7 +121,7 @@ def train_step(
 
 
 def _sampled(
-    model: Transformer, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
+    model: LanguageModel, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
 ) -> tuple[Batch, dict[str, float]]:
     """Groups of completions with their advantages.
 
@@ -222,7 +222,7 @@ def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dic
     return {name: value / settings.num_iterations for name, value in sums.items()}
 
 
-def _clipped(model: Transformer, most: float, step: int) -> float:
+def _clipped(model: LanguageModel, most: float, step: int) -> float:
     """Clip the gradients; their norm before that."""
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
     if not math.isfinite(norm):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .model import Transformer
+from .language_model import LanguageModel
 from .not_finite import NotFinite
 
 COMPACT_BELOW = 0.5
@@ -41,7 +41,7 @@ class Completions:
 
 @torch.no_grad()
 def generate(
-    model: Transformer,
+    model: LanguageModel,
     prompts: Sequence[Sequence[int]],
     *,
     num_generations: int = 1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .model import Transformer
+from .language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def joined(prompts: Sequence[Sequence[int]], completions: Tensor, lengths: Tenso
     return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths)
 
 
-def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Of each token of the completions: its log-probability and the entropy of its distribution.
 
     Logits are made for the tokens of completions only.
