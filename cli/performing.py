@@ -56,7 +56,9 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     where = _place(asked.device, asked.threads or 1, asked.workers)
     if isinstance(document.data.get("trial"), str) and not asked.dry_run:
         warm_up(document.data["trial"])
-    run, loaded, preset = _resumed(document, asked) if asked.resume else _fresh(document, asked, where)
+    # A task or a model of the user's is tried when it is named, which can take seconds.
+    with screen.status("reading what the experiment names …") if screen.is_terminal else _quietly():
+        run, loaded, preset = _resumed(document, asked) if asked.resume else _fresh(document, asked, where)
     if run is not None:
         where = _place(run.facts["device"], run.facts["threads"], asked.workers)
     _print_plan(loaded, where, screen)
@@ -156,7 +158,7 @@ def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
 
 
 def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
-    from ..core.experiment.subject import digest
+    from ..core.own_files import digest
 
     for name, then in facts["files"].items():
         path = Path(name)

@@ -23,7 +23,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Params(BaseModel):
-    """The knobs of a subject. Unknown names are refused, so a slip of the pen never runs."""
+    """The knobs of a subject. Unknown names are refused, so a slip of the pen never runs.
+
+    A text may name a function of the user's, `./file.py:function`, and a field whose type is `Path` names a file or a
+    folder: relative to the experiment file, absolute in a trial, and with a digest in the run. Validators find what they
+    need of these in `info.context`, see `Nearby`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,6 +72,20 @@ class Case:
     check: Callable[[], Mapping[str, float]]
     work: Mapping[str, float]
     kernel: Callable[[], str] | None = None
+
+
+class Nearby(Protocol):
+    """What a validator of `Params` is given as `info.context` while an experiment is read; at other times that is None."""
+
+    def path(self, path: Path) -> Path:
+        """The absolute path."""
+
+    def load(self, reference: str) -> Callable[..., Any]:
+        """The function named by "./file.py:function".
+
+        Raises:
+            ValueError: with a message for the person who wrote the reference.
+        """
 
 
 class Context(Protocol):

@@ -37,5 +37,32 @@ def lab(tmp_path: Path) -> Lab:
     return run
 
 
+@pytest.fixture
+def save_llama() -> Callable[..., Path]:
+    """(folder, words, context) to the folder with a random LlamaForCausalLM and a tokenizer of one token per tag and
+    character; skips where there is no transformers."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    def save(folder: Path, words: str = "0123456789+-*=,", context: int = 128, **special: str | None) -> Path:
+        import torch
+
+        known = ["<pad>", "<s>", "</s>", "<think>", "</think>", "<answer>", "</answer>", *words]
+        made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="<pad>"))
+        made.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?[a-z]+>|."), "isolated")
+        made.decoder = decoders.Fuse()
+        tokens = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"} | special
+        transformers.PreTrainedTokenizerFast(tokenizer_object=made, **tokens).save_pretrained(folder)
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=len(known), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=context, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+        return folder
+
+    return save
+
+
 def read(path: Path) -> Any:
     return json.loads(path.read_text())

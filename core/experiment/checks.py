@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from .discovery import known
 from .document import Document, Keys, shorten
 from .mistakes import Mistake, nearest
-from .schema import Claim, Experiment, Variant
-from .subject import NoSubject, Subject, is_reference, reference
+from .schema import Claim, Experiment
+from .standing import BesideTheFile, missing
+from .subject import Subject
 from .summary import parse
 
 # Columns of the tables that are made of a run; an axis of that name would stand there twice.
@@ -62,10 +63,9 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
             f"{experiment.name} is the name of another experiment ({shorten(other)}): their runs would mix",
         )
     _check_kind(experiment, subject, wrong)
-    for name, variant in experiment.variants.items():
+    for name in experiment.variants:
         if not NAME.fullmatch(name):
             wrong(("variants", name), f"a variant's name is letters, digits, - and _; not {name!r}")
-        _check_references(variant, ("variants", name), document, wrong)
     if experiment.baseline not in experiment.variants:
         wrong(
             ("baseline",),
@@ -124,18 +124,11 @@ def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
         wrong(("repeats",), f"{experiment.trial} trains: say `seeds`, not `repeats`")
 
 
-def _check_references(variant: Variant, keys: Keys, document: Document, wrong: Any) -> None:
-    for key, value in variant.params.items():
-        if is_reference(value):
-            try:
-                reference(value, document.folder)
-            except NoSubject as error:
-                wrong((*keys, key), str(error))
-
-
 def param_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
-    """Unknown parameters and values of the wrong type, in `params`, in each variant and along each axis."""
+    """Unknown parameters, values of the wrong type, and files that are not there, in `params`, in each variant and along
+    each axis."""
     fields = subject.params.model_fields
+    nearby = BesideTheFile(document.folder)
     places: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
     places += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
     for at, axis, values in _swept(experiment, document):
@@ -143,9 +136,13 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
     base: dict[str, Any] = {}
     of_params: set[str] = set()  # what is wrong with `params` is wrong with every variant too, and told once
     for keys, change in places:
+        lacking = dict(missing(subject.params, change, document.folder))
+        for way, what in lacking.items():
+            yield Mistake(document.mark(keys if isinstance(keys[-1], int) else (*keys, *way)), what)
+        change = {key: value for key, value in change.items() if key not in {way[0] for way in lacking}}
         # Alone first, then on top of `params`: a validator that looks at two fields needs both.
         try:
-            subject.params.model_validate(base | change)
+            subject.params.model_validate(base | change, context=nearby)
         except ValidationError as error:
             for one in error.errors():
                 name = str(one["loc"][0]) if one["loc"] else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from .overrides import resolve
 from .pruning import pruned
 from .request import Request
 from .schema import Experiment, Variant
+from .standing import plain
 from .subject import NoSubject, Subject, load_subject
 
 
@@ -163,25 +163,14 @@ def _model_at(keys: Keys) -> type[BaseModel] | None:
     kind: Any = Experiment
     for key in keys:
         kind = _inside(kind, key)
-    kind = _plain(kind)
+    kind = plain(kind)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Variant else None
 
 
 def _inside(kind: Any, key: str | int) -> Any:
-    kind = _plain(kind)
+    kind = plain(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(key))
         return field.annotation if field else None
     arguments = typing.get_args(kind)
     return arguments[-1] if arguments else None
-
-
-def _plain(kind: Any) -> Any:
-    """Without Annotated and Optional."""
-    while True:
-        if typing.get_origin(kind) is typing.Annotated:
-            kind = typing.get_args(kind)[0]
-        elif typing.get_origin(kind) in (typing.Union, types.UnionType):
-            kind = next(k for k in typing.get_args(kind) if k is not type(None))
-        else:
-            return kind

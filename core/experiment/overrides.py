@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..own_files import is_reference
 from .document import Document, Keys, read_value
 from .mistakes import Mark, Mistake, Mistakes, nearest
 from .request import Request
 from .schema import Experiment
-from .subject import NoSubject, Subject, is_reference, reference
+from .standing import standing
+from .subject import NoSubject, Subject
 
 SETTABLE = (
     "params",
@@ -119,11 +121,12 @@ def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> 
         what = f"has no effect: every variant sets {key} itself; name one: -s {next(iter(variants))}.{key}=…"
         raise Mistakes([Mistake(mark, what)])
     value = _typed(raw.strip(), keys, subject, mark)
-    return _changed(document, keys, _absolute(value, folder, mark), mark)
+    return _changed(document, keys, _absolute(value, keys, subject, folder, mark), mark)
 
 
 def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Keys:
-    """`columns` is an axis or a parameter, `online.k` a variant's; `axes.columns` spells it out."""
+    """`columns` is an axis or a parameter, `online.k` a variant's, `model.hf` inside of a parameter; `axes.columns`
+    spells it out."""
     data, parts = document.data, tuple(key.split("."))
     variants = data.get("variants") or {}
     if parts[0] in SETTABLE:
@@ -134,6 +137,8 @@ def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Key
         return ("params", key)
     if len(parts) > 1 and parts[0] in variants:
         return ("variants", *parts)
+    if len(parts) > 1 and parts[0] in subject.params.model_fields:
+        return ("params", *parts)
     if parts[0] in Experiment.model_fields:
         raise Mistakes([Mistake(mark, f"{parts[0]} belongs to the file; settable: {', '.join(SETTABLE)}")])
     choices = {*subject.params.model_fields, *(data.get("axes") or {}), *SETTABLE}
@@ -169,15 +174,20 @@ def _scalar(raw: str, annotation: str, mark: Mark) -> Any:
     return int(value) if is_whole else value  # 1e4 keys are 10,000 keys
 
 
-def _absolute(value: Any, folder: Path, mark: Mark) -> Any:
-    """References typed on the command line are relative to where one stands, not to the experiment's file."""
+def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark) -> Any:
+    """Files typed on the command line are relative to where one stands, not to the experiment's file."""
+    if keys == ("variants",) and isinstance(value, dict):
+        return {name: _absolute(v, (*keys, name), subject, folder, mark) for name, v in value.items()}
+    way = keys[2:] if keys[0] == "variants" else keys[1:]  # inside of the subject's parameters
+    for key in reversed(way):
+        value = {key: value}
     if isinstance(value, dict):
-        return {key: _absolute(inner, folder, mark) for key, inner in value.items()}
-    if is_reference(value):
         try:
-            return str(reference(value, folder))
+            value = standing(subject.params, value, folder)
         except NoSubject as error:
             raise Mistakes([Mistake(mark, str(error))]) from None
+    for key in way:
+        value = value[key]
     return value
 
 
@@ -207,8 +217,9 @@ def _with_variant(document: Document, subject: Subject, text: str, folder: Path)
         raise Mistakes([Mistake(mark, "write it as name=./file.py:function")])
     baseline = variants.get(document.data.get("baseline")) or {}
     tier = {"tier": baseline["tier"]} if "tier" in baseline else {}
-    added = tier | {"implementation": _absolute(target, folder, mark)}
-    return _changed(document, ("variants", name), added, mark)
+    keys: Keys = ("variants", name)
+    added = tier | _absolute({"implementation": target}, keys, subject, folder, mark)
+    return _changed(document, keys, added, mark)
 
 
 def _with_replicates(document: Document, flag: str, count: int) -> Document:

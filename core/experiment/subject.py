@@ -140,10 +140,6 @@ class Reference:
         return f"{self.path}:{self.function}"
 
 
-def is_reference(value: object) -> bool:
-    return isinstance(value, str) and ".py:" in value
-
-
 def reference(text: str, folder: Path) -> Reference:
     """Take `./file.py:function` apart and see, without running the file, that the function is there.
 
@@ -191,8 +187,3 @@ def load_function(target: Reference) -> Callable[..., Any]:
     if not callable(function):
         raise NoSubject(f"{target.path.name} has no function {target.function}")
     return function  # type: ignore[no-any-return]
-
-
-def digest(path: Path) -> str:
-    """Twelve hexadecimal digits that change with the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

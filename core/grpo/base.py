@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
 from ..lm.training import Recipe, examples, train
 from .evaluation import evaluate
@@ -28,7 +29,7 @@ PROBLEMS, SAMPLES = 128, 4
 
 
 class NoBase(Exception):
-    """No base model inside the window; the message says what was seen, and what to change."""
+    """No model inside the window; the message says what was seen, and what to change."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ LOOKS = 10
 def make_base(folder: Path, base: Base, task: Task, seed: int, told: Told) -> None:
     """Train a base and write it to `folder`, with what was seen of it.
 
-    Raises:
-        NoBase: all attempts fell outside the window.
+    Where all attempts fall outside the window, that is written instead: `load_base` then says so to every variant of
+    this seed, and none searches again.
     """
     seen: list[float] = []
     for attempt in range(base.attempts):
@@ -77,14 +78,19 @@ def make_base(folder: Path, base: Base, task: Task, seed: int, told: Told) -> No
             torch.save(model.state(), folder / MODEL)
             (folder / FACTS).write_text(json.dumps({"rejected": attempt, "seen": seen, "figures": figures}))
             return
-    raise NoBase(_advice(seen, base))
+    (folder / FACTS).write_text(json.dumps({"refused": _advice(seen, base), "seen": seen}))
 
 
 def load_base(folder: Path) -> tuple[Transformer, dict[str, Any]]:
-    """The model, and its facts: how many were rejected before it, and its figures."""
-    model = restored(torch.load(folder / MODEL, weights_only=True))
+    """The model, and its facts: how many were rejected before it, and its figures.
+
+    Raises:
+        NoBase: there was none.
+    """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
-    return model, facts
+    if "refused" in facts:
+        raise NoBase(facts["refused"])
+    return restored(torch.load(folder / MODEL, weights_only=True)), facts
 
 
 def _trained(base: Base, task: Task, seed: int, told: Told) -> Transformer:
@@ -105,7 +111,7 @@ def _trained(base: Base, task: Task, seed: int, told: Told) -> Transformer:
     return model
 
 
-def _answered(model: Transformer, task: Task, question: Sequence[Problem], seed: int) -> str:
+def _answered(model: LanguageModel, task: Task, question: Sequence[Problem], seed: int) -> str:
     made = rollout(
         model,
         task,
@@ -124,19 +130,23 @@ def _digest_of_code() -> str:
     files = [
         *(here.parent / "lm").glob("*.py"),
         *(here / "tasks").glob("*.py"),
-        here / "base.py",
-        here / "rollout.py",
+        *(here / name for name in ("base.py", "evaluation.py", "rewards.py", "rollout.py")),
     ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def _advice(seen: list[float], base: Base) -> str:
     low, high = base.window
-    figures = ", ".join(f"{share:.2f}" for share in seen)
     if max(seen) < low:
-        what = "no signal to reinforce: train longer (base_steps), or show more thinking (long)"
+        what = "No signal to reinforce: train longer (base_steps), or show more thinking (long)"
     elif min(seen) > high:
-        what = "no headroom: show less thinking (long), or choose a harder task"
+        what = "No headroom: show less thinking (long), or choose a harder task"
     else:
-        what = "widen the window, or train more of them (attempts)"
-    return f"right when sampled: {figures}; the window is {low:g} to {high:g}. {what[0].upper()}{what[1:]}"
+        what = "Widen the window, or train more of them (attempts)"
+    return f"{outside(seen, base.window)}. {what}"
+
+
+def outside(seen: Sequence[float], window: tuple[float, float]) -> str:
+    """Which shares were right, and which would have been taken."""
+    shares = ", ".join(f"{share:.2f}" for share in seen)
+    return f"right when sampled: {shares}; the window is {window[0]:g} to {window[1]:g}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..lm.model import Transformer
+from ..lm.language_model import LanguageModel
 from .rewards import format
 from .rollout import Rollout, answers, rollout
 from .scores import majority, pass_at_k
@@ -16,7 +16,7 @@ from .tasks.problem import Problem
 
 
 def evaluate(
-    model: Transformer,
+    model: LanguageModel,
     task: Task,
     problems: Sequence[Problem],
     *,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -72,10 +72,18 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def accuracy(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
-    """1 where the answer is the problem's, whatever the format around it, else 0."""
-    pairs = zip(problems, completions, strict=True)
-    return [float(answer_of(completion) == problem.answer.strip()) for problem, completion in pairs]
+def accuracy(is_right: Callable[[Any, str], bool]) -> Reward:
+    """1 where the answer is right, else 0: what is paid for is what evaluation counts.
+
+    Args:
+        is_right: the task's verifier, `Task.is_right`.
+    """
+
+    def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
+        pairs = zip(problems, completions, strict=True)
+        return [float(is_right(problem, completion)) for problem, completion in pairs]
+
+    return reward
 
 
 def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:

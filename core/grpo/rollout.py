@@ -11,7 +11,7 @@ import torch
 
 from ..lm.generation import Completions, generate
 from ..lm.generation import together as completions_together
-from ..lm.model import Transformer
+from ..lm.language_model import LanguageModel
 from .tasks import Task
 from .tasks.problem import Problem, final_answer
 
@@ -45,7 +45,7 @@ class Rollout:
 
 
 def rollout(
-    model: Transformer,
+    model: LanguageModel,
     task: Task,
     problems: Sequence[Problem],
     *,

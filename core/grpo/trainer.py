@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..lm.gradients import add_gradients
-from ..lm.model import Transformer
+from ..lm.language_model import LanguageModel
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
 from ..lm.training import adamw
@@ -38,9 +38,9 @@ Rewards = Callable[[np.random.Generator], Composed]
 class Policy:
     """A model in training, its optimizer, and the model that it is held to, if any."""
 
-    model: Transformer
+    model: LanguageModel
     optimizer: torch.optim.Optimizer
-    reference: Transformer | None
+    reference: LanguageModel | None
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs."""
@@ -58,7 +58,7 @@ class Policy:
             self.reference.load_state_dict(state["reference"])
 
 
-def policy(model: Transformer, settings: Settings) -> Policy:
+def policy(model: LanguageModel, settings: Settings) -> Policy:
     """A fresh start from a base model, which is also the reference where `beta` holds the policy to one."""
     reference = copy.deepcopy(model) if settings.beta > 0 else None
     return Policy(model, adamw(model.parameters(), settings.learning_rate), reference)
@@ -122,7 +122,7 @@ def train_step(
 
 
 def _sampled(
-    model: Transformer, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
+    model: LanguageModel, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
 ) -> tuple[Batch, dict[str, float]]:
     """Groups of completions with their advantages.
 
@@ -255,7 +255,7 @@ def _parts(batch: Batch, settings: Settings) -> list[_Part]:
     return made
 
 
-def _clipped(model: Transformer, most: float, step: int) -> float:
+def _clipped(model: LanguageModel, most: float, step: int) -> float:
     """Clip the gradients; their norm before that."""
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
     if not math.isfinite(norm):

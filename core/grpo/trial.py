@@ -5,32 +5,38 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from math import isfinite
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from ..trial import Context
+from ..own_files import digest, is_reference
+from ..trial import Context, Nearby
 from ..trial import Params as AnyParams
+from .paying import reward_terms, rewards_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ..lm.model import Transformer
+    from ..lm.language_model import LanguageModel
     from .base import Base
-    from .rewards import Composed, Reward
-    from .rollout import Rollout
     from .settings import Settings
-    from .tasks import Mixture, Problem, Task
-    from .trainer import Rewards, Step
+    from .tasks import Mixture, Task
+    from .trainer import Step
 
 
-REWARDS = "accuracy", "format", "length", "random"
-HELD_OUT = 1_000_003
-"""Sets the random numbers of held-out problems apart from those of any step."""
+Load = Callable[[str], Callable[..., Any]]
+"""`./file.py:function` to the function."""
+
+
+class Given(BaseModel):
+    """A model in the place of a base of ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hf: Path
+    """A folder with a causal model and its tokenizer, made by `save_pretrained`."""
 
 
 class Params(AnyParams):
@@ -38,10 +44,13 @@ class Params(AnyParams):
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    length, random, or alone yours as "./file.py:function", called with (problems, completions)."""
+    length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
+    with ./, ../, / or ~."""
 
     # The task, and how deep its problems are: the least and the largest number of steps.
     task: str = "chain"
+    """A name, or yours as "./file.py:function"; it returns a `tasks.Task`, and gets the depths as base, train and harder if
+    it takes them."""
     structure: str = "z10"
     operators: str = ""
     """Of chain; its first where it is left out."""
@@ -56,7 +65,10 @@ class Params(AnyParams):
     leaps: float = Field(0.1, ge=0, le=1)
     tagged: bool = True
 
-    # The model and its base training.
+    model: Given | None = None
+    """A model to start from, {hf: ./folder}. No base is trained then, nor looked for: only its `window` is held to."""
+
+    # Else a base model, and its training.
     d_model: int = Field(64, ge=8)
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
@@ -66,7 +78,7 @@ class Params(AnyParams):
     base_batch: int = Field(128, ge=1)
     demonstrations: int = Field(30_000, ge=1)
     window: tuple[float, float] = (0.0, 1.0)
-    """A base is taken when so much of it is right when sampled; else another one is trained."""
+    """A base is taken when so much of it is right when sampled; else another one is trained, or a given one refused."""
     attempts: int = Field(4, ge=1)
 
     # The trainer.
@@ -76,7 +88,7 @@ class Params(AnyParams):
     num_prompts: int = Field(32, ge=1)
     num_generations: int = Field(8, ge=2)
     max_completion_length: int | None = Field(None, ge=1)
-    """In tokens; the longest demonstration of the task where it is left out."""
+    """In tokens, of a given model in its own; the longest demonstration of the task where it is left out."""
     temperature: float = Field(1.0, gt=0)
     learning_rate: float = Field(3e-4, gt=0)
     scale_rewards: Literal["group", "batch", "none"] = "group"
@@ -96,85 +108,132 @@ class Params(AnyParams):
     eval_problems: int = Field(128, ge=1)
     eval_samples: int = Field(8, ge=1)
 
+    @field_validator("reward")
+    @classmethod
+    def _is_a_reward(cls, value: str) -> str:
+        reward_terms(value)
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _is_a_model(cls, value: object) -> object:
+        if isinstance(value, Given) or value is None:
+            return value
+        if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
+            raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
+        return value
+
     @model_validator(mode="after")
-    def _means_something(self) -> Self:
-        """All that can be known to be wrong before anything is trained."""
+    def _means_something(self, info: ValidationInfo) -> Self:
+        """All that can be known to be wrong before anything is trained.
+
+        Of tasks and models of the user's only where it is known what their paths are relative to.
+        """
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
-        if not self.task.startswith("gym/"):  # imports a package that may not be there
-            _task(self)
-        _settings(self)
-        reward_terms(self.reward)
+        _settings(self, longest=1)
+        nearby: Nearby | None = info.context
+        if self.task.startswith("gym/") or (nearby is None and is_reference(self.task)):
+            return self  # the former imports a package that may not be there
+        task = _task(self, nearby.load if nearby else None)
+        if nearby is not None and self.model is not None:
+            from .given_model import can_stand_in
+
+            can_stand_in(nearby.path(self.model.hf), task, _mixture(self), self.max_completion_length)
         return self
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
-    """Base model, then `steps` of GRPO, with evaluations before, between and after.
+    """Base model or a given one, then `steps` of GRPO, with evaluations before, between and after.
 
     Returns:
         The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), and those of the base
-        (`base/…`, and `base/above_predicted`, by how much it is more often right than `predicted_accuracy` says);
-        `gain/…` is after minus before.
+        (`base/…`, and where it was trained here `base/above_predicted`, by how much it is more often right than
+        `predicted_accuracy` says); `gain/…` is after minus before.
 
     Raises:
-        ValueError: knobs that do not fit together.
+        ValueError: knobs that do not fit together, or a given model that cannot do the task.
         NoBase: no base model inside the window.
         RewardError, NotFinite: training stopped; the last checkpoint is kept.
     """
-    from .base import load_base, make_base
+    from .held_out import held_out
     from .trainer import policy, train_step
 
-    task, settings = _task(params), _settings(params)
-    base = _base(params, task)
-    rewards = _rewards(params, task, context)
-    folder = context.cached(
-        base.key(_task_words(params), context.seed),
-        lambda folder: make_base(folder, base, task, context.seed, _teller(context)),
-    )
-    model, facts = load_base(folder)
-    model.to(context.device)
+    task = _task(params, context.load)
+    rewards = rewards_of(params.reward, task, context.load)
+    start = _start(params, task, context)
+    model, task, settings = start.model, start.task, _settings(params, start.task.longest_completion)
     trained = policy(model, settings)
-    held_out = _held_out(params, task, context.seed, settings.max_completion_length)
+    judges = held_out(
+        task, params.eval_problems, params.eval_samples, settings.max_completion_length, context.seed
+    )
     before: dict[str, float]
     after: dict[str, float]
     if (state := context.restore()) is not None:
         done, before, after = state["step"], state["before"], state["after"]
         trained.restore(state["policy"])
     else:
-        done, before = 0, _evaluated(model, held_out, 0, context)
+        done, before = 0, judges.evaluated(model, 0, context)
         after = before
+        if params.model is not None:
+            from .given_model import hold_to
+
+            hold_to(params.window, before["eval/pass@1"], params.model.hf)
     for step in range(done + 1, settings.steps + 1):
         seen = train_step(trained, task, rewards, settings, seed=context.seed, step=step)
         context.record(step, **seen.metrics)
         context.progress(step, settings.steps)
         if step % params.eval_every == 0 or step == settings.steps:
-            after = _evaluated(model, held_out, step, context)
+            after = judges.evaluated(model, step, context)
             context.sample(step, _group(seen, settings.num_generations))
             context.save({"step": step, "before": before, "after": after, "policy": trained.state()})
-    harder = {name.replace("eval/", "harder/"): x for name, x in held_out.figures(model, "harder")[0].items()}
+    harder = {name.replace("eval/", "harder/"): x for name, x in judges.figures(model, "harder")[0].items()}
     of_base = {name.replace("eval/", "base/"): value for name, value in before.items()}
     gains = {f"gain/{name.partition('/')[2]}": after[name] - before[name] for name in before if name in after}
-    expected = _predicted(base.mixture, held_out)
-    if expected is not None:
+    if params.model is None and (expected := judges.predicted(_mixture(params))) is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
-    return after | harder | of_base | gains | {"base/rejected": float(facts["rejected"])}
+    return after | harder | of_base | gains | {"base/rejected": float(start.rejected)}
 
 
-def _predicted(mixture: Mixture, held_out: HeldOut) -> float | None:
-    """How much of the held-out problems a base would solve that has learnt its demonstrations and nothing more."""
-    from statistics import fmean
+@dataclass(frozen=True)
+class Start:
+    """What reward begins with.
 
-    from .tasks import predicted_accuracy
+    Attributes:
+        task: in the model's own tokens.
+        rejected: base models that were trained before it and fell outside the window.
+    """
 
-    if (classes := held_out.task.classes) is None:
-        return None
-    return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in held_out.problems["test"])
+    model: LanguageModel
+    task: Task
+    rejected: int
 
 
-def _task(params: Params) -> Task:
+def _start(params: Params, task: Task, context: Context) -> Start:
+    if params.model is not None:
+        from .given_model import load_given
+
+        given, task = load_given(params.model.hf, task, _mixture(params), params.max_completion_length)
+        return Start(given.to(context.device), task, 0)
+    from .base import load_base, make_base
+
+    base = _base(params, task)
+    folder = context.cached(
+        base.key(_task_words(params, task), context.seed),
+        lambda folder: make_base(folder, base, task, context.seed, _teller(context)),
+    )
+    model, facts = load_base(folder)
+    return Start(model.to(context.device), task, facts["rejected"])
+
+
+def _task(params: Params, load: Load | None) -> Task:
     from .tasks import task
 
     depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
+    if load is not None and is_reference(params.task):
+        from .tasks.own import own
+
+        return own(params.task, load(params.task), depths, _mixture(params))
     match params.task:
         case "chain":
             return task("chain", structure=params.structure, operators=params.operators, **depths)
@@ -184,13 +243,29 @@ def _task(params: Params) -> Task:
             return task(name)
 
 
-def _task_words(params: Params) -> str:
-    """Which task, with all that makes it."""
+def _task_words(params: Params, task: Task) -> str:
+    """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
     keys = ("task", "structure", "operators", "base_depth", "train_depth", "harder_depth")
-    return " ".join(f"{key}={getattr(params, key)}" for key in keys)
+    words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
+    if not is_reference(params.task):
+        return words
+    from .tasks.sample import sample
+
+    file, _, function = params.task.rpartition(":")
+    seen = sha256(
+        repr(sample(task, _mixture(params))).encode()
+    ).hexdigest()  # it may import what lies beside it
+    return words.replace(params.task, f"{digest(Path(file))}:{function} {seen}", 1)
 
 
-def _settings(params: Params) -> Settings:
+def _mixture(params: Params) -> Mixture:
+    from .tasks import Mixture
+
+    return Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged)
+
+
+def _settings(params: Params, longest: int) -> Settings:
+    """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
     from dataclasses import fields
 
     from .settings import Settings, settings
@@ -201,7 +276,7 @@ def _settings(params: Params) -> Settings:
     changes = {name: getattr(params, name) for name in given}
     changes["steps"] = params.steps
     if changes.get("max_completion_length") is None:
-        changes["max_completion_length"] = _task(params).longest_completion
+        changes["max_completion_length"] = longest
     return settings(params.preset, **changes)
 
 
@@ -209,7 +284,6 @@ def _base(params: Params, task: Task) -> Base:
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base import Base
-    from .tasks import Mixture
 
     return Base(
         model=Config(
@@ -221,105 +295,12 @@ def _base(params: Params, task: Task) -> Base:
             kv_heads=params.kv_heads,
             d_ff=params.d_ff,
         ),
-        mixture=Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged),
+        mixture=_mixture(params),
         recipe=Recipe(params.base_steps, params.base_batch),
         demonstrations=params.demonstrations,
         window=params.window,
         attempts=params.attempts,
     )
-
-
-def reward_terms(text: str) -> dict[str, float]:
-    """`accuracy+0.2*format` as names with their weights.
-
-    Raises:
-        ValueError: a reward that is none or stands there twice, or a weight that is no finite number.
-    """
-    if ":" in text:  # a file, whose name may hold any sign
-        return {text: 1.0}
-    terms: dict[str, float] = {}
-    for term in text.split("+"):
-        weight, star, name = (part.strip() for part in term.rpartition("*"))
-        if name not in REWARDS:
-            near = get_close_matches(name, REWARDS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"no reward {name!r}.{hint} There are: {', '.join(REWARDS)}, ./file.py:function")
-        if name in terms:
-            raise ValueError(f"the reward {name} stands there twice")
-        try:
-            terms[name] = float(weight) if star else 1.0
-        except ValueError:
-            raise ValueError(f"the weight of {name} is {weight!r}, which is no number") from None
-        if not isfinite(terms[name]):
-            raise ValueError(f"the weight of {name} is {weight}, which is not finite")
-    return terms
-
-
-def _rewards(params: Params, task: Task, context: Context) -> Rewards:
-    """The rewards of a step, for its random numbers."""
-    from . import rewards
-
-    def accuracy(problems: Sequence[Any], completions: Sequence[str]) -> list[float]:
-        pairs = zip(problems, completions, strict=True)
-        return [float(task.is_right(problem, text)) for problem, text in pairs]
-
-    known: dict[str, Reward] = {
-        "accuracy": accuracy,
-        "format": rewards.format,
-        "length": rewards.length(task.longest_completion),
-    }
-    weights = reward_terms(params.reward)
-    chosen: dict[str, Reward | None] = {
-        name: context.load(name) if ":" in name else known.get(name) for name in weights
-    }
-
-    def of_step(random: np.random.Generator) -> Composed:
-        made = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
-        return rewards.Composed(made, weights)
-
-    return of_step
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
-
-    task: Task
-    problems: Mapping[str, Sequence[Problem]]
-    samples: int
-    longest: int
-    seed: int
-
-    def figures(self, model: Transformer, split: str) -> tuple[dict[str, float], Rollout]:
-        from .evaluation import evaluate
-
-        return evaluate(
-            model,
-            self.task,
-            self.problems[split],
-            samples=self.samples,
-            max_completion_length=self.longest,
-            seed=self.seed,
-        )
-
-
-def _held_out(params: Params, task: Task, seed: int, longest: int) -> HeldOut:
-    import numpy as np
-
-    random = np.random.default_rng([seed, HELD_OUT])
-    test = task.problems(random, params.eval_problems, "test")
-    harder = task.problems(random, params.eval_problems, "harder")
-    return HeldOut(task, {"test": test, "harder": harder}, params.eval_samples, longest, seed)
-
-
-def _evaluated(model: Transformer, held_out: HeldOut, step: int, context: Context) -> dict[str, float]:
-    """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training."""
-    figures, made = held_out.figures(model, "test")
-    context.record(step, **figures)
-    i = min(range(len(made.problems)), key=lambda i: made.problems[i].difficulty)
-    question, answer = made.problems[i].prompt, made.texts[i].removesuffix("<eos>")
-    context.sample(step, f"{question} {answer}  {'right' if made.right[i] else 'wrong'}")
-    return figures
 
 
 def _teller(context: Context) -> Callable[[int, int, str], None]:

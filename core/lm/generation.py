@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import Transformer
+from .language_model import LanguageModel
 from .not_finite import NotFinite
 from .parallel import cores, each
 
@@ -43,7 +43,7 @@ class Completions:
 
 
 def generate(
-    model: Transformer,
+    model: LanguageModel,
     prompts: Sequence[Sequence[int]],
     *,
     num_generations: int = 1,
@@ -88,7 +88,7 @@ def generate(
 
 @torch.inference_mode()
 def _generate(
-    model: Transformer,
+    model: LanguageModel,
     prompts: Sequence[Sequence[int]],
     num_generations: int,
     max_new_tokens: int,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .language_model import LanguageModel
 from .parallel import cores, each
 
 Part = TypeVar("Part")
@@ -15,7 +16,7 @@ Seen = TypeVar("Seen")
 
 
 def add_gradients(
-    model: nn.Module, parts: Sequence[Part], loss_of: Callable[[Part], tuple[Tensor, Seen]]
+    model: LanguageModel, parts: Sequence[Part], loss_of: Callable[[Part], tuple[Tensor, Seen]]
 ) -> list[Seen]:
     """Add the gradient of the sum of all parts' losses to `.grad` of the parameters.
 

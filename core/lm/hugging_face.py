@@ -7,7 +7,8 @@ imported when something is loaded and not before; it is the extra `hf`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -23,6 +24,9 @@ from .vocabulary import EOS
 
 TOLERANCE = 1e-4
 """How far two ways to the same logits may be apart, as a share of the largest."""
+
+TOKENIZER = "tokenizer*", "vocab*", "*.model"
+"""What a tokenizer may be called in its folder, now and in older versions."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
 
     Raises:
         ModuleNotFoundError: transformers is not installed.
-        FileNotFoundError: there is no such folder, or no model in it.
+        FileNotFoundError: there is no such folder, or no model or no tokenizer in it.
         ValueError: what is there cannot stand in for ours; the message says why.
     """
     folder = Path(path)
@@ -188,13 +192,25 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
         raise FileNotFoundError(
             f"{folder}: {what}; a model is a folder made by save_pretrained, and none is fetched"
         )
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        inner = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder), local_files_only=True, dtype=torch.float32
+    if not any(any(folder.glob(name)) for name in TOKENIZER):  # transformers would make an empty one
+        raise FileNotFoundError(
+            f"{folder}: no tokenizer in it; save_pretrained of the tokenizer puts it there"
         )
-    except (OSError, ValueError, KeyError) as e:  # what transformers raises for what it cannot read
-        raise ValueError(f"{folder}: transformers cannot load it: {str(e).strip().splitlines()[0]}") from e
+    from_here = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _quiet(transformers):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **from_here)
+            inner, found = transformers.AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=torch.float32, output_loading_info=True, **from_here
+            )
+    except Exception as e:  # it raises whatever the file formats and models below it do
+        said = str(e).strip().splitlines()
+        what = said[0] if said else type(e).__name__
+        raise ValueError(f"{folder}: transformers cannot load it: {what}") from e
+    if lacking := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{folder}: there are no weights for {lacking[0]} of {type(inner).__name__}; random ones would stand in"
+        )
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{folder}: the tokenizer has no eos_token, so that no answer could end")
     vocabulary = Vocabulary(tokenizer, _before(tokenizer))
@@ -209,6 +225,21 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
             "causal models whose logits are the head of the last states can stand in for ours"
         )
     return model, vocabulary
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without bars and reports: what matters of them is an error here."""
+    says = transformers.utils.logging
+    bars, level = says.is_progress_bar_enabled(), says.get_verbosity()
+    says.disable_progress_bar()
+    says.set_verbosity_error()
+    try:
+        yield
+    finally:
+        says.set_verbosity(level)
+        if bars:
+            says.enable_progress_bar()
 
 
 def _transformers() -> Any:

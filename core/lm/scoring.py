@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .cache import Shared
+from .language_model import LanguageModel
 from .model import Transformer
 
 
@@ -66,7 +67,7 @@ def joined(prompts: Sequence[Sequence[int]], completions: Tensor, lengths: Tenso
     return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths, numbers)
 
 
-def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Of each token of the completions: its log-probability and the entropy of its distribution.
 
     What the prompts have in common is computed once for all completions of a prompt, and logits are made for the tokens
@@ -92,7 +93,7 @@ def log_probs(model: Transformer, sequences: Sequences, temperature: float = 1.0
     return next(found), next(found)
 
 
-def _states(model: Transformer, sequences: Sequences) -> tuple[Tensor, int]:
+def _states(model: LanguageModel, sequences: Sequences) -> tuple[Tensor, int]:
     """The states that completions are told from, (rows, columns, d_model), and the column of the first of them."""
     ids, rows = sequences.ids[:, :-1], len(sequences.ids)
     numbers, of = torch.unique(sequences.prompts, return_inverse=True)

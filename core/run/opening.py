@@ -12,7 +12,7 @@ import yaml
 
 from ..experiment.load import Loaded
 from ..experiment.schema import Experiment
-from ..experiment.subject import is_reference, reference
+from ..experiment.standing import standing
 from .files import Damaged, write, write_json
 from .folder import Run, this_process
 from .plan import references
@@ -58,19 +58,14 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
 def as_yaml(loaded: Loaded) -> str:
     """The resolved experiment as a file that stands alone: its references are absolute."""
     data = loaded.experiment.model_dump(mode="json", exclude_defaults=True, exclude={"presets"})
+    params, folder = loaded.subject.params, loaded.folder
     for name, variant in loaded.experiment.variants.items():
         own = {"tier": variant.tier} if variant.tier else {}
-        data["variants"][name] = own | {
-            key: _standing(value, loaded.folder) for key, value in variant.params.items()
-        }
-    data["params"] = {key: _standing(value, loaded.folder) for key, value in loaded.experiment.params.items()}
+        data["variants"][name] = own | standing(params, variant.params, folder)
+    data["params"] = standing(params, loaded.experiment.params, folder)
     if loaded.experiment.trial.endswith(".py"):
         data["trial"] = str(loaded.subject.file)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _standing(value: Any, folder: Path) -> Any:
-    return str(reference(value, folder)) if is_reference(value) else value
 
 
 def experiment_of(run: Run) -> Experiment:

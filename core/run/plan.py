@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ..experiment.load import Loaded
 from ..experiment.schema import Point
-from ..experiment.subject import digest, is_reference, reference
+from ..experiment.standing import files, standing
+from ..own_files import digest
 
 Kind = Literal["peaks", "check", "time", "train"]
 
@@ -84,22 +85,23 @@ def plan(loaded: Loaded) -> list[Trial]:
 
 
 def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[str, Any]:
-    """Params of one variant at one point: `params`, then the variant, then the point."""
+    """Params of one variant at one point: `params`, then the variant, then the point; files by absolute paths."""
     experiment, fields = loaded.experiment, loaded.subject.params.model_fields
     values = {**experiment.params, **experiment.variants[variant].params, **point}
     if "implementation" in fields and "implementation" not in values:
         values["implementation"] = variant
-    return values
+    return standing(loaded.subject.params, values, loaded.folder)
 
 
 def references(loaded: Loaded) -> dict[str, str]:
-    """Files of the user's that this experiment runs, with their digests."""
-    texts = [value for variant in loaded.experiment.variants.values() for value in variant.params.values()]
-    texts += loaded.experiment.params.values()
-    files = {reference(text, loaded.folder).path for text in texts if is_reference(text)}
-    if loaded.experiment.trial.endswith(".py"):
-        files.add(loaded.subject.file)
-    return {str(path): digest(path) for path in sorted(files)}
+    """Files and folders of the user's that this experiment uses, with their digests."""
+    experiment = loaded.experiment
+    places = [experiment.params, *(variant.params for variant in experiment.variants.values())]
+    places += [{axis: value} for axis, values in experiment.axes.items() for value in values]
+    found = {path for values in places for path in files(loaded.subject.params, values, loaded.folder)}
+    if experiment.trial.endswith(".py"):
+        found.add(loaded.subject.file)
+    return {str(path): digest(path) for path in sorted(found)}
 
 
 def _trial(loaded: Loaded, kind: Kind, variant: str, point: Point, replicate: int) -> Trial:

@@ -4,6 +4,9 @@
 * `reverse`, `sort`: controls, where thinking cannot help.
 * `countdown`: a target from three or four numbers.
 * `gym/NAME`: a task of the package reasoning-gym.
+
+One's own is a function that returns a `Task`, and an experiment says `task: ./my_task.py:function`. What helps to write
+one stands here too: `vocabulary`, `draw`, `says`, `final_answer`; docs/my_task.py is an example.
 """
 
 from __future__ import annotations
@@ -14,9 +17,24 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from .problem import SPLITS, Mixture, Problem, Split, Task, predicted_accuracy
+from ...lm.vocabulary import vocabulary
+from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
+from .split import draw
 
-__all__ = ["SPLITS", "TASKS", "Mixture", "Problem", "Split", "Task", "predicted_accuracy", "task"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Mixture",
+    "Problem",
+    "Split",
+    "Task",
+    "draw",
+    "final_answer",
+    "predicted_accuracy",
+    "says",
+    "task",
+    "vocabulary",
+]
 
 TASKS: dict[str, str] = {
     "chain": "a running value over Z2, Z10 or S5",
@@ -43,7 +61,9 @@ def task(name: str, **knobs: Any) -> Task:
 
         return gym(name.removeprefix("gym/"), **knobs)
     if name not in TASKS:
-        raise ValueError(f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME")
+        raise ValueError(
+            f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
+        )
     make: Callable[..., Task] = getattr(import_module(f".{name}", __name__), name)
     known = inspect.signature(make).parameters
     for knob in knobs:

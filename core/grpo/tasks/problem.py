@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ...lm.vocabulary import EOS, Vocabulary
+from ...lm.language_model import Words
+from ...lm.vocabulary import EOS
 from ..rewards import answer_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Task:
     """
 
     name: str
-    vocabulary: Vocabulary = field(repr=False)
+    vocabulary: Words = field(repr=False)
     problems: Callable[[Generator, int, Split], list[Problem]]
     demonstrations: Callable[[Generator, int, Mixture], list[tuple[Problem, str]]]
     is_right: Callable[[Problem, str], bool]

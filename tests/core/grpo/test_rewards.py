@@ -17,6 +17,7 @@ from lab.core.grpo.rewards import (
     random_reward,
     tokens_of,
 )
+from lab.core.grpo.tasks import says
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Problem:
 
 
 SUM = Problem("7+5+8=", "0")
+right = accuracy(says)
 GOOD = "<think>7+5=2,2+8=0</think><answer>0</answer><eos>"
 
 
@@ -57,8 +59,8 @@ def test_answer_of(completion, answer):
     assert answer_of(completion) == answer
 
 
-def test_accuracy():
-    assert earned(accuracy, GOOD, "<answer>0</answer><eos>", "<answer>1</answer>", "0", "<answer>00</answer>") == [
+def test_accuracy_is_what_the_verifier_says():
+    assert earned(right, GOOD, "<answer>0</answer><eos>", "<answer>1</answer>", "0", "<answer>0</answer>1") == [
         1, 1, 0, 0, 0
     ]  # fmt: skip
 
@@ -146,7 +148,7 @@ def test_the_random_reward_looks_at_nothing_but_its_generator():
 
 def test_composed():
     reward = Composed(
-        {"accuracy": accuracy, "format": format, "length": length(10)}, {"format": 0.5, "length": 0}
+        {"accuracy": right, "format": format, "length": length(10)}, {"format": 0.5, "length": 0}
     )
     scores = reward([SUM] * 3, [GOOD, "<answer>0</answer>", "<think>1</think><answer>1</answer>"])
     assert scores.total == [1.5, 1, 0.5]
@@ -163,7 +165,7 @@ def gives(*values):
 
 @pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan")])
 def test_no_score_is_counted(missing):
-    reward = Composed({"accuracy": accuracy, "mine": gives(*[1] * 9, missing)})
+    reward = Composed({"accuracy": right, "mine": gives(*[1] * 9, missing)})
     scores = reward([SUM] * 10, [GOOD] * 10)
     assert scores.total[:9] == [2] * 9
     assert math.isnan(scores.total[9])
@@ -173,7 +175,7 @@ def test_no_score_is_counted(missing):
 
 
 def test_too_many_without_a_score_stop():
-    reward = {"accuracy": accuracy, "mine": gives(*[1] * 8, None, None)}
+    reward = {"accuracy": right, "mine": gives(*[1] * 8, None, None)}
     with pytest.raises(
         RewardError, match=r"reward 'mine' gave no score .* completion 'h8'; in all 2 of 10"
     ) as error:
@@ -205,7 +207,7 @@ def test_too_many_without_a_score_stop():
 )
 def test_a_reward_that_goes_wrong_is_named_in_one_line(reward, says):
     with pytest.raises(RewardError, match=says) as error:
-        Composed({"accuracy": accuracy, "mine": reward})([SUM] * 2, ["one", "two"])
+        Composed({"accuracy": right, "mine": reward})([SUM] * 2, ["one", "two"])
     assert "\n" not in str(error.value)
 
 
@@ -228,8 +230,8 @@ def test_refusals():
     with pytest.raises(ValueError, match="no rewards"):
         Composed({})
     with pytest.raises(ValueError, match="a weight for 'acuracy'.*known: accuracy"):
-        Composed({"accuracy": accuracy}, {"acuracy": 1})
+        Composed({"accuracy": right}, {"acuracy": 1})
     with pytest.raises(ValueError, match="the weight of 'accuracy' is nan"):
-        Composed({"accuracy": accuracy}, {"accuracy": math.nan})
+        Composed({"accuracy": right}, {"accuracy": math.nan})
     with pytest.raises(ValueError, match="1 problems, but 2 completions"):
-        Composed({"accuracy": accuracy})([SUM], ["", ""])
+        Composed({"accuracy": right})([SUM], ["", ""])

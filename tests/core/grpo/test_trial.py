@@ -1,6 +1,7 @@
 """One training through the experiment's door: base, reward, evaluations, checkpoints, and what is refused."""
 
 import pickle
+import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -38,10 +39,14 @@ def context_in(folder, seed=0, stop_at=None):
             make(made)
         return made
 
+    def load(reference):
+        path, _, function = reference.rpartition(":")
+        return runpy.run_path(path)[function]
+
     state = folder / "state"
     return SimpleNamespace(
-        variant="v", seed=seed, device="cpu", threads=1, folder=folder, record=record, cached=cached, records=records,
-        samples=samples, progress=lambda done, of: None, sample=lambda step, text: samples.append((step, text)),
+        variant="v", seed=seed, device="cpu", threads=1, folder=folder, record=record, cached=cached, load=load,
+        records=records, samples=samples, progress=lambda done, of: None, sample=lambda step, text: samples.append((step, text)),
         save=lambda x: state.write_bytes(pickle.dumps(x)),
         restore=lambda: pickle.loads(state.read_bytes()) if state.exists() else None,
     )  # fmt: skip
@@ -88,6 +93,57 @@ def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
             figures[seed, reward] = {name: x for name, x in final.items() if name.startswith("base/")}
     assert figures[0, "accuracy"] == figures[0, "random"] != figures[1, "accuracy"]
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_search_that_found_no_base_is_not_made_again(tmp_path):
+    changes = TINY | {"window": (0.99, 1.0), "attempts": 2}
+    told = []
+    for reward in ("accuracy", "random"):
+        context = context_in(tmp_path)
+        with pytest.raises(NoBase) as error:
+            trial(Params(**changes, reward=reward), context)
+        told.append((str(error.value), len(context.samples)))
+    (first, looks), (second, again) = told
+    assert first == second and looks > 0 == again
+
+
+OWN = """
+from lab.core.grpo.tasks import task
+
+def parity(base, train, harder):
+    return task("chain", structure="z2", base=base, train=train, harder=harder)
+"""
+
+
+def test_a_task_of_ones_own_is_trained_on_as_ours_is(tmp_path):
+    figures = {}
+    for name in ("ours", "own"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "my_task.py"
+        file.write_text(OWN)
+        chosen = {"task": f"{file}:parity"} if name == "own" else {}
+        figures[name] = trial(Params(**TINY | chosen), context_in(tmp_path / name))
+    assert figures["ours"] == figures["own"]
+
+
+def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
+    def bases(folder, text):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "my_task.py").write_text(text)
+        trial(
+            Params(**TINY | {"task": f"{tmp_path / folder}/my_task.py:parity", "steps": 1}),
+            context_in(tmp_path),
+        )
+        (tmp_path / "state").unlink()
+        return len(list((tmp_path / "cache").iterdir()))
+
+    beside = OWN.replace('"z2"', 'Path(__file__).with_name("which").read_text()') + "from pathlib import Path"
+    assert bases("a", OWN) == bases("b", OWN) == 1  # the same, wherever it lies
+    assert bases("a", OWN + "# changed") == 2
+    (tmp_path / "a" / "which").write_text("z2")
+    assert bases("a", beside) == 3
+    (tmp_path / "a" / "which").write_text("z10")
+    assert bases("a", beside) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""The problems that a training is judged by, before it, between and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from ..lm.language_model import LanguageModel
+from ..trial import Context
+from .evaluation import evaluate
+from .rollout import Rollout
+from .tasks import Mixture, Problem, Task, predicted_accuracy
+
+APART = 1_000_003
+"""Sets the random numbers of held-out problems apart from those of any step."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
+
+    task: Task
+    problems: Mapping[str, Sequence[Problem]]
+    samples: int
+    longest: int
+    seed: int
+
+    def figures(self, model: LanguageModel, split: str) -> tuple[dict[str, float], Rollout]:
+        return evaluate(
+            model,
+            self.task,
+            self.problems[split],
+            samples=self.samples,
+            max_completion_length=self.longest,
+            seed=self.seed,
+        )
+
+    def evaluated(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
+        """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training."""
+        figures, made = self.figures(model, "test")
+        context.record(step, **figures)
+        i = min(range(len(made.problems)), key=lambda i: made.problems[i].difficulty)
+        question, answer = made.problems[i].prompt, made.texts[i].removesuffix("<eos>")
+        context.sample(step, f"{question} {answer}  {'right' if made.right[i] else 'wrong'}")
+        return figures
+
+    def predicted(self, mixture: Mixture) -> float | None:
+        """How much of them a base would solve that has learnt its demonstrations and nothing more."""
+        if (classes := self.task.classes) is None:
+            return None
+        return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in self.problems["test"])
+
+
+def held_out(task: Task, count: int, samples: int, longest: int, seed: int) -> HeldOut:
+    """So many problems of each of "test" and "harder"; so many samples of each, of so many tokens at most."""
+    random = np.random.default_rng([seed, APART])
+    test = task.problems(random, count, "test")
+    harder = task.problems(random, count, "harder")
+    return HeldOut(task, {"test": test, "harder": harder}, samples, longest, seed)

@@ -1,0 +1,112 @@
+"""A look at a task before anything is trained: some of its problems and demonstrations, and whether it keeps its word.
+
+Tasks of ours are held to it by tests; those of others here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ...lm.language_model import Words
+from ...lm.vocabulary import EOS
+from .problem import SPLITS, Mixture, Problem, Split, Task
+
+T = TypeVar("T")
+
+EACH = 100
+"""So many problems of each split are looked at, and so many demonstrations."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was seen of a task."""
+
+    problems: Mapping[Split, Sequence[Problem]]
+    demonstrations: Sequence[tuple[Problem, str]]
+
+    @property
+    def prompts(self) -> list[str]:
+        return [problem.prompt for some in self.problems.values() for problem in some]
+
+    @property
+    def completions(self) -> list[str]:
+        """Without their `<eos>`."""
+        return [text.removesuffix(EOS) for _, text in self.demonstrations]
+
+
+def sample(task: Task, mixture: Mixture) -> Sample:
+    """The same problems and demonstrations at every call."""
+    import numpy as np
+
+    problems = {split: task.problems(np.random.default_rng(0), EACH, split) for split in SPLITS}
+    return Sample(problems, task.demonstrations(np.random.default_rng(0), EACH, mixture))
+
+
+def keeps_its_word(task: Task, mixture: Mixture) -> None:
+    """Hold a sample of a task against what `Task` says.
+
+    Raises:
+        ValueError: the first thing that is wrong, in one line.
+    """
+    seen = _tried("drawing problems and demonstrations", sample, task, mixture)
+    for split, some in seen.problems.items():
+        for problem in some:
+            if not isinstance(problem, Problem):
+                raise ValueError(f"problems of split {split} are {type(problem).__name__}, not Problem")
+            _fits(task, problem.prompt, task.longest_prompt, "prompt")
+            good = f"<answer>{problem.answer}</answer>{EOS}"
+            if not _tried(f"is_right of {problem.prompt!r}", task.is_right, problem, good):
+                raise ValueError(f"is_right refuses {good} for {problem.prompt!r}, the problem's own answer")
+    sides = [{p.prompt for split in pair for p in seen.problems[split]} for pair in (SPLITS[:2], SPLITS[2:])]
+    if both := sides[0] & sides[1]:
+        raise ValueError(f"the prompt {min(both)!r} is learnt from and tested on; `draw` keeps the two apart")
+    for _, text in seen.demonstrations:
+        if not text.endswith(EOS):
+            raise ValueError(f"the demonstration {text!r} does not end in {EOS}")
+        _fits(task, text, task.longest_completion, "completion")
+
+
+def in_words(task: Task, mixture: Mixture, words: Words) -> Task:
+    """The same task in the tokens of another vocabulary.
+
+    Its longest prompt and completion are estimated: the longest of a sample, and as many times more as the task's own
+    are longer in its own tokens.
+
+    Raises:
+        ValueError: the vocabulary cannot write a prompt or a demonstration so that the same text comes back.
+    """
+    seen = sample(task, mixture)
+    before = len(words.encode(""))  # what a tokenizer puts before any text
+
+    def lengths(text: str) -> tuple[int, int]:
+        ids = words.encode(text)[before:]
+        if (back := words.decode(ids)) != text:
+            raise ValueError(f"the tokenizer cannot write the task's text: {text!r} comes back as {back!r}")
+        return len(task.vocabulary.encode(text)), len(ids)
+
+    def longest(texts: Sequence[str], ends: int, known: int) -> int:
+        ours, theirs = max(map(lengths, texts), key=lambda pair: pair[1])
+        return math.ceil((theirs + ends) * max(1.0, known / (ours + ends)))
+
+    return replace(
+        task,
+        vocabulary=words,
+        longest_prompt=before + longest(seen.prompts, 0, task.longest_prompt),
+        longest_completion=longest(seen.completions, 1, task.longest_completion),
+    )
+
+
+def _fits(task: Task, text: str, most: int, what: str) -> None:
+    length = len(_tried(f"reading the {what} {text!r}", task.vocabulary.encode, text))
+    if not 0 < length <= most:
+        raise ValueError(f"the {what} {text!r} has {length} tokens, and longest_{what} is {most}")
+
+
+def _tried(doing: str, call: Callable[..., T], *given: Any) -> T:
+    try:
+        return call(*given)
+    except Exception as error:
+        raise ValueError(f"{doing} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
