@@ -15,7 +15,7 @@ from ..experiment.subject import modules
 from . import schedule
 from .environment import Place
 from .folder import Run
-from .plan import Trial, key_of, params_of, plan
+from .plan import Trial, key_of, params_of, plan, seeds_abreast
 from .process import Job
 from .schedule import Event
 
@@ -57,7 +57,7 @@ def execute(
                 with alone_on_the_machine(run, wait):
                     _timing(loaded, run, where, hear)
             else:
-                _side_by_side(loaded, run, where, plan(loaded), hear)
+                _side_by_side(loaded, run, where, seeds_abreast(plan(loaded), where.workers), hear)
         status = "finished"
     except (KeyboardInterrupt, Interrupted):
         status = "interrupted"

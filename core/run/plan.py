@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,6 +82,21 @@ def plan(loaded: Loaded) -> list[Trial]:
         for point in points(loaded)
     ]
     return [*checks, Trial("peaks", "", {}, 0, "peaks"), *timed]
+
+
+def seeds_abreast(trials: Sequence[Trial], workers: int) -> list[Trial]:
+    """The same trials, with as many seeds under way as there are workers.
+
+    Trials of one seed share what is made once, such as a base model, and would wait for it together.
+    """
+    of_seed: dict[int, list[Trial]] = {}
+    for trial in trials:
+        of_seed.setdefault(trial.replicate, []).append(trial)
+    seeds, ordered = list(of_seed.values()), []
+    for first in range(0, len(seeds), workers):
+        for row in itertools.zip_longest(*seeds[first : first + workers]):
+            ordered += [trial for trial in row if trial is not None]
+    return ordered
 
 
 def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[str, Any]:

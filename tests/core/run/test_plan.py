@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.run.estimate import seconds_left
-from lab.core.run.plan import Trial, key_of
+from lab.core.run.plan import Trial, key_of, seeds_abreast
 
 VALUES = st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.booleans())
 POINTS = st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=200), max_size=2)
@@ -49,3 +49,10 @@ def test_what_is_left_is_unknown_then_as_last_time_then_as_seen_now() -> None:
 def test_timing_is_alone_whatever_the_workers() -> None:
     trials = [trial("time", "", 1), trial("time", "", 2)]
     assert seconds_left(trials, {}, {}, {("time", "size=1"): 5.0, ("time", "size=2"): 5.0}, 8) == 10
+
+
+def test_as_many_seeds_are_under_way_as_there_are_workers() -> None:
+    planned = [Trial("train", v, {}, seed, f"{v}{seed}") for seed in range(3) for v in "ab"]
+    assert [t.key for t in seeds_abreast(planned, 1)] == ["a0", "b0", "a1", "b1", "a2", "b2"]
+    assert [t.key for t in seeds_abreast(planned, 2)] == ["a0", "a1", "b0", "b1", "a2", "b2"]
+    assert [t.key for t in seeds_abreast(planned[1:], 4)] == ["b0", "a1", "a2", "b1", "b2"]
