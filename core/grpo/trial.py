@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .trainer import Rewards, Step
 
 
-REWARDS = "accuracy", "format", "length", "random"
+REWARDS = "accuracy", "format", "language", "length", "random"
 HELD_OUT = 1_000_003
 """Sets the random numbers of held-out problems apart from those of any step."""
 
@@ -38,13 +38,15 @@ class Params(AnyParams):
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    length, random, or alone yours as "./file.py:function", called with (problems, completions)."""
+    language, length, random, or alone yours as "./file.py:function", called with (problems, completions)."""
 
     # The task, and how deep its problems are: the least and the largest number of steps.
     task: str = "chain"
     structure: str = "z10"
     operators: str = ""
     """Of chain; its first where it is left out."""
+    alphabet: str = ""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. `language` pays for those of the prompt."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
@@ -55,6 +57,10 @@ class Params(AnyParams):
     slips: float = Field(0.3, ge=0, le=1)
     leaps: float = Field(0.1, ge=0, le=1)
     tagged: bool = True
+    direct_noise: float = Field(0.0, ge=0, le=1)
+    mixed: float = Field(0.0, ge=0, le=1)
+    second: float = Field(0.0, ge=0, le=1)
+    second_noise: float | None = Field(None, ge=0, le=1)
 
     # The model and its base training.
     d_model: int = Field(64, ge=8)
@@ -101,6 +107,7 @@ class Params(AnyParams):
         """All that can be known to be wrong before anything is trained."""
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
+        _check_alphabets(self)
         if not self.task.startswith("gym/"):  # imports a package that may not be there
             _task(self)
         _settings(self)
@@ -108,13 +115,24 @@ class Params(AnyParams):
         return self
 
 
+def _check_alphabets(params: Params) -> None:
+    if params.task == "chain" and params.alphabet:
+        return
+    asked = {"mixed": params.mixed, "second": params.second, "second_noise": params.second_noise is not None}
+    asked["the reward language"] = "language" in reward_terms(params.reward)
+    for name in filter(asked.get, asked):
+        raise ValueError(
+            f"{name} is for traces in two alphabets: task chain with a second one, alphabet: ABCDEFGHIJ"
+        )
+
+
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Base model, then `steps` of GRPO, with evaluations before, between and after.
 
     Returns:
-        The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), and those of the base
-        (`base/…`, and `base/above_predicted`, by how much it is more often right than `predicted_accuracy` says);
-        `gain/…` is after minus before.
+        The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), both of the base (`base/…` and
+        `base/harder/…`, and `base/above_predicted`, by how much it is more often right than `predicted_accuracy` says),
+        and by how much they changed, after minus before (`gain/…` and `gain/harder/…`).
 
     Raises:
         ValueError: knobs that do not fit together.
@@ -141,8 +159,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         done, before, after = state["step"], state["before"], state["after"]
         trained.restore(state["policy"])
     else:
-        done, before = 0, _evaluated(model, held_out, 0, context)
-        after = before
+        done, after = 0, _evaluated(model, held_out, 0, context)
+        before = after | held_out.harder(model)
     for step in range(done + 1, settings.steps + 1):
         seen = train_step(trained, task, rewards, settings, seed=context.seed, step=step)
         context.record(step, **seen.metrics)
@@ -151,13 +169,17 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
             after = _evaluated(model, held_out, step, context)
             context.sample(step, _group(seen, settings.num_generations))
             context.save({"step": step, "before": before, "after": after, "policy": trained.state()})
-    harder = {name.replace("eval/", "harder/"): x for name, x in held_out.figures(model, "harder")[0].items()}
-    of_base = {name.replace("eval/", "base/"): value for name, value in before.items()}
-    gains = {f"gain/{name.partition('/')[2]}": after[name] - before[name] for name in before if name in after}
+    final = after | held_out.harder(model)
+    of_base = {f"base/{name.removeprefix('eval/')}": value for name, value in before.items()}
+    gains = {
+        f"gain/{name.removeprefix('eval/')}": final[name] - value
+        for name, value in before.items()
+        if name in final
+    }
     expected = _predicted(base.mixture, held_out)
     if expected is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
-    return after | harder | of_base | gains | {"base/rejected": float(facts["rejected"])}
+    return final | of_base | gains | {"base/rejected": float(facts["rejected"])}
 
 
 def _predicted(mixture: Mixture, held_out: HeldOut) -> float | None:
@@ -177,7 +199,8 @@ def _task(params: Params) -> Task:
     depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
     match params.task:
         case "chain":
-            return task("chain", structure=params.structure, operators=params.operators, **depths)
+            knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
+            return task("chain", **knobs, **depths)
         case "reverse" | "sort":
             return task(params.task, **depths)
         case name:
@@ -186,7 +209,7 @@ def _task(params: Params) -> Task:
 
 def _task_words(params: Params) -> str:
     """Which task, with all that makes it."""
-    keys = ("task", "structure", "operators", "base_depth", "train_depth", "harder_depth")
+    keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
     return " ".join(f"{key}={getattr(params, key)}" for key in keys)
 
 
@@ -206,6 +229,8 @@ def _settings(params: Params) -> Settings:
 
 
 def _base(params: Params, task: Task) -> Base:
+    from dataclasses import fields
+
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base import Base
@@ -221,7 +246,7 @@ def _base(params: Params, task: Task) -> Base:
             kv_heads=params.kv_heads,
             d_ff=params.d_ff,
         ),
-        mixture=Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged),
+        mixture=Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)}),
         recipe=Recipe(params.base_steps, params.base_batch),
         demonstrations=params.demonstrations,
         window=params.window,
@@ -269,6 +294,8 @@ def _rewards(params: Params, task: Task, context: Context) -> Rewards:
         "length": rewards.length(task.longest_completion),
     }
     weights = reward_terms(params.reward)
+    if "language" in weights:
+        known["language"] = rewards.language_consistency(*task.alphabets, target=task.alphabets[0])
     chosen: dict[str, Reward | None] = {
         name: context.load(name) if ":" in name else known.get(name) for name in weights
     }
@@ -301,6 +328,10 @@ class HeldOut:
             max_completion_length=self.longest,
             seed=self.seed,
         )
+
+    def harder(self, model: Transformer) -> dict[str, float]:
+        """The figures of harder problems, as `harder/…`."""
+        return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
 
 
 def _held_out(params: Params, task: Task, seed: int, longest: int) -> HeldOut:
