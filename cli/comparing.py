@@ -143,7 +143,7 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         f"[name]{experiment.name}[/] · run {seen.run.id}{preset}, {ago(facts['started'])} · {str(facts['device']).upper()},"
         f" {facts['threads']} thread{'s' if facts['threads'] > 1 else ''} · {_replicates(experiment)}{version}"
     )
-    if len(experiment.tiers) > 1:
+    if len(experiment.tiers) > 1 and experiment.repeats is not None:
         screen.print(
             "[quiet]times are compared inside a tier only: a Python loop is no rival of a compiled kernel[/]"
         )
@@ -162,7 +162,8 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
     screen.print()
     compared = "speed: times as fast as the first of its tier, paired by process"
     if experiment.seeds is not None:
-        compared = f"change: minus {experiment.baseline}, paired by seed"
+        first = experiment.baseline if len(experiment.tiers) == 1 else "the first of its tier"
+        compared = f"change: minus {first}, paired by seed"
     screen.print(f"[quiet]{compared}, 95% interval · ~ no difference seen · bold: best of its tier[/]")
     if hidden:
         screen.print(

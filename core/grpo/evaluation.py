@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from ..lm.language_model import LanguageModel
-from .rewards import format
+from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
 from .scores import majority, pass_at_k
 from .tasks import Task
@@ -28,9 +29,11 @@ def evaluate(
     """Figures over all problems, and the samples themselves.
 
     Returns:
-        `eval/pass@1`, `eval/pass@k` and `eval/maj@k` with k = samples (R1's cons@k), `eval/acc_greedy`,
-        `eval/format` (the share of well-formed thinking and answer), `eval/think_rate`, and lengths in tokens: `eval/length`,
-        `eval/length_correct`, `eval/length_incorrect` (left out where there are none of these).
+        `eval/pass@k` for k = 1, 2, 4, … and samples, `eval/doubling`, the least that a doubling of k adds to it,
+        `eval/maj@k` with k = samples (R1's cons@k), `eval/acc_greedy`, `eval/format` (the share of well-formed thinking
+        and answer), `eval/think_rate`, and lengths in tokens: `eval/length`, `eval/length_correct`,
+        `eval/length_incorrect` (left out where there are none of these). Where traces may be in two alphabets, those of
+        `languages` as well.
     """
     device = model.embedding.weight.device
     options = {"max_completion_length": max_completion_length}
@@ -49,9 +52,7 @@ def evaluate(
     )
     right = made.right.reshape(len(problems), samples)
     lengths, thinks = made.lengths, made.thinks
-    figures = {
-        "eval/pass@1": float(right.mean()),
-        f"eval/pass@{samples}": pass_at_k(right, samples),
+    figures = coverage(right) | {
         f"eval/maj@{samples}": majority(answers(made, samples), [problem.answer for problem in problems]),
         "eval/acc_greedy": float(greedy.right.mean()),
         "eval/format": float(np.mean(format(made.problems, made.texts))),
@@ -61,7 +62,41 @@ def evaluate(
     for name, which in (("correct", made.right), ("incorrect", ~made.right)):
         if which.any():
             figures[f"eval/length_{name}"] = float(lengths[which].mean())
+    if len(task.alphabets) > 1:
+        figures |= languages(made.texts, task.alphabets)
     return figures, made
+
+
+def coverage(right: np.ndarray) -> dict[str, float]:
+    """`eval/pass@k` for k = 1, 2, 4, … and all samples, and `eval/doubling`, the least that a doubling of k adds.
+
+    Args:
+        right: (problems, samples).
+    """
+    samples = right.shape[1]
+    doubled = [2**i for i in range(samples.bit_length())]
+    passed = {k: pass_at_k(right, k) for k in [*doubled, samples]}
+    figures = {f"eval/pass@{k}": share for k, share in passed.items()}
+    if steps := [passed[two] - passed[one] for one, two in pairwise(doubled)]:
+        figures["eval/doubling"] = min(steps)
+    return figures
+
+
+def languages(texts: Sequence[str], alphabets: Sequence[str]) -> dict[str, float]:
+    """Over all completions with digits inside `<think>` tags; nothing where there are none.
+
+    Returns:
+        `eval/language`: the share of a trace's digits that are of the first alphabet, the prompt's; what the reward
+        `language` pays. `eval/mixed`: the share of traces with digits of more than one.
+    """
+    used = np.array([letters_of(text, alphabets) for text in texts])
+    used = used[used.any(1)]
+    if not len(used):
+        return {}
+    return {
+        "eval/language": float((used[:, 0] / used.sum(1)).mean()),
+        "eval/mixed": float(((used > 0).sum(1) > 1).mean()),
+    }
 
 
 def solved(right: np.ndarray, num_generations: int) -> tuple[float, float]:

@@ -38,6 +38,10 @@ class HeldOut:
             seed=self.seed,
         )
 
+    def harder(self, model: LanguageModel) -> dict[str, float]:
+        """The figures of harder problems, as `harder/…`."""
+        return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
+
     def evaluated(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
         """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training."""
         figures, made = self.figures(model, "test")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .tasks import Task
     from .trainer import Rewards
 
-REWARDS = "accuracy", "format", "length", "random"
+REWARDS = "accuracy", "format", "language", "length", "random"
 
 
 def reward_terms(text: str) -> dict[str, float]:
@@ -67,6 +67,8 @@ def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]])
         "format": rewards.format,
         "length": rewards.length(task.longest_completion),
     }
+    if "language" in weights:
+        ours["language"] = rewards.language_consistency(*task.alphabets, target=task.alphabets[0])
     names = _short(weights)
     chosen: Mapping[str, Reward | None] = {
         names[name]: load(name) if is_reference(name) else ours.get(name) for name in weights

@@ -67,6 +67,12 @@ def trace_of(completion: str) -> str | None:
     return found[1] if found else None
 
 
+def letters_of(completion: str, alphabets: Sequence[str]) -> list[int]:
+    """How many tokens of the trace are from each alphabet; none where there is no trace."""
+    tokens = tokens_of(trace_of(completion) or "")
+    return [sum(token in alphabet for token in tokens) for alphabet in alphabets]
+
+
 def tokens_of(text: str) -> list[str]:
     """The text in tokens, where a tag is one and so is any other character."""
     return _TOKEN.findall(text)
@@ -132,10 +138,9 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
         raise ValueError(f"the target {target!r} is none of the alphabets {', '.join(map(repr, alphabets))}")
 
     def share(completion: str) -> float:
-        tokens = tokens_of(trace_of(completion) or "")
-        used = {alphabet: sum(token in alphabet for token in tokens) for alphabet in alphabets}
-        chosen = used[target] if target is not None else max(used.values())
-        return chosen / max(sum(used.values()), 1)
+        used = letters_of(completion, alphabets)
+        chosen = max(used) if target is None else used[alphabets.index(target)]
+        return chosen / max(sum(used), 1)
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return [share(completion) for completion in completions]

@@ -44,7 +44,7 @@ class Params(AnyParams):
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
+    language, length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
     with ./, ../, / or ~."""
 
     # The task, and how deep its problems are: the least and the largest number of steps.
@@ -54,6 +54,8 @@ class Params(AnyParams):
     structure: str = "z10"
     operators: str = ""
     """Of chain; its first where it is left out."""
+    alphabet: str = ""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. `language` pays for those of the prompt."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
@@ -64,6 +66,10 @@ class Params(AnyParams):
     slips: float = Field(0.3, ge=0, le=1)
     leaps: float = Field(0.1, ge=0, le=1)
     tagged: bool = True
+    direct_noise: float = Field(0.0, ge=0, le=1)
+    mixed: float = Field(0.0, ge=0, le=1)
+    second: float = Field(0.0, ge=0, le=1)
+    second_noise: float | None = Field(None, ge=0, le=1)
 
     model: Given | None = None
     """A model to start from, {hf: ./folder}. No base is trained then, nor looked for: only its `window` is held to."""
@@ -131,6 +137,7 @@ class Params(AnyParams):
         """
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
+        _check_alphabets(self)
         _settings(self, longest=1)
         nearby: Nearby | None = info.context
         if self.task.startswith("gym/") or (nearby is None and is_reference(self.task)):
@@ -143,13 +150,24 @@ class Params(AnyParams):
         return self
 
 
+def _check_alphabets(params: Params) -> None:
+    if params.task == "chain" and params.alphabet:
+        return
+    asked = {"mixed": params.mixed, "second": params.second, "second_noise": params.second_noise is not None}
+    asked["the reward language"] = "language" in reward_terms(params.reward)
+    for name in filter(asked.get, asked):
+        raise ValueError(
+            f"{name} is for traces in two alphabets: task chain with a second one, alphabet: ABCDEFGHIJ"
+        )
+
+
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Base model or a given one, then `steps` of GRPO, with evaluations before, between and after.
 
     Returns:
-        The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), and those of the base
-        (`base/…`, and where it was trained here `base/above_predicted`, by how much it is more often right than
-        `predicted_accuracy` says); `gain/…` is after minus before.
+        The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), both of the base (`base/…` and
+        `base/harder/…`, and where it was trained here `base/above_predicted`, by how much it is more often right than
+        `predicted_accuracy` says), and by how much they changed, after minus before (`gain/…` and `gain/harder/…`).
 
     Raises:
         ValueError: knobs that do not fit together, or a given model that cannot do the task.
@@ -173,12 +191,12 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         done, before, after = state["step"], state["before"], state["after"]
         trained.restore(state["policy"])
     else:
-        done, before = 0, judges.evaluated(model, 0, context)
-        after = before
+        done, after = 0, judges.evaluated(model, 0, context)
         if params.model is not None:
             from .given_model import hold_to
 
-            hold_to(params.window, before["eval/pass@1"], params.model.hf)
+            hold_to(params.window, after["eval/pass@1"], params.model.hf)
+        before = after | judges.harder(model)
     for step in range(done + 1, settings.steps + 1):
         seen = train_step(trained, task, rewards, settings, seed=context.seed, step=step)
         context.record(step, **seen.metrics)
@@ -187,12 +205,16 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
             after = judges.evaluated(model, step, context)
             context.sample(step, _group(seen, settings.num_generations))
             context.save({"step": step, "before": before, "after": after, "policy": trained.state()})
-    harder = {name.replace("eval/", "harder/"): x for name, x in judges.figures(model, "harder")[0].items()}
-    of_base = {name.replace("eval/", "base/"): value for name, value in before.items()}
-    gains = {f"gain/{name.partition('/')[2]}": after[name] - before[name] for name in before if name in after}
+    final = after | judges.harder(model)
+    of_base = {f"base/{name.removeprefix('eval/')}": value for name, value in before.items()}
+    gains = {
+        f"gain/{name.removeprefix('eval/')}": final[name] - value
+        for name, value in before.items()
+        if name in final
+    }
     if params.model is None and (expected := judges.predicted(_mixture(params))) is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
-    return after | harder | of_base | gains | {"base/rejected": float(start.rejected)}
+    return final | of_base | gains | {"base/rejected": float(start.rejected)}
 
 
 @dataclass(frozen=True)
@@ -236,7 +258,8 @@ def _task(params: Params, load: Load | None) -> Task:
         return own(params.task, load(params.task), depths, _mixture(params))
     match params.task:
         case "chain":
-            return task("chain", structure=params.structure, operators=params.operators, **depths)
+            knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
+            return task("chain", **knobs, **depths)
         case "reverse" | "sort":
             return task(params.task, **depths)
         case name:
@@ -245,7 +268,7 @@ def _task(params: Params, load: Load | None) -> Task:
 
 def _task_words(params: Params, task: Task) -> str:
     """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
-    keys = ("task", "structure", "operators", "base_depth", "train_depth", "harder_depth")
+    keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
     if not is_reference(params.task):
         return words
@@ -259,9 +282,11 @@ def _task_words(params: Params, task: Task) -> str:
 
 
 def _mixture(params: Params) -> Mixture:
+    from dataclasses import fields
+
     from .tasks import Mixture
 
-    return Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged)
+    return Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)})
 
 
 def _settings(params: Params, longest: int) -> Settings:
@@ -281,6 +306,7 @@ def _settings(params: Params, longest: int) -> Settings:
 
 
 def _base(params: Params, task: Task) -> Base:
+
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base import Base

@@ -103,6 +103,7 @@ def chain(
     train: Sequence[int] = (5, 8),
     harder: Sequence[int] = (9, 12),
     generators: Sequence[str] = GENERATORS,
+    alphabet: str = "",
 ) -> Task:
     """The task.
 
@@ -111,12 +112,16 @@ def chain(
         operators: of "+-*" for z10, "+" for z2, "*" for s5. Empty: the first of these.
         base, train, harder: least and largest depth; a test problem is as deep as one of `train`.
         generators: of s5, what may follow an operator.
+        alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
 
     Raises:
         ValueError: a knob that means nothing; the message has its name.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")
     kind = structure_of(structure, operators, generators)
+    signs = (*kind.elements, *kind.tables, "=", ",")
+    if alphabet:
+        _check_alphabet(alphabet, structure, signs)
     ranges = {
         "base": depths("base", base),
         "train": depths("train", train),
@@ -140,11 +145,12 @@ def chain(
             values=len(kind.elements),
             trace=lambda parts, wrong, leap: trace(kind, parts, wrong, leap),
             guess=lambda _, random: kind.elements[random % len(kind.elements)],
+            letters=str.maketrans("".join(kind.elements), alphabet) if alphabet else None,
         )
 
     return Task(
         name="chain",
-        vocabulary=vocabulary((*kind.elements, *kind.tables, "=", ",")),
+        vocabulary=vocabulary((*signs, *alphabet)),
         problems=problems,
         demonstrations=shown,
         is_right=says,
@@ -152,7 +158,19 @@ def chain(
         longest_completion=6 * deepest
         + 5,  # x+y=z and a comma, less one; two tags; the answer in its tags; <eos>
         classes=len(kind.elements),
+        alphabets=("".join(kind.elements), alphabet) if alphabet else (),
     )
+
+
+def _check_alphabet(alphabet: str, structure: str, signs: Sequence[str]) -> None:
+    if structure == "s5":
+        raise ValueError(f"alphabet is {alphabet}; s5 has none beside its own, only z2 and z10 take another")
+    m = int(structure[1:])
+    if len(alphabet) != m or len(set(alphabet)) < m:
+        raise ValueError(f"alphabet is {alphabet}; {structure} needs {m} letters, all different")
+    for letter in alphabet:
+        if letter in signs or letter in "<>" or not letter.isprintable() or letter.isspace():
+            raise ValueError(f"alphabet is {alphabet}; {letter!r} cannot stand for an element")
 
 
 def _candidates(rng: Generator, count: int, depth: tuple[int, int], kind: Structure) -> list[Drawn[Chain]]:

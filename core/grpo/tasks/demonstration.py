@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .alphabets import in_second, written
 from .problem import Mixture, Problem
 from .split import Drawn
 
@@ -30,6 +31,7 @@ def demonstrations(
     values: int,
     trace: Trace[T],
     guess: Callable[[T, int], str],
+    letters: Mapping[int, int] | None = None,
 ) -> list[tuple[Problem, str]]:
     """A completion for each problem.
 
@@ -39,22 +41,37 @@ def demonstrations(
         values: a wrong step is wrong by 1 to `values` − 1, all equally often.
         trace: writes one.
         guess: (what a problem is made from, a random whole number) to a random answer.
+        letters: a second alphabet for the digits of traces; see `alphabets.py`.
+
+    Raises:
+        ValueError: the mixture asks for a second alphabet, and there is none.
     """
+    if letters is None and (mixture.second or mixture.mixed):
+        raise ValueError("the shares second and mixed ask for traces in a second alphabet, and there is none")
     n = len(drawn)
     long = rng.random(n) < mixture.long
-    leap = (rng.random(n) < mixture.leaps).tolist()
+    leap = rng.random(n) < mixture.leaps
     slip = ((rng.random(n) < mixture.slips) * rng.integers(1, 3, n)).tolist()
     guessed = (rng.random(n) < mixture.direct_noise).tolist()
     random = rng.integers(2**31, size=n).tolist()
     # Only for those that are long: most are not.
     shape = int(long.sum()), steps
-    wrong = iter(((rng.random(shape) < mixture.noise) * rng.integers(1, max(values, 2), shape)).tolist())
+    noise: Any = mixture.noise
+    if letters is not None:
+        second = in_second(rng, mixture, leap[long], steps)
+        noise = noise + second * (mixture.noise_in_second - noise)
+        alphabets = iter(second.tolist())
+    wrong = iter(((rng.random(shape) < noise) * rng.integers(1, max(values, 2), shape)).tolist())
     made = []
-    for i, (thinks, (problem, parts)) in enumerate(zip(long.tolist(), drawn, strict=True)):
+    for i, (thinks, leaps, (problem, parts)) in enumerate(
+        zip(long.tolist(), leap.tolist(), drawn, strict=True)
+    ):
         if thinks:
-            written, answer = trace(parts, next(wrong), leap[i])
+            text, answer = trace(parts, next(wrong), leaps)
+            if letters is not None:
+                text = written(text, next(alphabets)[:: 2 if leaps else 1], letters)
             how = slip[i]
-            before = OPEN[how] + written + CLOSE[how] if mixture.tagged else written
+            before = OPEN[how] + text + CLOSE[how] if mixture.tagged else text
         else:
             answer = guess(parts, random[i]) if guessed[i] else problem.answer
             before = "" if mixture.tagged else answer

@@ -59,6 +59,9 @@ class Mixture:
         tagged: false writes no `<think>` tags, and a short answer twice; see above.
         direct_noise: the chance that a short answer is a random guess. The others are true: how many a model gets
             right at once then depends only on what it can learn.
+        mixed: the share of long traces that mix two alphabets, step by step; see `alphabets.py`.
+        second: the share of the other long traces that are in the second alphabet throughout.
+        second_noise: ε of a step in the second alphabet; that of the first where it is None.
 
     Raises:
         ValueError: a share is outside 0 to 1; the message has its name.
@@ -70,12 +73,20 @@ class Mixture:
     leaps: float = 0.1
     tagged: bool = True
     direct_noise: float = 0.0
+    mixed: float = 0.0
+    second: float = 0.0
+    second_noise: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("long", "noise", "slips", "leaps", "direct_noise"):
+        shares = "long", "noise", "slips", "leaps", "direct_noise", "mixed", "second", "second_noise"
+        for name in shares:
             share = getattr(self, name)
-            if not 0 <= share <= 1:  # NaN is no share either
+            if share is not None and not 0 <= share <= 1:  # NaN is no share either
                 raise ValueError(f"{name} is {share}; it is a share, from 0 to 1")
+
+    @property
+    def noise_in_second(self) -> float:
+        return self.noise if self.second_noise is None else self.second_noise
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Task:
         longest_prompt, longest_completion: in tokens, over all splits; the context needs their sum.
         classes: m, among how many answers a model that cannot solve a problem guesses; None where there is no such
             number, because answers can be learnt without thinking.
+        alphabets: in which digits a trace may be written, those of the prompt first; none where there is no choice.
     """
 
     name: str
@@ -100,6 +112,7 @@ class Task:
     longest_prompt: int
     longest_completion: int
     classes: int | None
+    alphabets: tuple[str, ...] = ()
 
 
 def final_answer(completion: str) -> str | None:
@@ -121,11 +134,16 @@ def says(problem: Problem, completion: str) -> bool:
 def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
     """p(1−ε)^k + (1−p)/m: how often samples of a model that has learnt the mixture, and nothing more, are right.
 
+    Where traces are in two alphabets, (1−ε)^k is the mean over them; a step of a mixed trace is wrong with the mean of
+    both ε.
+
     Left out: errors that cancel. A wrong step adds a random other element, so that over a group of m elements a trace
-    of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more by .0013.
+    of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more by .0013. And
+    that the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed one is right in .905 of all cases,
+    and not in .95² = .9025.
 
     Args:
-        mixture: for p (`long`) and ε (`noise`).
+        mixture: for p (`long`), ε (`noise`, `second_noise`) and the shares of alphabets.
         depth: k, steps of a trace.
         classes: m, answers that a guess chooses among.
 
@@ -136,4 +154,8 @@ def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
         raise ValueError(
             f"depth {depth} and {classes} classes; a depth is at least 0, and one class is the least"
         )
-    return mixture.long * (1 - mixture.noise) ** depth + (1 - mixture.long) / classes
+    noises = mixture.noise, mixture.noise_in_second
+    first, second, mixed = ((1 - e) ** depth for e in (*noises, sum(noises) / 2))
+    whole = (1 - mixture.second) * first + mixture.second * second
+    right = (1 - mixture.mixed) * whole + mixture.mixed * mixed
+    return mixture.long * right + (1 - mixture.long) / classes

@@ -22,10 +22,10 @@ def tiny_task():
 
 @pytest.fixture
 def make_model(tiny_task):
-    def make(seed=0):
+    def make(seed=0, task=tiny_task):
         torch.manual_seed(seed)
         return Transformer(
-            Config(tiny_task.vocabulary.size, 60, d_model=16, layers=1, heads=2, kv_heads=1, d_ff=16)
+            Config(task.vocabulary.size, 60, d_model=16, layers=1, heads=2, kv_heads=1, d_ff=16)
         )
 
     return make

@@ -4,12 +4,13 @@ import pickle
 import runpy
 import subprocess
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
 from lab.core.grpo.base import NoBase
-from lab.core.grpo.trial import Params, trial
+from lab.core.grpo.trial import Params, _base, _task, trial
 
 TINY = {
     "structure": "z2", "base_depth": (1, 2), "train_depth": (1, 3), "harder_depth": (4, 5), "d_model": 16, "layers": 1,
@@ -69,6 +70,12 @@ def test_a_training_tells_all_that_an_experiment_needs(tmp_path):
         "harder/pass@1",
     } <= set(final)
     assert final["gain/pass@1"] == pytest.approx(final["eval/pass@1"] - final["base/pass@1"])
+    for name in ("length", "pass@1"):
+        gain = final[f"harder/{name}"] - final[f"base/harder/{name}"]
+        assert final[f"gain/harder/{name}"] == pytest.approx(gain)
+    assert final["base/doubling"] == pytest.approx(
+        min(final["base/pass@2"] - final["base/pass@1"], final["base/pass@4"] - final["base/pass@2"])
+    )
     steps = [step for step, metrics in context.records if "eval/pass@1" in metrics]
     assert steps == [0, 2, 4]
     assert any("right" in text or "wrong" in text for _, text in context.samples)
@@ -153,6 +160,8 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
         ({"reward": "much*accuracy"}, ValueError, "the weight of accuracy is 'much', which is no number"),
         ({"preset": "r1"}, ValueError, "no preset r1. Did you mean r1-zero?"),
         ({"task": "chian"}, ValueError, "no task chian. Did you mean chain?"),
+        ({"alphabet": "o"}, ValueError, "alphabet is o; z2 needs 2 letters, all different"),
+        ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
         (
             {"window": (0.99, 1.0), "attempts": 2},
             NoBase,
@@ -163,6 +172,43 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
 def test_what_cannot_be_is_said_before_any_reward_is_spent(tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
         trial(Params(**TINY | changes), context_in(tmp_path))
+
+
+def test_two_alphabets_and_the_reward_for_one(tmp_path):
+    context = context_in(tmp_path)
+    shares = {"alphabet": "ox", "long": 1.0, "second": 0.5, "mixed": 0.2, "base_steps": 120, "d_model": 32}
+    final = trial(Params(**TINY | shares, reward="accuracy+format+language"), context)
+    assert 0 < final["base/language"] < 1 and 0 <= final["base/mixed"] < 1
+    assert final["gain/language"] == pytest.approx(final["eval/language"] - final["base/language"])
+    step = next(metrics for _, metrics in context.records if "reward" in metrics)
+    assert 0 < step["rewards/language/mean"] < 1
+    assert step["reward"] == pytest.approx(
+        sum(step[f"rewards/{name}/mean"] for name in ("accuracy", "format", "language")), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("task", ["chain", "reverse", "gym/chain_sum"])
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        ({"second": 0.5}, "second"),
+        ({"mixed": 0.5}, "mixed"),
+        ({"second_noise": 0.0}, "second_noise"),
+        ({"reward": "accuracy+language"}, "the reward language"),
+    ],
+)
+def test_two_alphabets_need_a_second(task, change, name):
+    with pytest.raises(ValueError, match=f"{name} is for traces in two alphabets: task chain with"):
+        Params(task=task, **change)
+
+
+def test_every_share_of_the_mixture_is_a_knob():
+    shares = {
+        "long": 0.11, "noise": 0.12, "slips": 0.13, "leaps": 0.14, "tagged": False, "direct_noise": 0.15, "mixed": 0.16,
+        "second": 0.17, "second_noise": 0.18,
+    }  # fmt: skip
+    params = Params(**shares, alphabet="ABCDEFGHIJ")
+    assert asdict(_base(params, _task(params, None)).mixture) == shares
 
 
 def test_weights_and_presets_come_together(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.core.grpo.rewards import language_consistency
 from lab.core.grpo.tasks import Mixture, predicted_accuracy, task
 from lab.core.grpo.tasks.chain import GENERATORS, compose, structure_of
 
@@ -18,6 +19,8 @@ KINDS = [
     {"structure": "z10", "operators": "+-*"},
     {"structure": "s5"},
 ]
+LETTERS = {"structure": "z10", "operators": "+-*", "alphabet": "ABCDEFGHIJ"}
+BOTH = {"mixed": 0.4, "second": 0.3}
 
 
 def value(structure, text):
@@ -42,6 +45,12 @@ def parsed(completion):
 
 def made(count, mixture, seed=0, **knobs):
     return task("chain", **knobs).demonstrations(np.random.default_rng(seed), count, mixture)
+
+
+def in_digits(step):
+    """A step in either alphabet, in the prompt's; refused if it is in both."""
+    assert not (set(step) & set("0123456789") and set(step) & set(LETTERS["alphabet"]))
+    return "".join(str("ABCDEFGHIJ".index(sign)) if sign.isalpha() else sign for sign in step)
 
 
 def agrees(hits, n, p, sigmas=5):
@@ -118,6 +127,93 @@ def test_the_shares_of_the_mixture():
     assert all(c == f"<answer>{p.answer}</answer><eos>" for p, c in pairs if c.startswith("<answer>"))
 
 
+def test_the_shares_of_the_alphabets():
+    n = 20_000
+    pairs = made(n, Mixture(long=0.5, noise=0.0, slips=0.0, leaps=0.0, **BOTH), **LETTERS, base=(4, 4))
+    traces = [trace for _, c in pairs if (trace := c.partition("</think>")[0]).startswith("<think>")]
+    agrees(len(traces), n, 0.5)
+    which = [
+        "".join("12"[step[0].isalpha()] for step in t.removeprefix("<think>").split(",")) for t in traces
+    ]
+    # Of four tosses all fall alike in one of eight, and such a mixed trace is in one alphabet.
+    agrees(which.count("1111"), len(traces), 0.6 * 0.7 + 0.4 / 16)
+    agrees(which.count("2222"), len(traces), 0.6 * 0.3 + 0.4 / 16)
+    for pattern in ("1211", "2122", "1122", "1212"):
+        agrees(which.count(pattern), len(traces), 0.4 / 16)
+
+
+@pytest.mark.parametrize("leaps", [0.0, 1.0])
+def test_a_trace_says_the_same_in_either_alphabet(leaps):
+    for problem, completion in made(1000, Mixture(1.0, 0.0, 0.0, leaps, **BOTH), **LETTERS):
+        steps, answer = parsed(completion)
+        steps = [tuple(in_digits("=".join(step)).split("=")) for step in steps]
+        assert all(value("z10", left) == right for left, right in steps)
+        assert all(left.startswith(before) for (left, _), (_, before) in zip(steps[1:], steps, strict=False))
+        assert answer == steps[-1][1] == problem.answer
+        assert len(steps) == (-(-problem.difficulty // 2) if leaps else problem.difficulty)
+
+
+def test_each_alphabet_has_errors_of_its_own_and_the_answer_follows_them():
+    steps, wrong = {True: 0, False: 0}, {True: 0, False: 0}
+    for _, completion in made(5000, Mixture(1.0, 0.05, 0.0, 0.0, **BOTH, second_noise=0.2), **LETTERS):
+        trace, answer = parsed(completion)
+        assert in_digits(trace[-1][1]) == answer
+        for left, right in trace:
+            steps[left[0].isalpha()] += 1
+            wrong[left[0].isalpha()] += value("z10", in_digits(left)) != in_digits(right)
+    agrees(wrong[False], steps[False], 0.05)
+    agrees(wrong[True], steps[True], 0.2)
+
+
+@pytest.mark.parametrize("leaps", [0.0, 0.5])
+def test_the_share_of_right_answers_in_two_alphabets(leaps):
+    depth, n = 4, 40_000
+    mixture = Mixture(1.0, 0.02, 0.0, leaps, **BOTH, second_noise=0.2)
+    pairs = made(n, mixture, **LETTERS | {"operators": "+"}, base=(depth, depth))
+    hits = sum(parsed(completion)[1] == problem.answer for problem, completion in pairs)
+
+    def right(*noises):
+        return np.prod([1 - noise * 10 / 9 for noise in noises])
+
+    # A mixed trace without leaps tosses four times, one of leaps twice.
+    steps = (right(0.02) + right(0.2)) ** 4 / 16
+    pairs_of_steps = (right(0.02, 0.02) + right(0.2, 0.2)) ** 2 / 4
+    whole = 0.7 * right(*[0.02] * 4) + 0.3 * right(*[0.2] * 4)
+    agrees(hits, n, 0.1 + 0.9 * (0.6 * whole + 0.4 * ((1 - leaps) * steps + leaps * pairs_of_steps)))
+    if not leaps:
+        clean = sum(
+            all(value("z10", in_digits(x)) == in_digits(y) for x, y in parsed(completion)[0])
+            for _, completion in pairs
+        )
+        agrees(clean, n, predicted_accuracy(mixture, depth, 10))
+
+
+def test_predicted_accuracy_in_two_alphabets():
+    second = Mixture(long=0.5, noise=0.1, second=1.0, second_noise=0.2)
+    assert predicted_accuracy(second, 2, 10) == pytest.approx(0.5 * 0.64 + 0.05)
+    mixed = Mixture(long=0.5, noise=0.1, mixed=1.0, second=0.3, second_noise=0.2)
+    assert predicted_accuracy(mixed, 2, 10) == pytest.approx(0.5 * 0.85**2 + 0.05)
+    halves = Mixture(long=1.0, noise=0.1, mixed=0.5, second=0.5, second_noise=0.2)
+    assert predicted_accuracy(halves, 2, 10) == pytest.approx(0.5 * (0.81 + 0.64) / 2 + 0.5 * 0.85**2)
+    assert predicted_accuracy(Mixture(0.3, 0.1, **BOTH), 3, 10) == predicted_accuracy(
+        Mixture(0.3, 0.1), 3, 10
+    )
+
+
+def test_the_reward_for_one_language_on_demonstrations():
+    def earned(**shares):
+        pairs = made(300, Mixture(**{"long": 1.0, "slips": 0.0} | shares), **LETTERS, base=(4, 4))
+        problems, completions = zip(*pairs, strict=True)
+        return language_consistency(*task("chain", **LETTERS).alphabets, target="0123456789")(
+            problems, completions
+        )
+
+    assert set(earned()) == {1.0}
+    assert set(earned(second=1.0)) == {0.0}
+    assert set(earned(mixed=1.0, leaps=0.0)) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert set(earned(slips=1.0)) == set(earned(long=0.0)) == {0.0}
+
+
 def test_slips_leave_the_answer_readable():
     chain = task("chain")
     pairs = made(200, Mixture(long=1.0, noise=0.0, slips=1.0))
@@ -159,13 +255,14 @@ def test_the_generators_reach_all_of_s5():
     assert len(reached) == 120
 
 
-@pytest.mark.parametrize("knobs", KINDS, ids=str)
+@pytest.mark.parametrize("knobs", [*KINDS, LETTERS, {"structure": "z2", "alphabet": "ox"}], ids=str)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), tagged=st.booleans())
 def test_every_demonstration_fits_and_survives_the_vocabulary(knobs, seed, tagged):
     chain = task("chain", **knobs)
     words = chain.vocabulary
-    mixture = Mixture(long=0.7, noise=0.1, slips=0.3, leaps=0.2, tagged=tagged, direct_noise=0.1)
+    mixture = Mixture(long=0.7, noise=0.1, slips=0.3, leaps=0.2, tagged=tagged, direct_noise=0.1,
+                      **BOTH if "alphabet" in knobs else {})  # fmt: skip
     for problem, completion in chain.demonstrations(np.random.default_rng(seed), 30, mixture):
         prompt, ids = words.encode(problem.prompt), words.encode(completion)
         assert words.decode(prompt + [words.pad]) == problem.prompt
@@ -195,11 +292,24 @@ def test_the_longest_lengths_are_reached():
         ({"train": (5, 4)}, "train is"),
         ({"harder": (9,)}, "harder is"),
         ({"harder": (9, 9.5)}, "harder is"),
+        ({"alphabet": "ABC"}, "z10 needs 10 letters"),
+        ({"alphabet": "ABCDEFGHIA"}, "all different"),
+        ({"alphabet": "ABCDEFGHI9"}, "'9' cannot stand"),
+        ({"alphabet": "ABCDEFGHI="}, "'=' cannot stand"),
+        ({"alphabet": "ABCDEFGHI<"}, "'<' cannot stand"),
+        ({"alphabet": "ABCDEFGHI "}, "' ' cannot stand"),
+        ({"structure": "s5", "alphabet": "ABC"}, "s5 has none"),
     ],
 )
 def test_knobs_that_mean_nothing(knobs, word):
     with pytest.raises(ValueError, match=word):
         task("chain", **knobs)
+
+
+@pytest.mark.parametrize("shares", [{"second": 0.5}, {"mixed": 0.1}])
+def test_a_second_alphabet_that_is_not_there(shares):
+    with pytest.raises(ValueError, match="second alphabet, and there is none"):
+        made(1, Mixture(**shares))
 
 
 def test_operators_may_be_a_list():

@@ -153,7 +153,9 @@ def test_demonstrations_without_noise_are_right(name):
         assert all(one.is_right(problem, completion) for problem, completion in pairs)
 
 
-@pytest.mark.parametrize("key", ["long", "noise", "slips", "leaps", "direct_noise"])
+@pytest.mark.parametrize(
+    "key", ["long", "noise", "slips", "leaps", "direct_noise", "mixed", "second", "second_noise"]
+)
 @pytest.mark.parametrize("share", [-0.1, 1.01, float("nan"), float("inf")])
 def test_a_share_is_a_share(key, share):
     with pytest.raises(ValueError, match=f"^{key} is"):

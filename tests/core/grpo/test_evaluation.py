@@ -1,0 +1,59 @@
+"""Figures of an evaluation against counts by hand."""
+
+import numpy as np
+import pytest
+
+from lab.core.grpo.evaluation import coverage, evaluate, languages
+from lab.core.grpo.tasks import task
+
+
+def test_coverage_by_hand():
+    # One and two of four are right: 1 - C(3,2)/C(4,2) = 1/2, and 1 - 1/6.
+    figures = coverage(np.array([[1, 0, 0, 0], [0, 1, 1, 0]], dtype=bool))
+    assert figures == pytest.approx(
+        {
+            "eval/pass@1": 3 / 8,
+            "eval/pass@2": (1 / 2 + 5 / 6) / 2,
+            "eval/pass@4": 1,
+            "eval/doubling": (1 / 2 + 5 / 6) / 2 - 3 / 8,
+        }
+    )
+
+
+def test_coverage_where_doubling_does_not_end_at_all_samples():
+    figures = coverage(np.array([[1, 0, 0, 0, 0, 0]], dtype=bool))
+    # One of six: k/6.
+    assert figures == pytest.approx(
+        {**{f"eval/pass@{k}": k / 6 for k in (1, 2, 4, 6)}, "eval/doubling": 1 / 6}
+    )
+    assert coverage(np.array([[True], [False]])) == {"eval/pass@1": 0.5}
+
+
+def test_languages_by_hand():
+    answer = "</think><answer>0</answer><eos>"
+    texts = [
+        "<think>1+2=3,3+4=7" + answer,  # all six digits
+        "<think>B+C=D" + answer,  # none
+        "<think>1+2=3,D+E=H" + answer,  # half, mixed
+        "<think>1+2=3,3+4=7,7+1=8,I+A=I" + answer,  # nine of twelve, mixed
+        "<think>+=," + answer,  # no digits
+        "<answer>5</answer><eos>",  # no trace
+        "<think>B+C=D<answer>3</answer><eos>",  # not closed
+    ]
+    figures = languages(texts, ("0123456789", "ABCDEFGHIJ"))
+    assert figures == pytest.approx({"eval/language": (1 + 0 + 1 / 2 + 3 / 4) / 4, "eval/mixed": 2 / 4})
+    assert languages(texts[4:], ("0123456789", "ABCDEFGHIJ")) == {}
+
+
+def test_only_a_task_of_two_alphabets_has_languages(make_model, tiny_task):
+    knobs = {"structure": "z2", "base": (1, 2), "train": (1, 3), "harder": (4, 5)}
+    for one in (tiny_task, task("chain", **knobs, alphabet="ox")):
+        problems = one.problems(np.random.default_rng(0), 4, "test")
+        figures, made = evaluate(
+            make_model(task=one), one, problems, samples=64, max_completion_length=12, seed=0
+        )
+        expected = languages(made.texts, one.alphabets) if one.alphabets else {}
+        assert len(expected) == len(one.alphabets)
+        assert {
+            name: figures[name] for name in ("eval/language", "eval/mixed") if name in figures
+        } == expected
