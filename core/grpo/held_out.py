@@ -12,7 +12,7 @@ from ..lm.language_model import LanguageModel
 from ..trial import Context
 from .evaluation import evaluate
 from .rollout import Rollout
-from .tasks import Mixture, Problem, Task, predicted_accuracy
+from .tasks import Mixture, Problem, Split, Task, predicted_accuracy
 
 APART = 1_000_003
 """Sets the random numbers of held-out problems apart from those of any step."""
@@ -39,7 +39,9 @@ class HeldOut:
         )
 
     def harder(self, model: LanguageModel) -> dict[str, float]:
-        """The figures of harder problems, as `harder/…`."""
+        """The figures of harder problems, as `harder/…`; none where there are no such problems."""
+        if "harder" not in self.problems:
+            return {}
         return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
 
     def evaluated(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
@@ -61,6 +63,6 @@ class HeldOut:
 def held_out(task: Task, count: int, samples: int, longest: int, seed: int) -> HeldOut:
     """So many problems of each of "test" and "harder"; so many samples of each, of so many tokens at most."""
     random = np.random.default_rng([seed, APART])
-    test = task.problems(random, count, "test")
-    harder = task.problems(random, count, "harder")
-    return HeldOut(task, {"test": test, "harder": harder}, samples, longest, seed)
+    splits: tuple[Split, ...] = ("test", "harder") if task.has_harder else ("test",)
+    problems = {split: task.problems(random, count, split) for split in splits}
+    return HeldOut(task, problems, samples, longest, seed)

@@ -122,6 +122,7 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
         longest_prompt=longest_prompt,
         longest_completion=2 * longest_answer + 3,  # untagged, a direct answer stands there twice
         classes=None,
+        has_harder=bool(harder),
     )
 
 

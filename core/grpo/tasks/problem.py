@@ -101,6 +101,7 @@ class Task:
         longest_prompt, longest_completion: in tokens, over all splits; the context needs their sum.
         classes: m, among how many answers a model that cannot solve a problem guesses; None where there is no such
             number, because answers can be learnt without thinking.
+        has_harder: whether there are problems of "harder"; else nothing is told of these.
         alphabets: in which digits a trace may be written, those of the prompt first; none where there is no choice.
     """
 
@@ -112,6 +113,7 @@ class Task:
     longest_prompt: int
     longest_completion: int
     classes: int | None
+    has_harder: bool = True
     alphabets: tuple[str, ...] = ()
 
 
