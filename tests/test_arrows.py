@@ -62,7 +62,7 @@ def test_core_imports_only_what_stands_below_it(path: Path) -> None:
         assert here == "__init__", f"core/{here} has no place in the arrows: say which in this test"
 
 
-HEAVY = ("torch", "pandas", "matplotlib", "scipy", "numba", "numpy")
+HEAVY = ("torch", "pandas", "matplotlib", "scipy", "numba", "numpy", "tokenizers")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""A language that is known exactly, so that a model's distance from the truth is computed and not estimated.
+
+* `hmm`: the language, a hidden Markov model over words: `word_hmm(topics=8, words=2000)` and its texts.
+* `views`: its tokenisers, `char`, `bpe` and `word`, each a vocabulary for `lab.core.lm`.
+* `truth`: the distribution of the next token in each view; `oracle`: the same as a teacher.
+* `evaluation`: KL, calibration, invalid words of a model; `entropy`: the entropy rate.
+
+    language = word_hmm()
+    bpe = view(language, "bpe", size=512)
+    ids = bpe.rows(language.write(np.random.default_rng(1), documents=64, characters=500), columns=128)
+    evaluate(Truth(language, bpe), ids, model).measures()["kl_bits"]
+
+Names load when they are first asked for, so that importing `lab.core.distill.language` costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .entropy import Entropies, entropies
+    from .evaluation import Figures, evaluate, figures, invalid_words
+    from .hmm import MARK, Language, Scored, word_hmm
+    from .oracle import Oracle
+    from .truth import Reading, Truth
+    from .views import VIEWS, View, view
+
+__all__ = [
+    "MARK",
+    "VIEWS",
+    "Entropies",
+    "Figures",
+    "Language",
+    "Oracle",
+    "Reading",
+    "Scored",
+    "Truth",
+    "View",
+    "entropies",
+    "evaluate",
+    "figures",
+    "invalid_words",
+    "view",
+    "word_hmm",
+]
+
+_MODULES = {
+    "entropy": ("Entropies", "entropies"),
+    "evaluation": ("Figures", "evaluate", "figures", "invalid_words"),
+    "hmm": ("MARK", "Language", "Scored", "word_hmm"),
+    "oracle": ("Oracle",),
+    "truth": ("Reading", "Truth"),
+    "views": ("VIEWS", "View", "view"),
+}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
+
+    def __getattr__(name: str) -> object:
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
