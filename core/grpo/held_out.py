@@ -23,12 +23,12 @@ class HeldOut:
     """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
 
     task: Task
-    problems: Mapping[str, Sequence[Problem]]
+    problems: Mapping[Split, Sequence[Problem]]
     samples: int
     longest: int
     seed: int
 
-    def figures(self, model: LanguageModel, split: str) -> tuple[dict[str, float], Rollout]:
+    def figures(self, model: LanguageModel, split: Split) -> tuple[dict[str, float], Rollout]:
         return evaluate(
             model,
             self.task,
