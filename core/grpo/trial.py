@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .rollout import Rollout
     from .settings import Settings
     from .tasks import Mixture, Problem, Task
-    from .trainer import Rewards, Step
+    from .trainer import Batch, Rewards
 
 
 REWARDS = "accuracy", "format", "length", "random"
@@ -70,6 +70,9 @@ class Params(AnyParams):
     attempts: int = Field(4, ge=1)
 
     # The trainer.
+    algorithm: Literal["grpo", "rft", "sft"] = "grpo"
+    """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
+    sft_tokens: int | None = Field(None, ge=1)
     preset: str = ""
     """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
     steps: int = Field(40, ge=1)
@@ -104,7 +107,10 @@ class Params(AnyParams):
         if not self.task.startswith("gym/"):  # imports a package that may not be there
             _task(self)
         _settings(self)
-        reward_terms(self.reward)
+        if "length" in reward_terms(self.reward) and self.algorithm == "rft":
+            raise ValueError(
+                "rft learns the answers that earn all there is to earn; of length there is no such"
+            )
         return self
 
 
@@ -114,7 +120,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     Returns:
         The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), and those of the base
         (`base/…`, and `base/above_predicted`, by how much it is more often right than `predicted_accuracy` says);
-        `gain/…` is after minus before.
+        `gain/…` is after minus before, `train/…` the mean over all steps.
 
     Raises:
         ValueError: knobs that do not fit together.
@@ -134,30 +140,44 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     model, facts = load_base(folder)
     model.to(context.device)
     trained = policy(model, settings)
-    held_out = _held_out(params, task, context.seed, settings.max_completion_length)
+    reference, _ = load_base(folder)
+    reference.to(context.device)
+    held_out = _held_out(params, task, context.seed, settings.max_completion_length, reference)
     before: dict[str, float]
     after: dict[str, float]
     if (state := context.restore()) is not None:
-        done, before, after = state["step"], state["before"], state["after"]
+        done, before, after, means = state["step"], state["before"], state["after"], state["means"]
         trained.restore(state["policy"])
     else:
         done, before = 0, _evaluated(model, held_out, 0, context)
-        after = before
+        after, means = before, {}
     for step in range(done + 1, settings.steps + 1):
         seen = train_step(trained, task, rewards, settings, seed=context.seed, step=step)
         context.record(step, **seen.metrics)
         context.progress(step, settings.steps)
+        _go_on(means, seen.metrics)
         if step % params.eval_every == 0 or step == settings.steps:
             after = _evaluated(model, held_out, step, context)
-            context.sample(step, _group(seen, settings.num_generations))
-            context.save({"step": step, "before": before, "after": after, "policy": trained.state()})
+            if seen.batch is not None:
+                context.sample(step, _group(seen.batch, settings.num_generations))
+            state = {"step": step, "before": before, "after": after, "means": means}
+            context.save(state | {"policy": trained.state()})
     harder = {name.replace("eval/", "harder/"): x for name, x in held_out.figures(model, "harder")[0].items()}
     of_base = {name.replace("eval/", "base/"): value for name, value in before.items()}
     gains = {f"gain/{name.partition('/')[2]}": after[name] - before[name] for name in before if name in after}
     expected = _predicted(base.mixture, held_out)
     if expected is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
-    return after | harder | of_base | gains | {"base/rejected": float(facts["rejected"])}
+    of_steps = {f"train/{name}": total / count for name, (total, count) in means.items()}
+    return after | harder | of_base | gains | of_steps | {"base/rejected": float(facts["rejected"])}
+
+
+def _go_on(means: dict[str, tuple[float, int]], metrics: Mapping[str, float]) -> None:
+    """Add a step to the sums of each metric and their counts; what took how long is no result."""
+    for name, value in metrics.items():
+        if "time" not in name:
+            total, count = means.get(name, (0.0, 0))
+            means[name] = total + value, count + 1
 
 
 def _predicted(mixture: Mixture, held_out: HeldOut) -> float | None:
@@ -199,7 +219,7 @@ def _settings(params: Params) -> Settings:
     names = {field.name for field in fields(Settings)} & set(Params.model_fields)
     given = names & params.model_fields_set if params.preset else names
     changes = {name: getattr(params, name) for name in given}
-    changes["steps"] = params.steps
+    changes |= {"steps": params.steps, "mixture": _mixture(params)}
     if changes.get("max_completion_length") is None:
         changes["max_completion_length"] = _task(params).longest_completion
     return settings(params.preset, **changes)
@@ -209,7 +229,6 @@ def _base(params: Params, task: Task) -> Base:
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base import Base
-    from .tasks import Mixture
 
     return Base(
         model=Config(
@@ -221,12 +240,18 @@ def _base(params: Params, task: Task) -> Base:
             kv_heads=params.kv_heads,
             d_ff=params.d_ff,
         ),
-        mixture=Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged),
+        mixture=_mixture(params),
         recipe=Recipe(params.base_steps, params.base_batch),
         demonstrations=params.demonstrations,
         window=params.window,
         attempts=params.attempts,
     )
+
+
+def _mixture(params: Params) -> Mixture:
+    from .tasks import Mixture
+
+    return Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged)
 
 
 def reward_terms(text: str) -> dict[str, float]:
@@ -289,6 +314,7 @@ class HeldOut:
     samples: int
     longest: int
     seed: int
+    reference: Transformer
 
     def figures(self, model: Transformer, split: str) -> tuple[dict[str, float], Rollout]:
         from .evaluation import evaluate
@@ -300,16 +326,18 @@ class HeldOut:
             samples=self.samples,
             max_completion_length=self.longest,
             seed=self.seed,
+            reference=self.reference,
         )
 
 
-def _held_out(params: Params, task: Task, seed: int, longest: int) -> HeldOut:
+def _held_out(params: Params, task: Task, seed: int, longest: int, reference: Transformer) -> HeldOut:
     import numpy as np
 
     random = np.random.default_rng([seed, HELD_OUT])
     test = task.problems(random, params.eval_problems, "test")
     harder = task.problems(random, params.eval_problems, "harder")
-    return HeldOut(task, {"test": test, "harder": harder}, params.eval_samples, longest, seed)
+    problems = {"test": test, "harder": harder}
+    return HeldOut(task, problems, params.eval_samples, longest, seed, reference)
 
 
 def _evaluated(model: Transformer, held_out: HeldOut, step: int, context: Context) -> dict[str, float]:
@@ -330,11 +358,11 @@ def _teller(context: Context) -> Callable[[int, int, str], None]:
     return told
 
 
-def _group(seen: Step, num_generations: int) -> str:
+def _group(batch: Batch, num_generations: int) -> str:
     """One group's rewards becoming advantages."""
-    rewards = seen.batch.rewards[:num_generations].tolist()
-    advantages = seen.batch.advantages[:num_generations].tolist()
-    prompt = seen.batch.made.problems[0].prompt
+    rewards = batch.rewards[:num_generations].tolist()
+    advantages = batch.advantages[:num_generations].tolist()
+    prompt = batch.made.problems[0].prompt
     return f"{prompt} rewards {' '.join(f'{r:g}' for r in rewards)} -> advantages " + " ".join(
         f"{a:+.1f}" for a in advantages
     )

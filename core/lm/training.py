@@ -61,7 +61,6 @@ def train(
     Raises:
         NotFinite: the loss is not.
     """
-    device = model.embedding.weight.device
     optimizers = _optimizers(model, recipe)
     order, rows = torch.empty(0, dtype=torch.long), len(data.ids)
     for step in range(1, recipe.steps + 1):
@@ -71,15 +70,7 @@ def train(
         for optimizer, highest in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(step, recipe.steps, recipe.warmup)
-        tokens, loss = int(batch.lengths.sum()), 0.0
-        for part in batch.by_length(recipe.parts):
-            some = batch.rows(part)
-            some = Sequences(some.ids.to(device), some.starts.to(device), some.lengths.to(device))
-            with autocast(device):
-                logp, _ = log_probs(model, some)
-            nll = -logp.sum() / tokens
-            nll.backward()  # type: ignore[no-untyped-call]
-            loss += float(nll.detach())
+        loss = learn(model, batch, recipe.parts)
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -88,6 +79,24 @@ def train(
             optimizer.zero_grad(set_to_none=True)
         if after_step is not None:
             after_step(step, loss)
+
+
+def learn(model: Transformer, batch: Sequences, parts: int) -> float:
+    """Add up the gradients of next-token training on one batch, computed in so many parts of like length.
+
+    Returns:
+        The mean negative log-likelihood of a token, in nats.
+    """
+    device, tokens, loss = model.embedding.weight.device, int(batch.lengths.sum()), 0.0
+    for part in batch.by_length(parts):
+        some = batch.rows(part)
+        some = Sequences(some.ids.to(device), some.starts.to(device), some.lengths.to(device))
+        with autocast(device):
+            logp, _ = log_probs(model, some)
+        nll = -logp.sum() / tokens
+        nll.backward()  # type: ignore[no-untyped-call]
+        loss += float(nll.detach())
+    return loss
 
 
 def adamw(parameters: Iterable[torch.nn.Parameter], lr: float) -> torch.optim.AdamW:
