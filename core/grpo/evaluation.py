@@ -8,12 +8,17 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
+from ..lm.scoring import joined, log_probs
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
 from .scores import majority, pass_at_k
 from .tasks import Task
 from .tasks.problem import Problem
+
+PARTS = 4
+"""Samples are scored in so many parts of like length, which saves padding."""
 
 
 def evaluate(
@@ -25,15 +30,17 @@ def evaluate(
     max_completion_length: int,
     seed: int,
     temperature: float = 1.0,
+    reference: LanguageModel | None = None,
 ) -> tuple[dict[str, float], Rollout]:
     """Figures over all problems, and the samples themselves.
 
     Returns:
         `eval/pass@k` for k = 1, 2, 4, … and samples, `eval/doubling`, the least that a doubling of k adds to it,
         `eval/maj@k` with k = samples (R1's cons@k), `eval/acc_greedy`, `eval/format` (the share of well-formed thinking
-        and answer), `eval/think_rate`, and lengths in tokens: `eval/length`, `eval/length_correct`,
-        `eval/length_incorrect` (left out where there are none of these). Where traces may be in two alphabets, those of
-        `languages` as well.
+        and answer), `eval/think_rate` and, of the likeliest answers, `eval/think_greedy`; `eval/entropy` of the next
+        token, in nats; lengths in tokens: `eval/length`, `eval/length_correct`, `eval/length_incorrect` (left out where
+        there are none of these). Where traces may be in two alphabets, those of `languages` as well. With a reference
+        `eval/kl`, log π/π_ref of the sampled tokens on average, whose mean is KL(π‖π_ref), in nats a token.
     """
     device = model.embedding.weight.device
     options = {"max_completion_length": max_completion_length}
@@ -57,14 +64,28 @@ def evaluate(
         "eval/acc_greedy": float(greedy.right.mean()),
         "eval/format": float(np.mean(format(made.problems, made.texts))),
         "eval/think_rate": float(thinks.mean()),
+        "eval/think_greedy": float(greedy.thinks.mean()),
+        "eval/entropy": float(made.completions.entropies.sum()) / int(lengths.sum()),
         "eval/length": float(lengths.mean()),
     }
+    if reference is not None:
+        figures["eval/kl"] = _divergence(made, task, reference, temperature)
     for name, which in (("correct", made.right), ("incorrect", ~made.right)):
         if which.any():
             figures[f"eval/length_{name}"] = float(lengths[which].mean())
     if len(task.alphabets) > 1:
         figures |= languages(made.texts, task.alphabets)
     return figures, made
+
+
+def _divergence(made: Rollout, task: Task, reference: LanguageModel, temperature: float) -> float:
+    c = made.completions
+    sequences = joined(made.prompts, c.ids, c.lengths, task.vocabulary.pad)
+    difference = float(c.log_probs.sum())
+    with torch.no_grad(), autocast(c.ids.device):
+        for part in sequences.by_length(PARTS):
+            difference -= float(log_probs(reference, sequences.rows(part), temperature)[0].sum())
+    return difference / int(c.lengths.sum())
 
 
 def coverage(right: np.ndarray) -> dict[str, float]:

@@ -27,6 +27,7 @@ class HeldOut:
     samples: int
     longest: int
     seed: int
+    reference: LanguageModel | None = None
 
     def figures(self, model: LanguageModel, split: Split) -> tuple[dict[str, float], Rollout]:
         return evaluate(
@@ -36,6 +37,7 @@ class HeldOut:
             samples=self.samples,
             max_completion_length=self.longest,
             seed=self.seed,
+            reference=self.reference,
         )
 
     def harder(self, model: LanguageModel) -> dict[str, float]:
@@ -60,9 +62,11 @@ class HeldOut:
         return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in self.problems["test"])
 
 
-def held_out(task: Task, count: int, samples: int, longest: int, seed: int) -> HeldOut:
+def held_out(
+    task: Task, count: int, samples: int, longest: int, seed: int, reference: LanguageModel | None = None
+) -> HeldOut:
     """So many problems of each of "test" and "harder"; so many samples of each, of so many tokens at most."""
     random = np.random.default_rng([seed, APART])
     splits: tuple[Split, ...] = ("test", "harder") if task.has_harder else ("test",)
     problems = {split: task.problems(random, count, split) for split in splits}
-    return HeldOut(task, problems, samples, longest, seed)
+    return HeldOut(task, problems, samples, longest, seed, reference)

@@ -198,6 +198,11 @@ class Composed:
             if not math.isfinite(weight):
                 raise ValueError(f"the weight of {name!r} is {weight}")
 
+    @property
+    def most(self) -> float:
+        """What a completion earns to which every reward gives 1."""
+        return math.fsum(max(self.weights.get(name, 1.0), 0.0) for name in self.rewards)
+
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
         """Score a batch.
 

@@ -12,6 +12,7 @@ import torch
 from ..lm.generation import Completions, generate
 from ..lm.generation import together as completions_together
 from ..lm.language_model import LanguageModel
+from .rewards import answer_of
 from .tasks import Task
 from .tasks.problem import Problem, final_answer
 
@@ -36,12 +37,18 @@ class Rollout:
 
     @property
     def thinks(self) -> np.ndarray:
-        """(completions,), whether anything is written before the answer, in tags or not."""
-        return np.array([bool(_TAG.sub("", text.partition("<answer>")[0]).strip()) for text in self.texts])
+        """(completions,), whether anything but the answer itself is written before it, in tags or not."""
+        return np.array([_thinks(text) for text in self.texts])
 
     @property
     def lengths(self) -> np.ndarray:
         return self.completions.lengths.cpu().numpy()
+
+
+def _thinks(text: str) -> bool:
+    """Untagged short answers say the answer twice; see `tasks.problem`."""
+    before = _TAG.sub("", text.partition("<answer>")[0]).strip()
+    return before not in ("", answer_of(text))
 
 
 def rollout(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+
+from .tasks import Mixture
+
+ALGORITHMS = ("grpo", "rft", "sft")
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,13 @@ class Settings:
     """How a policy is trained.
 
     Attributes:
+        algorithm: "grpo", or one of its controls, next-token training with the same optimizer: "rft" on those of its own
+            answers that earn all there is to earn (online rejection sampling fine-tuning; DeepSeekMath §4.1.2), "sft"
+            on fresh demonstrations. These are of the base's depths: deeper ones would show it long traces of problems
+            to which the others only know the answer.
+        sft_tokens: sft is shown demonstrations of at least so many tokens a step; where it is None, as many
+            demonstrations as the others sample completions.
+        mixture: what these demonstrations are like.
         steps: rollouts; each is followed by `num_iterations` updates (μ).
         num_prompts, num_generations: so many problems a step with so many completions each (G).
         max_completion_length: in tokens; what does not end by then is cut off.
@@ -30,6 +41,9 @@ class Settings:
         parts: an update is computed in so many parts of completions of like length, which saves padding.
     """
 
+    algorithm: str = "grpo"
+    sft_tokens: int | None = None
+    mixture: Mixture = field(default_factory=Mixture)
     steps: int = 40
     num_prompts: int = 32
     num_generations: int = 8
@@ -53,8 +67,16 @@ class Settings:
     def __post_init__(self) -> None:
         if self.num_generations < 2:
             raise ValueError("num_generations is 1: a group of one has nothing to be compared with")
+        if self.algorithm not in ALGORITHMS:
+            nearest = get_close_matches(self.algorithm, ALGORITHMS, n=1)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"no algorithm {self.algorithm}.{hint} There are: {', '.join(ALGORITHMS)}")
         if self.beta < 0:
             raise ValueError(f"beta is {self.beta:g}; it must be at least 0")
+        if self.beta > 0 and self.algorithm != "grpo":
+            raise ValueError(
+                f"beta is {self.beta:g}, but {self.algorithm} is held to no reference: make it 0"
+            )
         for name in (
             "steps",
             "num_prompts",

@@ -21,7 +21,7 @@ from ..lm.gradients import add_gradients
 from ..lm.language_model import LanguageModel
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
-from ..lm.training import adamw
+from ..lm.training import adamw, examples, learn
 from .advantages import group_advantages, zero_spread
 from .evaluation import solved
 from .losses import LossParts, count_items, loss_parts
@@ -69,7 +69,7 @@ class Batch:
     """What a step learns from.
 
     Attributes:
-        rewards, advantages: (completions,).
+        rewards, advantages: (completions,). The advantage of rft is 1 for an answer that it learns and 0 for the others.
         mask: (completions, tokens), the tokens that count.
     """
 
@@ -82,10 +82,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step has seen: metrics under TRL's names and ours, and the batch itself."""
+    """What a step has seen: metrics under TRL's names and ours, and the batch itself; sft samples none."""
 
     metrics: dict[str, float]
-    batch: Batch
+    batch: Batch | None
 
 
 def train_step(
@@ -99,12 +99,21 @@ def train_step(
     """
     began = time.perf_counter()
     random = np.random.default_rng([seed, step])
-    try:
-        batch, metrics = _sampled(trained.model, task, rewards, settings, random)
-    except NotFinite as error:
-        raise NotFinite(f"{error} at step {step}") from error
+    batch, shown = None, None
+    if settings.algorithm == "sft":
+        shown, metrics = _demonstrated(task, settings, random)
+    else:
+        try:
+            batch, metrics = _sampled(trained.model, task, rewards, settings, random)
+        except NotFinite as error:
+            raise NotFinite(f"{error} at step {step}") from error
+        if settings.algorithm == "rft":
+            shown = batch.sequences.rows(batch.advantages.nonzero().squeeze(1))
     sampled = time.perf_counter()
-    metrics |= _update(trained, batch, settings, step)
+    if shown is not None:
+        metrics |= _imitated(trained, shown, settings, step)
+    elif batch is not None:
+        metrics |= _update(trained, batch, settings, step)
     if (
         settings.ref_model_sync_steps
         and step % settings.ref_model_sync_steps == 0
@@ -163,8 +172,31 @@ def _sampled(
     if settings.mask_truncated_completions:
         mask = mask & completions.finished[:, None]
     sequences = joined(made.prompts, completions.ids, completions.lengths, task.vocabulary.pad)
-    batch = Batch(made, sequences, total, group_advantages(total, G, settings.scale_rewards), mask)
+    if settings.algorithm == "rft":
+        advantages = (total >= score.most - 1e-6).float()
+    else:
+        advantages = group_advantages(total, G, settings.scale_rewards)
+    batch = Batch(made, sequences, total, advantages, mask)
     return batch, _sampling_metrics(batch, by_reward, G)
+
+
+def _demonstrated(
+    task: Task, settings: Settings, random: np.random.Generator
+) -> tuple[Sequences, dict[str, float]]:
+    """Demonstrations for one step of sft."""
+    count, encode = settings.num_prompts * settings.num_generations, task.vocabulary.encode
+    pairs: list[tuple[list[int], list[int]]] = []
+    tokens = 0
+    while not pairs or tokens < (settings.sft_tokens or 0):
+        for problem, text in task.demonstrations(random, count, settings.mixture):
+            pairs.append((encode(problem.prompt), encode(text)))
+            tokens += len(pairs[-1][1])
+            if settings.sft_tokens and tokens >= settings.sft_tokens:
+                break
+    return examples(pairs, task.vocabulary.pad), {
+        "num_tokens": float(tokens),
+        "completions/mean_length": tokens / len(pairs),
+    }
 
 
 @dataclass
@@ -253,6 +285,20 @@ def _parts(batch: Batch, settings: Settings) -> list[_Part]:
         mask, sampled = batch.mask[rows, :width], batch.made.completions.log_probs[rows, :width]
         made.append(_Part(some, batch.advantages[rows], mask, sampled, float(mask.sum()) / tokens))
     return made
+
+
+def _imitated(trained: Policy, shown: Sequences, settings: Settings, step: int) -> dict[str, float]:
+    """`num_iterations` updates of next-token training; where there is nothing to learn from, none."""
+    sums = {"loss": 0.0, "grad_norm": 0.0}
+    for _ in range(settings.num_iterations if len(shown.ids) else 0):
+        loss = learn(trained.model, shown, settings.parts)
+        if not math.isfinite(loss):
+            raise NotFinite(f"the loss is {loss} at step {step}")
+        sums["loss"] += loss
+        sums["grad_norm"] += _clipped(trained.model, settings.max_grad_norm, step)
+        trained.optimizer.step()
+        trained.optimizer.zero_grad(set_to_none=True)
+    return {name: value / settings.num_iterations for name, value in sums.items()}
 
 
 def _clipped(model: LanguageModel, most: float, step: int) -> float:

@@ -5,6 +5,7 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .base import Base
     from .settings import Settings
     from .tasks import Mixture, Task
-    from .trainer import Step
+    from .trainer import Batch
 
 
 Load = Callable[[str], Callable[..., Any]]
@@ -88,6 +89,9 @@ class Params(AnyParams):
     attempts: int = Field(4, ge=1)
 
     # The trainer.
+    algorithm: Literal["grpo", "rft", "sft"] = "grpo"
+    """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
+    sft_tokens: int | None = Field(None, ge=1)
     preset: str = ""
     """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
     steps: int = Field(40, ge=1)
@@ -139,6 +143,10 @@ class Params(AnyParams):
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
         _check_alphabets(self)
         _settings(self, longest=1)
+        if "length" in reward_terms(self.reward) and self.algorithm == "rft":
+            raise ValueError(
+                "rft learns the answers that earn all there is to earn; of length there is no such"
+            )
         nearby: Nearby | None = info.context
         if self.task.startswith("gym/") or (nearby is None and is_reference(self.task)):
             return self  # the former imports a package that may not be there
@@ -167,7 +175,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     Returns:
         The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), both of the base (`base/…` and
         `base/harder/…`, and where it was trained here `base/above_predicted`, by how much it is more often right than
-        `predicted_accuracy` says), and by how much they changed, after minus before (`gain/…` and `gain/harder/…`).
+        `predicted_accuracy` says), and by how much they changed, after minus before (`gain/…` and `gain/harder/…`);
+        `train/…` is the mean over all steps.
 
     Raises:
         ValueError: knobs that do not fit together, or a given model that cannot do the task.
@@ -182,13 +191,19 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     start = _start(params, task, context)
     model, task, settings = start.model, start.task, _settings(params, start.task.longest_completion)
     trained = policy(model, settings)
+    reference = copy.deepcopy(model)
     judges = held_out(
-        task, params.eval_problems, params.eval_samples, settings.max_completion_length, context.seed
+        task,
+        params.eval_problems,
+        params.eval_samples,
+        settings.max_completion_length,
+        context.seed,
+        reference,
     )
     before: dict[str, float]
     after: dict[str, float]
     if (state := context.restore()) is not None:
-        done, before, after = state["step"], state["before"], state["after"]
+        done, before, after, means = state["step"], state["before"], state["after"], state["means"]
         trained.restore(state["policy"])
     else:
         done, after = 0, judges.evaluated(model, 0, context)
@@ -197,14 +212,18 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
             hold_to(params.window, after["eval/pass@1"], params.model.hf)
         before = after | judges.harder(model)
+        means = {}
     for step in range(done + 1, settings.steps + 1):
         seen = train_step(trained, task, rewards, settings, seed=context.seed, step=step)
         context.record(step, **seen.metrics)
         context.progress(step, settings.steps)
+        _go_on(means, seen.metrics)
         if step % params.eval_every == 0 or step == settings.steps:
             after = judges.evaluated(model, step, context)
-            context.sample(step, _group(seen, settings.num_generations))
-            context.save({"step": step, "before": before, "after": after, "policy": trained.state()})
+            if seen.batch is not None:
+                context.sample(step, _group(seen.batch, settings.num_generations))
+            state = {"step": step, "before": before, "after": after, "means": means}
+            context.save(state | {"policy": trained.state()})
     final = after | judges.harder(model)
     of_base = {f"base/{name.removeprefix('eval/')}": value for name, value in before.items()}
     gains = {
@@ -214,7 +233,16 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     }
     if params.model is None and (expected := judges.predicted(_mixture(params))) is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
-    return final | of_base | gains | {"base/rejected": float(start.rejected)}
+    of_steps = {f"train/{name}": total / count for name, (total, count) in means.items()}
+    return final | of_base | gains | of_steps | {"base/rejected": float(start.rejected)}
+
+
+def _go_on(means: dict[str, tuple[float, int]], metrics: Mapping[str, float]) -> None:
+    """Add a step to the sums of each metric and their counts; what took how long is no result."""
+    for name, value in metrics.items():
+        if "time" not in name:
+            total, count = means.get(name, (0.0, 0))
+            means[name] = total + value, count + 1
 
 
 @dataclass(frozen=True)
@@ -299,7 +327,7 @@ def _settings(params: Params, longest: int) -> Settings:
     names = {field.name for field in fields(Settings)} & set(Params.model_fields)
     given = names & params.model_fields_set if params.preset else names
     changes = {name: getattr(params, name) for name in given}
-    changes["steps"] = params.steps
+    changes |= {"steps": params.steps, "mixture": _mixture(params)}
     if changes.get("max_completion_length") is None:
         changes["max_completion_length"] = longest
     return settings(params.preset, **changes)
@@ -337,11 +365,11 @@ def _teller(context: Context) -> Callable[[int, int, str], None]:
     return told
 
 
-def _group(seen: Step, num_generations: int) -> str:
+def _group(batch: Batch, num_generations: int) -> str:
     """One group's rewards becoming advantages."""
-    rewards = seen.batch.rewards[:num_generations].tolist()
-    advantages = seen.batch.advantages[:num_generations].tolist()
-    prompt = seen.batch.made.problems[0].prompt
+    rewards = batch.rewards[:num_generations].tolist()
+    advantages = batch.advantages[:num_generations].tolist()
+    prompt = batch.made.problems[0].prompt
     return f"{prompt} rewards {' '.join(f'{r:g}' for r in rewards)} -> advantages " + " ".join(
         f"{a:+.1f}" for a in advantages
     )

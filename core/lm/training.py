@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .gradients import add_gradients
+from .language_model import LanguageModel
 from .model import Transformer
 from .not_finite import NotFinite
 from .scoring import Sequences, log_probs
@@ -62,7 +63,6 @@ def train(
     Raises:
         NotFinite: the loss is not.
     """
-    device = model.embedding.weight.device
     optimizers = _optimizers(model, recipe)
     order, rows = torch.empty(0, dtype=torch.long), len(data.ids)
     for step in range(1, recipe.steps + 1):
@@ -72,16 +72,7 @@ def train(
         for optimizer, highest in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(step, recipe.steps, recipe.warmup)
-        tokens = int(batch.lengths.sum())
-
-        def nll(
-            part: torch.Tensor, batch: Sequences = batch, tokens: int = tokens
-        ) -> tuple[torch.Tensor, float]:
-            logp, _ = log_probs(model, batch.rows(part).on(device))
-            mean = -logp.sum() / tokens
-            return mean, float(mean.detach())
-
-        loss = sum(add_gradients(model, list(batch.by_length(recipe.parts)), nll))
+        loss = learn(model, batch, recipe.parts)
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -90,6 +81,22 @@ def train(
             optimizer.zero_grad(set_to_none=True)
         if after_step is not None:
             after_step(step, loss)
+
+
+def learn(model: LanguageModel, batch: Sequences, parts: int) -> float:
+    """Add up the gradients of next-token training on one batch, computed in so many parts of like length.
+
+    Returns:
+        The mean negative log-likelihood of a token, in nats.
+    """
+    device, tokens = model.embedding.weight.device, int(batch.lengths.sum())
+
+    def nll(part: torch.Tensor) -> tuple[torch.Tensor, float]:
+        logp, _ = log_probs(model, batch.rows(part).on(device))
+        mean = -logp.sum() / tokens
+        return mean, float(mean.detach())
+
+    return sum(add_gradients(model, list(batch.by_length(parts)), nll))
 
 
 def adamw(parameters: Iterable[torch.nn.Parameter], lr: float) -> torch.optim.AdamW:
