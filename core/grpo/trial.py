@@ -55,6 +55,7 @@ class Params(AnyParams):
     slips: float = Field(0.3, ge=0, le=1)
     leaps: float = Field(0.1, ge=0, le=1)
     tagged: bool = True
+    direct_noise: float = Field(0.0, ge=0, le=1)
 
     # The model and its base training.
     d_model: int = Field(64, ge=8)
@@ -251,7 +252,7 @@ def _base(params: Params, task: Task) -> Base:
 def _mixture(params: Params) -> Mixture:
     from .tasks import Mixture
 
-    return Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged)
+    return Mixture(params.long, params.noise, params.slips, params.leaps, params.tagged, params.direct_noise)
 
 
 def reward_terms(text: str) -> dict[str, float]:
