@@ -11,6 +11,7 @@ import torch
 from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
+from .divergence import kl_estimate
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
 from .scores import majority, pass_at_k
@@ -40,7 +41,7 @@ def evaluate(
         and answer), `eval/think_rate` and, of the likeliest answers, `eval/think_greedy`; `eval/entropy` of the next
         token, in nats; lengths in tokens: `eval/length`, `eval/length_correct`, `eval/length_incorrect` (left out where
         there are none of these). Where traces may be in two alphabets, those of `languages` as well. With a reference
-        `eval/kl`, log π/π_ref of the sampled tokens on average, whose mean is KL(π‖π_ref), in nats a token.
+        `eval/kl`, Schulman's k3 estimate of KL(π‖π_ref), in nats a token.
     """
     device = model.embedding.weight.device
     options = {"max_completion_length": max_completion_length}
@@ -81,11 +82,12 @@ def evaluate(
 def _divergence(made: Rollout, task: Task, reference: LanguageModel, temperature: float) -> float:
     c = made.completions
     sequences = joined(made.prompts, c.ids, c.lengths, task.vocabulary.pad)
-    difference = float(c.log_probs.sum())
+    total = 0.0
     with torch.no_grad(), autocast(c.ids.device):
         for part in sequences.by_length(PARTS):
-            difference -= float(log_probs(reference, sequences.rows(part), temperature)[0].sum())
-    return difference / int(c.lengths.sum())
+            ref_logp, _ = log_probs(reference, sequences.rows(part), temperature)
+            total += float(kl_estimate(c.log_probs[part, : ref_logp.shape[1]], ref_logp).sum())
+    return total / int(c.lengths.sum())
 
 
 def coverage(right: np.ndarray) -> dict[str, float]:

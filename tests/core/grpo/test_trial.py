@@ -30,7 +30,7 @@ def context_in(folder, seed=0, stop_at=None):
 
     def record(step=None, **metrics):
         records.append((step, metrics))
-        if step == stop_at and "reward" in metrics:
+        if step == stop_at and "grad_norm" in metrics:
             raise Stop
 
     def cached(key, make):
@@ -82,13 +82,32 @@ def test_a_training_tells_all_that_an_experiment_needs(tmp_path):
     assert any("-> advantages" in text for _, text in context.samples)
 
 
-def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
+@pytest.mark.parametrize("algorithm", ["grpo", "sft"])
+def test_a_killed_training_goes_on_to_the_same_figures(tmp_path, algorithm):
+    params = Params(**TINY, algorithm=algorithm)
     for name in ("through", "killed"):
         (tmp_path / name).mkdir()
-    expected = trial(Params(**TINY), context_in(tmp_path / "through"))
+    expected = trial(params, context_in(tmp_path / "through"))
     with pytest.raises(Stop):
-        trial(Params(**TINY), context_in(tmp_path / "killed", stop_at=3))
-    assert trial(Params(**TINY), context_in(tmp_path / "killed")) == expected
+        trial(params, context_in(tmp_path / "killed", stop_at=3))
+    assert trial(params, context_in(tmp_path / "killed")) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["rft", "sft"])
+def test_controls_go_through_the_same_evaluations_from_the_same_base(tmp_path, algorithm):
+    context = context_in(tmp_path)
+    final = trial(Params(**TINY, algorithm=algorithm, sft_tokens=300), context)
+    steps = [metrics for _, metrics in context.records if "grad_norm" in metrics]
+    assert [step for step, metrics in context.records if "eval/pass@1" in metrics] == [0, 2, 4]
+    assert final["base/kl"] == pytest.approx(0, abs=1e-5) and final["eval/kl"] > 1e-4
+    for name in ("num_tokens", "grad_norm"):
+        assert final[f"train/{name}"] == pytest.approx(sum(step[name] for step in steps) / 4)
+    assert not any("time" in name for name in final)
+    (tmp_path / "state").unlink()
+    rewarded = trial(Params(**TINY), context_in(tmp_path))
+    assert {name: x for name, x in final.items() if name.startswith("base/")} == {
+        name: x for name, x in rewarded.items() if name.startswith("base/")
+    }
 
 
 def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
@@ -159,6 +178,12 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
         ({"reward": "acuracy"}, ValueError, "no reward 'acuracy'. Did you mean accuracy?"),
         ({"reward": "much*accuracy"}, ValueError, "the weight of accuracy is 'much', which is no number"),
         ({"preset": "r1"}, ValueError, "no preset r1. Did you mean r1-zero?"),
+        (
+            {"algorithm": "sft", "beta": 0.1},
+            ValueError,
+            "beta is 0.1, but sft is held to no reference: make it 0",
+        ),
+        ({"algorithm": "rft", "reward": "accuracy+length"}, ValueError, "of length there is no such"),
         ({"task": "chian"}, ValueError, "no task chian. Did you mean chain?"),
         ({"alphabet": "o"}, ValueError, "alphabet is o; z2 needs 2 letters, all different"),
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),

@@ -1,6 +1,7 @@
 """`chain`: traces recomputed from the text alone, shares of the mixture, and the arithmetic of each structure."""
 
 import re
+from collections import Counter, defaultdict
 from itertools import permutations
 
 import numpy as np
@@ -315,3 +316,30 @@ def test_a_second_alphabet_that_is_not_there(shares):
 def test_operators_may_be_a_list():
     problems = task("chain", operators=["-", "*"]).problems(np.random.default_rng(0), 50, "train")
     assert {c for p in problems for c in p.prompt if not c.isdigit()} == set("-*=")
+
+
+@pytest.mark.parametrize(
+    "structure, tagged, threshold, shown",
+    [("z2", False, 1 / 3, 8000), ("z10", False, 1 / 11, 40_000), ("z2", True, 1 / 2, 8000)],
+)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_greedy_thinks_from_the_threshold_on(structure, tagged, threshold, shown, side):
+    """The likeliest next tokens, one after the other, by their frequencies in the demonstrations of each prompt."""
+    one = task("chain", structure=structure, base=(1, 1))
+    mixture = Mixture(
+        long=threshold + 0.05 * side, noise=0.0, slips=0.0, leaps=0.0, tagged=tagged, direct_noise=1.0
+    )
+    following = defaultdict(Counter)
+    prompts = set()
+    for problem, text in one.demonstrations(np.random.default_rng(0), shown, mixture):
+        written = (problem.prompt,)
+        prompts.add(written)
+        for token in re.findall(r"<[^>]+>|.", text):
+            following[written][token] += 1
+            written = (*written, token)
+    thinks = 0
+    for written in prompts:
+        while written[-1] != "<eos>":
+            written = (*written, following[written].most_common(1)[0][0])
+        thinks += "=" in written[1:]
+    assert thinks == len(prompts) * (side > 0)
