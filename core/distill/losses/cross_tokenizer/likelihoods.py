@@ -20,6 +20,7 @@ def alm(
     *,
     tau: float = 100.0,
     next_marks: tuple[Tensor, Tensor] | None = None,
+    both_ends: bool = False,
     num_items: float | None = None,
 ) -> Tensor:
     """Binary cross-entropy of (e^{ℓ/τ}, 1 − e^{ℓ/τ}) between teacher and student, ℓ = Σ log p over a span; mean over spans.
@@ -31,9 +32,10 @@ def alm(
     By token chunk or by word chunk is a matter of the alignment: minimal spans, or spans that end at words' ends.
     Minimiser: a student whose spans are as likely as the teacher's; only of spans that are seen, what else might have
     stood there is one bit. Known bias: minimal spans have other likelihoods in two exact models of one text; words that
-    say that they are over do not (`span_logp`). Where words begin with a mark, `next_marks` makes a span "these bytes,
-    and then a word's end" (the paper's §3.3): the same on both sides for spans that begin where a word does, nearer than
-    before, but not the same, for others.
+    say themselves that they are over do not (`span_logp`). Where a mark begins words, "ab" may still become "abc" to a
+    student of characters, when the teacher's token says that it will not. `next_marks` asks for these bytes and then a
+    word's end, the paper's debiasing of outcomes: exact for the first word of a text. Later ones have the same bias in
+    what they are given, the end of the word before; `both_ends` takes that out too (ours), and is exact for words.
 
     Args:
         student_logits: (batch, student's tokens, V_s).
@@ -44,22 +46,25 @@ def alm(
         next_marks: the student's tokens that begin with a mark, (V_s,), and the teacher's, (V_t,), from `begins_with`.
             ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there are
             tokens, for what follows the last one.
+        both_ends: with next_marks, take off log Σ p(those) at the first token of a span that begins with a mark.
         num_items: spans of the whole batch, where this is a piece of it.
 
     Raises:
         ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
     """
     positive(tau=tau)
+    if both_ends and next_marks is None:
+        raise ValueError("both_ends needs next_marks: which tokens begin with a mark")
     mask = span_mask(alignment, mask)
     clean = taught(over_tokens(teacher_logits, alignment.teacher, "teacher_logits"), None)
     student = span_logp(student_logits, alignment.student)
     teacher = span_logp(clean, alignment.teacher)
     if next_marks is not None:
-        student = student + _mark_logp(
-            student_logits, alignment.student, alignment.mask, next_marks[0], "student"
+        student = student + _marks(
+            student_logits, alignment.student, mask, next_marks[0], both_ends, "student"
         )
-        teacher = teacher + _mark_logp(
-            teacher_logits.detach(), alignment.teacher, alignment.mask, next_marks[1], "teacher"
+        teacher = teacher + _marks(
+            teacher_logits, alignment.teacher, mask, next_marks[1], both_ends, "teacher"
         )
     return mean(binary_kl(teacher / tau, student / tau), mask, num_items)
 
@@ -98,8 +103,8 @@ def _log1mexp(x: Tensor) -> Tensor:
     )
 
 
-def _mark_logp(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, name: str) -> Tensor:
-    """log Σ p(tokens that begin with a mark) behind each span, (batch, spans)."""
+def _marks(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, both_ends: bool, name: str) -> Tensor:
+    """What the marks around a span add to its log-likelihood, (batch, spans)."""
     last = int(side.stop.max()) if side.stop.numel() else 0
     if logits.shape[1] <= last:
         raise ValueError(
@@ -108,6 +113,15 @@ def _mark_logp(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, name: st
         )
     if marks.shape != logits.shape[-1:]:
         raise ValueError(f"{len(marks)} marks do not fit the {name}'s {logits.shape[-1]} tokens")
-    behind = take(logits, side.stop)
-    behind = taught(behind, mask) if name == "teacher" else shown(behind, mask, f"{name}_logits")
-    return behind.log_softmax(-1)[..., marks.to(behind.device)].logsumexp(-1)
+    marks = marks.to(logits.device)
+    clean = taught if name == "teacher" else shown
+    found = _mark_logp(clean(take(logits, side.stop), mask, f"{name}_logits"), marks)
+    if both_ends:
+        first = marks[side.ids.gather(1, side.start)] & mask
+        begins = _mark_logp(clean(take(logits, side.start), mask, f"{name}_logits"), marks)
+        found = found - torch.where(first, begins, 0)
+    return found
+
+
+def _mark_logp(logits: Tensor, marks: Tensor) -> Tensor:
+    return logits.log_softmax(-1)[..., marks].logsumexp(-1)

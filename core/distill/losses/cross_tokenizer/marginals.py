@@ -80,7 +80,7 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
 
     Args:
         teacher: beginnings of texts, as tuples of ids without BOS, to (beginnings, V_t) log-probs of the next token.
-            Called once, with each beginning once.
+            Called once, with each beginning once. Some of them no text begins with; there −∞ will do.
         encode: the teacher's tokenizer, without special tokens: bytes to ids. None for bytes that it makes no tokens of,
             as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
@@ -122,17 +122,23 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
         )
     asked = [contexts[row][before] for row, _, before, _ in steps]
     own = logp[0, asked, [last for *_, last in steps]].tolist()
-    to_path = [[0.0] + [-math.inf] * (len(row) - 1) for row in contexts]
+    to_path = [[-math.inf if k else 0.0 for k in range(len(row))] for row in contexts]
     for (row, k, before, _), each in zip(steps, own, strict=True):
         to_path[row][k] = to_path[row][before] + each
-    padded = [
-        pad_sequence([torch.tensor(row) for row in rows], True, fill)
-        for rows, fill in ((contexts, -1), (to_path, 0.0), ([text.ids for text in texts], 0))
-    ]
     lengths = torch.tensor([len(text.ids) for text in texts]).unsqueeze(1)
-    mask = torch.arange(padded[0].shape[1]) < lengths
-    context, path_logp, ids, mask = (x.to(logp.device) for x in (*padded, mask))
+    ids = _padded([text.ids for text in texts], torch.int64)
+    tensors = (
+        _padded(contexts, torch.int64),
+        _padded(to_path, torch.float64),
+        ids,
+        torch.arange(ids.shape[1]) < lengths,
+    )
+    context, path_logp, ids, mask = (x.to(logp.device) for x in tensors)
     return _marginal(logp, context, path_logp, ids, mask, trie)
+
+
+def _padded(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
 
 
 def _marginal(

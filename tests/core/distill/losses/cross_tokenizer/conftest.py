@@ -46,12 +46,12 @@ class View:
         return tuple(self.pieces.index(piece) for piece in word)
 
     def logp(self, beginning):
-        """(V,), log p of what follows some ids, with −∞ for what cannot."""
+        """(V,), log p of what follows some ids, with −∞ for what cannot; for all behind ids that no text begins with."""
         following = self.next[tuple(beginning)]
         p = torch.zeros(len(self.pieces), dtype=torch.float64)
         for i, mass in following.items():
             p[i] = mass
-        return (p / p.sum()).log()
+        return (p / p.sum().clamp(min=1e-300)).log()
 
     def tokens(self, text) -> Tokens:
         return tokens(self.encode(text), self.pieces)
@@ -109,3 +109,11 @@ def beginning():
     words = [b" ab", b" abc", b" b", b" bd", b" a"]
     merges = [(b"a", b"b"), (b" ", b"ab"), (b" ", b"a"), (b" ab", b"c"), (b" ", b"b")]
     return views(words, merges)
+
+
+@pytest.fixture(scope="session")
+def whole():
+    """Every beginning of a word is a token, and so is the word: tokens are words."""
+    words = [b"ab_", b"abc_", b"b_", b"ba_", b"cab_"]
+    merges = dict.fromkeys((word[:n], word[n : n + 1]) for word in words for n in range(1, len(word)))
+    return views(words, list(merges))
