@@ -1,4 +1,4 @@
-"""Dual-space distillation with cross-model attention: the teacher's states, gathered for each of the student's tokens."""
+"""Dual-space distillation with cross-model attention: each of the student's tokens gathers the teacher's states."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def dskd_cma(
     to_teacher: Callable[[Tensor], Tensor],
     temperature: float = 1.0,
 ) -> Tensor:
-    """Cross-entropy of the teacher's states in the student's space + T²·KL in that space + T²·KL in the teacher's space.
+    """Cross-entropy and T²·KL in the student's space, from the teacher's states, and T²·KL in the teacher's space.
 
-    Zhang et al., "Dual-space knowledge distillation for large language models" (arXiv:2406.17328), §3.3, as in their
-    code. With [x; y] the embeddings of a token and of the next, A = query([x_S; y_S]) · [x_T; y_T]ᵀ / √(2·d_T):
+    Zhang et al., "Dual-space knowledge distillation for large language models" (arXiv:2406.17328), as in their code.
+    With [x; y] the embeddings of a token and of the next, A = query([x_S; y_S]) · [x_T; y_T]ᵀ / √(2·d_T):
 
         in the student's space: softmax(A) · to_student(h_T + y_T), through the student's head: logits that learn the
             student's own tokens, and teach the student where their first choice is that token;

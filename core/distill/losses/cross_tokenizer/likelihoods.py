@@ -23,11 +23,11 @@ def alm(
     both_ends: bool = False,
     num_items: float | None = None,
 ) -> Tensor:
-    """Binary cross-entropy of (e^{ℓ/τ}, 1 − e^{ℓ/τ}) between teacher and student, ℓ = Σ log p over a span; mean over spans.
+    """Binary cross-entropy of (e^{ℓ/τ}, 1 − e^{ℓ/τ}), teacher to student, ℓ = Σ log p over a span; mean over spans.
 
-    Minixhofer et al., "Universal cross-tokenizer distillation via approximate likelihood matching" (arXiv:2503.20083),
-    §3.2. The teacher's own entropy is taken off, a constant: the gradient is the paper's, and the loss is 0 where all
-    ℓ are equal. It falls as 1/τ: weigh it accordingly beside other losses.
+    Minixhofer et al., "Universal cross-tokenizer distillation via approximate likelihood matching" (arXiv:2503.20083).
+    The teacher's own entropy is taken off, a constant: the gradient is that of tokenkit's binary_ce, and the loss is 0
+    where all ℓ are equal. It falls as 1/τ: weigh it accordingly beside other losses.
 
     By token chunk or by word chunk is a matter of the alignment: minimal spans, or spans that end at words' ends.
     Minimiser: a student whose spans are as likely as the teacher's; only of spans that are seen, what else might have
@@ -44,8 +44,8 @@ def alm(
         mask: (batch, spans), true or 1 where a span counts.
         tau: τ; at 1 spans that are unlikely have hardly a gradient.
         next_marks: the student's tokens that begin with a mark, (V_s,), and the teacher's, (V_t,), from `begins_with`.
-            ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there are
-            tokens, for what follows the last one.
+            ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there
+            are tokens, for what follows the last one.
         both_ends: with next_marks, take off log Σ p(those) at the first token of a span that begins with a mark.
         num_items: spans of the whole batch, where this is a piece of it.
 

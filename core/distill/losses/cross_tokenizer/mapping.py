@@ -44,7 +44,7 @@ def min_ed(
 ) -> Tensor:
     """The mapping that sends every token to the student's token with the least edit distance.
 
-    FuseLLM (Wan et al., arXiv:2401.10491), §3.2. Insertions, deletions and substitutions of characters cost 1 each; a
+    FuseLLM (Wan et al., arXiv:2401.10491). Insertions, deletions and substitutions of characters cost 1 each; a
     byte that is no whole character counts as one. Between student's tokens at the same distance, the one that shares
     the longer beginning is taken, since that is what the text goes on with; then the lowest id. Special tokens are sent
     nowhere unless `also` says so.
@@ -151,7 +151,7 @@ def mapped_kl(
 ) -> Tensor:
     """T²·KL(p̃_T‖q_T), p̃ the teacher's distribution carried over by a mapping; mean over unmasked units.
 
-    Exact strings and MinED (FuseLLM, arXiv:2401.10491, §3.2) are two mappings for one loss. Minimiser: q = p̃. Known
+    Exact strings and MinED (FuseLLM, arXiv:2401.10491) are two mappings for one loss. Minimiser: q = p̃. Known
     bias: p̃ is not what the text does next in the student's tokens: a student's "t" stands for all words in t, the
     teacher's "t" for the few that are cut after it. Inside a span nothing is said; DSKD's code trains on the text's
     own token there, which a cross-entropy beside this loss does as well.

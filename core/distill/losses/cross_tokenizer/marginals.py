@@ -1,8 +1,8 @@
 """What a teacher of tokens says of the next character: exact, and the most that any loss here can hand on.
 
-    q̂(c | x) = P(x·c) / P(x),   P(x) = Σ P(tokens), over token sequences that write x and whose last token is needed for it
+    q̂(c | x) = P(x·c) / P(x),   P(x) = Σ P(tokens) over sequences that cover x, with their last token only
 
-Phan et al., "Exact byte-level probabilities from tokenized language models" (arXiv:2410.09303), §3. A teacher gives its
+Phan et al., "Exact byte-level probabilities from tokenized language models" (arXiv:2410.09303). A teacher gives its
 probability to the tokens that its tokenizer makes of a text, its canonical ones. For byte-pair encoding, unigram and
 longest-match tokenizers what such a sequence begins with is canonical itself; so of a sequence for x all tokens but the
 last are `encode(x[:k])` for some k, and the sum has one term for each k:
@@ -35,7 +35,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .alignment import Alignment
 from .offsets import Tokens
-from .spans import over_tokens
+from .spans import over_tokens, own
 from .tree import Trie
 from .units import taught
 
@@ -64,9 +64,8 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
     logp = taught(over_tokens(teacher_logits, side, "teacher_logits"), None).double().log_softmax(-1)
     length = trie.length.to(ids.device)[ids].masked_fill(~side.mask, 0)
     begin = length.cumsum(1) - length
-    own = logp.gather(-1, ids.unsqueeze(-1)).squeeze(-1).masked_fill(~side.mask, 0)
-    before = F.pad(own, (1, 0)).cumsum(1)[:, :-1]
     # Special tokens write nothing: what was said of one is not said of the character at its place.
+    before = F.pad(own(logp, side).masked_fill(length == 0, 0), (1, 0)).cumsum(1)[:, :-1]
     width = alignment.student.ids.shape[1]
     at = begin.masked_fill(length == 0, width)
     number = torch.arange(ids.shape[1], device=ids.device).expand_as(at)
@@ -81,8 +80,8 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
     Args:
         teacher: beginnings of texts, as tuples of ids without BOS, to (beginnings, V_t) log-probs of the next token.
             Called once, with each beginning once. Some of them no text begins with; there −∞ will do.
-        encode: the teacher's tokenizer, without special tokens: bytes to ids. None for bytes that it makes no tokens of,
-            as half a word in a vocabulary of words.
+        encode: the teacher's tokenizer, without special tokens: bytes to ids. None for bytes that it makes no tokens
+            of, as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
 
@@ -95,9 +94,8 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
     """
     known: dict[tuple[int, ...], int] = {}
     contexts: list[list[int]] = []
-    steps: list[
-        tuple[int, int, int, int]
-    ] = []  # text, character, where the last token before it begins, that token
+    # A text, a character, where the last token before it begins, that token.
+    steps: list[tuple[int, int, int, int]] = []
     length = trie.length.tolist()
     for row, text in enumerate(texts):
         paths: dict[int, tuple[int, ...]] = {}
@@ -112,8 +110,8 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
                 steps.append((row, k, k - length[path[-1]], path[-1]))
                 if paths.get(steps[-1][2]) != path[:-1]:
                     raise ValueError(
-                        f"text {row}: the tokens of {text.text[:end]!r} begin with {list(path[:-1])}, which is not what "
-                        "their bytes alone are made to: the tokenizer looks ahead, and prefixes cannot be summed over"
+                        f"text {row}: the tokens of {text.text[:end]!r} begin with {list(path[:-1])}, which is not "
+                        "what their bytes alone become: the tokenizer looks ahead, and prefixes cannot be summed over"
                     )
     logp = taught(teacher(list(known)).double().unsqueeze(0), None, "log-probs of the teacher")
     if logp.shape[1:] != (len(known), len(length)):
@@ -121,20 +119,15 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
             f"the teacher gave {tuple(logp.shape[1:])} log-probs; ({len(known)}, {len(length)}) are needed"
         )
     asked = [contexts[row][before] for row, _, before, _ in steps]
-    own = logp[0, asked, [last for *_, last in steps]].tolist()
+    last_logp = logp[0, asked, [last for *_, last in steps]].tolist()
     to_path = [[-math.inf if k else 0.0 for k in range(len(row))] for row in contexts]
-    for (row, k, before, _), each in zip(steps, own, strict=True):
+    for (row, k, before, _), each in zip(steps, last_logp, strict=True):
         to_path[row][k] = to_path[row][before] + each
     lengths = torch.tensor([len(text.ids) for text in texts]).unsqueeze(1)
-    ids = _padded([text.ids for text in texts], torch.int64)
-    tensors = (
-        _padded(contexts, torch.int64),
-        _padded(to_path, torch.float64),
-        ids,
-        torch.arange(ids.shape[1]) < lengths,
-    )
-    context, path_logp, ids, mask = (x.to(logp.device) for x in tensors)
-    return _marginal(logp, context, path_logp, ids, mask, trie)
+    ids = _padded([text.ids for text in texts], torch.int64).to(logp.device)
+    mask = torch.arange(ids.shape[1], device=logp.device) < lengths.to(logp.device)
+    context = _padded(contexts, torch.int64).to(logp.device)
+    return _marginal(logp, context, _padded(to_path, torch.float64).to(logp.device), ids, mask, trie)
 
 
 def _padded(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:

@@ -128,7 +128,8 @@ def retokenise(text: bytes, encode: Callable[[bytes], Iterable[int]], pieces: Se
     at = first_difference(found.text, text)
     if at is not None:
         raise ValueError(
-            f"the student's tokens write {found.text[at : at + 8]!r} at byte {at}, where the text has {text[at : at + 8]!r}"
+            f"the student's tokens write {found.text[at : at + 8]!r} at byte {at}, where the text has "
+            f"{text[at : at + 8]!r}"
         )
     return found
 
@@ -146,7 +147,8 @@ def _bytes(token: str, convention: str) -> bytes:
         strange = next((letter for letter in token if letter not in letters), None)
         if strange is not None:
             raise ValueError(
-                f"the token {token!r} is not byte-level: {strange!r} stands for no byte; name it under special or literal"
+                f"the token {token!r} is not byte-level: {strange!r} stands for no byte; name it under special or "
+                "literal"
             )
         return bytes(letters[letter] for letter in token)
     if convention == "sentencepiece":

@@ -21,11 +21,11 @@ def uld(
 ) -> Tensor:
     """Σ |sort p − sort q| with the shorter vocabulary filled up with zeros; mean over unmasked units, between 0 and 2.
 
-    Boizard et al., "Towards cross-tokenizer distillation: the universal logit distillation loss" (arXiv:2402.12030),
-    eq. 4: the Wasserstein distance where all tokens are equally far apart. No T².
+    Boizard et al., "Towards cross-tokenizer distillation: the universal logit distillation loss for LLMs"
+    (arXiv:2402.12030): the Wasserstein distance where all tokens are equally far apart. No T².
 
-    Minimisers: every q that has p's probabilities in some order, V! of them: it is blind to which token has which. Known
-    bias: a perfect student of other tokens has another number of choices and so a loss that is not 0 and whose gradient
+    Minimisers: every q that has p's probabilities in some order, V! of them: it is blind to which token has which.
+    Known bias: a perfect student of other tokens has another number of choices and so a loss that is not 0 and whose gradient
     leads away; and the original pairs positions by their number, so that from the first token that is cut differently
     on it compares what is said of different places. With an alignment it compares where both have read the same bytes.
 

@@ -17,8 +17,7 @@ MERGES = ("bayesian", "observed")
 
 def token_logp(logits: Tensor, side: Side) -> Tensor:
     """log p of each token of the text, (batch, tokens); 0 in padding."""
-    logits = over_tokens(logits, side)
-    return logits.log_softmax(-1).gather(-1, side.ids.unsqueeze(-1)).squeeze(-1).masked_fill(~side.mask, 0)
+    return own(over_tokens(logits, side).log_softmax(-1), side)
 
 
 def span_logp(logits: Tensor, side: Side) -> Tensor:
@@ -26,7 +25,7 @@ def span_logp(logits: Tensor, side: Side) -> Tensor:
 
     Given the tokens before it, that is, and of being written by these tokens. Two exact models of one text agree on it
     where a span is a whole word that says itself that it is over (`word_ends`), and not on minimal spans: one has read
-    tokens that tell it what does not follow (arXiv:2410.09303, §3, calls it tokenization bias).
+    tokens that tell it what does not follow ("tokenization bias" in arXiv:2410.09303).
     """
     return _sums(token_logp(logits, side), side)
 
@@ -64,12 +63,26 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
     positive(temperature=temperature)
     logp = (over_tokens(logits, side) / temperature).log_softmax(-1)
     at = (side.stop - 1).clamp(min=0) if merge == "bayesian" else side.start
-    others = logp.gather(-1, side.ids.unsqueeze(-1)).squeeze(-1)
     # Left out before the sum: taken off afterwards it would leave rounding errors, and NaN where it is −∞.
     padding = side.stop == 0
     chosen = torch.zeros(len(at), logp.shape[1] + 1, dtype=torch.bool, device=at.device)
     chosen = chosen.scatter(1, at.masked_fill(padding, logp.shape[1]), True)[:, :-1]
-    return take(logp, at) + _sums(others.masked_fill(chosen, 0), side).unsqueeze(-1)
+    return take(logp, at) + _sums(own(logp, side).masked_fill(chosen, 0), side).unsqueeze(-1)
+
+
+def own(logp: Tensor, side: Side) -> Tensor:
+    """Of (batch, tokens, V), what is said of the tokens that are there, (batch, tokens); 0 in padding.
+
+    Raises:
+        ValueError: an id that the vocabulary does not have.
+    """
+    largest = int(side.ids.max()) if side.ids.numel() else 0
+    if largest >= logp.shape[-1]:
+        raise ValueError(
+            f"the tokens have ids up to {largest}, but the logits only {logp.shape[-1]} entries: "
+            "are they of this side's vocabulary?"
+        )
+    return logp.gather(-1, side.ids.unsqueeze(-1)).squeeze(-1).masked_fill(~side.mask, 0)
 
 
 def at_starts(x: Tensor, side: Side, name: str = "logits") -> Tensor:

@@ -46,7 +46,7 @@ class View:
         return tuple(self.pieces.index(piece) for piece in word)
 
     def logp(self, beginning):
-        """(V,), log p of what follows some ids, with −∞ for what cannot; for all behind ids that no text begins with."""
+        """(V,), log p of what follows some ids: −∞ for what cannot, and for all behind what no text begins with."""
         following = self.next[tuple(beginning)]
         p = torch.zeros(len(self.pieces), dtype=torch.float64)
         for i, mass in following.items():

@@ -1,7 +1,7 @@
 """Spans, merges, ULD and GOLD beside TRL's, on random tensors. Skipped where there is no TRL.
 
 Read from and run with TRL 1.16.0 (`trl.experimental.gold`). TRL takes what a model puts out, in which what is said of
-token t stands at t − 1; ours takes logits at the token that they are of. So TRL gets a prompt of one token in front.
+token t stands at t − 1; ours takes logits at the token that they are of. So TRL gets a prompt of one token.
 
 Where ours differs on purpose, the test says so:
 

@@ -56,7 +56,13 @@ def test_at_equality_there_is_no_loss_and_no_gradient():
     alignment = batch()
     p = span_logp(teacher, alignment.teacher)
     student = torch.full((2, 3, 4), -30.0, dtype=torch.float64)
-    for row, at, token, ell in ((0, 0, 2, p[0, 0]), (0, 1, 3, p[0, 1]), (1, 0, 3, p[1, 0]), (1, 1, 0, p[1, 1] / 2), (1, 2, 1, p[1, 1] / 2)):  # fmt: skip
+    for row, at, token, ell in (
+        (0, 0, 2, p[0, 0]),
+        (0, 1, 3, p[0, 1]),
+        (1, 0, 3, p[1, 0]),
+        (1, 1, 0, p[1, 1] / 2),
+        (1, 2, 1, p[1, 1] / 2),
+    ):
         other = (token + 1) % 4
         student[row, at, token], student[row, at, other] = ell, torch.log1p(-ell.exp())
     student.requires_grad_()

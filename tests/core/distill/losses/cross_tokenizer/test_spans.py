@@ -1,4 +1,4 @@
-"""What is said of spans: the chain rule, by adding up all texts of a toy language and all continuations of a toy model."""
+"""What is said of spans: the chain rule, by all continuations of a toy model and all texts of a toy language."""
 
 import math
 from itertools import product
@@ -111,6 +111,10 @@ def test_what_does_not_fit_is_refused():
         merged(logits, batch.student, temperature=0)
     with pytest.raises(ValueError, match=r"logits have shape \(1, 2, 3\); \(1, at least 3, …\) is needed"):
         span_logp(logits[:, :2], batch.student)
+    with pytest.raises(
+        ValueError, match="ids up to 2, but the logits only 2 entries: are they of this side's vocab"
+    ):
+        span_logp(logits[..., :2], batch.student)
     assert at_starts(torch.zeros(1, 9, V), batch.student).shape == (1, 2, V)  # positions behind are not read
 
 
@@ -138,5 +142,5 @@ def test_words_are_as_likely_in_every_exact_model_and_minimal_spans_are_not(endi
 
 
 def test_words_that_only_begin_with_a_mark_are_not(beginning):
-    """Their likelihood does not say that they are over: " ab" may go on to " abc" for one side and not for the other."""
+    """Their likelihood does not say that they are over: " ab" may go on to " abc" for one side only."""
     assert max(gap.max() for _, gap in differences(beginning, word_ends)) > 0.1

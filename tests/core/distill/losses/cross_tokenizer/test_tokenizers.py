@@ -99,7 +99,7 @@ def test_offsets_are_those_of_the_tokenizer_itself(byte_level):
 
 
 def test_bytes_as_the_student_and_the_marginal_of_a_real_tokenizer(byte_level):
-    """What an encoding begins with is an encoding, through half characters too; nothing is refused, and all is asked."""
+    """What an encoding begins with is an encoding, through half characters too: nothing is refused."""
     tokenizer, found = byte_level
     letters = [bytes([i]) for i in range(256)]
     text = retokenise("the café that 😀".encode(), list, letters)
