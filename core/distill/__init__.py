@@ -1,6 +1,7 @@
 """Knowledge distillation: what a small model learns from the outputs of a larger one.
 
 * `language`: a language whose next-token probabilities are known exactly under every tokeniser.
+* `losses`: what a student may be taught by.
 
 Names load when they are first asked for, so that importing `lab.core.distill` costs no torch.
 """

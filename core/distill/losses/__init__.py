@@ -1,0 +1,1 @@
+"""Losses of knowledge distillation."""

@@ -1,0 +1,75 @@
+"""Divergences between distributions that are given as log-probs, in which −∞ is allowed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .units import mean, positive, shown, taught
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p‖q) = Σ p·(log p − log q) over the last axis; what p does not give counts nothing."""
+    alive = log_p > -math.inf
+    log_p = log_p.masked_fill(~alive, 0)
+    return torch.where(alive, log_p.exp() * (log_p - log_q.masked_fill(~alive, 0)), 0).sum(-1)
+
+
+def scaled(logp: Tensor) -> Tensor:
+    """Log-probs that sum to 1 over the last axis; −∞ everywhere, not NaN, where there is nothing to scale."""
+    total = logp.logsumexp(-1, keepdim=True)
+    return logp - total.masked_fill(total == -math.inf, 0)
+
+
+def jsd(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+    """β·KL(p‖m) + (1 − β)·KL(q‖m) with m = β·p + (1 − β)·q: eq. 1 of GKD (arXiv:2306.13649).
+
+    It goes to 0 at both ends; at β = 0 it is KL(p‖q) instead and at β = 1 KL(q‖p), as in TRL.
+
+    Raises:
+        ValueError: β outside of [0, 1].
+    """
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta is {beta}; it must lie in [0, 1]")
+    if beta in (0, 1):
+        return kl(log_p, log_q) if beta == 0 else kl(log_q, log_p)
+    nowhere = (log_p == -math.inf) & (log_q == -math.inf)  # logaddexp has a gradient of NaN there
+    m = torch.logaddexp(
+        log_p.masked_fill(nowhere, 0) + math.log(beta), log_q.masked_fill(nowhere, 0) + math.log1p(-beta)
+    )
+    return beta * kl(log_p, m) + (1 - beta) * kl(log_q, m)
+
+
+def soft_targets(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    *,
+    num_items: float | None = None,
+) -> Tensor:
+    """T²·KL(p_T‖q_T), where both sides have the student's vocabulary; mean over unmasked units.
+
+    Hinton et al. (arXiv:1503.02531), §2. Minimiser: q = p. Targets may hold −∞, as those of `to_student` and of
+    the marginals do; where they hold nothing else a unit counts 0.
+
+    Args:
+        student_logits: (batch, units, V).
+        teacher_logits: (batch, units, V), logits or log-probs.
+        mask: (batch, units), true or 1 where a unit counts.
+        temperature: T.
+        num_items: units of the whole batch, where this is a piece of it.
+
+    Raises:
+        ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
+    """
+    positive(temperature=temperature)
+    if student_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            f"student_logits have shape {tuple(student_logits.shape)}, teacher_logits {tuple(teacher_logits.shape)}"
+        )
+    q = (shown(student_logits, mask, "student_logits") / temperature).log_softmax(-1)
+    p = scaled(taught(teacher_logits, mask) / temperature)
+    return temperature**2 * mean(kl(p, q), mask, num_items)

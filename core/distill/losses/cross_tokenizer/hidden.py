@@ -1,0 +1,66 @@
+"""Hidden states where both sides have read the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .alignment import Alignment
+from .spans import at_starts, span_mask
+from .units import mean, shown, taught
+
+MEASURES = ("squares", "cosine")
+
+
+def hidden_states(
+    student_hidden: Tensor,
+    teacher_hidden: Tensor,
+    alignment: Alignment,
+    projector: Callable[[Tensor], Tensor] | None = None,
+    mask: Tensor | None = None,
+    *,
+    measure: str = "squares",
+    power: float | None = None,
+    num_items: float | None = None,
+) -> Tensor:
+    """‖P h_S − h_T‖² / (d·mean h_T²), or 1 − cos(P h_S, h_T), at the first token of each span; mean over spans.
+
+    The states from which that token is predicted: both sides have then read the same bytes, and no logits are needed.
+    FitNets' hint (arXiv:1412.6550) at aligned positions, scaled as tokenkit does it: divided by the teacher's power, or
+    late layers would weigh most.
+
+    Minimiser: P h_S = h_T where the student's width allows. Known bias: none that the tokens bring in, except that the
+    teacher's state also knows how the bytes were cut; but nothing is said of positions inside a span, and what is right
+    in the state need not come out at the logits.
+
+    Args:
+        student_hidden: (batch, student's tokens, d_S), at the positions of the logits.
+        teacher_hidden: (batch, teacher's tokens, d_T).
+        alignment: of the batch.
+        projector: P, a module that makes d_T of d_S. It is the caller's: in the optimiser, but neither in the student's
+            checkpoint nor in its count of parameters. An all-zero P gives the student no gradient at first.
+        mask: (batch, spans), true or 1 where a span counts.
+        measure: "squares" or "cosine".
+        power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.
+        num_items: spans of the whole batch, where this is a piece of it.
+
+    Raises:
+        ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"unknown measure {measure!r}; known: {', '.join(MEASURES)}")
+    mask = span_mask(alignment, mask)
+    h_S = shown(at_starts(student_hidden, alignment.student, "student_hidden"), mask, "student_hidden")
+    h_T = taught(at_starts(teacher_hidden, alignment.teacher, "teacher_hidden"), mask, "teacher_hidden")
+    h_S = h_S if projector is None else projector(h_S)
+    if h_S.shape != h_T.shape:
+        raise ValueError(
+            f"the student's states have {h_S.shape[-1]} values and the teacher's {h_T.shape[-1]}: a projector has to "
+            "make the one of the other"
+        )
+    if measure == "cosine":
+        return mean(1 - F.cosine_similarity(h_S, h_T, dim=-1), mask, num_items)
+    scale = mean(h_T.square().mean(-1), mask, None) if power is None else power
+    return mean((h_S - h_T).square().mean(-1), mask, num_items) / scale

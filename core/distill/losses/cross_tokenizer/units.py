@@ -1,0 +1,63 @@
+"""What all losses here do alike: widen, hide what is padding, refuse what cannot be right, average over what counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 where it was half: log-probs of −8 in bfloat16 are 0.03 apart."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def shown(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """A tensor (batch, units, …), wide and with zeros where the mask (batch, units) is not true.
+
+    Padding may hold anything, and 0 · ∞ would be NaN, also in a gradient.
+
+    Raises:
+        ValueError: shapes that do not match.
+    """
+    if x.dim() != 3:
+        raise ValueError(f"{name} have shape {tuple(x.shape)}; three axes are needed: batch, tokens, values")
+    if mask is None:
+        return wide(x)
+    if x.shape[:2] != mask.shape:
+        raise ValueError(f"{name} have shape {tuple(x.shape)}, but the mask has {tuple(mask.shape)}")
+    return wide(x).masked_fill(~mask.bool().unsqueeze(-1), 0)
+
+
+def taught(x: Tensor, mask: Tensor | None, name: str = "teacher_logits") -> Tensor:
+    """`shown`, constant to the gradient.
+
+    Raises:
+        ValueError: a NaN where the mask is true.
+    """
+    x = shown(x.detach(), mask, name)
+    nan = x.isnan().any(-1)
+    if nan.any():
+        row, at = nan.nonzero()[0].tolist()
+        raise ValueError(f"{name} are NaN in {int(nan.sum())} places, first in row {row} at position {at}")
+    return x
+
+
+def positive(**numbers: float) -> None:
+    """Refuse numbers that are not above 0, by name."""
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{name} is {number}; it must be above 0")
+
+
+def mean(x: Tensor, mask: Tensor | None, num_items: float | None) -> Tensor:
+    """The sum over unmasked units, divided by their number; by num_items where a batch comes in pieces.
+
+    Args:
+        x: (batch, units).
+        mask: (batch, units), all count where there is none.
+        num_items: units of the whole batch, so that the pieces' losses add up to its loss.
+    """
+    if mask is not None:
+        x = torch.where(mask.bool(), x, 0)
+    units = x.numel() if mask is None else mask.bool().sum()
+    return x.sum() / (torch.as_tensor(units).clamp(min=1) if num_items is None else max(num_items, 1))
