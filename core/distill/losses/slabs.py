@@ -1,0 +1,185 @@
+"""The mean over unmasked tokens of a loss that needs the whole distribution at each, made a slab of tokens at a time.
+
+A tensor of the vocabulary's size for 64 texts of 128 tokens and V = 4,096 is 128 MiB in float32, and autograd would keep
+five or more of them. Here a slab that fits into a core's cache is taken through the loss and back at once, so that one
+tensor of that size is made, the gradient itself; padding is not computed at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .arguments import check_temperature, divisor, first, place, seen_tokens, wide
+
+FLOOR = -1e36
+"""Takes the place of log 0, since 0 · (log 0 − log 0) would be NaN. What it makes huge is reported as infinite."""
+INFINITE = 1e20
+ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
+"""Logits in a slab: 1 MiB of float32, a core's second-level cache; on a GPU enough to keep it busy."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Some of the tokens of a batch.
+
+    Attributes:
+        part: what to index tensors (batch, tokens, …) or (examples, …) with.
+        seen: which tokens of that part count; None for all.
+    """
+
+    part: tuple[slice, ...]
+    seen: Tensor | None
+
+    def of(self, x: Tensor) -> Tensor:
+        """The rows of these tokens: (batch, tokens, …) → (rows, …)."""
+        x = x[self.part]
+        return x.flatten(0, len(self.part) - 1) if self.seen is None else x[self.seen]
+
+    def put(self, rows: Tensor, into: Tensor) -> None:
+        """Write rows where `of` takes them from."""
+        part = into[self.part]
+        if self.seen is None:
+            part.copy_(rows.view(part.shape))
+        else:
+            part[self.seen] = rows.to(into.dtype)
+
+    def place(self, row: int, shape: torch.Size) -> list[int]:
+        """The indices of a row in tensors of that shape."""
+        if self.seen is not None:
+            inside = self.seen.nonzero()[row].tolist()
+        elif len(self.part) == 1:
+            inside = [row]
+        else:
+            start, stop, _ = self.part[1].indices(shape[1])
+            inside = list(divmod(row, stop - start))
+        return [part.indices(n)[0] + i for part, n, i in zip(self.part, shape, inside, strict=False)]
+
+
+Loss = Callable[[Tensor, Slab], Tensor]
+"""Log-probabilities of the student (rows, vocabulary) and where they stand → the loss at each, (rows,)."""
+
+
+def mean_over_tokens(
+    loss: Loss,
+    student_logits: Tensor,
+    mask: Tensor | None,
+    temperature: float,
+    *,
+    scale: float = 1.0,
+    num_items: float | None = None,
+) -> Tensor:
+    """scale · Σ loss / unmasked tokens, with its gradient.
+
+    A loss that is mathematically never negative comes out so, whatever rounding does to it.
+
+    Args:
+        loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
+        student_logits: (batch, tokens, vocabulary) or (examples, classes).
+        mask: the shape of student_logits without the last dimension; true or 1 where a token counts.
+        temperature: divides the logits.
+        scale: a factor.
+        num_items: what takes the place of the number of unmasked tokens.
+
+    Returns:
+        Scalar, in float32 unless the logits are float64. It can be differentiated once.
+
+    Raises:
+        ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
+    """
+    check_temperature(temperature)
+    shape = student_logits.shape[:-1]
+    seen = seen_tokens(mask, shape)
+    weight = scale / divisor(seen, shape, num_items)
+    parts = list(slabs(student_logits, seen))
+    if student_logits.requires_grad and torch.is_grad_enabled():
+        value: Tensor = _Mean.apply(student_logits, loss, parts, temperature, weight)  # type: ignore[no-untyped-call]
+        return value
+    return _mean(student_logits, loss, parts, temperature, weight, None)
+
+
+def slabs(logits: Tensor, seen: Tensor | None) -> Iterator[Slab]:
+    """All unmasked tokens of logits (batch, tokens, vocabulary) or (examples, classes), in order."""
+    *shape, width = logits.shape
+    most = max(1, ELEMENTS.get(logits.device.type, ELEMENTS["cpu"]) // max(width, 1))
+    across = shape[1] if len(shape) > 1 else 1
+    parts: list[tuple[slice, ...]]
+    if across > most:
+        parts = [
+            (slice(b, b + 1), slice(t, t + most)) for b in range(shape[0]) for t in range(0, across, most)
+        ]
+    else:
+        rows = max(1, most // max(across, 1))
+        parts = [(slice(b, b + rows), slice(None))[: len(shape)] for b in range(0, shape[0], rows)]
+    for part in parts:
+        if seen is None or bool(seen[part].all()):
+            yield Slab(part, None)
+        elif bool(seen[part].any()):
+            yield Slab(part, seen[part])
+
+
+def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """log-softmax of logits / temperature in float32 at least, with `FLOOR` for −∞."""
+    x = wide(logits)
+    found = torch.log_softmax(x if temperature == 1 else x / temperature, -1)
+    return found.clamp(min=FLOOR) if bool((found == -math.inf).any()) else found
+
+
+def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) -> Tensor:
+    """`log_probs` of the teacher at the tokens of a slab, constant.
+
+    Raises:
+        ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
+    """
+    with torch.no_grad():
+        found = log_probs(slab.of(teacher_logits), temperature)
+    bad = first(found[:, 0].isnan())  # one NaN in the logits makes the whole row NaN
+    if bad is not None:
+        where = place(slab.place(bad[0], teacher_logits.shape))
+        raise ValueError(f"teacher_logits are no distribution at {where}: NaN, +∞, or nothing but −∞")
+    return found
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, loss: Loss, parts: list[Slab], temperature: float, weight: float
+    ) -> Tensor:
+        gradient = torch.zeros_like(logits)
+        value = _mean(logits, loss, parts, temperature, weight, gradient)
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None]:
+        [g], (gradient,) = above, ctx.saved_tensors
+        return g * gradient, None, None, None, None
+
+
+def _mean(
+    logits: Tensor,
+    loss: Loss,
+    parts: list[Slab],
+    temperature: float,
+    weight: float,
+    gradient: Tensor | None,
+) -> Tensor:
+    """weight · Σ loss; its gradient is written into `gradient` if there is one."""
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for slab in parts:
+        with torch.set_grad_enabled(gradient is not None):
+            x = slab.of(logits.detach()).requires_grad_(gradient is not None)
+            values = loss(log_probs(x, temperature), slab)
+            if gradient is not None:
+                (of_x,) = torch.autograd.grad(values, x, torch.full_like(values, weight))
+                slab.put(of_x, gradient)
+        total += values.detach().clamp(min=0).sum(dtype=torch.float64)
+    total = torch.where(total > INFINITE, math.inf, total)
+    return (weight * total).to(wide(logits[:0]).dtype)

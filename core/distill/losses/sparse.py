@@ -1,0 +1,360 @@
+"""Response losses on some tokens of the teacher's distribution: what fits on a disk.
+
+With K the teacher's k likeliest tokens, P = Σ_K p their mass, c the counts of n draws, everything at temperature T:
+
+    |                     | target                                             | least at            | truth stationary |
+    |---------------------|----------------------------------------------------|---------------------|------------------|
+    | top_k, renormalise  | p/P on K                                           | q = p/P on K        | no               |
+    | top_k, tail         | p on K, and 1 − P for all other tokens together    | q = p on K          | yes              |
+    | top_k, truth        | p on K, and 1 − P for the data token               | (2 − P)·p on K,     | no               |
+    |                     |                                                    | (1 − P)·p elsewhere |                  |
+    | random_sampling     | c/n                                                | q = p, on average   | on average       |
+
+"Least at" for truth is on average over data drawn from p itself: the data token gets the leftover mass wherever it
+falls, so that K is paid twice. All are T² times a Kullback-Leibler divergence from the target, with the gradient
+T²·(q − target) in the units of logits / T; where the mean target is not p, more data do not help. What is unbiased is
+noisier: Anshumann et al., "Sparse Logit Sampling" (arXiv:2503.16870), from which all four are.
+
+A loss takes the teacher's logits, or a `TopK` or `Sampled` made from them earlier; both ways give the same number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .arguments import (
+    check_labels,
+    check_logits,
+    check_student,
+    check_temperature,
+    check_vocabulary,
+    first,
+    place,
+    seen_tokens,
+    wide,
+)
+from .slabs import FLOOR, Slab, mean_over_tokens, slabs, teacher_log_probs
+
+RESTS = ("renormalise", "tail", "truth")
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The teacher's likeliest tokens at each position.
+
+    Attributes:
+        ids: (batch, tokens, k) or (examples, k), integers.
+        log_probs: the same shape, log p_T of these, largest first; −∞ is a probability of 0.
+        vocabulary: how many tokens there are to choose from.
+        temperature: the T of p_T.
+
+    Raises:
+        ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
+    """
+
+    ids: Tensor
+    log_probs: Tensor
+    vocabulary: int
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids, self.log_probs, "log_probs", self.vocabulary)
+        above = first(~(self.log_probs <= 0.01))  # float16 may round log 1
+        if above is not None:
+            raise ValueError(
+                f"log_probs hold {float(self.log_probs[tuple(above)]):g} at {place(above[:-1])}; "
+                "a log-probability is at most 0: logits need log_softmax over the whole vocabulary first"
+            )
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What was drawn from the teacher at each position: each token once, with how often.
+
+    Attributes:
+        ids: (batch, tokens, width) or (examples, width), integers.
+        counts: the same shape; 0 where a position has fewer different tokens than others.
+        vocabulary: how many tokens there are to choose from.
+        temperature: the T of the p_T that was drawn from.
+
+    Raises:
+        ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
+    """
+
+    ids: Tensor
+    counts: Tensor
+    vocabulary: int
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids, self.counts, "counts", self.vocabulary)
+        if self.counts.is_floating_point() or bool((self.counts < 0).any()):
+            raise ValueError("counts must be integers, 0 or more")
+
+
+def top_k_targets(
+    teacher_logits: Tensor, k: int, temperature: float = 1.0, *, mask: Tensor | None = None
+) -> TopK:
+    """The k likeliest tokens at each position, their log-probabilities normalised over the whole vocabulary.
+
+    Args:
+        teacher_logits: (batch, tokens, vocabulary) or (examples, classes).
+        k: between 1 and the vocabulary.
+        temperature: T.
+        mask: where it is 0 nothing is computed, and id 0 stands with a probability of 0.
+
+    Raises:
+        ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says where).
+    """
+    check_temperature(temperature)
+    *shape, vocabulary = teacher_logits.shape
+    _check_k(k, vocabulary)
+    ids = torch.zeros(*shape, k, dtype=torch.int64, device=teacher_logits.device)
+    found = wide(teacher_logits[:0]).new_full((*shape, k), -torch.inf)
+    for slab in slabs(teacher_logits, seen_tokens(mask, shape)):
+        log_p, at = teacher_log_probs(teacher_logits, slab, temperature).topk(k)
+        slab.put(log_p, found)
+        slab.put(at, ids)
+    return TopK(ids, found, vocabulary, temperature)
+
+
+def sampled_targets(
+    teacher_logits: Tensor,
+    n: int,
+    temperature: float = 1.0,
+    *,
+    mask: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Sampled:
+    """n draws, with replacement, from the teacher's p_T at each position, counted.
+
+    Args:
+        teacher_logits: (batch, tokens, vocabulary) or (examples, classes).
+        n: at least 1; 50 in the paper, about 12 different tokens in its language models.
+        temperature: T.
+        mask: where it is 0 nothing is drawn, and the counts are 0.
+        generator: on the device of the logits; torch's own without one.
+
+    Raises:
+        ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
+    """
+    check_temperature(temperature)
+    if n < 1:
+        raise ValueError(f"n is {n}; draw at least 1")
+    *shape, vocabulary = teacher_logits.shape
+    ids = torch.zeros(*shape, n, dtype=torch.int64, device=teacher_logits.device)
+    counts = torch.zeros_like(ids)
+    for slab in slabs(teacher_logits, seen_tokens(mask, shape)):
+        p = teacher_log_probs(teacher_logits, slab, temperature).exp()
+        found, often = _counted(torch.multinomial(p, n, replacement=True, generator=generator))
+        slab.put(found, ids)
+        slab.put(often, counts)
+    width = int((counts > 0).sum(-1).max()) if counts.numel() else 0
+    return Sampled(ids[..., :width], counts[..., :width], vocabulary, temperature)
+
+
+def top_k(
+    student_logits: Tensor,
+    teacher_logits: Tensor | TopK,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    *,
+    k: int | None = None,
+    rest: str = "renormalise",
+    labels: Tensor | None = None,
+    num_items: float | None = None,
+) -> Tensor:
+    """T²·KL(target‖q_T), the target made of the teacher's k likeliest tokens. k = V is `forward_kl`.
+
+    * "renormalise", p/P on K: what most programs do. It is least at a student that knows nothing outside of K, and its
+      least value there is 0; at q = p it is −log P and pushes every token outside of K down.
+    * "tail", Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)) with Q = Σ_K q: the other tokens are one. q = p is a minimum,
+      as is every q that has the same mass elsewhere: the shape of the tail is not taught.
+    * "truth": what is missing goes to the data token, whether it is in K or not (the paper's naive fix). The tail gets
+      its shape from the data, but too little mass: (1 − P)² of it, where p has 1 − P.
+
+    Args:
+        student_logits: (batch, tokens, vocabulary) or (examples, classes).
+        teacher_logits: the same shape; or a `TopK` of these positions and this temperature.
+        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
+        temperature: T, above 0.
+        k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
+        rest: one of `RESTS`.
+        labels: (batch, tokens), the data tokens that the positions should tell, for "truth".
+        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
+
+    Returns:
+        Scalar, in float32 unless the student's logits are float64.
+
+    Raises:
+        ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
+            labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
+    """
+    if rest not in RESTS:
+        raise ValueError(f"unknown rest {rest!r}; known: {', '.join(RESTS)}")
+    if isinstance(teacher_logits, TopK):
+        target = teacher_logits
+        _check_target(student_logits, target, temperature)
+        k = target.ids.shape[-1] if k is None else k
+        _check_k(k, target.ids.shape[-1], "stored")
+    else:
+        check_logits(student_logits, teacher_logits, temperature)
+        if k is None:
+            raise ValueError("k is missing: say how many tokens of the teacher's distribution are kept")
+        target = top_k_targets(teacher_logits, k, temperature, mask=mask)
+    if rest == "truth":
+        if labels is None:
+            raise ValueError("rest is 'truth', but there are no labels to give the leftover mass to")
+        check_labels(labels, student_logits, mask)
+
+    def loss(log_q: Tensor, slab: Slab) -> Tensor:
+        ids = slab.of(target.ids)[:, :k].long()
+        log_p = wide(slab.of(target.log_probs)[:, :k]).to(log_q.dtype).clamp(min=FLOOR)
+        if rest == "truth" and labels is not None:
+            return _with_truth(log_q, ids, log_p, slab.of(labels).long())
+        if rest == "tail":
+            return _with_tail(log_q, ids, log_p)
+        return _kl_at(log_q, ids, log_p.softmax(-1))
+
+    return mean_over_tokens(
+        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
+    )
+
+
+def random_sampling(
+    student_logits: Tensor,
+    teacher_logits: Tensor | Sampled,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    *,
+    n: int | None = None,
+    generator: torch.Generator | None = None,
+    num_items: float | None = None,
+) -> Tensor:
+    """T²·KL(c/n‖q_T) with c ~ Multinomial(n, p_T): arXiv:2503.16870, draws in proportion to p itself.
+
+    The mean of c/n is p, so that the gradient is that of `forward_kl` on average over draws. The value is larger, on
+    average by T² times what the entropy of c/n falls short of that of p, and is not 0 at q = p.
+
+    Args:
+        student_logits: (batch, tokens, vocabulary) or (examples, classes).
+        teacher_logits: the same shape; or a `Sampled` of these positions and this temperature.
+        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
+        temperature: T, above 0.
+        n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
+        generator: for the draws, on the device of the logits; torch's own without one.
+        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
+
+    Returns:
+        Scalar, in float32 unless the student's logits are float64.
+
+    Raises:
+        ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or with
+            nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
+    """
+    if isinstance(teacher_logits, Sampled):
+        target = teacher_logits
+        _check_target(student_logits, target, temperature)
+        if n is not None:
+            raise ValueError(f"n is {n}, but the tokens are drawn already: leave it out")
+        seen, drawn = seen_tokens(mask, target.ids.shape[:-1]), target.counts.sum(-1) > 0
+        nothing = first(~drawn if seen is None else ~drawn & seen)
+        if nothing is not None:
+            raise ValueError(f"nothing was drawn at {place(nothing)}, which the mask does not leave out")
+    else:
+        check_logits(student_logits, teacher_logits, temperature)
+        if n is None:
+            raise ValueError("n is missing: say how many tokens are drawn at each position")
+        target = sampled_targets(teacher_logits, n, temperature, mask=mask, generator=generator)
+
+    def loss(log_q: Tensor, slab: Slab) -> Tensor:
+        c = slab.of(target.counts).to(log_q.dtype)
+        return _kl_at(log_q, slab.of(target.ids).long(), c / c.sum(-1, keepdim=True))
+
+    return mean_over_tokens(
+        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
+    )
+
+
+def _kl_at(log_q: Tensor, ids: Tensor, w: Tensor) -> Tensor:
+    """KL(w‖q) for a w that is 0 outside of ids; an id may come more than once if all but one have a weight of 0."""
+    return _dot(w, w.log().clamp(min=FLOOR) - log_q.gather(-1, ids))
+
+
+def _with_tail(log_q: Tensor, ids: Tensor, log_p: Tensor) -> Tensor:
+    """Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)).
+
+    1 − Q is summed over the tokens that are in it. As 1 − Σ_K q it would be 0 for a student that is sure, and the clamp
+    which that asks for would stop the gradient just where the student most needs it.
+    """
+    on_k = _dot(log_p.exp(), log_p - log_q.gather(-1, ids))
+    if ids.shape[-1] == log_q.shape[-1]:
+        return on_k
+    missing = _missing(log_p)
+    log_rest = log_q.scatter(-1, ids, -torch.inf).logsumexp(-1)
+    return on_k + missing * (missing.log().clamp(min=FLOOR) - log_rest)
+
+
+def _with_truth(log_q: Tensor, ids: Tensor, log_p: Tensor, y: Tensor) -> Tensor:
+    """KL from p on K with 1 − P added to the data token y, (rows,)."""
+    y, missing = y.unsqueeze(-1), _missing(log_p).unsqueeze(-1)
+    hit = ids == y
+    at_y = torch.where(hit.any(-1, keepdim=True), 0, missing)
+    return _kl_at(log_q, torch.cat([ids, y], -1), torch.cat([log_p.exp() + hit * missing, at_y], -1))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1)
+
+
+def _missing(log_p: Tensor) -> Tensor:
+    """1 − P, and 0 where rounding took P above 1."""
+    return -torch.expm1(log_p.logsumexp(-1).clamp(max=0))
+
+
+def _counted(draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Different tokens of each row (rows, n) and how often they were drawn, both (rows, n), 0 in what is left over."""
+    ids = draws.sort(-1).values
+    other = torch.ones_like(ids, dtype=torch.bool)
+    other[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    slot = other.cumsum(-1) - 1
+    counts = torch.zeros_like(ids).scatter_add(-1, slot, torch.ones_like(ids))
+    return torch.zeros_like(ids).scatter(-1, slot, ids), counts
+
+
+def _check_ids(ids: Tensor, others: Tensor, name: str, vocabulary: int) -> None:
+    if ids.dim() not in (2, 3) or ids.shape != others.shape or ids.is_floating_point():
+        raise ValueError(
+            f"ids are {ids.dtype} of shape {tuple(ids.shape)}, {name} of {tuple(others.shape)}; "
+            "integers (batch, tokens, k), and both alike, are needed"
+        )
+    outside = first((ids < 0) | (ids >= vocabulary))
+    if outside is not None:
+        raise ValueError(
+            f"an id at {place(outside[:-1])} is {int(ids[tuple(outside)])}, but the vocabulary is 0 to {vocabulary - 1}"
+        )
+
+
+def _check_k(k: int, most: int, of: str = "vocabulary") -> None:
+    if not 1 <= k <= most:
+        what = f"the vocabulary, {most}" if of == "vocabulary" else f"what is stored, {most}"
+        raise ValueError(f"k is {k}; it must be between 1 and {what}")
+
+
+def _check_target(student_logits: Tensor, target: TopK | Sampled, temperature: float) -> None:
+    check_student(student_logits)
+    check_temperature(temperature)
+    check_vocabulary(student_logits, target.vocabulary)
+    if target.ids.shape[:-1] != student_logits.shape[:-1]:
+        raise ValueError(
+            f"the teacher's targets are for positions {tuple(target.ids.shape[:-1])}, but student_logits have shape "
+            f"{tuple(student_logits.shape)}"
+        )
+    if target.temperature != temperature:
+        raise ValueError(
+            f"temperature is {temperature:g}, but the targets were made at {target.temperature:g}, and what was "
+            "left out then cannot be had at another"
+        )
