@@ -194,7 +194,7 @@ def layer_pairs(
 
 
 def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The unmasked positions of both, (positions, width): the student's as they are, the teacher's wide and constant.
+    """The unmasked positions of both, (positions, width): the student's as they are, the teacher's constant and in float32 at least.
 
     Raises:
         ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
@@ -206,7 +206,7 @@ def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) 
             "both (batch, tokens, width), alike but for the width, are needed"
         )
     seen = seen_tokens(mask, shape)
-    h_T = wide(teacher_hidden.detach())
+    h_T = teacher_hidden.detach().to(wide(student_hidden[:0]).dtype)
     finite = h_T.isfinite().all(-1)
     bad = first(~finite if seen is None else ~finite & seen)
     if bad is not None:

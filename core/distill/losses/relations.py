@@ -88,7 +88,7 @@ def similarity(
 ) -> Tensor:
     """‖rows of F_S·F_Sᵀ − rows of F_T·F_Tᵀ‖² / B², rows of length 1 and F the B positions' states.
 
-    Tung & Mori, "Similarity-Preserving Knowledge Distillation" (arXiv:1907.09682), §3.1; there a row of F is an image.
+    Tung & Mori, "Similarity-Preserving Knowledge Distillation" (arXiv:1907.09682); there a row of F is an image.
 
     Least, and 0, where the rows agree. A state of zeros has a row of zeros.
 
@@ -176,7 +176,7 @@ def _drawn(
     if len(s) > points:
         chosen = torch.randperm(len(s), generator=generator)[:points].sort().values.to(s.device)
         s, t = s[chosen], t[chosen]
-    return wide(s), t.to(wide(s).dtype)
+    return wide(s), t
 
 
 def _distances(x: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ teacher wrote.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -148,15 +150,7 @@ def forward_kl(
         ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher whose logits are
             NaN (the message says where).
     """
-    check_logits(student_logits, teacher_logits, temperature)
-
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        log_p = teacher_log_probs(teacher_logits, slab, temperature)
-        return _kl(log_p, log_q)
-
-    return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
-    )
+    return _mean(_kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
 
 
 def reverse_kl(
@@ -176,14 +170,11 @@ def reverse_kl(
     Arguments, returns and errors are those of `forward_kl`; +∞ where the teacher has a probability of 0 and the student
     has not.
     """
-    check_logits(student_logits, teacher_logits, temperature)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        return _kl(log_q, teacher_log_probs(teacher_logits, slab, temperature))
+    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+        return _kl(log_q, log_p)
 
-    return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
-    )
+    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
 
 
 def jsd(
@@ -211,17 +202,13 @@ def jsd(
         return forward_kl(student_logits, teacher_logits, mask, temperature, num_items=num_items)
     if beta == 1:
         return reverse_kl(student_logits, teacher_logits, mask, temperature, num_items=num_items)
-    check_logits(student_logits, teacher_logits, temperature)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        log_p = teacher_log_probs(teacher_logits, slab, temperature)
+    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
         # Constant: what log m changes by is −Σ m·d(log m) = −Σ dm, and probabilities always sum to 1.
         log_m = _log_mixture(log_p, log_q.detach(), beta)
         return beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
 
-    return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
-    )
+    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
 
 
 def skew(
@@ -246,15 +233,11 @@ def skew(
     check_share("lam", lam)
     if lam == 0:
         return forward_kl(student_logits, teacher_logits, mask, temperature, num_items=num_items)
-    check_logits(student_logits, teacher_logits, temperature)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        log_p = teacher_log_probs(teacher_logits, slab, temperature)
+    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
         return _kl(log_p, _log_mixture(log_p, log_q, lam))
 
-    return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
-    )
+    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
 
 
 def tvd(
@@ -272,13 +255,29 @@ def tvd(
 
     Arguments, returns and errors are those of `forward_kl`.
     """
+
+    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+        return (log_q.exp() - log_p.exp()).abs().sum(-1) / 2
+
+    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature, num_items)
+
+
+def _mean(
+    divergence: Callable[[Tensor, Tensor], Tensor],
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    mask: Tensor | None,
+    temperature: float,
+    scale: float,
+    num_items: float | None,
+) -> Tensor:
+    """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary)."""
     check_logits(student_logits, teacher_logits, temperature)
 
     def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        p = teacher_log_probs(teacher_logits, slab, temperature).exp()
-        return (log_q.exp() - p).abs().sum(-1) / 2
+        return divergence(teacher_log_probs(teacher_logits, slab, temperature).to(log_q.dtype), log_q)
 
-    return mean_over_tokens(loss, student_logits, mask, temperature, scale=temperature, num_items=num_items)
+    return mean_over_tokens(loss, student_logits, mask, temperature, scale=scale, num_items=num_items)
 
 
 def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
@@ -288,7 +287,7 @@ def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
 
 def _log_mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     """log(share·p + (1 − share)·q). Where both are below the smallest number, so is what they add to a loss."""
-    m = torch.lerp(log_q.exp(), log_p.exp().to(log_q.dtype), share)
+    m = torch.lerp(log_q.exp(), log_p.exp(), share)
     return m.clamp(min=torch.finfo(m.dtype).tiny).log()
 
 

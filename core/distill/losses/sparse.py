@@ -20,7 +20,7 @@ A loss takes the teacher's logits, or a `TopK` or `Sampled` made from them earli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,6 +69,10 @@ class TopK:
                 "a log-probability is at most 0: logits need log_softmax over the whole vocabulary first"
             )
 
+    def on(self, device: torch.device | str) -> TopK:
+        """The same on another device."""
+        return replace(self, ids=self.ids.to(device), log_probs=self.log_probs.to(device))
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -93,6 +97,10 @@ class Sampled:
         _check_ids(self.ids, self.counts, "counts", self.vocabulary)
         if self.counts.is_floating_point() or bool((self.counts < 0).any()):
             raise ValueError("counts must be integers, 0 or more")
+
+    def on(self, device: torch.device | str) -> Sampled:
+        """The same on another device."""
+        return replace(self, ids=self.ids.to(device), counts=self.counts.to(device))
 
 
 def top_k_targets(

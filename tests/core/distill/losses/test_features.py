@@ -69,7 +69,7 @@ def test_at_the_teacher_a_feature_is_nothing_and_stays(kind):
 
 def test_its_scale_is_the_teachers():
     teacher = normal(3, 3, 4, 6)
-    close(feature(torch.zeros(3, 4, 6), teacher), 1)
+    close(feature(torch.zeros_like(teacher), teacher), 1)
     student = normal(4, 3, 4, 6)
     close(feature(100 * student, 100 * teacher), feature(student, teacher))
     close(feature(7 * student, teacher, kind="cosine"), feature(student, teacher, kind="cosine"))

@@ -1,5 +1,6 @@
 """Response losses over whole distributions: by hand, at the truth, in the limits, and however a batch is laid out."""
 
+import itertools
 import math
 
 import pytest
@@ -271,6 +272,20 @@ def test_half_precision_is_computed_in_single(name):
 
 
 @every_loss
+def test_the_teacher_may_be_of_another_precision(name):
+    student, teacher = pair(17, 4, 5, 40)
+    wanted = ALL[name](student, teacher)
+    for one, other in (
+        (student, teacher.float()),
+        (student.float(), teacher),
+        (student.float(), teacher.half()),
+    ):
+        loss = ALL[name](one, other)
+        assert loss.dtype == one.dtype
+        close(loss.double(), wanted, rtol=1e-3)
+
+
+@every_loss
 def test_tokens_that_neither_has_change_nothing(name):
     student, teacher = pair(18, 3, 4, 6)
     loss = ALL[name](student, teacher)
@@ -311,6 +326,22 @@ def test_a_teacher_that_is_no_number_is_named(name, bad):
         loss(student.flatten(0, 1), teacher.flatten(0, 1))
     mask[2, 1] = 0
     assert loss(student, teacher, mask).isfinite()
+
+
+@pytest.mark.parametrize("elements", [6, 15, 60])
+def test_the_place_is_right_in_every_slab(elements, monkeypatch):
+    monkeypatch.setitem(slabs.ELEMENTS, "cpu", elements)
+    student, teacher = pair(19, 3, 4, 6)
+    mask = torch.tensor([[0, 1, 1, 1], [0, 1, 0, 1], [1, 0, 1, 1]])
+    for i, j in itertools.product(range(3), range(4)):
+        spoilt = teacher.clone()
+        spoilt[i, j, 2] = torch.nan
+        for seen in (None, mask):
+            if seen is None or seen[i, j]:
+                with pytest.raises(ValueError, match=f"sequence {i}, token {j}:"):
+                    forward_kl(student, spoilt, seen)
+            else:
+                forward_kl(student, spoilt, seen)
 
 
 def test_a_student_that_is_no_number_is_told_by_the_loss():

@@ -238,6 +238,7 @@ def test_half_precision_targets_with_small_ids_serve_too():
         labels = tokens(5, 9, 3, 4)
         one = top_k(student, stored, rest=rest, labels=labels)
         close(top_k(student, small, rest=rest, labels=labels), one, rtol=0.02)
+        close(top_k(student.double(), small.on("cpu"), rest=rest, labels=labels).float(), one, rtol=0.02)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(RESTS), st.integers(1, 5), st.integers(1, 3))
