@@ -87,9 +87,9 @@ class Params(AnyParams):
     teacher_layers: int = Field(2, ge=1)
     teacher_heads: int = Field(4, ge=1)
     teacher_d_ff: int = Field(384, ge=8)
-    teacher_steps: int = Field(300, ge=1)
+    teacher_steps: int = Field(240, ge=1)
     teacher_batch: int = Field(32, ge=1)
-    teacher_documents: int = Field(9600, ge=1)
+    teacher_documents: int = Field(8000, ge=1)
     """Of its own text."""
 
     @field_validator("signal")
@@ -124,8 +124,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Returns:
         `Figures.measures` of the student on held-out text; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's
-        KL less the teacher's in bits per character; `parameters`; `flops` and `total_flops`, with the teacher's training
-        and outputs; `bytes_per_token` of what was read of the teacher.
+        KL less the teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with
+        the teacher's training and outputs; `bytes_per_token` of what was read of the teacher.
 
     Raises:
         Unusable: the teacher's outputs in the cache are damaged.
@@ -175,8 +175,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         "teacher/kl_bits": of_teacher["kl_bits"],
         "teacher/lead": lead,
         "parameters": float(student.model.parameter_count),
-        "flops": student.flops(),
-        "total_flops": student.flops() + taught.flops,
+        "compute": student.flops() / 1e9,
+        "total_compute": (student.flops() + taught.flops) / 1e9,
         "bytes_per_token": taught.bytes_per_token,
     }
 
