@@ -87,6 +87,12 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     for name, metric in experiment.metrics.items():
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
+        if metric.gap is not None:
+            at: Keys = ("metrics", name, "gap")
+            if metric.gap.of not in experiment.metrics or metric.gap.of == name:
+                wrong((*at, "of"), f"no metric {metric.gap.of}.{nearest(metric.gap.of, experiment.metrics)}")
+            _check_names([metric.gap.zero], experiment, (*at, "zero"), wrong)
+            _check_names([metric.gap.whole], experiment, (*at, "whole"), wrong)
     for index, plot in enumerate(experiment.plots):
         keys: Keys = ("plots", index)
         drawn = plot.y.removesuffix(" / baseline")
@@ -153,7 +159,7 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
                 around = keys[:-1] if isinstance(keys[-1], int) else keys
                 at = keys if isinstance(keys[-1], int) or not name else (*around, name)
                 if one["type"] == "extra_forbidden":
-                    also = {*fields, "tier"} if keys[0] == "variants" else set(fields)
+                    also = {*fields, "tier", "group"} if keys[0] == "variants" else set(fields)
                     yield Mistake(document.mark(at), f"unknown parameter {name}.{nearest(name, also)}")
                 else:
                     yield Mistake(document.mark(at), f"{name}: {plainly(one)}" if name else plainly(one))

@@ -48,10 +48,22 @@ class Variant(BaseModel):
         "",
         description="times are compared inside a tier only; `reference` is to be read and never ranked by time",
     )
+    group: str = Field(
+        "",
+        description="a heading in tables, above this and all others of that group; figures are compared across groups",
+    )
 
     @property
     def params(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
+
+
+class Gap(Part):
+    """A share that is taken of three variants' figures, in percent: (zero − this one) / (zero − whole), seed by seed."""
+
+    of: str = Field(description="a metric")
+    zero: str = Field(description="the variant that is at 0%")
+    whole: str = Field(description="the variant that is at 100%")
 
 
 class Metric(Part):
@@ -68,6 +80,10 @@ class Metric(Part):
     label: str = Field("", description="a short heading for tables; the metric's name where it is left out")
     out_of: int | None = Field(
         None, ge=1, description="a proportion of so many prompts: its interval when all seeds agree"
+    )
+    gap: Gap | None = Field(
+        None,
+        description="no trial measures it: how far each variant is on the way from one to another, in percent",
     )
 
 
@@ -293,6 +309,13 @@ class Experiment(Part):
             grouped.setdefault(variant.tier, []).append(name)
         for names in grouped.values():
             names.sort(key=lambda name: name != self.baseline)
+        return grouped
+
+    def groups(self, variants: list[str]) -> dict[str, list[str]]:
+        """Some variants by their headings."""
+        grouped: dict[str, list[str]] = {}
+        for name in variants:
+            grouped.setdefault(self.variants[name].group, []).append(name)
         return grouped
 
     def baseline_of(self, variant: str) -> str | None:

@@ -63,7 +63,7 @@ def train(
     Raises:
         NotFinite: the loss is not.
     """
-    optimizers = _optimizers(model, recipe)
+    optimizers = optimizers_of(model, recipe)
     order, rows = torch.empty(0, dtype=torch.long), len(data.ids)
     for step in range(1, recipe.steps + 1):
         while len(order) < min(recipe.batch, rows):
@@ -104,8 +104,8 @@ def adamw(parameters: Iterable[torch.nn.Parameter], lr: float) -> torch.optim.Ad
     return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
 
-def _optimizers(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Each with its highest learning rate."""
+def optimizers_of(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the matrices of the blocks, AdamW for the rest, each with its highest learning rate."""
     matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
     rest = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")

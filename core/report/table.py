@@ -92,12 +92,15 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
     metrics = {name: metric for name, metric in experiment.metrics.items() if name in there}
     tiers = []
     for tier, members in experiment.tiers.items():
-        found = [
-            row for name in members for row in _rows(name, metrics, rows[rows["variant"] == name], varying)
-        ]
-        if found:
-            ranked = sum(name in set(rows["variant"]) for name in members) > 1
-            tiers.append(Tier(*_heading(tier, members[0], ranked), found))
+        ranked = sum(name in set(rows["variant"]) for name in members) > 1
+        name, note = _heading(tier, members[0], ranked)
+        for group, grouped in experiment.groups(members).items():
+            found = [
+                row for who in grouped for row in _rows(who, metrics, rows[rows["variant"] == who], varying)
+            ]
+            if found:
+                tiers.append(Tier(f"{tier}, {group}".removeprefix(", ") if group else name, note, found))
+                note = ""  # said once
     constant = {key: rows[key].iloc[0] for key in keys if key not in varying}
     title = ", ".join(
         [title] * bool(title) + [f"{human(key)} = {value_words(x)}" for key, x in constant.items()]

@@ -60,7 +60,7 @@ def as_yaml(loaded: Loaded) -> str:
     data = loaded.experiment.model_dump(mode="json", exclude_defaults=True, exclude={"presets"})
     params, folder = loaded.subject.params, loaded.folder
     for name, variant in loaded.experiment.variants.items():
-        own = {"tier": variant.tier} if variant.tier else {}
+        own = {key: value for key in ("tier", "group") if (value := getattr(variant, key))}
         data["variants"][name] = own | standing(params, variant.params, folder)
     data["params"] = standing(params, loaded.experiment.params, folder)
     if loaded.experiment.trial.endswith(".py"):

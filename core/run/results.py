@@ -49,6 +49,7 @@ def gather(run: Run) -> Results:
     import pandas as pd
 
     from ..analysis.comparison import compare, control, controls_off
+    from ..analysis.gaps import with_gaps
     from ..analysis.summary import fill
     from ..analysis.verdicts import judge
 
@@ -63,6 +64,7 @@ def gather(run: Run) -> Results:
     curves = pd.DataFrame(
         _curves(experiment, run, trials), columns=["variant", *keys, "metric", "replicate", "step", "value"]
     )
+    values = with_gaps(experiment, values)
     control_table = control(experiment, values)
     return Results(
         experiment=experiment,

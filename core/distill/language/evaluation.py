@@ -59,11 +59,17 @@ class Figures:
         _, confidence, truth = self.bins.T
         return float((confidence - truth).abs().sum()) / self.tokens
 
+    @property
+    def over_confidence(self) -> float:
+        """Confidence in the likeliest token less its true probability, on average: below 0 for one that is too unsure."""
+        _, confidence, truth = self.bins.T
+        return float((confidence - truth).sum()) / self.tokens
+
     def measures(self) -> dict[str, float]:
         """By name: nats per token, and with `_bits` bits per character; the rest are shares.
 
         `kl`, `reverse_kl`, `entropy`, `cross_entropy` (of p and q, so `kl` + `entropy`), `nll`, `calibration_error`,
-        `invalid_mass`.
+        `over_confidence`, `invalid_mass`.
         """
         nats = {
             "kl": self.total_kl,
@@ -77,6 +83,7 @@ class Figures:
             **{name: total / self.tokens for name, total in nats.items()},
             **{f"{name}_bits": total / characters / math.log(2) for name, total in nats.items()},
             "calibration_error": self.calibration_error,
+            "over_confidence": self.over_confidence,
             "invalid_mass": self.total_invalid / self.tokens,
         }
 

@@ -1,0 +1,254 @@
+"""One student through the experiment's door: what is shared, what is not, and what is refused."""
+
+import hashlib
+import math
+import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lab.core.distill.cache import Unusable
+from lab.core.distill.language import Oracle
+from lab.core.distill.losses import forward_kl, hard_argmax
+from lab.core.distill.signals import signal_terms
+from lab.core.distill.student import Lesson, Student
+from lab.core.distill.teacher import Lessons, train_teacher, transfer_text
+from lab.core.distill.text import Source
+from lab.core.distill.trial import Params, _config, _taught, _teacher, trial
+from lab.core.lm.training import Recipe
+
+TINY = {
+    "topics": 2, "words": 40, "vocabulary": 40, "columns": 16, "documents": 24, "held_out": 8, "d_model": 16, "heads": 2,
+    "d_ff": 16, "steps": 6, "batch": 8, "eval_every": 2, "teacher_d_model": 24, "teacher_heads": 2, "teacher_layers": 1,
+    "teacher_d_ff": 16, "teacher_steps": 6, "teacher_batch": 8, "teacher_documents": 48, "k": 3, "draws": 3,
+}  # fmt: skip
+
+
+class Stop(Exception):
+    pass
+
+
+def context_in(folder, seed=0, stop_at=None):
+    """A context that keeps its state in `folder`, and its cache beside it; it raises at step `stop_at`."""
+    folder.mkdir(exist_ok=True)
+    cache = folder.parent / "cache"
+    cache.mkdir(exist_ok=True)
+    records, samples, made_now = [], [], []
+
+    def progress(done, of):
+        if done == stop_at and of == TINY["steps"] and (folder / "state").exists():
+            raise Stop
+
+    def cached(key, make):
+        made = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+        if not made.exists():
+            made.mkdir()
+            make(made)
+            made_now.append(key)
+        return made
+
+    state = folder / "state"
+    return SimpleNamespace(
+        variant="v", seed=seed, device="cpu", threads=1, folder=folder, cached=cached, progress=progress, records=records,
+        samples=samples, made_now=made_now, record=lambda step=None, **metrics: records.append((step, metrics)),
+        sample=lambda step, text: samples.append((step, text)), save=lambda x: state.write_bytes(pickle.dumps(x)),
+        restore=lambda: pickle.loads(state.read_bytes()) if state.exists() else None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    def trained(name, seed=0, **changes):
+        context = context_in(tmp_path / name, seed)
+        return trial(Params(**TINY | changes), context), context
+
+    return trained
+
+
+def student_of(context, **changes):
+    """The student of these knobs before its first step, with the teacher's outputs."""
+    params = Params(**TINY | changes)
+    source = Source(params.topics, params.words, params.vocabulary, params.columns)
+    taught = _taught(params, source, _teacher(params, source, context.seed), context)
+    recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
+    return Student(_config(params, source), recipe, taught.lesson, context.seed, "cpu"), source
+
+
+def test_parameters_are_read_without_torch():
+    line = "import sys, lab.core.distill.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_one_others(run):
+    (first, seen), (again, _), (other, _) = (
+        run("a", signal="soft"),
+        run("b", signal="soft"),
+        run("c", 2, signal="soft"),
+    )
+    assert first == again
+    assert (
+        first["kl"] != other["kl"] and first["teacher/kl"] == other["teacher/kl"]
+    )  # seeds 0 and 2 share a teacher
+    assert run("d", 1)[0]["teacher/kl"] != first["teacher/kl"]
+    assert [step for step, metrics in seen.records if "kl_bits" in metrics] == [0, 2, 4, 6]
+    assert all(math.isfinite(x) for x in first.values())
+    text = [said for step, said in seen.samples if step == TINY["steps"]][0]
+    assert set(text) <= set("bdfgklmnprstaeiou ") | set("<eos>pad")
+
+
+@pytest.mark.parametrize("signal", ["sampled", "data+feature", "data+rkd"])
+def test_a_killed_training_goes_on_to_the_same_figures(tmp_path, signal):
+    params = Params(**TINY, signal=signal)
+    expected = trial(params, context_in(tmp_path / "through"))
+    with pytest.raises(Stop):
+        trial(params, context_in(tmp_path / "killed", stop_at=5))
+    assert trial(params, context_in(tmp_path / "killed")) == expected
+
+
+def test_variants_of_a_seed_share_weights_batches_and_the_teacher(tmp_path):
+    signals = ["data", "hard", "soft", "top-k", "sampled", "data+feature", "data+similarity"]
+    context = context_in(tmp_path / "one")
+    students = {signal: student_of(context, signal=signal)[0] for signal in signals}
+    first, *others = students.values()
+    batches = [first._next_rows() for _ in range(5)]
+    for other in others:
+        ours, theirs = first.model.state_dict(), other.model.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours) and ours.keys() == theirs.keys()
+        assert torch.equal(first.lesson.ids, other.lesson.ids)
+        assert all(torch.equal(rows, other._next_rows()) for rows in batches)
+    assert torch.cat(batches[:3]).sort().values.tolist() == list(
+        range(24)
+    )  # each once before any comes again
+    # One teacher, its full outputs once, and one file for each k and n.
+    kinds = [key.split('"')[1] for key in context.made_now]
+    assert kinds.count("kd teacher") == 1 and len(kinds) == 1 + 1 + 3
+    again = context_in(tmp_path / "two")
+    for signal in signals:
+        student_of(again, signal=signal)
+    assert again.made_now == []
+
+
+def test_the_projector_is_no_part_of_the_student(run, tmp_path):
+    (plain, _), (featured, _) = run("plain"), run("featured", signal="data+feature")
+    assert plain["parameters"] == featured["parameters"] and plain["compute"] < featured["compute"]
+    student, _ = student_of(context_in(tmp_path / "plain"), signal="data+feature")
+    assert set(student.state()["model"]) == set(
+        student_of(context_in(tmp_path / "plain"))[0].state()["model"]
+    )
+    before = student.projector.weight.clone()
+    student.learn()
+    assert not torch.equal(before, student.projector.weight)
+
+
+def test_the_truth_is_where_the_oracles_soft_targets_lead(tmp_path):
+    student, source = student_of(context_in(tmp_path / "one"), signal="soft", teacher="oracle")
+    ids = student.lesson.ids[:4]
+    truth = Oracle(source.truth, floor=-50.0, dtype=torch.float64)(ids[:, :-1])
+    told = torch.arange(4)[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
+    output = student.lesson.outputs["soft"].read(told).double()
+    logits = truth.clone().requires_grad_()
+    loss = forward_kl(logits, output)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    # What is left is the file's float16.
+    assert float(loss.detach()) < 1e-5 and float(gradient.abs().max()) < 1e-3 / told.numel()
+    worse = (truth + torch.randn(truth.shape, dtype=torch.float64)).requires_grad_()
+    (large,) = torch.autograd.grad(forward_kl(worse, output), worse)
+    assert float(large.abs().max()) > 100 * float(gradient.abs().max())
+
+
+def test_hard_and_soft_are_the_losses_of_these_names_on_the_teachers_own_logits(tmp_path):
+    context = context_in(tmp_path / "one")
+    params = Params(**TINY)
+    rows = torch.tensor([3, 0, 17])
+    for signal, loss in (("hard", hard_argmax), ("soft", forward_kl)):
+        student, source = student_of(context, signal=signal)
+        model, _ = train_teacher(context, _teacher(params, source, 0))
+        ids = transfer_text(source, params.documents)[rows, :-1]
+        with torch.no_grad():
+            expected = loss(student.model(ids), model(ids))
+            assert student.loss(rows).item() == pytest.approx(expected.item(), rel=2e-3)
+
+
+def test_weights_add_up(tmp_path):
+    context, rows = context_in(tmp_path / "one"), torch.arange(4)
+    data, soft, both = (
+        student_of(context, signal=s)[0].loss(rows).item() for s in ("data", "soft", "data+0.5*soft")
+    )
+    assert both == pytest.approx(data + 0.5 * soft, rel=1e-5)
+
+
+def test_what_each_signal_costs(run):
+    figures = {signal: run(signal, signal=signal)[0] for signal in ("data", "soft", "top-k", "data+feature")}
+    assert figures["data"]["bytes_per_token"] == 0 < figures["top-k"]["bytes_per_token"]
+    assert figures["soft"]["bytes_per_token"] == pytest.approx(2 * 40, rel=0.1)
+    assert figures["data+feature"]["bytes_per_token"] == 2 * 24
+    assert figures["data"]["total_compute"] == figures["data"]["compute"] == figures["soft"]["compute"]
+    # The teacher's matrices: 3 · forward over 6 steps of 8 documents, 1 · over 24, of 15 tokens each.
+    forward = 2 * (24 * 72 + 24 * 24 + 3 * 24 * 16 + 24 * 40)
+    of_teacher = figures["soft"]["total_compute"] - figures["soft"]["compute"]
+    assert of_teacher * 1e9 == pytest.approx(forward * 15 * (3 * 6 * 8 + 24))
+
+
+def test_a_teacher_that_is_worse_is_said_and_the_oracle_never_is(run):
+    found, seen = run("worse", signal="data", teacher_steps=1, steps=60, eval_every=60)
+    assert found["teacher/lead"] < 0
+    assert any("the teacher is" in text and "further from the truth" in text for _, text in seen.samples)
+    oracle, _ = run("oracle", signal="soft", teacher="oracle")
+    assert oracle["teacher/kl"] == 0 and oracle["teacher/lead"] == oracle["kl_bits"]
+
+
+def test_damaged_outputs_are_named_and_made_again_on_request(run, tmp_path):
+    whole, _ = run("whole", signal="soft")
+    (file,) = (path for path in (tmp_path / "cache").glob("*/outputs"))
+    data = bytearray(file.read_bytes())
+    data[500] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(Unusable, match=r"outputs is altered in block 0.*rebuild=True"):
+        run("again", signal="soft")
+    assert run("rebuilt", signal="soft", rebuild=True)[0] == whole
+
+
+def test_a_teacher_that_is_nan_is_refused(tmp_path):
+    context, params = context_in(tmp_path / "one"), Params(**TINY)
+    source = Source(params.topics, params.words, params.vocabulary, params.columns)
+    teacher = _teacher(params, source, 0)
+    train_teacher(context, teacher)
+    (file,) = (tmp_path / "cache").glob("*/model.pt")
+    state = torch.load(file, weights_only=True)
+    state["weights"]["head.weight"][3] = math.nan
+    torch.save(state, file)
+    with pytest.raises(ValueError, match="no distribution at sequence 0, token 0: NaN"):
+        Lessons(source, teacher, params.documents).full(context)
+    lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None)
+    assert (
+        Student(_config(params, source), Recipe(1, 2), lesson, 0, "cpu").learn() > 0
+    )  # the data need no teacher
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"signal": "sotf"}, "no signal 'sotf'. Did you mean soft?"),
+        ({"signal": "feature"}, r"feature tells nothing of tokens; write data\+feature"),
+        ({"signal": "data+data"}, "the signal data stands there twice"),
+        ({"signal": "data+0*soft"}, "the weight of soft is 0; it must be above 0 and finite"),
+        ({"signal": "data+much*soft"}, "the weight of soft is 'much', which is no number"),
+        ({"signal": "data+feature", "teacher": "oracle"}, "the oracle has no states to learn feature from"),
+        ({"teacher": "oracle"}, "data takes nothing from a teacher"),
+        ({"k": 41}, "k is 41, but the vocabulary has 40 tokens"),
+        ({"k": 0}, "greater than or equal to 1"),
+        ({"temperature": 0}, "greater than 0"),
+        ({"d_model": 15}, "d_model is 15; it must be an even multiple of its 2 heads"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_trained(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Params(**TINY | changes)
+
+
+def test_signals_with_their_weights():
+    assert signal_terms("top-k") == {"top-k": 1.0}
+    assert signal_terms("data+100*similarity") == {"data": 1.0, "similarity": 100.0}
