@@ -1,0 +1,86 @@
+"""Teacher and student of one vocabulary: what a loss does at the truth, and where it leads a student from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..losses import forward_kl
+from .least import DRAWN, Settings, least_at
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class AtTruth:
+    """Means over tokens, where the teacher is the truth and so is the student.
+
+    Attributes:
+        bias: KL(q*‖p) in nats, q* the student at which the loss is least. By so much is a loss that is cross-entropy lower
+            at q* than at the truth. The other direction, KL(p‖q*), is infinite where q* leaves out what can be.
+        pull: ½·Σ|∂loss/∂logits|: the probability that a unit step of the gradient takes from some tokens for others. 0
+            where the truth is a stationary point.
+    """
+
+    bias: float
+    pull: float
+
+
+def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTruth:
+    """Of a loss by its name in `LOSSES`, at the truth log_p (batch, tokens, V).
+
+    The mean pull of what is drawn is that of its mean target, and known without drawing.
+    """
+    least = least_at(name, log_p, settings)
+    p = log_p.exp()
+    # 0·log 0 = 0, and no −0.0 where q* is p.
+    bias = torch.where(least > 0, least * (least.log() - log_p), 0.0).sum(-1).clamp(min=0).mean()
+    pull = p - least if name in DRAWN else gradient(loss, log_p, log_p)
+    return AtTruth(float(bias), float(pull.abs().sum(-1).mean() / 2))
+
+
+def gradient(loss: Loss, student_logits: Tensor, log_p: Tensor) -> Tensor:
+    """(batch, tokens, V), of each token's own loss: that of the mean, times the number of tokens."""
+    student_logits = student_logits.detach().requires_grad_()
+    (found,) = torch.autograd.grad(loss(student_logits, log_p), student_logits)
+    return found * math.prod(found.shape[:-1])
+
+
+@dataclass(frozen=True)
+class AtStudent:
+    """A gradient beside that of forward KL with the whole distribution.
+
+    Attributes:
+        angle: between them, in degrees.
+        norm: the ratio of their lengths.
+    """
+
+    angle: float
+    norm: float
+
+
+def at_student(loss: Loss, log_p: Tensor, before: Tensor) -> AtStudent:
+    """For a student that knows how often each token comes, and nothing of what stands before it.
+
+    Its parameters are a table from the last token to the logits of the next, as all rows of which it says the same; the
+    gradient is summed over the positions with the same last token.
+
+    Args:
+        log_p: (batch, tokens, V), the truth.
+        before: (batch, tokens), the token before each position.
+    """
+    student = log_p.exp().mean((0, 1)).log().expand_as(log_p)
+    full, found = (_table(gradient(each, student, log_p), before) for each in (forward_kl, loss))
+    lengths = float(full.norm()), float(found.norm())
+    cosine = float((full * found).sum()) / math.prod(lengths)
+    return AtStudent(math.degrees(math.acos(min(1.0, max(-1.0, cosine)))), lengths[1] / lengths[0])
+
+
+def _table(gradient: Tensor, before: Tensor) -> Tensor:
+    vocabulary = gradient.shape[-1]
+    found = gradient.new_zeros(vocabulary, vocabulary)
+    return found.index_add_(0, before.flatten(), gradient.reshape(-1, vocabulary))
