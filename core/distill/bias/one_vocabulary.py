@@ -37,8 +37,9 @@ def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTrut
     """
     least = least_at(name, log_p, settings)
     p = log_p.exp()
-    # 0·log 0 = 0, and no −0.0 where q* is p.
-    bias = torch.where(least > 0, least * (least.log() - log_p), 0.0).sum(-1).clamp(min=0).mean()
+    # Of a probability of 0 the logarithm may be any number. Rounding must not make a divergence negative.
+    gaps = least.clamp(min=torch.finfo(p.dtype).tiny).log() - log_p
+    bias = torch.linalg.vecdot(least, gaps).clamp(min=0).mean()
     pull = p - least if name in DRAWN else gradient(loss, log_p, log_p)
     return AtTruth(float(bias), float(pull.abs().sum(-1).mean() / 2))
 
@@ -63,24 +64,30 @@ class AtStudent:
     norm: float
 
 
-def at_student(loss: Loss, log_p: Tensor, before: Tensor) -> AtStudent:
-    """For a student that knows how often each token comes, and nothing of what stands before it.
+def at_student(loss: Loss, log_p: Tensor, before: Tensor, learnt: float = 0.0) -> AtStudent:
+    """For a student that is a table from the last token to the distribution of the next.
 
-    Its parameters are a table from the last token to the logits of the next, as all rows of which it says the same; the
-    gradient is summed over the positions with the same last token.
+    Its rows are, in the share `learnt`, the best that a table can say of this text, and for the rest how often each token
+    comes, whatever stands before. The gradient is of the table's logits, and so a sum over the positions with the same
+    last token. At learnt = 1 that of forward KL is 0, and an angle to it means nothing.
 
     Args:
         log_p: (batch, tokens, V), the truth.
         before: (batch, tokens), the token before each position.
+        learnt: in [0, 1).
     """
-    student = log_p.exp().mean((0, 1)).log().expand_as(log_p)
-    full, found = (_table(gradient(each, student, log_p), before) for each in (forward_kl, loss))
+    log_p = log_p.float()  # an angle needs no more, and takes half the time
+    p = log_p.exp()
+    rows = _table(p, before)
+    best = rows / rows.sum(-1, keepdim=True).clamp(min=1)
+    student = ((1 - learnt) * p.mean((0, 1)) + learnt * best).log()[before]
+    full, found = (_table(gradient(each, student, log_p), before).double() for each in (forward_kl, loss))
     lengths = float(full.norm()), float(found.norm())
     cosine = float((full * found).sum()) / math.prod(lengths)
     return AtStudent(math.degrees(math.acos(min(1.0, max(-1.0, cosine)))), lengths[1] / lengths[0])
 
 
-def _table(gradient: Tensor, before: Tensor) -> Tensor:
-    vocabulary = gradient.shape[-1]
-    found = gradient.new_zeros(vocabulary, vocabulary)
-    return found.index_add_(0, before.flatten(), gradient.reshape(-1, vocabulary))
+def _table(x: Tensor, before: Tensor) -> Tensor:
+    """(V, V): sums of x (batch, tokens, V) over the positions with the same last token."""
+    vocabulary = x.shape[-1]
+    return x.new_zeros(vocabulary, vocabulary).index_add_(0, before.flatten(), x.reshape(-1, vocabulary))

@@ -40,6 +40,10 @@ ONE = Literal[
 ]
 
 
+DOCUMENTS = 8
+"""What is said of the truth is a mean over tokens that few of them settle: 1,024 at most."""
+
+
 class Params(contract.Params):
     """The knobs."""
 
@@ -52,6 +56,9 @@ class Params(contract.Params):
     """Of sampled: draws for each token."""
     share: float = Field(0.5, ge=0, le=1)
     """The teacher's part of the mixture of jsd (β) and skew (λ)."""
+    learnt: float = Field(0.0, ge=0, lt=1)
+    """How far the student has come whose gradients are compared: 0 knows how often each token comes, near 1 the best that
+    can be told from the last token alone."""
     topics: int = Field(8, ge=1)
     words: int = Field(2000, ge=8)
     vocabulary: int = Field(512, ge=32)
@@ -84,4 +91,5 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
     settings = least.Settings(params.k, params.n, params.share)
     log_p, before, labels = text.log_probs(), text.ids[:, :-1], text.ids[:, 1:]
     loss = least.loss(params.loss, settings, labels, torch.Generator().manual_seed(context.seed))
-    return asdict(at_truth(params.loss, loss, log_p, settings)) | asdict(at_student(loss, log_p, before))
+    at = at_truth(params.loss, loss, log_p[:DOCUMENTS], settings)
+    return asdict(at) | asdict(at_student(loss, log_p, before, params.learnt))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..language import Truth
 from ..losses.cross_tokenizer import (
     Alignment,
+    Tokens,
     align_batch,
     alm,
     exact_marginal,
@@ -85,22 +86,23 @@ def moved(name: str, text: Text) -> Moved:
     units = float((seen if "marginal" in name else alignment.mask).sum())
 
     start = log_p.clone().requires_grad_()
-    value = loss(start)
-    (pull,) = torch.autograd.grad(value * units, start)
+    loss_at_truth = loss(start)
+    (pull,) = torch.autograd.grad(loss_at_truth * units, start)
+    value = max(0.0, loss_at_truth.item())  # of a loss that is never negative: rounding
     lowest, log_q = _lowered(loss, log_p, units)
     apart = (log_q.exp() * (log_q - log_p)).sum(-1)[seen].clamp(min=0)
     count = float(seen.sum())
     return Moved(
         units=units / count,
-        value=float(value),
-        gain=max(0.0, float(value) - lowest),
+        value=value,
+        gain=max(0.0, value - lowest),
         pull=float(pull.abs().sum()) / 2 / count,
         bias=float(apart.sum()) / count,
     )
 
 
 def _loss(
-    name: str, text: Text, characters: Text, alignment: Alignment, students: list
+    name: str, text: Text, characters: Text, alignment: Alignment, students: list[Tokens]
 ) -> Callable[[Tensor], Tensor]:
     """Of the student's logits."""
     student, teacher, told = characters.pieces, text.pieces, text.log_probs()
