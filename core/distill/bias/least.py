@@ -80,7 +80,7 @@ def loss(name: str, settings: Settings, labels: Tensor, generator: torch.Generat
 
 
 def least_at(name: str, log_p: Tensor, settings: Settings) -> Tensor:
-    """(…, V) probabilities of the student at which the loss is least, on average over draws and data.
+    """(…, V) log-probs of the student at which the loss is least, on average over draws and data; −∞ for what it leaves out.
 
     For "top-k-tail" the truth is one of many: what is outside of the k may be spread in any way.
 
@@ -88,13 +88,13 @@ def least_at(name: str, log_p: Tensor, settings: Settings) -> Tensor:
         name: one of `LOSSES`.
         log_p: (…, V), the truth, which is the teacher and what the data are drawn from.
     """
-    p = log_p.exp()
-    if name == "argmax":
-        return torch.zeros_like(p).scatter(-1, log_p.argmax(-1, keepdim=True), 1.0)
-    if name not in ("top-k", "top-k-truth"):
-        return p
-    kept = torch.zeros_like(p).scatter(-1, log_p.topk(settings.k).indices, 1.0)
-    mass = (p * kept).sum(-1, keepdim=True)
-    if name == "top-k":
-        return p * kept / mass
-    return p * (kept + 1 - mass)
+    if name not in ("argmax", "top-k", "top-k-truth"):
+        return log_p
+    k = 1 if name == "argmax" else settings.k
+    kept = torch.zeros_like(log_p, dtype=torch.bool).scatter(-1, log_p.topk(k).indices, True)
+    on_k = log_p.masked_fill(~kept, -torch.inf)
+    mass = on_k.logsumexp(-1, keepdim=True)
+    if name == "top-k-truth":
+        missing = -torch.expm1(mass.clamp(max=0))
+        return log_p + torch.where(kept, missing.log1p(), missing.log())
+    return on_k - mass

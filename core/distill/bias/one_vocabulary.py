@@ -35,13 +35,16 @@ def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTrut
 
     The mean pull of what is drawn is that of its mean target, and known without drawing.
     """
-    least = least_at(name, log_p, settings)
-    p = log_p.exp()
-    # Of a probability of 0 the logarithm may be any number. Rounding must not make a divergence negative.
-    gaps = least.clamp(min=torch.finfo(p.dtype).tiny).log() - log_p
-    bias = torch.linalg.vecdot(least, gaps).clamp(min=0).mean()
-    pull = p - least if name in DRAWN else gradient(loss, log_p, log_p)
-    return AtTruth(float(bias), float(pull.abs().sum(-1).mean() / 2))
+    log_q = least_at(name, log_p, settings)
+    q = log_q.exp()
+    bias = torch.where(q > 0, q * (log_q - log_p), 0.0).sum(-1).mean()
+    pull = log_p.exp() - q if name in DRAWN else gradient(loss, log_p, log_p)
+    return AtTruth(_exact(bias), _exact(pull.abs().sum(-1).mean() / 2))
+
+
+def _exact(x: Tensor) -> float:
+    """Without what rounding makes of 0."""
+    return 0.0 if abs(float(x)) < 1e-12 else float(x)
 
 
 def gradient(loss: Loss, student_logits: Tensor, log_p: Tensor) -> Tensor:
@@ -84,7 +87,8 @@ def at_student(loss: Loss, log_p: Tensor, before: Tensor, learnt: float = 0.0) -
     full, found = (_table(gradient(each, student, log_p), before).double() for each in (forward_kl, loss))
     lengths = float(full.norm()), float(found.norm())
     cosine = float((full * found).sum()) / math.prod(lengths)
-    return AtStudent(math.degrees(math.acos(min(1.0, max(-1.0, cosine)))), lengths[1] / lengths[0])
+    angle = math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+    return AtStudent(round(angle, 2), lengths[1] / lengths[0])  # acos makes 0.02° of a gradient's rounding
 
 
 def _table(x: Tensor, before: Tensor) -> Tensor:
