@@ -26,21 +26,6 @@ from ..losses import (
     tvd,
 )
 
-LOSSES = (
-    "forward-kl",
-    "reverse-kl",
-    "jsd",
-    "skew",
-    "tvd",
-    "data",
-    "draw",
-    "argmax",
-    "sampled",
-    "top-k",
-    "top-k-tail",
-    "top-k-truth",
-)
-
 DRAWN = ("data", "draw", "sampled", "top-k-truth")
 """What differs from one text or draw to the next: of these only a mean can be at rest anywhere."""
 
@@ -58,7 +43,7 @@ def loss(name: str, settings: Settings, labels: Tensor, generator: torch.Generat
     """A loss of the library as a function of (student_logits, teacher_logits).
 
     Args:
-        name: one of `LOSSES`.
+        name: one of `names.ONE`.
         labels: (batch, tokens), the data.
         generator: for what is drawn.
     """
@@ -85,7 +70,7 @@ def least_at(name: str, log_p: Tensor, settings: Settings) -> Tensor:
     For "top-k-tail" the truth is one of many: what is outside of the k may be spread in any way.
 
     Args:
-        name: one of `LOSSES`.
+        name: one of `names.ONE`.
         log_p: (…, V), the truth, which is the teacher and what the data are drawn from.
     """
     if name not in ("argmax", "top-k", "top-k-truth"):

@@ -31,7 +31,7 @@ class AtTruth:
 
 
 def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTruth:
-    """Of a loss by its name in `LOSSES`, at the truth log_p (batch, tokens, V).
+    """Of a loss by its name in `names.ONE`, at the truth log_p (batch, tokens, V).
 
     The mean pull of what is drawn is that of its mean target, and known without drawing.
     """

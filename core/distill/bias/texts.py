@@ -40,8 +40,7 @@ class Text:
         """The bytes of each token; none for `<pad>` and `<eos>`."""
         lengths = self.view.lengths
         return tuple(
-            token.encode() if length else b""
-            for token, length in zip(self.view.tokens, lengths, strict=True)
+            token.encode() if length else b"" for token, length in zip(self.view.tokens, lengths, strict=True)
         )
 
     def log_probs(self) -> Tensor:

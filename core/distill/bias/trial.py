@@ -7,38 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Literal
 
 from pydantic import Field
 
 from ... import trial as contract
-
-TWO = Literal[
-    "uld",
-    "exact-string",
-    "min-ed",
-    "gold-observed",
-    "gold-bayesian",
-    "alm-tokens",
-    "alm-words",
-    "marginal",
-    "exact-marginal",
-]
-ONE = Literal[
-    "forward-kl",
-    "reverse-kl",
-    "jsd",
-    "skew",
-    "tvd",
-    "data",
-    "draw",
-    "argmax",
-    "sampled",
-    "top-k",
-    "top-k-tail",
-    "top-k-truth",
-]
-
+from .names import TWO, One, Two
 
 DOCUMENTS = 8
 """What is said of the truth is a mean over tokens that few of them settle: 1,024 at most."""
@@ -47,7 +20,7 @@ DOCUMENTS = 8
 class Params(contract.Params):
     """The knobs."""
 
-    loss: ONE | TWO = "forward-kl"
+    loss: One | Two = "forward-kl"
     tokens: int = Field(1024, ge=1)
     """Of the text, in pieces of words."""
     k: int = Field(12, ge=1)
@@ -86,7 +59,7 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
         vocabulary=params.vocabulary,
         seed=context.seed,
     )
-    if params.loss in two_vocabularies.LOSSES:
+    if params.loss in TWO:
         return asdict(two_vocabularies.moved(params.loss, text))
     settings = least.Settings(params.k, params.n, params.share)
     log_p, before, labels = text.log_probs(), text.ids[:, :-1], text.ids[:, 1:]

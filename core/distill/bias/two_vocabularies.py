@@ -31,18 +31,6 @@ from ..losses.cross_tokenizer import (
 )
 from .texts import FLOOR, Text, by_characters
 
-LOSSES = (
-    "uld",
-    "exact-string",
-    "min-ed",
-    "gold-observed",
-    "gold-bayesian",
-    "alm-tokens",
-    "alm-words",
-    "marginal",
-    "exact-marginal",
-)
-
 STEPS = 60
 """Of L-BFGS."""
 
@@ -67,7 +55,7 @@ class Moved:
 
 
 def moved(name: str, text: Text) -> Moved:
-    """A loss by its name in `LOSSES`, on the documents of a text of pieces."""
+    """A loss by its name in `names.TWO`, on the documents of a text of pieces."""
     characters, lengths = by_characters(text)
     pairs = [
         (
@@ -157,6 +145,6 @@ def _lowered(loss: Callable[[Tensor], Tensor], log_p: Tensor, units: float) -> t
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return float(loss(logits)), logits.log_softmax(-1)
