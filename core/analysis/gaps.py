@@ -46,4 +46,8 @@ def _rows(experiment: Experiment, name: str, gap: Gap, values: pd.DataFrame) -> 
         for row in here.to_dict("records"):
             share = shares.loc[row["replicate"], row["variant"]]
             if not pd.isna(share):  # a seed that lacks one of the three has none
-                yield row | {"metric": name, "value": float(share)}
+                yield {
+                    **{str(key): value for key, value in row.items()},
+                    "metric": name,
+                    "value": float(share),
+                }

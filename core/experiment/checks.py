@@ -88,11 +88,11 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
         if metric.gap is not None:
-            at: Keys = ("metrics", name, "gap")
+            gap: Keys = ("metrics", name, "gap")
             if metric.gap.of not in experiment.metrics or metric.gap.of == name:
-                wrong((*at, "of"), f"no metric {metric.gap.of}.{nearest(metric.gap.of, experiment.metrics)}")
-            _check_names([metric.gap.zero], experiment, (*at, "zero"), wrong)
-            _check_names([metric.gap.whole], experiment, (*at, "whole"), wrong)
+                wrong((*gap, "of"), f"no metric {metric.gap.of}.{nearest(metric.gap.of, experiment.metrics)}")
+            _check_names([metric.gap.zero], experiment, (*gap, "zero"), wrong)
+            _check_names([metric.gap.whole], experiment, (*gap, "whole"), wrong)
     for index, plot in enumerate(experiment.plots):
         keys: Keys = ("plots", index)
         drawn = plot.y.removesuffix(" / baseline")

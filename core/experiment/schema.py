@@ -250,7 +250,9 @@ class Experiment(Part):
     version: int = Field(
         1, ge=1, description="raised when the meaning of its numbers changes; versions are never mixed"
     )
-    trial: str = Field(description="a folder below core/ (`softmax`), or a file of yours (`./my_trial.py`)")
+    trial: str = Field(
+        description="a folder below core/ (`softmax`, `distill/bias`), or a file of yours (`./my_trial.py`)"
+    )
     params: dict[str, Any] = {}
     axes: dict[str, Values] = Field({}, description="parameters that are swept, each with its values")
     checks: Annotated[list[Grid], BeforeValidator(_one_or_many)] = Field(

@@ -39,8 +39,8 @@ class Subject:
 
 
 def built_in() -> list[str]:
-    """Folders below core/ that hold a trial.py."""
-    return sorted(path.parent.name for path in CORE.glob("*/trial.py"))
+    """Folders below core/ that hold a trial.py, one inside another as `distill/bias`."""
+    return sorted(path.parent.relative_to(CORE).as_posix() for path in CORE.glob("*/**/trial.py"))
 
 
 def modules(trial: str) -> list[str]:
@@ -50,11 +50,12 @@ def modules(trial: str) -> list[str]:
     others = sorted(
         path.stem for path in (CORE / trial).glob("*.py") if path.stem not in ("__init__", "trial")
     )
-    return [f"{__package__.rpartition('.')[0]}.{trial}.{name}" for name in ["trial", *others]]
+    package = f"{__package__.rpartition('.')[0]}.{trial.replace('/', '.')}"
+    return [f"{package}.{name}" for name in ["trial", *others]]
 
 
 def is_file(trial: str) -> bool:
-    return trial.endswith(".py") or "/" in trial
+    return trial.endswith(".py") or trial.startswith((".", "/", "~"))
 
 
 def load_subject(trial: str, folder: Path) -> Subject:

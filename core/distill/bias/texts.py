@@ -1,0 +1,72 @@
+"""A language, a text of it, and the true distributions along the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..language import Oracle, Truth, View, view, word_hmm
+
+WIDTH = 128
+"""Tokens of a document, at most."""
+
+FLOOR = -20.0
+"""The least log-probability: reverse KL and JSD cannot use −∞. So the truth has 0.000002 of its mass on tokens that cannot
+follow, at most, for teacher and student alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """Documents of a language as a tokeniser cuts them.
+
+    Attributes:
+        truth: of the language in this view.
+        ids: (documents, tokens + 1), `<eos>` first, none padded.
+    """
+
+    truth: Truth
+    ids: Tensor
+
+    @property
+    def view(self) -> View:
+        return self.truth.view
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of each token; none for `<pad>` and `<eos>`."""
+        lengths = self.view.lengths
+        return tuple(
+            token.encode() if length else b"" for token, length in zip(self.view.tokens, lengths, strict=True)
+        )
+
+    def log_probs(self) -> Tensor:
+        """(documents, tokens, V) in float64, of the token that stands at each position but the first."""
+        told: Tensor = Oracle(self.truth, FLOOR, torch.float64)(self.ids)[:, :-1].log_softmax(-1)
+        return told
+
+    def written(self) -> list[str]:
+        """The documents as texts."""
+        return ["".join(self.view.tokens[i] for i in row) for row in self.ids[:, 1:].tolist()]
+
+
+def written(tokens: int, *, topics: int, words: int, vocabulary: int, seed: int) -> Text:
+    """So many tokens of byte-pair encoding in documents of the same length, of a language of its own for each seed."""
+    language = word_hmm(topics, words, seed=seed)
+    pieces = view(language, "bpe", size=vocabulary, seed=seed)
+    width = min(tokens, WIDTH)
+    longest = max(len(word) for word in language.words) + 1  # no token is longer than a word and its mark
+    texts = language.write(np.random.default_rng(seed), -(-tokens // width), width * longest)
+    return Text(Truth(language, pieces), pieces.rows(texts, width + 1))
+
+
+def by_characters(text: Text) -> tuple[Text, Sequence[int]]:
+    """The same documents as characters, padded behind their ends, and how many each has."""
+    characters = view(text.truth.language, "char")
+    documents = text.written()
+    return Text(Truth(text.truth.language, characters), characters.rows(documents)), [
+        len(document) for document in documents
+    ]
