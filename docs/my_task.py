@@ -3,9 +3,7 @@
 from lab.core.grpo.tasks import Problem, Task, draw, says, vocabulary
 
 
-def largest(
-    base=(2, 3), train=(2, 4), harder=(5, 6)
-):  # base_depth, train_depth, harder_depth of the experiment
+def largest(base, train, harder):  # base_depth, train_depth, harder_depth of the experiment
     depths = {"base": base, "train": train, "test": train, "harder": harder}
     longest = max(high for _, high in depths.values())
 

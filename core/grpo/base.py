@@ -129,8 +129,12 @@ def _digest_of_code() -> str:
     here = Path(__file__).parent
     files = [
         *(here.parent / "lm").glob("*.py"),
+        *(here.parent / "attention").glob("*.py"),
         *(here / "tasks").glob("*.py"),
-        *(here / name for name in ("base.py", "evaluation.py", "rewards.py", "rollout.py")),
+        *(
+            here / name
+            for name in ("base.py", "divergence.py", "evaluation.py", "rewards.py", "rollout.py", "scores.py")
+        ),
     ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 

@@ -143,10 +143,7 @@ class Params(AnyParams):
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
         _check_alphabets(self)
         _settings(self, longest=1)
-        if "length" in reward_terms(self.reward) and self.algorithm == "rft":
-            raise ValueError(
-                "rft learns the answers that earn all there is to earn; of length there is no such"
-            )
+        _check_controls(self)
         nearby: Nearby | None = info.context
         if self.task.startswith("gym/") or (nearby is None and is_reference(self.task)):
             return self  # the former imports a package that may not be there
@@ -156,6 +153,20 @@ class Params(AnyParams):
 
             can_stand_in(nearby.path(self.model.hf), task, _mixture(self), self.max_completion_length)
         return self
+
+
+def _check_controls(params: Params) -> None:
+    """What GRPO's controls cannot do."""
+    if params.algorithm == "sft" and params.model is not None:
+        raise ValueError(
+            "sft is for bases of ours: a given model's tokenizer writes prompts, not demonstrations"
+        )
+    if params.algorithm == "rft":
+        for name, weight in reward_terms(params.reward).items():
+            if name == "length" or is_reference(name) or weight <= 0:
+                raise ValueError(
+                    f"rft learns the answers that earn all there is to earn; with {weight:g}*{name} that is not known"
+                )
 
 
 def _check_alphabets(params: Params) -> None:
@@ -191,7 +202,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     start = _start(params, task, context)
     model, task, settings = start.model, start.task, _settings(params, start.task.longest_completion)
     trained = policy(model, settings)
-    reference = copy.deepcopy(model)
+    stays = trained.reference if settings.ref_model_sync_steps is None else None
+    reference = stays if stays is not None else copy.deepcopy(model)
     judges = held_out(
         task,
         params.eval_problems,
@@ -303,9 +315,8 @@ def _task_words(params: Params, task: Task) -> str:
     from .tasks.sample import sample
 
     file, _, function = params.task.rpartition(":")
-    seen = sha256(
-        repr(sample(task, _mixture(params))).encode()
-    ).hexdigest()  # it may import what lies beside it
+    # The function may import what lies beside it, so that its file alone does not say what it makes.
+    seen = sha256(repr(sample(task, _mixture(params))).encode()).hexdigest()
     return words.replace(params.task, f"{digest(Path(file))}:{function} {seen}", 1)
 
 
@@ -334,7 +345,6 @@ def _settings(params: Params, longest: int) -> Settings:
 
 
 def _base(params: Params, task: Task) -> Base:
-
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base import Base

@@ -29,7 +29,7 @@ class Config:
         context: the longest sequence, prompt and completion together.
         kv_heads: divides `heads`; as many as `heads` is ordinary attention, 1 is multi-query.
         d_ff: width of the gated layer.
-        backend: of `lab.core.attention`: "auto", "sdpa", "flash", "standard".
+        backend: of `lab.core.attention`: "auto", "short", "sdpa", "flash", "standard".
 
     Raises:
         ValueError: the sizes do not fit together.

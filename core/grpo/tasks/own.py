@@ -33,7 +33,7 @@ def own(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixt
     with redirect_stdout(sys.stderr):  # what it prints is no part of our output
         try:
             made = function(**{knob: depth for knob, depth in depths.items() if knob in takes})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             told = " ".join(str(error).split())
             raise ValueError(f"{name} raised {type(error).__name__}: {told}") from error
         if not isinstance(made, Task):
@@ -43,4 +43,9 @@ def own(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixt
             keeps_its_word(made, mixture)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
+        except Exception as error:  # a field of the wrong kind, wherever it is first used
+            told = " ".join(str(error).split())
+            raise ValueError(
+                f"{name}: its Task does not hold together: {type(error).__name__}: {told}"
+            ) from error
     return made

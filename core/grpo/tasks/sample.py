@@ -41,7 +41,8 @@ def sample(task: Task, mixture: Mixture) -> Sample:
     """The same problems and demonstrations at every call."""
     import numpy as np
 
-    problems = {split: task.problems(np.random.default_rng(0), EACH, split) for split in SPLITS}
+    splits = [split for split in SPLITS if task.has_harder or split != "harder"]
+    problems = {split: task.problems(np.random.default_rng(0), EACH, split) for split in splits}
     return Sample(problems, task.demonstrations(np.random.default_rng(0), EACH, mixture))
 
 
@@ -52,18 +53,36 @@ def keeps_its_word(task: Task, mixture: Mixture) -> None:
         ValueError: the first thing that is wrong, in one line.
     """
     seen = _tried("drawing problems and demonstrations", sample, task, mixture)
-    for split, some in seen.problems.items():
-        for problem in some:
+    if seen != _tried("drawing problems and demonstrations again", sample, task, mixture):
+        raise ValueError("the same random numbers give other problems or demonstrations at a second call")
+    for what, some in (*seen.problems.items(), ("demonstrations", seen.demonstrations)):
+        if len(some) != EACH:
+            raise ValueError(f"asked for {EACH} of {what}, it gives {len(some)}")
+    for split, problems in seen.problems.items():
+        for problem in problems:
             if not isinstance(problem, Problem):
                 raise ValueError(f"problems of split {split} are {type(problem).__name__}, not Problem")
+            if not isinstance(problem.difficulty, int):
+                raise ValueError(
+                    f"the difficulty of {problem.prompt!r} is {problem.difficulty!r}, no whole number"
+                )
             _fits(task, problem.prompt, task.longest_prompt, "prompt")
             good = f"<answer>{problem.answer}</answer>{EOS}"
             if not _tried(f"is_right of {problem.prompt!r}", task.is_right, problem, good):
                 raise ValueError(f"is_right refuses {good} for {problem.prompt!r}, the problem's own answer")
-    sides = [{p.prompt for split in pair for p in seen.problems[split]} for pair in (SPLITS[:2], SPLITS[2:])]
+            if _tried(f"is_right of {problem.prompt!r}", task.is_right, problem, EOS):
+                raise ValueError(f"is_right takes an empty answer to {problem.prompt!r}")
+    sides = [
+        {p.prompt for split in pair for p in seen.problems.get(split, ())}
+        for pair in (SPLITS[:2], SPLITS[2:])
+    ]
     if both := sides[0] & sides[1]:
         raise ValueError(f"the prompt {min(both)!r} is learnt from and tested on; `draw` keeps the two apart")
-    for _, text in seen.demonstrations:
+    for problem, text in seen.demonstrations:
+        if not (isinstance(problem, Problem) and isinstance(text, str)):
+            raise ValueError(
+                f"demonstrations are pairs of a Problem and a text, not {problem!r} and {text!r}"
+            )
         if not text.endswith(EOS):
             raise ValueError(f"the demonstration {text!r} does not end in {EOS}")
         _fits(task, text, task.longest_completion, "completion")
@@ -108,5 +127,5 @@ def _fits(task: Task, text: str, most: int, what: str) -> None:
 def _tried(doing: str, call: Callable[..., T], *given: Any) -> T:
     try:
         return call(*given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{doing} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
