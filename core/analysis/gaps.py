@@ -43,7 +43,8 @@ def _rows(experiment: Experiment, name: str, gap: Gap, values: pd.DataFrame) -> 
         if not ((-way if better == "higher" else way).dropna() > 0).all():
             continue
         shares = by_seed.rsub(by_seed[gap.zero], axis=0).div(way, axis=0) * 100
-        for row in here.to_dict("records"):
+        for found in here.to_dict("records"):
+            row = {str(key): value for key, value in found.items()}
             share = shares.loc[row["replicate"], row["variant"]]
             if not pd.isna(share):  # a seed that lacks one of the three has none
                 yield {

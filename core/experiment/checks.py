@@ -88,11 +88,11 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
         if metric.gap is not None:
-            gap: Keys = ("metrics", name, "gap")
-            if metric.gap.of not in experiment.metrics or metric.gap.of == name:
-                wrong((*gap, "of"), f"no metric {metric.gap.of}.{nearest(metric.gap.of, experiment.metrics)}")
-            _check_names([metric.gap.zero], experiment, (*gap, "zero"), wrong)
-            _check_names([metric.gap.whole], experiment, (*gap, "whole"), wrong)
+            of, here = metric.gap.of, ("metrics", name, "gap")
+            if of not in experiment.metrics or of == name:
+                wrong((*here, "of"), f"no metric {of}.{nearest(of, set(experiment.metrics) - {name})}")
+            _check_names([metric.gap.zero], experiment, (*here, "zero"), wrong)
+            _check_names([metric.gap.whole], experiment, (*here, "whole"), wrong)
     for index, plot in enumerate(experiment.plots):
         keys: Keys = ("plots", index)
         drawn = plot.y.removesuffix(" / baseline")

@@ -1,5 +1,6 @@
 """One student through the experiment's door: what is shared, what is not, and what is refused."""
 
+import csv
 import hashlib
 import math
 import pickle
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from lab.core.distill.cache import Unusable
 from lab.core.distill.language import Oracle
@@ -252,3 +254,33 @@ def test_what_cannot_be_is_said_before_anything_is_trained(changes, message):
 def test_signals_with_their_weights():
     assert signal_terms("top-k") == {"top-k": 1.0}
     assert signal_terms("data+100*similarity") == {"data": 1.0, "similarity": 100.0}
+
+
+@pytest.mark.slow
+def test_a_whole_run_has_its_gap_and_its_headings(lab, tmp_path):
+    experiment = {
+        "name": "kd-tiny", "title": "t", "question": "?", "trial": "distill", "seeds": 2, "baseline": "data",
+        "params": TINY | {"steps": 40, "teacher_steps": 60, "eval_every": 20},
+        "variants": {
+            "data": {"group": "no teacher", "signal": "data"},
+            "soft": {"group": "response", "signal": "soft", "teacher": "oracle"},
+            "feature": {"group": "feature", "signal": "data+feature"},
+        },
+        "metrics": {
+            "kl_bits": {"kind": "trained", "better": "lower"},
+            "gap": {"kind": "trained", "unit": "%", "gap": {"of": "kl_bits", "zero": "data", "whole": "soft"}},
+        },
+    }  # fmt: skip
+    (tmp_path / "kd-tiny.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    done = lab("run", "kd-tiny.yaml", "--workers", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (metrics,) = tmp_path.glob("results/kd-tiny/*/metrics.csv")
+    rows = list(csv.DictReader(metrics.open()))
+    kl = {(row["variant"], row["replicate"]): float(row["kl_bits"]) for row in rows}
+    for row in rows:
+        data, soft = kl["data", row["replicate"]], kl["soft", row["replicate"]]
+        share = 100 * (data - kl[row["variant"], row["replicate"]]) / (data - soft)
+        assert float(row["gap"]) == pytest.approx(share)
+    shown = lab("compare", "kd-tiny").stdout
+    places = [shown.index(word) for word in ("no teacher", "response", "soft", "feature")]
+    assert places == sorted(places)
