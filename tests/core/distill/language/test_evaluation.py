@@ -62,6 +62,7 @@ def by_hand(truth, ids, logits):
     mean["calibration_error"] = (
         sum(abs(confidence - right) for _, confidence, right in bins.values()) / tokens
     )
+    mean["over_confidence"] = sum(confidence - right for _, confidence, right in bins.values()) / tokens
     return mean
 
 
