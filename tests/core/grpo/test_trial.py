@@ -183,7 +183,7 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
             ValueError,
             "beta is 0.1, but sft is held to no reference: make it 0",
         ),
-        ({"algorithm": "rft", "reward": "accuracy+length"}, ValueError, "with 1\*length that is not known"),
+        ({"algorithm": "rft", "reward": "accuracy+length"}, ValueError, r"with 1\*length that is not known"),
         ({"task": "chian"}, ValueError, "no task chian. Did you mean chain?"),
         ({"alphabet": "o"}, ValueError, "alphabet is o; z2 needs 2 letters, all different"),
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
