@@ -11,8 +11,9 @@ Names load when they are first asked for, so that importing `lab.core.attention.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..lazy import names_of
 
 if TYPE_CHECKING:
     from .registry import BACKENDS, Backend, attention
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "Backend", "attention", "kernel_of_sdpa"]
 
-_MODULES = {"registry": ("BACKENDS", "Backend", "attention"), "sdpa": ("kernel_of_sdpa",)}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__, {"registry": ("BACKENDS", "Backend", "attention"), "sdpa": ("kernel_of_sdpa",)}
+    )

@@ -8,20 +8,14 @@ Names load when they are first asked for, so that importing `lab.core.distill` c
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..lazy import names_of
 
 if TYPE_CHECKING:
     from .language import Language, word_hmm
 
 __all__ = ["Language", "word_hmm"]
 
-_MODULES = {"language": ("Language", "word_hmm")}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__, {"language": ("Language", "word_hmm")})

@@ -21,9 +21,7 @@ never: it would save a quarter, and a batch would wait for whole blocks to be un
 from __future__ import annotations
 
 import json
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -35,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..atomic import replacing
 from .losses.sparse import Sampled, TopK
 from .packing import Arrays, Kind, Output, packed, rows_of, unpacked
 
@@ -166,17 +165,8 @@ def write(
     """
     if dtype not in (torch.float16, torch.float32):
         raise ValueError(f"dtype is {dtype}; log-probabilities are kept in torch.float16 or torch.float32")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write(file, outputs, made_by, dtype)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from whoever shares the folder
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        _write(file, outputs, made_by, dtype)
 
 
 def opened(path: Path) -> Outputs:

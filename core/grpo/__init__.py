@@ -11,8 +11,9 @@ Names load when they are first asked for, so that importing `lab.core.grpo` cost
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..lazy import names_of
 
 if TYPE_CHECKING:
     from .advantages import group_advantages
@@ -21,16 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
-_MODULES = {
-    "advantages": ("group_advantages",),
-    "losses": ("policy_loss",),
-    "scores": ("majority", "pass_at_k"),
-}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "advantages": ("group_advantages",),
+            "losses": ("policy_loss",),
+            "scores": ("majority", "pass_at_k"),
+        },
+    )

@@ -26,6 +26,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor
 
+from ..lm.precision import wide
 from .divergence import KINDS, weighted
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo")
@@ -147,8 +148,8 @@ def loss_parts(
 
     seen = mask != 0
     # Padding may hold anything, and 0 · ∞ would be NaN, also in a gradient.
-    logp = _wide(logp).masked_fill(~seen, 0)
-    old_logp = _wide(old_logp.detach()).masked_fill(~seen, 0)
+    logp = wide(logp).masked_fill(~seen, 0)
+    old_logp = wide(old_logp.detach()).masked_fill(~seen, 0)
     A = advantages.detach().to(logp.dtype).unsqueeze(1)
     log_w = logp - old_logp
     if loss_type == "gspo":
@@ -178,7 +179,7 @@ def loss_parts(
     policy = loss = _sum(L, seen, loss_type) / items
     divergence = torch.zeros_like(policy)
     if ref_logp is not None:
-        ref_logp = _wide(ref_logp).masked_fill(~seen, 0)
+        ref_logp = wide(ref_logp).masked_fill(~seen, 0)
         with torch.set_grad_enabled(torch.is_grad_enabled() and beta > 0):
             estimate = weighted(log_w, logp, ref_logp, kl)
             metrics["kl"] = _mean(estimate.detach(), seen)
@@ -217,11 +218,6 @@ def _sum(x: Tensor, seen: Tensor, loss_type: str) -> Tensor:
 def _mean(x: Tensor, of: Tensor) -> Tensor:
     x = x if x.is_floating_point() else x.float()
     return torch.where(of, x, 0).sum() / of.sum().clamp(min=1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """In float32 where it was half: a log-ratio of 0.01 is lost between log-probs of −8 in bfloat16."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _log(x: float) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .language_model import LanguageModel
 from .not_finite import NotFinite
 from .parallel import cores, each
+from .precision import wide
 
 COMPACT_BELOW = 0.5
 """Rows that are finished are dropped once so few are left: dropping copies the cache, going on computes in vain."""
@@ -166,7 +167,7 @@ def draw(
 
     With temperature 0 the likeliest, with the log-probability it has at temperature 1.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = wide(logits)
     if temperature == 0:
         log_p = torch.log_softmax(logits, -1)
         token = log_p.argmax(-1)

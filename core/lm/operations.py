@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .precision import wide
+
 
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · gain, over the last dimension (Zhang & Sennrich, arXiv:1910.07467, eq. 4)."""
@@ -51,8 +53,7 @@ def rotations(context: int, head_dim: int, theta: float) -> Tensor:
 
 def rotated(x: Tensor, rotation: Tensor) -> Tensor:
     """x (batch, length, heads, head_dim), each pair (2j, 2j + 1) of a head a complex number, turned by its position."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    pairs = torch.view_as_complex(wide.view(*x.shape[:-1], -1, 2))
+    pairs = torch.view_as_complex(wide(x).view(*x.shape[:-1], -1, 2))
     turned: Tensor = torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
     return turned
 

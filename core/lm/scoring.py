@@ -11,6 +11,7 @@ from torch import Tensor
 from .cache import Shared
 from .language_model import LanguageModel
 from .model import Transformer
+from .precision import wide
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1
     row, offset = mask.nonzero(as_tuple=True)
     at = sequences.starts[row] + offset
     logits = model.logits(hidden[row, at - 1 - first])
-    log_p = torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, -1)
+    log_p = torch.log_softmax(wide(logits) / temperature, -1)
     chosen = log_p.gather(-1, sequences.ids[row, at, None]).squeeze(-1)
     with torch.no_grad():
         entropy = -(log_p.exp() * log_p).sum(-1)

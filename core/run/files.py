@@ -6,10 +6,11 @@ import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from ..atomic import replacing
 
 
 class Damaged(OSError):
@@ -22,17 +23,8 @@ class Damaged(OSError):
 def write(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from whoever shares the folder
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, data: Any) -> None:

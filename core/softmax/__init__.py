@@ -10,8 +10,9 @@ Names load when they are first asked for, so that importing `lab.core.softmax.tr
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..lazy import names_of
 
 if TYPE_CHECKING:
     from .counting import Counts, count
@@ -38,19 +39,15 @@ __all__ = [
     "safe_topk",
 ]
 
-_MODULES = {
-    "counting": ("Counts", "count"),
-    "logarithms": ("log_softmax", "logsumexp"),
-    "operations": ("naive", "normalizer", "online", "safe"),
-    "reference": ("IDENTITY", "merge"),
-    "registry": ("SOFTMAXES", "Softmax"),
-    "topk": ("online_topk", "safe_topk"),
-}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "counting": ("Counts", "count"),
+            "logarithms": ("log_softmax", "logsumexp"),
+            "operations": ("naive", "normalizer", "online", "safe"),
+            "reference": ("IDENTITY", "merge"),
+            "registry": ("SOFTMAXES", "Softmax"),
+            "topk": ("online_topk", "safe_topk"),
+        },
+    )

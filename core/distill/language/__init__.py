@@ -15,8 +15,9 @@ Names load when they are first asked for, so that importing `lab.core.distill.la
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ...lazy import names_of
 
 if TYPE_CHECKING:
     from .entropy import Entropies, entropies
@@ -45,19 +46,15 @@ __all__ = [
     "word_hmm",
 ]
 
-_MODULES = {
-    "entropy": ("Entropies", "entropies"),
-    "evaluation": ("Figures", "evaluate", "figures", "invalid_words"),
-    "hmm": ("MARK", "Language", "Scored", "word_hmm"),
-    "oracle": ("Oracle",),
-    "truth": ("Reading", "Truth"),
-    "views": ("VIEWS", "View", "view"),
-}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "entropy": ("Entropies", "entropies"),
+            "evaluation": ("Figures", "evaluate", "figures", "invalid_words"),
+            "hmm": ("MARK", "Language", "Scored", "word_hmm"),
+            "oracle": ("Oracle",),
+            "truth": ("Reading", "Truth"),
+            "views": ("VIEWS", "View", "view"),
+        },
+    )

@@ -19,8 +19,9 @@ Names load when they are first asked for, so that importing `lab.core.distill.lo
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ...lazy import names_of
 
 if TYPE_CHECKING:
     from .cross_tokenizer import uld
@@ -56,18 +57,23 @@ __all__ = [
     "uld",
 ]
 
-_MODULES = {
-    "cross_tokenizer": ("uld",),
-    "features": ("attention_transfer", "feature", "layer_pairs", "linear_projector", "mlp_projector"),
-    "relations": ("minilm_relations", "rkd_angle", "rkd_distance", "similarity"),
-    "response": ("forward_kl", "hard_argmax", "hard_data", "hard_draw", "jsd", "reverse_kl", "skew", "tvd"),
-    "sparse": ("Sampled", "TopK", "random_sampling", "sampled_targets", "top_k", "top_k_targets"),
-}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "cross_tokenizer": ("uld",),
+            "features": ("attention_transfer", "feature", "layer_pairs", "linear_projector", "mlp_projector"),
+            "relations": ("minilm_relations", "rkd_angle", "rkd_distance", "similarity"),
+            "response": (
+                "forward_kl",
+                "hard_argmax",
+                "hard_data",
+                "hard_draw",
+                "jsd",
+                "reverse_kl",
+                "skew",
+                "tvd",
+            ),
+            "sparse": ("Sampled", "TopK", "random_sampling", "sampled_targets", "top_k", "top_k_targets"),
+        },
+    )

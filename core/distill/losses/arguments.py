@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 
@@ -89,11 +88,6 @@ def divisor(seen: Tensor | None, shape: Sequence[int], num_items: float | None) 
     if num_items is None:
         num_items = math.prod(shape) if seen is None else int(seen.sum())
     return max(num_items, 1)
-
-
-def wide(x: Tensor) -> Tensor:
-    """In float32 where it was half."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def first(where: Tensor) -> list[int] | None:

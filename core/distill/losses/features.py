@@ -16,7 +16,8 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from .arguments import divisor, first, place, seen_tokens, wide
+from ...lm.precision import wide
+from .arguments import divisor, first, place, seen_tokens
 
 KINDS = ("mse", "cosine")
 ATTENTION_KINDS = ("mse", "kl")

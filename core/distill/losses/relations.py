@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arguments import divisor, first, place, seen_tokens, wide
+from ...lm.precision import wide
+from .arguments import divisor, first, place, seen_tokens
 from .features import states, unit
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .arguments import check_temperature, divisor, first, place, seen_tokens, wide
+from ...lm.precision import wide
+from .arguments import check_temperature, divisor, first, place, seen_tokens
 
 FLOOR = -1e36
 """Takes the place of log 0, since 0 · (log 0 − log 0) would be NaN. What it makes huge is reported as infinite."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...lm.precision import wide
 from .arguments import (
     check_labels,
     check_logits,
@@ -34,7 +35,6 @@ from .arguments import (
     first,
     place,
     seen_tokens,
-    wide,
 )
 from .slabs import FLOOR, Slab, mean_over_tokens, slabs, teacher_log_probs
 

@@ -1,18 +1,10 @@
-"""A tiny policy and a tiny task; one thread, because two that wait for each other take the scheduler's tick."""
+"""A tiny policy and a tiny task."""
 
 import pytest
 import torch
 
 from lab.core.grpo.tasks import task
 from lab.core.lm.model import Config, Transformer
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

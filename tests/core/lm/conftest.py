@@ -1,17 +1,9 @@
-"""Small models, one thread: on a busy machine, two that wait for each other take a multiple of the scheduler's tick."""
+"""Small models."""
 
 import pytest
 import torch
 
 from lab.core.lm.model import Config, Transformer
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

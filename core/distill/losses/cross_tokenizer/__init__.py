@@ -16,8 +16,9 @@ Names load when they are first asked for, so that importing this costs no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ....lazy import names_of
 
 if TYPE_CHECKING:
     from .alignment import Alignment, Side, Span, align, align_batch, word_ends
@@ -68,26 +69,22 @@ __all__ = [
     "word_ends",
 ]
 
-_MODULES = {
-    "alignment": ("Alignment", "Side", "Span", "align", "align_batch", "word_ends"),
-    "cma": ("View", "dskd_cma"),
-    "divergence": ("soft_targets",),
-    "hidden": ("hidden_states",),
-    "hybrid": ("gold",),
-    "likelihoods": ("alm", "begins_with"),
-    "mapping": ("exact_string", "mapped_kl", "min_ed", "to_student"),
-    "marginals": ("exact_marginal", "marginal"),
-    "offsets": ("Tokens", "pieces", "retokenise", "tokens"),
-    "ranks": ("uld",),
-    "spans": ("merged", "span_logp"),
-    "tree": ("Trie", "trie"),
-    "vocabularies": ("Shared", "require_same", "shared"),
-}
-
-if not TYPE_CHECKING:  # a type checker reads the imports above, and should go on catching misspelt names
-
-    def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f".{module}", __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "alignment": ("Alignment", "Side", "Span", "align", "align_batch", "word_ends"),
+            "cma": ("View", "dskd_cma"),
+            "divergence": ("soft_targets",),
+            "hidden": ("hidden_states",),
+            "hybrid": ("gold",),
+            "likelihoods": ("alm", "begins_with"),
+            "mapping": ("exact_string", "mapped_kl", "min_ed", "to_student"),
+            "marginals": ("exact_marginal", "marginal"),
+            "offsets": ("Tokens", "pieces", "retokenise", "tokens"),
+            "ranks": ("uld",),
+            "spans": ("merged", "span_logp"),
+            "tree": ("Trie", "trie"),
+            "vocabularies": ("Shared", "require_same", "shared"),
+        },
+    )

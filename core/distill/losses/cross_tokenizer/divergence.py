@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .units import mean, positive, shown, taught
+from ..response import forward_kl
+from .units import taught
 
 
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -50,14 +51,13 @@ def soft_targets(
     *,
     num_items: float | None = None,
 ) -> Tensor:
-    """T²·KL(p_T‖q_T), where both sides have the student's vocabulary; mean over unmasked units.
+    """`forward_kl` with targets that may say nothing of a unit; mean over unmasked units.
 
-    Hinton et al. (arXiv:1503.02531), §2. Minimiser: q = p. Targets may hold −∞, as those of `to_student` and of
-    the marginals do; where they hold nothing else a unit counts 0.
+    Targets may hold −∞, as those of `to_student` and of the marginals do; where they hold nothing else a unit counts 0.
 
     Args:
         student_logits: (batch, units, V).
-        teacher_logits: (batch, units, V), logits or log-probs.
+        teacher_logits: (batch, units, V), logits or log-probs in the student's vocabulary.
         mask: (batch, units), true or 1 where a unit counts.
         temperature: T.
         num_items: units of the whole batch, where this is a piece of it.
@@ -65,11 +65,10 @@ def soft_targets(
     Raises:
         ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
-    positive(temperature=temperature)
-    if student_logits.shape != teacher_logits.shape:
-        raise ValueError(
-            f"student_logits have shape {tuple(student_logits.shape)}, teacher_logits {tuple(teacher_logits.shape)}"
-        )
-    q = (shown(student_logits, mask, "student_logits") / temperature).log_softmax(-1)
-    p = scaled(taught(teacher_logits, mask) / temperature)
-    return temperature**2 * mean(kl(p, q), mask, num_items)
+    targets = taught(teacher_logits, mask)
+    told = (targets > -math.inf).any(-1)
+    if mask is not None:
+        told &= mask.bool()
+    if num_items is None:
+        num_items = told.numel() if mask is None else int(mask.bool().sum())
+    return forward_kl(student_logits, targets, told, temperature, num_items=num_items)

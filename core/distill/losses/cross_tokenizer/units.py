@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def wide(x: Tensor) -> Tensor:
-    """In float32 where it was half: log-probs of −8 in bfloat16 are 0.03 apart."""
-    return x if x.dtype == torch.float64 else x.float()
+from ....lm.precision import wide
 
 
 def shown(x: Tensor, mask: Tensor | None, name: str) -> Tensor:

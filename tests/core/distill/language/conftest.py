@@ -4,17 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-import torch
 
 from lab.core.distill.language import Language, Truth, view, word_hmm
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,6 @@ import torch
 from lab.core.distill.losses.cross_tokenizer import Tokens, tokens
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @dataclass
 class View:
     """An exact model of a language in one tokenizer: next-token distributions by adding up texts."""

@@ -170,9 +170,7 @@ def test_soft_targets_with_minus_infinity_on_either_side(seed):
 
 
 def test_losses_of_one_vocabulary_refuse_another():
-    with pytest.raises(
-        ValueError, match=r"student_logits have shape \(1, 2, 3\), teacher_logits \(1, 2, 4\)"
-    ):
+    with pytest.raises(ValueError, match="the student has a vocabulary of 3, the teacher one of 4"):
         soft_targets(torch.zeros(1, 2, 3), torch.zeros(1, 2, 4))
-    with pytest.raises(ValueError, match="student_logits have shape \\(2, 3\\); three axes are needed"):
+    with pytest.raises(ValueError, match="teacher_logits have shape \\(2, 3\\); three axes are needed"):
         soft_targets(torch.zeros(2, 3), torch.zeros(2, 3))
