@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from lab.core.grpo.base import NoBase
-from lab.core.grpo.trial import Params, _base, _task, trial
+from lab.core.grpo.params import Params, base_of, task_of
+from lab.core.grpo.trial import trial
 
 TINY = {
     "structure": "z2", "base_depth": (1, 2), "train_depth": (1, 3), "harder_depth": (4, 5), "d_model": 16, "layers": 1,
@@ -184,6 +185,9 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
             "beta is 0.1, but sft is held to no reference: make it 0",
         ),
         ({"algorithm": "rft", "reward": "accuracy+length"}, ValueError, r"with 1\*length that is not known"),
+        ({"algorithm": "rft", "reward": "-1*accuracy"}, ValueError, r"with -1\*accuracy that is not known"),
+        ({"algorithm": "rft", "reward": "./f.py:g"}, ValueError, r"with 1\*./f.py:g that is not known"),
+        ({"algorithm": "sft", "model": {"hf": "x"}}, ValueError, "sft is for bases of ours"),
         ({"task": "chian"}, ValueError, "no task chian. Did you mean chain?"),
         ({"alphabet": "o"}, ValueError, "alphabet is o; z2 needs 2 letters, all different"),
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
@@ -233,7 +237,7 @@ def test_every_share_of_the_mixture_is_a_knob():
         "second": 0.17, "second_noise": 0.18,
     }  # fmt: skip
     params = Params(**shares, alphabet="ABCDEFGHIJ")
-    assert asdict(_base(params, _task(params, None)).mixture) == shares
+    assert asdict(base_of(params, task_of(params, None)).mixture) == shares
 
 
 def test_weights_and_presets_come_together(tmp_path):

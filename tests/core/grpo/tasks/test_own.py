@@ -1,6 +1,7 @@
 """A task of one's own: the example of the documentation, and what is told of one that does not keep its word."""
 
 import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def showing(text):
     return changed(demonstrations=lambda rng, count, mixture: [(Problem("1+0=", "1", 1), text)] * count)
 
 
+UNSEEDED = np.random.default_rng()
 TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
 
 
@@ -116,12 +118,44 @@ TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
             "f: reading the completion '<b><eos>' raised ValueError: no token for '<b><eos>'",
         ),
         (showing("1" * 35 + "<eos>"), "has 36 tokens, and longest_completion is 35"),
+        (showing(7), r"f: demonstrations are pairs of a Problem and a text, not Problem\(.*\) and 7"),
+        (lambda: sys.exit(3), "f raised SystemExit: 3"),
+        (
+            changed(problems=lambda rng, count, split: sys.exit(3)),
+            "f: drawing problems and demonstrations raised SystemExit: 3",
+        ),
+        (
+            changed(problems=lambda rng, count, split: PARITY.problems(rng, count // 2, split)),
+            "f: asked for 100 of base, it gives 50",
+        ),
+        (
+            changed(demonstrations=lambda rng, count, mixture: []),
+            "f: asked for 100 of demonstrations, it gives 0",
+        ),
+        (
+            changed(problems=lambda rng, count, split: PARITY.problems(UNSEEDED, count, split)),
+            "f: the same random numbers give other problems or demonstrations at a second call",
+        ),
+        (drawing(Problem("1+0=", "1", None)), r"f: the difficulty of '1\+0=' is None, no whole number"),
+        (changed(is_right=lambda problem, text: True), "f: is_right takes an empty answer to '.*'"),
+        (changed(longest_completion="many"), "f: its Task does not hold together: TypeError: "),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
         own("f", function, DEPTHS, Mixture())
     assert "\n" not in str(error.value)
+
+
+def test_harder_problems_are_asked_for_where_there_are_any():
+    def problems(rng, count, split):
+        if split == "harder":
+            raise ValueError("there are none")
+        return PARITY.problems(rng, count, split)
+
+    one = own("f", changed(problems=problems, has_harder=False), DEPTHS, Mixture())
+    assert set(sample(one, Mixture()).problems) == {"base", "train", "test"}
+    assert in_words(one, Mixture(), PARITY.vocabulary).longest_prompt == PARITY.longest_prompt
 
 
 def test_what_it_prints_is_no_part_of_our_output(capsys):
