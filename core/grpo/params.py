@@ -1,0 +1,258 @@
+"""What an experiment about GRPO may vary, and what is made of it: task, mixture, settings of the trainer, base model.
+
+Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from ..own_files import digest, is_reference
+from ..trial import Nearby
+from ..trial import Params as AnyParams
+from .paying import reward_terms
+
+if TYPE_CHECKING:
+    from .base import Base
+    from .settings import Settings
+    from .tasks import Mixture, Task
+
+
+Load = Callable[[str], Callable[..., Any]]
+"""`./file.py:function` to the function."""
+
+
+class Given(BaseModel):
+    """A model in the place of a base of ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hf: Path
+    """A folder with a causal model and its tokenizer, made by `save_pretrained`."""
+
+
+class Params(AnyParams):
+    """The knobs of a GRPO experiment. Those of the trainer bear TRL's names; see `Settings`."""
+
+    reward: str = "accuracy+format"
+    """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
+    language, length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
+    with ./, ../, / or ~."""
+
+    # The task, and how deep its problems are: the least and the largest number of steps.
+    task: str = "chain"
+    """A name, or yours as "./file.py:function"; it returns a `tasks.Task`, and gets the depths as base, train and harder if
+    it takes them."""
+    structure: str = "z10"
+    operators: str = ""
+    """Of chain; its first where it is left out."""
+    alphabet: str = ""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. `language` pays for those of the prompt."""
+    base_depth: tuple[int, int] = (1, 4)
+    train_depth: tuple[int, int] = (3, 5)
+    harder_depth: tuple[int, int] = (6, 8)
+
+    # What the base model has seen; see `tasks.Mixture`.
+    long: float = Field(0.25, ge=0, le=1)
+    noise: float = Field(0.03, ge=0, le=1)
+    slips: float = Field(0.3, ge=0, le=1)
+    leaps: float = Field(0.1, ge=0, le=1)
+    tagged: bool = True
+    direct_noise: float = Field(0.0, ge=0, le=1)
+    mixed: float = Field(0.0, ge=0, le=1)
+    second: float = Field(0.0, ge=0, le=1)
+    second_noise: float | None = Field(None, ge=0, le=1)
+
+    model: Given | None = None
+    """A model to start from, {hf: ./folder}. No base is trained then, nor looked for: only its `window` is held to."""
+
+    # Else a base model, and its training.
+    d_model: int = Field(64, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    kv_heads: int = Field(2, ge=1)
+    d_ff: int = Field(192, ge=8)
+    base_steps: int = Field(600, ge=1)
+    base_batch: int = Field(128, ge=1)
+    demonstrations: int = Field(30_000, ge=1)
+    window: tuple[float, float] = (0.0, 1.0)
+    """A base is taken when so much of it is right when sampled; else another one is trained, or a given one refused."""
+    attempts: int = Field(4, ge=1)
+
+    # The trainer.
+    algorithm: Literal["grpo", "rft", "sft"] = "grpo"
+    """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
+    sft_tokens: int | None = Field(None, ge=1)
+    preset: str = ""
+    """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
+    steps: int = Field(40, ge=1)
+    num_prompts: int = Field(32, ge=1)
+    num_generations: int = Field(8, ge=2)
+    max_completion_length: int | None = Field(None, ge=1)
+    """In tokens, of a given model in its own; the longest demonstration of the task where it is left out."""
+    temperature: float = Field(1.0, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo"] = "grpo"
+    epsilon: float = Field(0.2, ge=0)
+    epsilon_high: float | None = Field(None, ge=0)
+    beta: float = Field(0.0, ge=0)
+    kl: Literal["k1", "k2", "k3"] = "k3"
+    num_iterations: int = Field(1, ge=1)
+    ref_model_sync_steps: int | None = Field(None, ge=1)
+    mask_truncated_completions: bool = False
+    drop_zero_spread: bool = True
+    dynamic_sampling: int = Field(1, ge=1)
+
+    # Evaluation.
+    eval_every: int = Field(10, ge=1)
+    eval_problems: int = Field(128, ge=1)
+    eval_samples: int = Field(8, ge=1)
+
+    @field_validator("reward")
+    @classmethod
+    def _is_a_reward(cls, value: str) -> str:
+        reward_terms(value)
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _is_a_model(cls, value: object) -> object:
+        if isinstance(value, Given) or value is None:
+            return value
+        if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
+            raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
+        return value
+
+    @model_validator(mode="after")
+    def _means_something(self, info: ValidationInfo) -> Self:
+        """All that can be known to be wrong before anything is trained.
+
+        Of tasks and models of the user's only where it is known what their paths are relative to.
+        """
+        if not 0 <= self.window[0] < self.window[1] <= 1:
+            raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
+        settings_of(self, longest=1)
+        _check_controls(self)
+        nearby: Nearby | None = info.context
+        if nearby is None and is_reference(self.task):
+            return self
+        if self.task.startswith("gym/"):  # imports a package that may not be there
+            _check_alphabets(self, ())
+            return self
+        task = task_of(self, nearby.load if nearby else None)
+        _check_alphabets(self, task.alphabets)
+        if nearby is not None and self.model is not None:
+            from .given_model import can_stand_in
+
+            can_stand_in(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
+        return self
+
+
+def _check_controls(params: Params) -> None:
+    """What GRPO's controls cannot do."""
+    if params.algorithm == "sft" and params.model is not None:
+        raise ValueError(
+            "sft is for bases of ours: a given model's tokenizer writes prompts, not demonstrations"
+        )
+    if params.algorithm == "rft":
+        for name, weight in reward_terms(params.reward).items():
+            if name == "length" or is_reference(name) or weight <= 0:
+                raise ValueError(
+                    f"rft learns the answers that earn all there is to earn; with {weight:g}*{name} that is not known"
+                )
+
+
+def _check_alphabets(params: Params, alphabets: Sequence[str]) -> None:
+    if len(alphabets) > 1:
+        return
+    asked = {"mixed": params.mixed, "second": params.second, "second_noise": params.second_noise is not None}
+    asked["the reward language"] = "language" in reward_terms(params.reward)
+    for name in filter(asked.get, asked):
+        raise ValueError(
+            f"{name} is for traces in two alphabets: task chain with a second one, alphabet: ABCDEFGHIJ, or yours with two"
+        )
+
+
+def task_of(params: Params, load: Load | None) -> Task:
+    from .tasks import task
+
+    depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
+    if load is not None and is_reference(params.task):
+        from .tasks.own import own
+
+        return own(params.task, load(params.task), depths, mixture_of(params))
+    match params.task:
+        case "chain":
+            knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
+            return task("chain", **knobs, **depths)
+        case "reverse" | "sort":
+            return task(params.task, **depths)
+        case name:
+            return task(name)
+
+
+def task_words(params: Params, task: Task) -> str:
+    """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
+    keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
+    words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
+    if not is_reference(params.task):
+        return words
+    from .tasks.sample import sample
+
+    file, _, function = params.task.rpartition(":")
+    # The function may import what lies beside it, so that its file alone does not say what it makes.
+    seen = sha256(repr(sample(task, mixture_of(params))).encode()).hexdigest()
+    return words.replace(params.task, f"{digest(Path(file))}:{function} {seen}", 1)
+
+
+def mixture_of(params: Params) -> Mixture:
+    from dataclasses import fields
+
+    from .tasks import Mixture
+
+    return Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)})
+
+
+def settings_of(params: Params, longest: int) -> Settings:
+    """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
+    from dataclasses import fields
+
+    from .settings import Settings, settings
+
+    # What a preset says stands unless the experiment says otherwise.
+    names = {field.name for field in fields(Settings)} & set(Params.model_fields)
+    given = names & params.model_fields_set if params.preset else names
+    changes = {name: getattr(params, name) for name in given}
+    changes |= {"steps": params.steps, "mixture": mixture_of(params)}
+    if changes.get("max_completion_length") is None:
+        changes["max_completion_length"] = longest
+    return settings(params.preset, **changes)
+
+
+def base_of(params: Params, task: Task) -> Base:
+    from ..lm.model import Config
+    from ..lm.training import Recipe
+    from .base import Base
+
+    return Base(
+        model=Config(
+            vocabulary=task.vocabulary.size,
+            context=task.longest_prompt + max(params.max_completion_length or 0, task.longest_completion),
+            d_model=params.d_model,
+            layers=params.layers,
+            heads=params.heads,
+            kv_heads=params.kv_heads,
+            d_ff=params.d_ff,
+        ),
+        mixture=mixture_of(params),
+        recipe=Recipe(params.base_steps, params.base_batch),
+        demonstrations=params.demonstrations,
+        window=params.window,
+        attempts=params.attempts,
+    )
