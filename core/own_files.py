@@ -60,6 +60,12 @@ def is_reference(value: object) -> bool:
     return isinstance(value, str) and ".py:" in value
 
 
+def check_that_a_function_is_named(text: str) -> None:
+    """Raise ValueError if a text is the name of a file and nothing more."""
+    if text.endswith(".py"):
+        raise ValueError(f"{text} is a file; name the function in it as {text}:function")
+
+
 def digest(path: Path) -> str:
     """Twelve hexadecimal digits that change with the file; for a folder with any file in it, or its name there."""
     if path.is_file():

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..own_files import Term, is_reference, terms
+from ..own_files import Term, check_that_a_function_is_named, is_reference, terms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ def reward_terms(text: str) -> dict[str, float]:
     for term in terms(text):
         name = term.name
         if name not in REWARDS and not term.is_own:
+            check_that_a_function_is_named(name)
             near = get_close_matches(name, REWARDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ValueError(f"no reward {name!r}.{hint} There are: {', '.join(REWARDS)}, ./file.py:function")

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any
 
 from ...lm.vocabulary import vocabulary
+from ...own_files import check_that_a_function_is_named
 from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
 from .split import draw
 
@@ -61,6 +62,7 @@ def task(name: str, **knobs: Any) -> Task:
 
         return gym(name.removeprefix("gym/"), **knobs)
     if name not in TASKS:
+        check_that_a_function_is_named(name)
         raise ValueError(
             f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )

@@ -188,6 +188,8 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
         ({"algorithm": "rft", "reward": "-1*accuracy"}, ValueError, r"with -1\*accuracy that is not known"),
         ({"algorithm": "rft", "reward": "./f.py:g"}, ValueError, r"with 1\*./f.py:g that is not known"),
         ({"algorithm": "sft", "model": {"hf": "x"}}, ValueError, "sft is for bases of ours"),
+        ({"task": "./t.py"}, ValueError, r"./t.py is a file; name the function in it as ./t.py:function"),
+        ({"reward": "accuracy+./r.py"}, ValueError, r"./r.py is a file; name the function in it as ./r.py:f"),
         ({"task": "chian"}, ValueError, "no task chian. Did you mean chain?"),
         ({"alphabet": "o"}, ValueError, "alphabet is o; z2 needs 2 letters, all different"),
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
