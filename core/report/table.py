@@ -123,9 +123,14 @@ def _columns(name: str, metric: Metric) -> list[Column]:
     columns = [Column(metric.label or human(name), f"{means}{TERMS[metric.kind]}{better}")]
     if is_speed(name, metric):
         columns.append(Column("speed", TERMS["speed"]))
-    elif metric.kind == "trained":
+    elif _is_compared(metric):
         columns.append(Column("change", f"{human(name)}: this variant's figure minus the baseline's"))
     return columns
+
+
+def _is_compared(metric: Metric) -> bool:
+    """Whether the baseline's figure is taken off beside a metric; a gap begins at the baseline's already."""
+    return metric.kind == "trained" and metric.gap is None
 
 
 def is_speed(name: str, metric: Metric) -> bool:
@@ -188,7 +193,7 @@ def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:
             1 / x if x else math.nan for x in (row["ratio"], *reversed(_ends(row, "ratio_low", "ratio_high")))
         ]
         return [figure, _figure(times, "", "ratio", same=row["difference"] == "~")]
-    if metric.kind == "trained":
+    if _is_compared(metric):
         change = [row.get("change", math.nan), *_ends(row, "change_low", "change_high")]
         return [figure, _figure(change, metric.unit, "difference", same=row["difference"] == "~")]
     return [figure]

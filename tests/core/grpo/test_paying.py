@@ -38,7 +38,7 @@ def test_terms(text, expected):
             r"no reward 'formt'\. Did you mean format\? There are: accuracy, .*, \./file\.py:function",
         ),
         ("./mine.py:f+acuracy", r"no reward 'acuracy'\. Did you mean accuracy"),
-        ("accuracy+./mine.py", r"no reward './mine\.py'"),
+        ("accuracy+./mine.py", r"\./mine\.py is a file; name the function in it"),
         ("accuracy+", "no reward ''"),
         ("./mine.py:f+2*./mine.py:f", r"the reward \./mine\.py:f stands there twice"),
         ("accuracy+much*./mine.py:f", r"the weight of \./mine\.py:f is 'much', which is no number"),
