@@ -47,10 +47,16 @@ class HeldOut:
         return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
 
     def evaluated(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
-        """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training."""
+        """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training.
+
+        Of the samples that of median length: the draws are the same at every evaluation, and any one of them may be
+        the last to change.
+        """
         figures, made = self.figures(model, "test")
         context.record(step, **figures)
-        i = min(range(len(made.problems)), key=lambda i: made.problems[i].difficulty)
+        easiest = min(range(0, len(made.problems), self.samples), key=lambda i: made.problems[i].difficulty)
+        by_length = sorted(range(easiest, easiest + self.samples), key=lambda i: made.lengths[i])
+        i = by_length[self.samples // 2]
         question, answer = made.problems[i].prompt, made.texts[i].removesuffix("<eos>")
         context.sample(step, f"{question} {answer}  {'right' if made.right[i] else 'wrong'}")
         return figures

@@ -20,3 +20,20 @@ def test_harder_problems_where_there_are_any(make_model, tiny_task, has_harder):
         "test",
         "harder",
     }.difference(() if has_harder else {"harder"})
+
+
+def test_the_answer_that_is_read_is_a_typical_one(make_model, tiny_task):
+    class Told:
+        def record(self, step, **figures):
+            pass
+
+        def sample(self, step, text):
+            self.text = text
+
+    told, judges = Told(), held_out(tiny_task, 6, 5, 12, seed=0)
+    judges.evaluated(make_model(), 0, told)
+    _, made = judges.figures(make_model(), "test")
+    easiest = min(range(0, 30, 5), key=lambda i: made.problems[i].difficulty)
+    answer = told.text.removesuffix("  right").removesuffix("  wrong").split("= ", 1)[1]
+    lengths = {made.texts[i].removesuffix("<eos>"): int(made.lengths[i]) for i in range(easiest, easiest + 5)}
+    assert lengths[answer] == sorted(made.lengths[easiest : easiest + 5])[2]
