@@ -56,7 +56,7 @@ class HeldOut:
         context.record(step, **figures)
         easiest = min(range(0, len(made.problems), self.samples), key=lambda i: made.problems[i].difficulty)
         by_length = sorted(range(easiest, easiest + self.samples), key=lambda i: made.lengths[i])
-        i = by_length[self.samples // 2]
+        i = by_length[(self.samples - 1) // 2]
         question, answer = made.problems[i].prompt, made.texts[i].removesuffix("<eos>")
         context.sample(step, f"{question} {answer}  {'right' if made.right[i] else 'wrong'}")
         return figures
