@@ -114,9 +114,17 @@ _ROUNDING = 1e-12  # relative: a few thousand times what float64 can tell apart
 
 def _student_of_logs(logs: Floats, level: float) -> Interval:
     found = _student(logs, _ROUNDING, level)
-    low = None if found.low is None else math.exp(found.low)
-    high = None if found.high is None else math.exp(found.high)
-    return Interval(math.exp(found.estimate), low, high, found.n, level, found.spread, "log")
+    low = None if found.low is None else _exp(found.low)
+    high = None if found.high is None else _exp(found.high)
+    return Interval(_exp(found.estimate), low, high, found.n, level, found.spread, "log")
+
+
+def _exp(x: float) -> float:
+    """e^x; ∞ where float64 ends, which two replicates far apart and a high level reach."""
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
 
 
 def mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:

@@ -11,8 +11,11 @@
     | feature    | feature  | its last states                                | `feature`, through a linear projector    |
     | similarity | relation | how alike its last states are at 256 positions | `similarity`                             |
     | rkd        | relation | distances and angles between them              | 25 `rkd_distance` + 50 `rkd_angle`       |
+    | attention  | feature  | the maps of its last attention, head by head   | `attention_transfer`, Kullback–Leibler   |
+    | minilm     | relation | relations of its last queries, keys and values | `minilm_relations`, causal               |
 
-States say nothing of tokens: a student that learns from them needs the data, or the response, beside them.
+None of the last five says anything of tokens: a student that learns from them needs the data, or a response, beside
+them.
 
 Importing this costs no torch: the command line reads it with `Params`.
 """
@@ -26,7 +29,9 @@ from ..own_files import terms
 
 RESPONSE = "hard", "draw", "soft", "top-k", "sampled"
 STATES = "feature", "similarity", "rkd"
-SIGNALS = "data", *RESPONSE, *STATES
+HEADS = "attention", "minilm"
+INSIDE = *STATES, *HEADS
+SIGNALS = "data", *RESPONSE, *INSIDE
 
 
 def signal_terms(text: str) -> dict[str, float]:
@@ -46,7 +51,7 @@ def signal_terms(text: str) -> dict[str, float]:
         if name in found:
             raise ValueError(f"the signal {name} stands there twice")
         found[name] = _weight(name, term.weight)
-    if not found.keys() - set(STATES):
+    if not found.keys() - set(INSIDE):
         raise ValueError(f"{text} tells nothing of tokens; write data+{text}")
     return found
 

@@ -15,17 +15,21 @@ from ..lm.model import Config, Transformer
 from ..lm.not_finite import NotFinite
 from ..lm.training import Recipe, adamw, optimizers_of, schedule
 from .cache import Outputs
+from .inside import attention_maps, looked_into, queries_keys_values
 from .losses import (
+    attention_transfer,
     feature,
     forward_kl,
     hard_data,
     linear_projector,
+    minilm_relations,
     random_sampling,
     rkd_angle,
     rkd_distance,
     similarity,
     top_k,
 )
+from .signals import HEADS, STATES
 
 RKD_DISTANCE, RKD_ANGLE = 25.0, 50.0
 """The weights of Park et al. (arXiv:1904.05068), §4."""
@@ -40,6 +44,8 @@ class Lesson:
         weights: of the signals, by name.
         outputs: of the teacher, by the signal that reads them.
         states: (tokens, d_T), the teacher's last states; None where nothing reads them.
+        heads: (tokens, heads + 2 · kv_heads, head_dim), the teacher's last queries, keys and values; the same.
+        teacher: its shape.
         rest: of `top_k`.
     """
 
@@ -47,6 +53,8 @@ class Lesson:
     weights: Mapping[str, float]
     outputs: Mapping[str, Outputs]
     states: np.ndarray | None
+    heads: np.ndarray | None
+    teacher: Config
     temperature: float = 1.0
     rest: str = "renormalise"
 
@@ -100,31 +108,33 @@ class Student:
         """The weighted sum of all signals on these documents, a scalar."""
         device = self.model.embedding.weight.device
         ids = self.lesson.ids[rows].to(device)
-        hidden = self.model.hidden(ids[:, :-1])
+        hidden, qkv = looked_into(self.model, ids[:, :-1])
         logits = self.model.logits(hidden)
         told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
-        terms = (
-            weight * self._signal(name, hidden, logits, ids[:, 1:], told)
-            for name, weight in self.lesson.weights.items()
-        )
-        return torch.stack(list(terms)).sum()
 
-    def _signal(self, name: str, hidden: Tensor, logits: Tensor, labels: Tensor, told: Tensor) -> Tensor:
-        lesson, device = self.lesson, logits.device
-        T = lesson.temperature
+        def signal(name: str) -> Tensor:
+            if name in HEADS:
+                return self._of_heads(name, qkv, told)
+            if name in STATES:
+                return self._of_states(name, hidden, told)
+            return self._of_tokens(name, logits, ids[:, 1:], told)
+
+        return torch.stack([weight * signal(name) for name, weight in self.lesson.weights.items()]).sum()
+
+    def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, told: Tensor) -> Tensor:
         if name == "data":
             return hard_data(logits, labels)
-        if name in lesson.outputs:
-            output: Any = lesson.outputs[name].read(told)
-            output = _on(output, device)
-            if name == "soft":
-                return forward_kl(logits, output, temperature=T)
-            if name in ("draw", "sampled"):
-                return random_sampling(logits, output, temperature=T)
-            rest = lesson.rest if name == "top-k" else "renormalise"
-            return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
-        assert lesson.states is not None
-        states = torch.from_numpy(lesson.states[told.numpy()]).float().to(device)
+        lesson, T = self.lesson, self.lesson.temperature
+        output: Any = _on(lesson.outputs[name].read(told), logits.device)
+        if name == "soft":
+            return forward_kl(logits, output, temperature=T)
+        if name in ("draw", "sampled"):
+            return random_sampling(logits, output, temperature=T)
+        rest = lesson.rest if name == "top-k" else "renormalise"
+        return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
+
+    def _of_states(self, name: str, hidden: Tensor, told: Tensor) -> Tensor:
+        states = _at(self.lesson.states, told, hidden)
         if name == "feature":
             return feature(hidden, states, projector=self.projector)
         if name == "similarity":
@@ -132,6 +142,16 @@ class Student:
         distance = rkd_distance(hidden, states, generator=self._draws)
         angle = rkd_angle(hidden, states, generator=self._draws)
         return RKD_DISTANCE * distance + RKD_ANGLE * angle
+
+    def _of_heads(self, name: str, qkv: Tensor, told: Tensor) -> Tensor:
+        ours, theirs = self.model.config, self.lesson.teacher
+        of_teacher = _at(self.lesson.heads, told, qkv)
+        if name == "attention":
+            match = "match" if ours.heads == theirs.heads else "mean"
+            maps = attention_maps(qkv, ours), attention_maps(of_teacher, theirs)
+            return attention_transfer(*maps, kind="kl", heads=match)
+        parts = queries_keys_values(qkv, ours), queries_keys_values(of_teacher, theirs)
+        return minilm_relations(*parts, relation_heads=ours.heads, causal=True)
 
     def _next_rows(self) -> Tensor:
         """Documents of the next batch; every document comes once before any comes again."""
@@ -172,6 +192,12 @@ class Student:
             optimizer.load_state_dict(saved)
         self._random.set_state(state["random"])
         self._draws.set_state(state["draws"])
+
+
+def _at(rows: np.ndarray | None, told: Tensor, like: Tensor) -> Tensor:
+    """Rows of a teacher's file for these tokens, in float32, where `like` is."""
+    assert rows is not None, "the lesson has them where a signal reads them"
+    return torch.from_numpy(rows[told.numpy()]).float().to(like.device)
 
 
 def _on(output: Any, device: torch.device) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +20,13 @@ from ..lm.scoring import Sequences
 from ..lm.training import Recipe, train
 from ..trial import Context
 from .cache import Outputs, kept, write
+from .inside import looked_into
 from .language import Oracle, evaluate
 from .losses.sparse import sampled_targets, top_k_targets
 from .packing import Output
 from .text import FOR_STUDENTS, FOR_TEACHERS, HELD_OUT, Source
 
-MODEL, FACTS, OUTPUTS, STATES = "model.pt", "facts.json", "outputs", "states.npy"
+MODEL, FACTS, OUTPUTS, INSIDE = "model.pt", "facts.json", "outputs", "inside.npy"
 AT_ONCE = 32
 """So many documents go through the teacher at once."""
 
@@ -100,20 +101,24 @@ class Lessons:
         code = _digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
         return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, code])
 
-    def full(self, context: Context) -> tuple[Outputs, Path]:
-        """Log-probabilities at each token, and the file of the states that they were made of (none of the oracle's)."""
-        key = self._key
-        folder = context.cached(key, lambda folder: self._write(folder, context, key))
-        outputs = folder / OUTPUTS
-        again = kept(outputs, lambda: self._all(context, None), made_by=_short(key), rebuild=self.rebuild)
-        return again, folder / STATES
+    def full(self, context: Context) -> Outputs:
+        """Log-probabilities at each token."""
+        return self._kept(context, self._key, lambda: self._logits(context))
+
+    def states(self, context: Context) -> np.ndarray:
+        """(tokens, d_model), the last states, in a file that is mapped into memory."""
+        return self._inside(context, "states", lambda model, ids: model.hidden(ids))
+
+    def heads(self, context: Context) -> np.ndarray:
+        """(tokens, heads + 2 · kv_heads, head_dim): `inside.looked_into`, in a file that is mapped into memory."""
+        return self._inside(context, "heads", lambda model, ids: looked_into(model, ids)[1])
 
     def sparse(self, context: Context, form: str, count: int) -> Outputs:
         """`top-k` or `sampled`, taken from the full ones."""
         key = json.dumps([self._key, form, count, self.temperature])
 
         def made() -> Iterator[Output]:
-            full, _ = self.full(context)
+            full = self.full(context)
             draws = torch.Generator().manual_seed(FOR_STUDENTS)
             for first in range(0, full.tokens, 4096):
                 log_p = full.read(torch.arange(first, min(first + 4096, full.tokens)))
@@ -124,30 +129,43 @@ class Lessons:
                 else:
                     yield sampled_targets(log_p, count, self.temperature, generator=draws)
 
-        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, made(), made_by=_short(key)))
-        return kept(folder / OUTPUTS, made, made_by=_short(key), rebuild=self.rebuild)
+        return self._kept(context, key, made)
 
-    def _write(self, folder: Path, context: Context, key: str) -> None:
-        states: list[np.ndarray] = []
-        write(folder / OUTPUTS, self._all(context, states), made_by=_short(key))
-        if states:
-            np.save(folder / STATES, np.concatenate(states))
+    def _kept(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
+        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, make(), made_by=_short(key)))
+        return kept(folder / OUTPUTS, make, made_by=_short(key), rebuild=self.rebuild)
 
-    def _all(self, context: Context, states: list[np.ndarray] | None) -> Iterator[Tensor]:
-        """Logits of all tokens that are told, (documents, columns − 1, V), some documents at a time."""
-        text = transfer_text(self.source, self.documents)[:, :-1]
-        model = None if self.teacher is None else train_teacher(context, self.teacher)[0].to(context.device)
-        oracle = Oracle(self.source.truth)
-        for first in range(0, len(text), AT_ONCE):
-            ids = text[first : first + AT_ONCE].to(context.device)
-            if model is None:
-                yield oracle(ids)
-                continue
+    def _inside(
+        self, context: Context, what: str, look: Callable[[Transformer, Tensor], Tensor]
+    ) -> np.ndarray:
+        """What `look` finds in the teacher at each token, in float16, whole in one file."""
+
+        def make(folder: Path) -> None:
+            model = self._model(context)
             with torch.inference_mode():
-                hidden = model.hidden(ids)
-                if states is not None:
-                    states.append(hidden.flatten(0, 1).to(torch.float16).cpu().numpy())
-                yield model.logits(hidden)
+                found = [look(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)]
+            np.save(folder / INSIDE, np.concatenate(found))
+
+        folder = context.cached(json.dumps([self._key, what, _digest_of_code("inside.py")]), make)
+        whole: np.ndarray = np.load(folder / INSIDE, mmap_mode="r")
+        return whole
+
+    def _logits(self, context: Context) -> Iterator[Tensor]:
+        """Of all tokens that are told, (documents, columns − 1, V), some documents at a time."""
+        tell = Oracle(self.source.truth) if self.teacher is None else self._model(context)
+        for ids in self._text(context):
+            with torch.inference_mode():
+                logits = tell(ids)
+            yield logits
+
+    def _model(self, context: Context) -> Transformer:
+        assert self.teacher is not None, "the oracle has nothing inside"
+        return train_teacher(context, self.teacher)[0].to(context.device)
+
+    def _text(self, context: Context) -> Iterator[Tensor]:
+        """All but the last token of each document, some documents at a time."""
+        for ids in torch.split(transfer_text(self.source, self.documents)[:, :-1], AT_ONCE):
+            yield ids.to(context.device)
 
 
 def _make(folder: Path, teacher: Teacher, context: Context) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..trial import Context
 from ..trial import Params as AnyParams
-from .signals import RESPONSE, STATES, signal_terms
+from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
     from ..lm.model import Config
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CURVES = "kl", "kl_bits", "calibration_error", "invalid_mass"
 SHOWN = 24
 """Tokens of a student's text that are shown."""
+WRITTEN = 64
+"""Documents that a student writes in the end, about 2,000 words."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Params(AnyParams):
     signal: str = "data"
     """What the student is taught by, see `signals`: `soft`, or several with weights, `data+0.5*feature`."""
     teacher: Literal["trained", "oracle"] = "trained"
-    """The oracle tells the true distribution; it has no states."""
+    """The oracle tells the true distribution; it has nothing inside."""
     k: int = Field(12, ge=1)
     """Of top-k: so many tokens."""
     rest: Literal["renormalise", "tail", "truth"] = "renormalise"
@@ -103,11 +105,17 @@ class Params(AnyParams):
         signals = signal_terms(self.signal)
         if self.k > self.vocabulary:
             raise ValueError(f"k is {self.k}, but the vocabulary has {self.vocabulary} tokens")
-        for name in STATES:
+        for name in INSIDE:
             if self.teacher == "oracle" and name in signals:
-                raise ValueError(f"the oracle has no states to learn {name} from; it tells responses only")
+                raise ValueError(
+                    f"the oracle has nothing inside to learn {name} from; it tells responses only"
+                )
         if self.teacher == "oracle" and not signals.keys() & set(RESPONSE):
             raise ValueError(f"{self.signal} takes nothing from a teacher; leave the oracle out")
+        if "minilm" in signals and self.teacher_d_model % self.heads:
+            raise ValueError(
+                f"minilm splits both widths by the student's {self.heads} heads; teacher_d_model is {self.teacher_d_model}"
+            )
         for who, width, heads in (
             ("d_model", self.d_model, self.heads),
             ("teacher_d_model", self.teacher_d_model, self.teacher_heads),
@@ -123,8 +131,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     The seed's teacher is number seed modulo `teachers`. Text is the same for all; weights and order are the seed's.
 
     Returns:
-        `Figures.measures` of the student on held-out text; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's
-        KL less the teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with
+        `Figures.measures` of the student on held-out text; `invalid_words`, their share in what it writes; `teacher/kl`,
+        `teacher/kl_bits`; `teacher/lead`, the student's KL less the teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with
         the teacher's training and outputs; `bytes_per_token` of what was read of the teacher.
 
     Raises:
@@ -171,6 +179,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
             "longer (teacher_steps)",
         )
     return found | {
+        "invalid_words": _invalid_words(student, source, context),
         "teacher/kl": of_teacher["kl"],
         "teacher/kl_bits": of_teacher["kl_bits"],
         "teacher/lead": lead,
@@ -183,8 +192,6 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _taught(params: Params, source: Source, teacher: Teacher, context: Context) -> Taught:
     """What the signals read of the teacher, from files that all variants share."""
-    import numpy as np
-
     from .student import Lesson
     from .teacher import Lessons, transfer_text
 
@@ -192,40 +199,57 @@ def _taught(params: Params, source: Source, teacher: Teacher, context: Context) 
     of = None if params.teacher == "oracle" else teacher
     lessons = Lessons(source, of, params.documents, params.temperature, params.rebuild)
     counts = {"hard": 1, "draw": 1, "top-k": params.k, "sampled": params.draws}
-    outputs, states, size = {}, None, 0.0
+    outputs = {}
     for name in weights:
         if name == "soft":
-            outputs[name], _ = lessons.full(context)
+            outputs[name] = lessons.full(context)
         elif name in counts:
             form = "top-k" if name in ("hard", "top-k") else "sampled"
             outputs[name] = lessons.sparse(context, form, counts[name])
-        elif name in STATES and states is None:
-            states = np.load(lessons.full(context)[1], mmap_mode="r")
-            size = float(states.shape[1] * states.itemsize)
-    size += sum(output.bytes_per_token for output in outputs.values())
+    states = lessons.states(context) if weights.keys() & set(STATES) else None
+    heads = lessons.heads(context) if weights.keys() & set(HEADS) else None
+    inside = [x for x in (states, heads) if x is not None]
+    size = sum(output.bytes_per_token for output in outputs.values())
+    size += sum(float(x[0].nbytes) for x in inside)
     ids = transfer_text(source, params.documents)
-    lesson = Lesson(ids, weights, outputs, states, params.temperature, params.rest)
-    learns = bool(outputs) or states is not None
-    flops = 0.0 if of is None or not learns else teacher.flops(params.documents)
+    lesson = Lesson(ids, weights, outputs, states, heads, teacher.config, params.temperature, params.rest)
+    flops = 0.0 if of is None or not (outputs or inside) else teacher.flops(params.documents)
     return Taught(lesson, size, flops)
 
 
 def _tell(figures: Figures, student: Student, source: Source, context: Context) -> None:
     """A point of the curves, and what the student writes by then."""
+    context.record(student.step, **{name: figures.measures()[name] for name in CURVES})
+    [text] = _written(student, source, context, 1, min(SHOWN, source.columns - 1))
+    context.sample(student.step, text)
+
+
+def _invalid_words(student: Student, source: Source, context: Context) -> float:
+    """The share of words in documents by the student that the language lacks."""
+    from .language import invalid_words
+
+    wrong, words = invalid_words(
+        source.language, _written(student, source, context, WRITTEN, source.columns - 1)
+    )
+    return wrong / words if words else 0.0
+
+
+def _written(student: Student, source: Source, context: Context, texts: int, tokens: int) -> list[str]:
+    """What the student writes by itself."""
     import torch
 
     from ..lm.generation import generate
 
-    context.record(student.step, **{name: figures.measures()[name] for name in CURVES})
+    view = source.view
     made = generate(
         student.model,
-        [[source.view.eos]],
-        max_new_tokens=min(SHOWN, source.columns - 1),
-        eos=source.view.eos,
-        pad=source.view.pad,
+        [[view.eos]] * texts,
+        max_new_tokens=tokens,
+        eos=view.eos,
+        pad=view.pad,
         generator=torch.Generator(context.device).manual_seed(context.seed),
     )
-    context.sample(student.step, source.view.decode(made.ids[0].tolist()))
+    return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]
 
 
 def _config(params: Params, source: Source, of: str = "") -> Config:

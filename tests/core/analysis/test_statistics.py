@@ -220,3 +220,9 @@ def test_chances_without_spread() -> None:
     assert chance_to_settle(1, 0, FEWEST, (0, INF)) == 1
     assert chance_to_settle(1, 0, 2, (0, INF)) == 0
     assert chance_with(Interval(1, None, None, 1), 6, (0, INF)) is None
+
+
+def test_a_ratio_of_two_replicates_far_apart_has_no_upper_end() -> None:
+    found = ratio_interval([1.0, 9.0], [1.0, 1.0], level=1 - 1e-4)
+    assert found.estimate == pytest.approx(3) and found.low == 0 and found.high == math.inf
+    assert not found.excludes(1.0)

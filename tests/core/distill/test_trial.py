@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others(run):
     assert set(text) <= set("bdfgklmnprstaeiou ") | set("<eos>pad")
 
 
-@pytest.mark.parametrize("signal", ["sampled", "data+feature", "data+rkd"])
+@pytest.mark.parametrize("signal", ["sampled", "data+feature", "data+rkd", "data+attention"])
 def test_a_killed_training_goes_on_to_the_same_figures(tmp_path, signal):
     params = Params(**TINY, signal=signal)
     expected = trial(params, context_in(tmp_path / "through"))
@@ -111,7 +111,7 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path, signal):
 
 
 def test_variants_of_a_seed_share_weights_batches_and_the_teacher(tmp_path):
-    signals = ["data", "hard", "soft", "top-k", "sampled", "data+feature", "data+similarity"]
+    signals = ["data", "hard", "soft", "top-k", "sampled", "data+feature", "data+similarity", "data+minilm"]
     context = context_in(tmp_path / "one")
     students = {signal: student_of(context, signal=signal)[0] for signal in signals}
     first, *others = students.values()
@@ -124,9 +124,9 @@ def test_variants_of_a_seed_share_weights_batches_and_the_teacher(tmp_path):
     assert torch.cat(batches[:3]).sort().values.tolist() == list(
         range(24)
     )  # each once before any comes again
-    # One teacher, its full outputs once, and one file for each k and n.
+    # One teacher, its full outputs once, what is inside once each, and one file for each k and n.
     kinds = [key.split('"')[1] for key in context.made_now]
-    assert kinds.count("kd teacher") == 1 and len(kinds) == 1 + 1 + 3
+    assert kinds.count("kd teacher") == 1 and len(kinds) == 1 + 1 + 2 + 3
     again = context_in(tmp_path / "two")
     for signal in signals:
         student_of(again, signal=signal)
@@ -224,7 +224,7 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
     torch.save(state, file)
     with pytest.raises(ValueError, match="no distribution at sequence 0, token 0: NaN"):
         Lessons(source, teacher, params.documents).full(context)
-    lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None)
+    lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None, None, teacher.config)
     assert (
         Student(_config(params, source), Recipe(1, 2), lesson, 0, "cpu").learn() > 0
     )  # the data need no teacher
@@ -238,8 +238,12 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
         ({"signal": "data+data"}, "the signal data stands there twice"),
         ({"signal": "data+0*soft"}, "the weight of soft is 0; it must be above 0 and finite"),
         ({"signal": "data+much*soft"}, "the weight of soft is 'much', which is no number"),
-        ({"signal": "data+feature", "teacher": "oracle"}, "the oracle has no states to learn feature from"),
+        (
+            {"signal": "data+feature", "teacher": "oracle"},
+            "the oracle has nothing inside to learn feature from",
+        ),
         ({"teacher": "oracle"}, "data takes nothing from a teacher"),
+        ({"signal": "data+minilm", "teacher_d_model": 25, "teacher_heads": 1}, "minilm splits both widths"),
         ({"k": 41}, "k is 41, but the vocabulary has 40 tokens"),
         ({"k": 0}, "greater than or equal to 1"),
         ({"temperature": 0}, "greater than 0"),

@@ -1,0 +1,53 @@
+"""What a model has inside, for losses that look there: its last states, and the last block's queries, keys and values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..lm.model import Config, Transformer
+from ..lm.operations import rotated, rotations
+
+
+def looked_into(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The states that logits are made of, and what the last block's attention begins with.
+
+    Returns:
+        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then values,
+        before positions turn them.
+    """
+    found: list[Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: Tensor) -> None:
+        found.append(output)
+
+    last: Any = model.blocks[-1]
+    hook = last.qkv.register_forward_hook(keep)
+    try:
+        hidden = model.hidden(ids)
+    finally:
+        hook.remove()
+    [qkv] = found
+    return hidden, qkv.view(*qkv.shape[:2], -1, model.config.head_dim)
+
+
+def queries_keys_values(qkv: Tensor, config: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """The three parts, each (batch, heads, tokens, head_dim)."""
+    q, k, v = torch.split(qkv.transpose(1, 2), [config.heads, config.kv_heads, config.kv_heads], 1)
+    return q, k, v
+
+
+def attention_maps(qkv: Tensor, config: Config) -> Tensor:
+    """softmax(q·kᵀ/√d) of causal attention with positions, (batch, heads, queries, keys)."""
+    tokens = qkv.shape[1]
+    turns = rotations(tokens, config.head_dim, config.rope_theta).to(qkv.device)
+    turned = rotated(qkv[:, :, : config.heads + config.kv_heads].contiguous(), turns).transpose(1, 2)
+    q, k = torch.split(turned, [config.heads, config.kv_heads], 1)
+    k = k.repeat_interleave(config.heads // config.kv_heads, 1)
+    future = torch.ones(tokens, tokens, dtype=torch.bool, device=qkv.device).triu(1)
+    scores = (q @ k.mT / math.sqrt(config.head_dim)).masked_fill(future, -math.inf)
+    maps: Tensor = scores.softmax(-1)
+    return maps

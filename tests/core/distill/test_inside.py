@@ -1,0 +1,51 @@
+"""What a model has inside is what its forward pass uses."""
+
+import pytest
+import torch
+
+from lab.core.distill.inside import attention_maps, looked_into, queries_keys_values
+from lab.core.distill.losses import attention_transfer, minilm_relations
+from lab.core.lm.model import Config, Transformer
+
+
+@pytest.fixture(params=[4, 2])
+def model(request):
+    torch.manual_seed(0)
+    return Transformer(Config(20, 12, d_model=32, layers=2, heads=4, kv_heads=request.param, d_ff=24))
+
+
+@pytest.fixture
+def ids():
+    return torch.randint(20, (3, 9), generator=torch.Generator().manual_seed(1))
+
+
+def test_states_are_those_of_a_plain_pass_and_nothing_stays_hooked(model, ids):
+    hidden, qkv = looked_into(model, ids)
+    assert torch.equal(hidden, model.hidden(ids))
+    assert qkv.shape == (3, 9, 4 + 2 * model.config.kv_heads, 8)
+    assert not model.blocks[-1].qkv._forward_hooks
+
+
+def test_maps_times_values_are_what_the_block_projects(model, ids):
+    seen = []
+    model.blocks[-1].project.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    _, qkv = looked_into(model, ids)
+    maps = attention_maps(qkv, model.config)
+    _, _, v = queries_keys_values(qkv, model.config)
+    o = maps @ v.repeat_interleave(4 // model.config.kv_heads, 1)
+    torch.testing.assert_close(o.transpose(1, 2).flatten(2), seen[0])
+    torch.testing.assert_close(maps.sum(-1), torch.ones(3, 4, 9))
+    assert maps.triu(1).abs().max() == 0
+
+
+def test_losses_of_heads_are_0_at_the_teacher_and_reach_the_student(model, ids):
+    _, qkv = looked_into(model, ids)
+    parts = queries_keys_values(qkv, model.config)
+    other = [torch.randn_like(x) for x in parts]
+    assert minilm_relations(parts, parts, relation_heads=4, causal=True).item() == pytest.approx(0, abs=1e-6)
+    maps = attention_maps(qkv, model.config)
+    assert attention_transfer(maps, maps, kind="kl").item() == pytest.approx(0, abs=1e-6)
+    apart = minilm_relations(parts, other, relation_heads=4, causal=True)
+    apart = apart + attention_transfer(maps, maps.roll(1, 1), kind="kl")
+    (gradient,) = torch.autograd.grad(apart, model.blocks[-1].qkv.weight)
+    assert gradient.isfinite().all() and gradient.abs().max() > 0
