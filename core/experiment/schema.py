@@ -66,6 +66,13 @@ class Gap(Part):
     whole: str = Field(description="the variant that is at 100%")
 
 
+class Alarm(Part):
+    """Where a figure means that the experiment is not what it should be: a note beside the results."""
+
+    below: float = Field(description="a variant whose mean is below it is named in the note")
+    says: str = Field(description="what that means, and what to do about it")
+
+
 class Metric(Part):
     """A column of the results."""
 
@@ -85,6 +92,7 @@ class Metric(Part):
         None,
         description="no trial measures it: how far each variant is on the way from one to another, in percent",
     )
+    alarm: Alarm | None = None
 
 
 class Plot(Part):

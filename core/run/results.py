@@ -48,6 +48,7 @@ def gather(run: Run) -> Results:
     """Read a run, finished or not, and judge it."""
     import pandas as pd
 
+    from ..analysis.alarms import alarms
     from ..analysis.comparison import compare, control, controls_off
     from ..analysis.gaps import with_gaps
     from ..analysis.summary import fill
@@ -80,6 +81,7 @@ def gather(run: Run) -> Results:
         verdicts=judge(experiment, values, status, curves, setting),
         summary=fill(experiment, values, status),
         warnings=[
+            *alarms(experiment, values),
             *_warnings(facts, environment, trials, controls_off(control_table, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
         ],

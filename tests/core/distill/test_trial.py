@@ -194,10 +194,9 @@ def test_what_each_signal_costs(run):
     assert of_teacher * 1e9 == pytest.approx(forward * 15 * (3 * 6 * 8 + 24))
 
 
-def test_a_teacher_that_is_worse_is_said_and_the_oracle_never_is(run):
-    found, seen = run("worse", signal="data", teacher_steps=1, steps=60, eval_every=60)
-    assert found["teacher/lead"] < 0
-    assert any("the teacher is" in text and "further from the truth" in text for _, text in seen.samples)
+def test_the_lead_of_a_teacher_that_is_worse_is_below_0_and_the_oracle_never_is(run):
+    found, _ = run("worse", signal="data", teacher_steps=1, steps=60, eval_every=60)
+    assert found["teacher/lead"] == found["kl_bits"] - found["teacher/kl_bits"] < 0
     oracle, _ = run("oracle", signal="soft", teacher="oracle")
     assert oracle["teacher/kl"] == 0 and oracle["teacher/lead"] == oracle["kl_bits"]
 
