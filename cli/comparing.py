@@ -133,7 +133,7 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
 
 
 def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import BAD, claims_grid, comparison_grid, has_rows, legend, point_words, states
+    from .views import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_words, states
     from .views import comparison as tables_of
 
     experiment, facts = seen.experiment, seen.facts
@@ -166,8 +166,9 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         compared = f"change: minus {first}, paired by seed"
     screen.print(f"[quiet]{compared}, 95% interval · ~ no difference seen · bold: best of its tier[/]")
     if hidden:
+        metrics = [name for name in hidden if name not in COMPARED] or hidden
         screen.print(
-            f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"
+            f"[quiet]too wide for this terminal: {escape(', '.join(metrics))}; see one with --metric, all in lab report[/]"
         )
     for line in states(seen, (*BAD, "refused")):
         screen.print(escape(line), soft_wrap=True)
