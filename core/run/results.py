@@ -75,7 +75,7 @@ def gather(run: Run) -> Results:
         values=values,
         status=status,
         curves=curves,
-        samples=_samples(run, trials),
+        samples=_samples(experiment, run, trials),
         comparison=compare(experiment, values, status),
         control=control_table,
         verdicts=judge(experiment, values, status, curves, setting),
@@ -195,7 +195,10 @@ def _curves(
             }
 
 
-def _samples(run: Run, trials: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, str]]]:
+def _samples(
+    experiment: Experiment, run: Run, trials: Sequence[Mapping[str, Any]]
+) -> dict[str, list[tuple[int, str]]]:
+    """Of each variant's first seed, in the order of the file."""
     from .plan import key_of
 
     found: dict[str, list[tuple[int, str]]] = {}
@@ -207,7 +210,7 @@ def _samples(run: Run, trials: Sequence[Mapping[str, Any]]) -> dict[str, list[tu
             told = dict.fromkeys((line["step"], line["sample"]) for line in lines if "sample" in line)
             if told:
                 found[trial["variant"]] = list(told)
-    return found
+    return {variant: found[variant] for variant in experiment.variants if variant in found}
 
 
 def _warnings(
