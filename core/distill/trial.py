@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ..trial import Context
-from ..trial import Params as AnyParams
+from .knobs import Knobs, config_of, source_of, teacher_of
 from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
-    from ..lm.model import Config
     from .language import Figures
-    from .student import Lesson, Student
+    from .lesson import Lesson
+    from .student import Student
     from .teacher import Teacher
     from .text import Source
 
@@ -44,7 +44,7 @@ class Taught:
     flops: float
 
 
-class Params(AnyParams):
+class Params(Knobs):
     """The knobs of an experiment on distillation."""
 
     signal: str = "data"
@@ -61,38 +61,6 @@ class Params(AnyParams):
     """Of teacher and student alike."""
     rebuild: bool = False
     """Whether a teacher's outputs that are damaged are made again, instead of that being said."""
-
-    # The language, and the text that students learn from.
-    topics: int = Field(8, ge=1)
-    words: int = Field(1000, ge=1)
-    vocabulary: int = Field(512, ge=16)
-    """Pieces of words."""
-    columns: int = Field(64, ge=2)
-    """Tokens of a document, the one before it included."""
-    documents: int = Field(1600, ge=1)
-    held_out: int = Field(256, ge=1)
-    """So many documents are what the distance from the truth is taken over."""
-
-    # The student.
-    d_model: int = Field(48, ge=8)
-    layers: int = Field(1, ge=1)
-    heads: int = Field(4, ge=1)
-    d_ff: int = Field(144, ge=8)
-    steps: int = Field(300, ge=1)
-    batch: int = Field(32, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    eval_every: int = Field(50, ge=1)
-
-    # The teachers: this many, the seeds take turns in learning from them.
-    teachers: int = Field(2, ge=1)
-    teacher_d_model: int = Field(128, ge=8)
-    teacher_layers: int = Field(2, ge=1)
-    teacher_heads: int = Field(4, ge=1)
-    teacher_d_ff: int = Field(384, ge=8)
-    teacher_steps: int = Field(240, ge=1)
-    teacher_batch: int = Field(32, ge=1)
-    teacher_documents: int = Field(8000, ge=1)
-    """Of its own text."""
 
     @field_validator("signal")
     @classmethod
@@ -116,12 +84,6 @@ class Params(AnyParams):
             raise ValueError(
                 f"minilm splits both widths by the student's {self.heads} heads; teacher_d_model is {self.teacher_d_model}"
             )
-        for who, width, heads in (
-            ("d_model", self.d_model, self.heads),
-            ("teacher_d_model", self.teacher_d_model, self.teacher_heads),
-        ):
-            if width % heads or width // heads % 2:
-                raise ValueError(f"{who} is {width}; it must be an even multiple of its {heads} heads")
         return self
 
 
@@ -144,17 +106,17 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     from .language import evaluate
     from .student import Student
     from .teacher import held_out_text, train_teacher
-    from .text import Source
 
-    source = Source(params.topics, params.words, params.vocabulary, params.columns)
-    teacher = _teacher(params, source, context.seed)
+    source = source_of(params)
+    teacher = teacher_of(params, source, context.seed)
     # Every variant has its teacher's figures, so that a teacher that is worse than its students is seen.
     _, of_teacher = train_teacher(context, teacher)
     if params.teacher == "oracle":
         of_teacher = dict.fromkeys(of_teacher, 0.0)
     taught = _taught(params, source, teacher, context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    student = Student(_config(params, source), recipe, taught.lesson, context.seed, context.device)
+    config = config_of(params, source.view.size, params.columns)
+    student = Student(config, recipe, taught.lesson, context.seed, context.device)
     held_out = held_out_text(source, params.held_out).to(context.device)
     few = held_out[: max(1, len(held_out) // 4)]
     if (state := context.restore()) is not None:
@@ -186,7 +148,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _taught(params: Params, source: Source, teacher: Teacher, context: Context) -> Taught:
     """What the signals read of the teacher, from files that all variants share."""
-    from .student import Lesson
+    from .lesson import Lesson
     from .teacher import Lessons, transfer_text
 
     weights = signal_terms(params.signal)
@@ -244,28 +206,3 @@ def _written(student: Student, source: Source, context: Context, texts: int, tok
         generator=torch.Generator(context.device).manual_seed(context.seed),
     )
     return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]
-
-
-def _config(params: Params, source: Source, of: str = "") -> Config:
-    """The shape of the student, or of the teacher (`of` is "teacher_")."""
-    from ..lm.model import Config
-
-    sizes: dict[str, Any] = {
-        name: getattr(params, of + name) for name in ("d_model", "layers", "heads", "d_ff")
-    }
-    return Config(source.view.size, params.columns, kv_heads=sizes["heads"], **sizes)
-
-
-def _teacher(params: Params, source: Source, seed: int) -> Teacher:
-    from ..lm.training import Recipe
-    from .teacher import Teacher
-
-    recipe = Recipe(params.teacher_steps, params.teacher_batch, parts=1)
-    return Teacher(
-        source,
-        _config(params, source, "teacher_"),
-        recipe,
-        params.teacher_documents,
-        params.held_out,
-        seed % params.teachers,
-    )

@@ -35,14 +35,6 @@ class Text:
     def view(self) -> View:
         return self.truth.view
 
-    @property
-    def pieces(self) -> tuple[bytes, ...]:
-        """The bytes of each token; none for `<pad>` and `<eos>`."""
-        lengths = self.view.lengths
-        return tuple(
-            token.encode() if length else b"" for token, length in zip(self.view.tokens, lengths, strict=True)
-        )
-
     def log_probs(self) -> Tensor:
         """(documents, tokens, V) in float64, of the token that stands at each position but the first."""
         told: Tensor = Oracle(self.truth, FLOOR, torch.float64)(self.ids)[:, :-1].log_softmax(-1)

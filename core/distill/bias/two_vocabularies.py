@@ -59,8 +59,8 @@ def moved(name: str, text: Text) -> Moved:
     characters, lengths = by_characters(text)
     pairs = [
         (
-            tokens(row[1 : 1 + length], characters.pieces),
-            tokens(pieces[1:], text.pieces),
+            tokens(row[1 : 1 + length], characters.view.pieces),
+            tokens(pieces[1:], text.view.pieces),
         )
         for row, length, pieces in zip(characters.ids.tolist(), lengths, text.ids.tolist(), strict=True)
     ]
@@ -93,7 +93,7 @@ def _loss(
     name: str, text: Text, characters: Text, alignment: Alignment, students: list[Tokens]
 ) -> Callable[[Tensor], Tensor]:
     """Of the student's logits."""
-    student, teacher, told = characters.pieces, text.pieces, text.log_probs()
+    student, teacher, told = characters.view.pieces, text.view.pieces, text.log_probs()
     if name == "uld":
         return lambda logits: uld(logits, told, alignment=alignment)
     if name in ("exact-string", "min-ed"):

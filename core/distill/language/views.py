@@ -57,6 +57,13 @@ class View(Vocabulary):
         return np.array([0 if token in (PAD, EOS) else len(token) for token in self.tokens])
 
     @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of each token; none for `<pad>` and `<eos>`."""
+        return tuple(
+            token.encode() if length else b"" for token, length in zip(self.tokens, self.lengths, strict=True)
+        )
+
+    @cached_property
     def closing(self) -> np.ndarray:
         """(V,), whether a token ends a word."""
         return np.array([token.endswith(MARK) for token in self.tokens])

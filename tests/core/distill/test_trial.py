@@ -13,13 +13,14 @@ import torch
 import yaml
 
 from lab.core.distill.cache import Unusable
+from lab.core.distill.knobs import config_of, source_of, teacher_of
 from lab.core.distill.language import Oracle
+from lab.core.distill.lesson import Lesson
 from lab.core.distill.losses import forward_kl, hard_argmax
 from lab.core.distill.signals import signal_terms
-from lab.core.distill.student import Lesson, Student
+from lab.core.distill.student import Student
 from lab.core.distill.teacher import Lessons, train_teacher, transfer_text
-from lab.core.distill.text import Source
-from lab.core.distill.trial import Params, _config, _taught, _teacher, trial
+from lab.core.distill.trial import Params, _taught, trial
 from lab.core.lm.training import Recipe
 
 TINY = {
@@ -73,10 +74,12 @@ def run(tmp_path):
 def student_of(context, **changes):
     """The student of these knobs before its first step, with the teacher's outputs."""
     params = Params(**TINY | changes)
-    source = Source(params.topics, params.words, params.vocabulary, params.columns)
-    taught = _taught(params, source, _teacher(params, source, context.seed), context)
+    source = source_of(params)
+    taught = _taught(params, source, teacher_of(params, source, context.seed), context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    return Student(_config(params, source), recipe, taught.lesson, context.seed, "cpu"), source
+    return Student(
+        config_of(params, source.view.size, params.columns), recipe, taught.lesson, context.seed, "cpu"
+    ), source
 
 
 def test_parameters_are_read_without_torch():
@@ -140,9 +143,9 @@ def test_the_projector_is_no_part_of_the_student(run, tmp_path):
     assert set(student.state()["model"]) == set(
         student_of(context_in(tmp_path / "plain"))[0].state()["model"]
     )
-    before = student.projector.weight.clone()
+    before = student.modules["projector"].weight.clone()
     student.learn()
-    assert not torch.equal(before, student.projector.weight)
+    assert not torch.equal(before, student.modules["projector"].weight)
 
 
 def test_the_truth_is_where_the_oracles_soft_targets_lead(tmp_path):
@@ -167,18 +170,17 @@ def test_hard_and_soft_are_the_losses_of_these_names_on_the_teachers_own_logits(
     rows = torch.tensor([3, 0, 17])
     for signal, loss in (("hard", hard_argmax), ("soft", forward_kl)):
         student, source = student_of(context, signal=signal)
-        model, _ = train_teacher(context, _teacher(params, source, 0))
+        model, _ = train_teacher(context, teacher_of(params, source, 0))
         ids = transfer_text(source, params.documents)[rows, :-1]
         with torch.no_grad():
             expected = loss(student.model(ids), model(ids))
-            assert student.loss(rows).item() == pytest.approx(expected.item(), rel=2e-3)
+            assert student.lesson.loss(student, rows).item() == pytest.approx(expected.item(), rel=2e-3)
 
 
 def test_weights_add_up(tmp_path):
     context, rows = context_in(tmp_path / "one"), torch.arange(4)
-    data, soft, both = (
-        student_of(context, signal=s)[0].loss(rows).item() for s in ("data", "soft", "data+0.5*soft")
-    )
+    students = (student_of(context, signal=s)[0] for s in ("data", "soft", "data+0.5*soft"))
+    data, soft, both = (student.lesson.loss(student, rows).item() for student in students)
     assert both == pytest.approx(data + 0.5 * soft, rel=1e-5)
 
 
@@ -214,8 +216,8 @@ def test_damaged_outputs_are_named_and_made_again_on_request(run, tmp_path):
 
 def test_a_teacher_that_is_nan_is_refused(tmp_path):
     context, params = context_in(tmp_path / "one"), Params(**TINY)
-    source = Source(params.topics, params.words, params.vocabulary, params.columns)
-    teacher = _teacher(params, source, 0)
+    source = source_of(params)
+    teacher = teacher_of(params, source, 0)
     train_teacher(context, teacher)
     (file,) = (tmp_path / "cache").glob("*/model.pt")
     state = torch.load(file, weights_only=True)
@@ -225,7 +227,8 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
         Lessons(source, teacher, params.documents).full(context)
     lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None, None, teacher.config)
     assert (
-        Student(_config(params, source), Recipe(1, 2), lesson, 0, "cpu").learn() > 0
+        Student(config_of(params, source.view.size, params.columns), Recipe(1, 2), lesson, 0, "cpu").learn()
+        > 0
     )  # the data need no teacher
 
 
@@ -242,7 +245,7 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
             "the oracle has nothing inside to learn feature from",
         ),
         ({"teacher": "oracle"}, "data takes nothing from a teacher"),
-        ({"signal": "data+minilm", "teacher_d_model": 25, "teacher_heads": 1}, "minilm splits both widths"),
+        ({"signal": "data+minilm", "heads": 4, "teacher_d_model": 18, "teacher_heads": 3}, "minilm splits both widths"),
         ({"k": 41}, "k is 41, but the vocabulary has 40 tokens"),
         ({"k": 0}, "greater than or equal to 1"),
         ({"temperature": 0}, "greater than 0"),
