@@ -16,18 +16,9 @@ from .knobs import Knobs, config_of, source_of, teacher_of
 from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
-    from .language import Figures
     from .lesson import Lesson
-    from .student import Student
     from .teacher import Teacher
     from .text import Source
-
-
-CURVES = "kl", "kl_bits", "calibration_error", "invalid_mass"
-SHOWN = 24
-"""Tokens of a student's text that are shown."""
-WRITTEN = 64
-"""Documents that a student writes in the end, about 2,000 words."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +84,9 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     The seed's teacher is number seed modulo `teachers`. Text is the same for all; weights and order are the seed's.
 
     Returns:
-        `Figures.measures` of the student on held-out text; `invalid_words`, their share in what it writes; `teacher/kl`,
-        `teacher/kl_bits`; `teacher/lead`, the student's KL less the teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with
-        the teacher's training and outputs; `bytes_per_token` of what was read of the teacher.
+        `Examination.whole` of the student; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's KL less the
+        teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with the teacher's
+        training and outputs; `bytes_per_token` of what was read of the teacher.
 
     Raises:
         Unusable: the teacher's outputs in the cache are damaged.
@@ -103,7 +94,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         ValueError: the teacher's outputs are no distribution.
     """
     from ..lm.training import Recipe
-    from .language import evaluate
+    from .examination import Examination, teach
     from .student import Student
     from .teacher import held_out_text, train_teacher
 
@@ -117,28 +108,13 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
     config = config_of(params, source.view.size, params.columns)
     student = Student(config, recipe, taught.lesson, context.seed, context.device)
-    held_out = held_out_text(source, params.held_out).to(context.device)
-    few = held_out[: max(1, len(held_out) // 4)]
-    if (state := context.restore()) is not None:
-        student.restore(state)
-    else:
-        _tell(evaluate(source.truth, few, student.model), student, source, context)
-    losses: list[float] = [] if state is None else state["losses"]
-    while student.step < params.steps:
-        losses.append(student.learn())
-        context.progress(student.step, params.steps)
-        if student.step % params.eval_every == 0 or student.step == params.steps:
-            context.record(student.step, loss=sum(losses) / len(losses))
-            losses = []
-            _tell(evaluate(source.truth, few, student.model), student, source, context)
-            context.save(student.state() | {"losses": losses})
-    found = evaluate(source.truth, held_out, student.model).measures()
-    lead = found["kl_bits"] - of_teacher["kl_bits"]
+    examination = Examination(source.truth, held_out_text(source, params.held_out))
+    teach(student, examination, params.eval_every, context)
+    found = examination.whole(student, context)
     return found | {
-        "invalid_words": _invalid_words(student, source, context),
         "teacher/kl": of_teacher["kl"],
         "teacher/kl_bits": of_teacher["kl_bits"],
-        "teacher/lead": lead,
+        "teacher/lead": found["kl_bits"] - of_teacher["kl_bits"],
         "parameters": float(student.model.parameter_count),
         "compute": student.flops() / 1e9,
         "total_compute": (student.flops() + taught.flops) / 1e9,
@@ -171,38 +147,3 @@ def _taught(params: Params, source: Source, teacher: Teacher, context: Context) 
     lesson = Lesson(ids, weights, outputs, states, heads, teacher.config, params.temperature, params.rest)
     flops = 0.0 if of is None or not (outputs or inside) else teacher.flops(params.documents)
     return Taught(lesson, size, flops)
-
-
-def _tell(figures: Figures, student: Student, source: Source, context: Context) -> None:
-    """A point of the curves, and what the student writes by then."""
-    context.record(student.step, **{name: figures.measures()[name] for name in CURVES})
-    [text] = _written(student, source, context, 1, min(SHOWN, source.columns - 1))
-    context.sample(student.step, text)
-
-
-def _invalid_words(student: Student, source: Source, context: Context) -> float:
-    """The share of words in documents by the student that the language lacks."""
-    from .language import invalid_words
-
-    wrong, words = invalid_words(
-        source.language, _written(student, source, context, WRITTEN, source.columns - 1)
-    )
-    return wrong / words if words else 0.0
-
-
-def _written(student: Student, source: Source, context: Context, texts: int, tokens: int) -> list[str]:
-    """What the student writes by itself."""
-    import torch
-
-    from ..lm.generation import generate
-
-    view = source.view
-    made = generate(
-        student.model,
-        [[view.eos]] * texts,
-        max_new_tokens=tokens,
-        eos=view.eos,
-        pad=view.pad,
-        generator=torch.Generator(context.device).manual_seed(context.seed),
-    )
-    return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]

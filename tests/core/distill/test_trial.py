@@ -245,7 +245,10 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
             "the oracle has nothing inside to learn feature from",
         ),
         ({"teacher": "oracle"}, "data takes nothing from a teacher"),
-        ({"signal": "data+minilm", "heads": 4, "teacher_d_model": 18, "teacher_heads": 3}, "minilm splits both widths"),
+        (
+            {"signal": "data+minilm", "heads": 4, "teacher_d_model": 18, "teacher_heads": 3},
+            "minilm splits both widths",
+        ),
         ({"k": 41}, "k is 41, but the vocabulary has 40 tokens"),
         ({"k": 0}, "greater than or equal to 1"),
         ({"temperature": 0}, "greater than 0"),
