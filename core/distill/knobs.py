@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
+from ..trial import Context
 from ..trial import Params as AnyParams
 
 if TYPE_CHECKING:
-    from ..lm.model import Config
+    from ..lm.model import Config, Transformer
     from .teacher import Teacher
     from .text import Source
 
@@ -78,6 +79,16 @@ def config_of(knobs: Knobs, vocabulary: int, context: int, of: str = "") -> Conf
         name: getattr(knobs, of + name) for name in ("d_model", "layers", "heads", "d_ff")
     }
     return Config(vocabulary, context, kv_heads=sizes["heads"], **sizes)
+
+
+def student_of(config: Config, context: Context) -> Transformer:
+    """A student before its first step, the same for the same seed."""
+    import torch
+
+    from ..lm.model import Transformer
+
+    torch.manual_seed(context.seed)
+    return Transformer(config).to(context.device)
 
 
 def teacher_of(knobs: Knobs, source: Source, seed: int) -> Teacher:

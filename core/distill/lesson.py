@@ -64,11 +64,11 @@ class Lesson:
     def tokens_of_document(self) -> float:
         return float(self.ids.shape[1] - 1)
 
-    def modules(self, student: Config, draws: torch.Generator) -> dict[str, nn.Linear]:
+    def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
         """The projector, where states are compared one by one."""
         if "feature" not in self.weights or self.states is None:
             return {}
-        return {"projector": linear_projector(student.d_model, self.states.shape[1], generator=draws)}
+        return {"projector": linear_projector(width, self.states.shape[1], generator=draws)}
 
     def loss(self, student: Student, rows: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""

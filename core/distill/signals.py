@@ -22,6 +22,7 @@ Importing this costs no torch: the command line reads it with `Params`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from math import isfinite
 
@@ -38,21 +39,30 @@ def signal_terms(text: str) -> dict[str, float]:
     """The signals of a student with their weights.
 
     Raises:
-        ValueError: a signal that is none or stands there twice, a weight that is not above 0 and finite, or nothing
-            that tells tokens.
+        ValueError: as `weighted`, or nothing that tells tokens.
+    """
+    found = weighted(text, SIGNALS)
+    if not found.keys() - set(INSIDE):
+        raise ValueError(f"{text} tells nothing of tokens; write data+{text}")
+    return found
+
+
+def weighted(text: str, known: Sequence[str]) -> dict[str, float]:
+    """Names joined by +, with their weights.
+
+    Raises:
+        ValueError: a name that is not known or stands there twice, or a weight that is not above 0 and finite.
     """
     found: dict[str, float] = {}
     for term in terms(text):
         name = term.name
-        if name not in SIGNALS:
-            near = get_close_matches(name, SIGNALS, n=1)
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"no signal {name!r}.{hint} There are: {', '.join(SIGNALS)}")
+            raise ValueError(f"no signal {name!r}.{hint} There are: {', '.join(known)}")
         if name in found:
             raise ValueError(f"the signal {name} stands there twice")
         found[name] = _weight(name, term.weight)
-    if not found.keys() - set(INSIDE):
-        raise ValueError(f"{text} tells nothing of tokens; write data+{text}")
     return found
 
 

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..lm.model import Config, Transformer
+from ..lm.language_model import LanguageModel
+from ..lm.model import Transformer
 from ..lm.not_finite import NotFinite
 from ..lm.training import Recipe, adamw, optimizers_of, schedule
 
@@ -28,8 +29,8 @@ class Lesson(Protocol):
     @property
     def tokens_of_document(self) -> float: ...
 
-    def modules(self, student: Config, draws: torch.Generator) -> Mapping[str, nn.Linear]:
-        """What the loss has of its own to train, for a student of this shape."""
+    def modules(self, width: int, draws: torch.Generator) -> Mapping[str, nn.Linear]:
+        """What the loss has of its own to train, for a student whose states are so wide."""
 
     def loss(self, student: Student, rows: Tensor) -> Tensor:
         """Of these documents, a scalar."""
@@ -38,29 +39,38 @@ class Lesson(Protocol):
 class Student:
     """A model, the projectors that its lesson needs, and all that training goes on from.
 
-    Projectors are trained with the model and are no part of it: not of its state, not of its size. Weights and order
-    depend on the seed alone, whatever the lesson.
+    Projectors are trained with the model and are no part of it: not of its state, not of its size. Order depends on the
+    seed alone, whatever the lesson.
 
     Attributes:
         modules: the projectors, by the lesson's names.
         draws: for what a loss draws.
     """
 
-    def __init__(self, config: Config, recipe: Recipe, lesson: Lesson, seed: int, device: str) -> None:
-        torch.manual_seed(seed)
-        self.model = Transformer(config).to(device)
+    def __init__(self, model: LanguageModel, recipe: Recipe, lesson: Lesson, seed: int) -> None:
+        self.model: Any = model  # a module too, which a protocol cannot say
         self.recipe, self.lesson, self.step = recipe, lesson, 0
-        self._random = torch.Generator().manual_seed(seed)  # of order; a signal's own draws have another
+        self._random = torch.Generator().manual_seed(seed)  # of order; a loss's own draws have another
         self.draws = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
-        self.modules = nn.ModuleDict(lesson.modules(config, self.draws)).to(device)
-        self._optimizers = optimizers_of(self.model, recipe)
+        modules = lesson.modules(self.model.embedding.weight.shape[1], self.draws)
+        self.modules = nn.ModuleDict(modules).to(self.device)
+        if isinstance(model, Transformer):
+            self._optimizers = optimizers_of(model, recipe)
+        else:
+            self._optimizers = [(adamw(self.model.parameters(), recipe.lr), recipe.lr)]
         if len(self.modules):
             self._optimizers.append((adamw(self.modules.parameters(), recipe.lr), recipe.lr))
 
     @property
     def device(self) -> torch.device:
-        return self.model.embedding.weight.device
+        device: torch.device = self.model.embedding.weight.device
+        return device
+
+    @property
+    def parameter_count(self) -> int:
+        """Of the model, without projectors."""
+        return sum(p.numel() for p in self.model.parameters())
 
     def learn(self) -> float:
         """One step on the next batch.
@@ -97,10 +107,11 @@ class Student:
 
     def flops(self) -> float:
         """Of all its steps: forward and twice as much backward for each token, the projectors' too."""
-        per_token = self.model.flops_per_token()
+        per_token = operations(self.model)
         per_token += 2 * sum(p.numel() for p in self.modules.parameters() if p.dim() == 2)
         batch = min(self.recipe.batch, self.lesson.documents)
-        return 3.0 * per_token * self.recipe.steps * batch * self.lesson.tokens_of_document
+        flops: float = 3 * per_token * self.recipe.steps * batch * self.lesson.tokens_of_document
+        return flops
 
     def state(self) -> dict[str, Any]:
         """What `restore` goes on from, to the same bits."""
@@ -123,3 +134,17 @@ class Student:
             optimizer.load_state_dict(saved)
         self._random.set_state(state["random"])
         self.draws.set_state(state["draws"])
+
+
+def operations(model: Any) -> float:
+    """Of a forward pass for one token, without attention's own products: two for each number in a matrix."""
+    matrices = {id(p): p.numel() for p in model.parameters() if p.dim() == 2}
+    looked_up = model.embedding.weight
+    # An embedding that is the head too is looked up once and multiplied once.
+    head = any(p is looked_up for p in _head(model).parameters())
+    return 2.0 * (sum(matrices.values()) - (0 if head else looked_up.numel()))
+
+
+def _head(model: Any) -> nn.Module:
+    made: nn.Module = model.head if hasattr(model, "head") else model.inner.get_output_embeddings()
+    return made

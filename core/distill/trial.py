@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ..trial import Context
-from .knobs import Knobs, config_of, source_of, teacher_of
+from .knobs import Knobs, config_of, source_of, student_of, teacher_of
 from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         of_teacher = dict.fromkeys(of_teacher, 0.0)
     taught = _taught(params, source, teacher, context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    config = config_of(params, source.view.size, params.columns)
-    student = Student(config, recipe, taught.lesson, context.seed, context.device)
+    model = student_of(config_of(params, source.view.size, params.columns), context)
+    student = Student(model, recipe, taught.lesson, context.seed)
     examination = Examination(source.truth, held_out_text(source, params.held_out))
     teach(student, examination, params.eval_every, context)
     found = examination.whole(student, context)
@@ -115,7 +115,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         "teacher/kl": of_teacher["kl"],
         "teacher/kl_bits": of_teacher["kl_bits"],
         "teacher/lead": found["kl_bits"] - of_teacher["kl_bits"],
-        "parameters": float(student.model.parameter_count),
+        "parameters": float(student.parameter_count),
         "compute": student.flops() / 1e9,
         "total_compute": (student.flops() + taught.flops) / 1e9,
         "bytes_per_token": taught.bytes_per_token,

@@ -14,6 +14,7 @@ import yaml
 
 from lab.core.distill.cache import Unusable
 from lab.core.distill.knobs import config_of, source_of, teacher_of
+from lab.core.distill.knobs import student_of as model_of
 from lab.core.distill.language import Oracle
 from lab.core.distill.lesson import Lesson
 from lab.core.distill.losses import forward_kl, hard_argmax
@@ -21,6 +22,7 @@ from lab.core.distill.signals import signal_terms
 from lab.core.distill.student import Student
 from lab.core.distill.teacher import Lessons, train_teacher, transfer_text
 from lab.core.distill.trial import Params, _taught, trial
+from lab.core.lm.model import Transformer
 from lab.core.lm.training import Recipe
 
 TINY = {
@@ -77,9 +79,8 @@ def student_of(context, **changes):
     source = source_of(params)
     taught = _taught(params, source, teacher_of(params, source, context.seed), context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    return Student(
-        config_of(params, source.view.size, params.columns), recipe, taught.lesson, context.seed, "cpu"
-    ), source
+    model = model_of(config_of(params, source.view.size, params.columns), context)
+    return Student(model, recipe, taught.lesson, context.seed), source
 
 
 def test_parameters_are_read_without_torch():
@@ -227,7 +228,9 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
         Lessons(source, teacher, params.documents).full(context)
     lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None, None, teacher.config)
     assert (
-        Student(config_of(params, source.view.size, params.columns), Recipe(1, 2), lesson, 0, "cpu").learn()
+        Student(
+            Transformer(config_of(params, source.view.size, params.columns)), Recipe(1, 2), lesson, 0
+        ).learn()
         > 0
     )  # the data need no teacher
 
