@@ -141,8 +141,9 @@ def operations(model: Any) -> float:
     matrices = {id(p): p.numel() for p in model.parameters() if p.dim() == 2}
     looked_up = model.embedding.weight
     # An embedding that is the head too is looked up once and multiplied once.
-    head = any(p is looked_up for p in _head(model).parameters())
-    return 2.0 * (sum(matrices.values()) - (0 if head else looked_up.numel()))
+    tied = any(p is looked_up for p in _head(model).parameters())
+    multiplied: int = sum(matrices.values()) - (0 if tied else looked_up.numel())
+    return 2.0 * multiplied
 
 
 def _head(model: Any) -> nn.Module:
