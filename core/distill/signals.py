@@ -45,13 +45,18 @@ def signal_terms(text: str) -> dict[str, float]:
             raise ValueError(f"no signal {name!r}.{hint} There are: {', '.join(SIGNALS)}")
         if name in found:
             raise ValueError(f"the signal {name} stands there twice")
-        found[name] = _weight(name, term.weight)
+        found[name] = weight_of(name, term.weight)
     if not found.keys() - set(STATES):
         raise ValueError(f"{text} tells nothing of tokens; write data+{text}")
     return found
 
 
-def _weight(name: str, given: str) -> float:
+def weight_of(name: str, given: str) -> float:
+    """A weight as it is written, 1 where none is.
+
+    Raises:
+        ValueError: no number, or not above 0 and finite.
+    """
     try:
         weight = float(given or 1)
     except ValueError:

@@ -51,26 +51,35 @@ class Lesson:
     rest: str = "renormalise"
 
 
-class Student:
-    """A model, the projector that a feature loss needs, and all that training goes on from.
+class Learner:
+    """A model, the projectors that a loss of states needs, and all that training goes on from; whose loss, others say.
 
-    The projector is trained with the model and is no part of it: not of its state, not of its size. Weights and order
-    depend on the seed alone, whatever the signal.
+    Projectors are trained with the model and are no part of it: not of its state, not of its size. Order depends on the
+    seed alone, whatever the signal.
     """
 
-    def __init__(self, config: Config, recipe: Recipe, lesson: Lesson, seed: int, device: str) -> None:
-        torch.manual_seed(seed)
-        self.model = Transformer(config).to(device)
-        self.recipe, self.lesson, self.step = recipe, lesson, 0
+    def __init__(
+        self, model: Any, recipe: Recipe, documents: int, seed: int, projector: nn.Module | None = None
+    ) -> None:
+        self.model, self.recipe, self.documents, self.step = model, recipe, documents, 0
         self._random = torch.Generator().manual_seed(seed)  # of order; a signal's own draws have another
         self._draws = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
-        self.projector: nn.Linear | None = None
-        self._optimizers = optimizers_of(self.model, recipe)
-        if "feature" in lesson.weights and lesson.states is not None:
-            wide = lesson.states.shape[1]
-            self.projector = linear_projector(config.d_model, wide, generator=self._draws).to(device)
-            self._optimizers.append((adamw(self.projector.parameters(), recipe.lr), recipe.lr))
+        if isinstance(model, Transformer):
+            self._optimizers = optimizers_of(model, recipe)
+        else:
+            self._optimizers = [(adamw(model.parameters(), recipe.lr), recipe.lr)]
+        self.projector: Any = None
+        if projector is not None:
+            self._project(projector)
+
+    def _project(self, projector: nn.Module) -> None:
+        self.projector = projector
+        self._optimizers.append((adamw(projector.parameters(), self.recipe.lr), self.recipe.lr))
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Of these documents, a scalar."""
+        raise NotImplementedError
 
     def learn(self) -> float:
         """One step on the next batch.
@@ -95,6 +104,50 @@ class Student:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return value
+
+    def _next_rows(self) -> Tensor:
+        """Documents of the next batch; every document comes once before any comes again."""
+        batch = min(self.recipe.batch, self.documents)
+        while len(self._order) < batch:
+            more = torch.randperm(self.documents, generator=self._random)
+            self._order = torch.cat([self._order, more])
+        rows, self._order = self._order[:batch], self._order[batch:]
+        return rows
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` goes on from, to the same bits."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "projector": None if self.projector is None else self.projector.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
+            "random": self._random.get_state(),
+            "draws": self._draws.get_state(),
+            "order": self._order,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.step, self._order = state["step"], state["order"]
+        self.model.load_state_dict(state["model"])
+        if self.projector is not None:
+            self.projector.load_state_dict(state["projector"])
+        for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._random.set_state(state["random"])
+        self._draws.set_state(state["draws"])
+
+
+class Student(Learner):
+    """A student of the teacher's own tokens. Weights and order depend on the seed alone, whatever the signal."""
+
+    def __init__(self, config: Config, recipe: Recipe, lesson: Lesson, seed: int, device: str) -> None:
+        torch.manual_seed(seed)
+        super().__init__(Transformer(config).to(device), recipe, len(lesson.ids), seed)
+        self.lesson = lesson
+        if "feature" in lesson.weights and lesson.states is not None:
+            wide = lesson.states.shape[1]
+            self._project(linear_projector(config.d_model, wide, generator=self._draws).to(device))
 
     def loss(self, rows: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
@@ -133,15 +186,6 @@ class Student:
         angle = rkd_angle(hidden, states, generator=self._draws)
         return RKD_DISTANCE * distance + RKD_ANGLE * angle
 
-    def _next_rows(self) -> Tensor:
-        """Documents of the next batch; every document comes once before any comes again."""
-        batch = min(self.recipe.batch, len(self.lesson.ids))
-        while len(self._order) < batch:
-            more = torch.randperm(len(self.lesson.ids), generator=self._random)
-            self._order = torch.cat([self._order, more])
-        rows, self._order = self._order[:batch], self._order[batch:]
-        return rows
-
     def flops(self) -> float:
         """Of all its steps: forward and twice as much backward for each token, the projector's too."""
         per_token = self.model.flops_per_token()
@@ -149,29 +193,6 @@ class Student:
             per_token += 2 * self.projector.weight.numel()
         batch = min(self.recipe.batch, len(self.lesson.ids))
         return 3.0 * per_token * self.recipe.steps * batch * (self.lesson.ids.shape[1] - 1)
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` goes on from, to the same bits."""
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "projector": None if self.projector is None else self.projector.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
-            "random": self._random.get_state(),
-            "draws": self._draws.get_state(),
-            "order": self._order,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.step, self._order = state["step"], state["order"]
-        self.model.load_state_dict(state["model"])
-        if self.projector is not None:
-            self.projector.load_state_dict(state["projector"])
-        for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self._random.set_state(state["random"])
-        self._draws.set_state(state["draws"])
 
 
 def _on(output: Any, device: torch.device) -> Any:

@@ -49,7 +49,7 @@ class Teacher:
     @cached_property
     def key(self) -> str:
         """All that makes it, the code included."""
-        made_by = [torch.__version__, torch.get_num_threads(), _digest_of_code()]
+        made_by = [torch.__version__, torch.get_num_threads(), digest_of_code()]
         return json.dumps(["kd teacher", self.source.words_of_key, _plain(self), *made_by])
 
     def flops(self, documents: int) -> float:
@@ -97,7 +97,7 @@ class Lessons:
     @property
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
-        code = _digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
+        code = digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
         return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, code])
 
     def full(self, context: Context) -> tuple[Outputs, Path]:
@@ -105,7 +105,7 @@ class Lessons:
         key = self._key
         folder = context.cached(key, lambda folder: self._write(folder, context, key))
         outputs = folder / OUTPUTS
-        again = kept(outputs, lambda: self._all(context, None), made_by=_short(key), rebuild=self.rebuild)
+        again = kept(outputs, lambda: self._all(context, None), made_by=short(key), rebuild=self.rebuild)
         return again, folder / STATES
 
     def sparse(self, context: Context, form: str, count: int) -> Outputs:
@@ -124,12 +124,12 @@ class Lessons:
                 else:
                     yield sampled_targets(log_p, count, self.temperature, generator=draws)
 
-        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, made(), made_by=_short(key)))
-        return kept(folder / OUTPUTS, made, made_by=_short(key), rebuild=self.rebuild)
+        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, made(), made_by=short(key)))
+        return kept(folder / OUTPUTS, made, made_by=short(key), rebuild=self.rebuild)
 
     def _write(self, folder: Path, context: Context, key: str) -> None:
         states: list[np.ndarray] = []
-        write(folder / OUTPUTS, self._all(context, states), made_by=_short(key))
+        write(folder / OUTPUTS, self._all(context, states), made_by=short(key))
         if states:
             np.save(folder / STATES, np.concatenate(states))
 
@@ -178,11 +178,11 @@ def _plain(teacher: Teacher) -> dict[str, object]:
             "held_out": teacher.held_out, "seed": teacher.seed}  # fmt: skip
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _digest_of_code(*more: str) -> str:
+def digest_of_code(*more: str) -> str:
     """Of every file that a teacher depends on, so that a change of any of them makes it anew."""
     here = Path(__file__).parent
     files = [*(here.parent / "lm").glob("*.py"), *(here / "language").glob("*.py")]
