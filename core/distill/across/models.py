@@ -199,13 +199,15 @@ def _texts(params: Params, source: Source) -> tuple[list[str], list[str]]:
         few = min(params.held_out, max(1, len(found) // 10))
         return found[few : few + params.documents], found[:few]
     room = _longest_beginning(source.view)
-    if params.columns <= room + 1:
+    if params.tokens + room > params.columns - 1:
         raise ValueError(
-            f"columns is {params.columns}; beginnings of words need {room} tokens, so more than {room + 1}"
+            f"tokens is {params.tokens} and the beginning of a word has up to {room}: together more than the "
+            f"{params.columns - 1} that columns leaves"
         )
+    width = 1 + params.tokens
     return (
-        written(source.view, transfer_text(source, params.documents)[:, :-room]),
-        written(source.view, held_out_text(source, params.held_out)[:, :-room]),
+        written(source.view, transfer_text(source, params.documents)[:, :width]),
+        written(source.view, held_out_text(source, params.held_out)[:, :width]),
     )
 
 

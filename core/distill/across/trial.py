@@ -43,19 +43,21 @@ class Params(AnyParams):
     vocabulary: int = Field(512, ge=16)
     """Of the teacher: pieces of words."""
     columns: int = Field(64, ge=2)
-    """Tokens of a document, the one before it included, in the teacher's pieces."""
+    """Of the teacher's own documents: tokens, the one before it included."""
+    tokens: int = Field(24, ge=1)
+    """Of a document that students learn from, in the teacher's pieces."""
     characters: int = Field(200, ge=8)
     """Of a document of `text`, at most."""
-    documents: int = Field(800, ge=2)
+    documents: int = Field(400, ge=2)
     held_out: int = Field(128, ge=1)
 
     # The student: one of characters, or a given one.
     model: Given | None = None
     d_model: int = Field(48, ge=8)
-    layers: int = Field(1, ge=1)
+    layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
     d_ff: int = Field(144, ge=8)
-    steps: int = Field(300, ge=1)
+    steps: int = Field(200, ge=1)
     batch: int = Field(16, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
     eval_every: int = Field(100, ge=1)
