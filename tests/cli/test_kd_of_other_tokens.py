@@ -18,7 +18,7 @@ question: Do given models teach and learn?
 trial: distill/across
 params: {PARAMS, topics: 2, words: 40, vocabulary: 60, columns: 24, tokens: 8, documents: 8, held_out: 4, steps: 2, batch: 4,
   eval_every: 1, d_model: 16, heads: 2, d_ff: 16, teacher_steps: 2, teacher_documents: 16, teacher_d_model: 16, teacher_heads: 2}
-variants: {data: {}, uld: {signal: data+uld}, exact: {signal: exact-marginal}}
+variants: {data: {}, uld: {signal: data+uld}, words: {signal: data+alm-words}}
 baseline: data
 seeds: 1
 metrics: {excess_bits: {kind: trained}}
@@ -66,6 +66,10 @@ def test_given_models_teach_and_learn(
     found = [json.loads(path.read_text()) for path in tmp_path.glob("results/tokens/*/trials/*/trial.json")]
     assert len(found) == 3 and all(trial["status"] == "ok" for trial in found), found
     assert all("kl_bits" not in t["metrics"] and t["metrics"]["excess_bits"] > 0 for t in found)
+
+    experiment.write_text(experiment.read_text().replace("data+uld", "exact-marginal"))
+    done = lab("validate", experiment)
+    assert done.returncode == 2 and "do not spell the teacher's token" in done.stderr, done.stderr
 
     for wrong, said in {
         "model: {hf: ./nowhere}": "no such file or folder: ./nowhere",
