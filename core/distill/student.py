@@ -141,11 +141,12 @@ def operations(model: Any) -> float:
     matrices = {id(p): p.numel() for p in model.parameters() if p.dim() == 2}
     looked_up = model.embedding.weight
     # An embedding that is the head too is looked up once and multiplied once.
-    tied = any(p is looked_up for p in _head(model).parameters())
+    tied = any(p is looked_up for p in head_of(model).parameters())
     multiplied: int = sum(matrices.values()) - (0 if tied else looked_up.numel())
     return 2.0 * multiplied
 
 
-def _head(model: Any) -> nn.Module:
-    made: nn.Module = model.head if hasattr(model, "head") else model.inner.get_output_embeddings()
+def head_of(model: Any) -> nn.Linear:
+    """What makes logits of states, of our model or of one of transformers."""
+    made: nn.Linear = model.head if hasattr(model, "head") else model.inner.get_output_embeddings()
     return made

@@ -50,7 +50,7 @@ class Teacher:
     @cached_property
     def key(self) -> str:
         """All that makes it, the code included."""
-        made_by = [torch.__version__, torch.get_num_threads(), _digest_of_code()]
+        made_by = [torch.__version__, torch.get_num_threads(), digest_of_code()]
         return json.dumps(["kd teacher", self.source.words_of_key, _plain(self), *made_by])
 
     def flops(self, documents: int) -> float:
@@ -98,7 +98,7 @@ class Lessons:
     @property
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
-        code = _digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
+        code = digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
         return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, code])
 
     def full(self, context: Context) -> Outputs:
@@ -132,8 +132,8 @@ class Lessons:
         return self._kept(context, key, made)
 
     def _kept(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
-        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, make(), made_by=_short(key)))
-        return kept(folder / OUTPUTS, make, made_by=_short(key), rebuild=self.rebuild)
+        folder = context.cached(key, lambda folder: write(folder / OUTPUTS, make(), made_by=short(key)))
+        return kept(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
 
     def _inside(
         self, context: Context, what: str, look: Callable[[Transformer, Tensor], Tensor]
@@ -146,7 +146,7 @@ class Lessons:
                 found = [look(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)]
             np.save(folder / INSIDE, np.concatenate(found))
 
-        folder = context.cached(json.dumps([self._key, what, _digest_of_code("inside.py")]), make)
+        folder = context.cached(json.dumps([self._key, what, digest_of_code("inside.py")]), make)
         whole: np.ndarray = np.load(folder / INSIDE, mmap_mode="r")
         return whole
 
@@ -196,11 +196,12 @@ def _plain(teacher: Teacher) -> dict[str, object]:
             "held_out": teacher.held_out, "seed": teacher.seed}  # fmt: skip
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
+    """What a file says that it was made by."""
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _digest_of_code(*more: str) -> str:
+def digest_of_code(*more: str) -> str:
     """Of every file that a teacher depends on, so that a change of any of them makes it anew."""
     here = Path(__file__).parent
     files = [*(here.parent / "lm").glob("*.py"), *(here / "language").glob("*.py")]

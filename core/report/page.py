@@ -82,6 +82,9 @@ def _environment(finalize: Any, escape: bool = True) -> jinja2.Environment:
     )
     environment.globals["zip"] = zip
     environment.filters["raw"] = Markup
+    environment.filters["indented"] = lambda text: Markup(
+        "\n".join(" " * 6 + line for line in scrub(text).split("\n"))
+    )
     environment.filters["unescaped"] = lambda markup: Markup(markup.unescape())
     environment.globals["file"] = lambda name: Markup((HERE / name).read_text(encoding="utf-8"))
     return environment
@@ -95,6 +98,10 @@ def _for_html(value: object) -> object:
 def _for_markdown(value: object) -> object:
     if type(value) is not str:
         return value
+    return _in_markdown(value)
+
+
+def _in_markdown(value: str) -> str:
     text = " ".join(scrub(value).split())
     for sign in "\\`*_{}[]<>#|~":
         text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")

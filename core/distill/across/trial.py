@@ -1,0 +1,167 @@
+"""What an experiment on distillation between different tokens may vary, and one training.
+
+Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from ...trial import Context, Nearby
+from ...trial import Params as AnyParams
+from .names import weights_of
+
+CURVES = "kl_bits", "calibration_error", "invalid_mass", "excess_bits", "bits"
+
+
+class Given(BaseModel):
+    """A model of Hugging Face's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hf: Path
+    """A folder with a causal model and its tokenizer, made by `save_pretrained`."""
+
+
+class Params(AnyParams):
+    """The knobs of an experiment on distillation between different tokens."""
+
+    signal: str = "data"
+    """What the student is taught by, see `names`: `exact-marginal`, or several with weights, `data+0.5*uld`."""
+    rebuild: bool = False
+    """Whether a teacher's outputs that are damaged are made again, instead of that being said."""
+
+    # The language, and the text that students learn from.
+    text: Path | None = None
+    """A file of text in the place of the known language, for given models only; nothing is known of its truth then."""
+    topics: int = Field(8, ge=1)
+    words: int = Field(1000, ge=1)
+    vocabulary: int = Field(512, ge=16)
+    """Of the teacher: pieces of words."""
+    columns: int = Field(64, ge=2)
+    """Of the teacher's own documents: tokens, the one before it included."""
+    tokens: int = Field(24, ge=1)
+    """Of a document that students learn from, in the teacher's pieces."""
+    characters: int = Field(200, ge=8)
+    """Of a document of `text`, at most."""
+    documents: int = Field(400, ge=2)
+    held_out: int = Field(128, ge=1)
+
+    # The student: one of characters, or a given one.
+    model: Given | None = None
+    d_model: int = Field(48, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    d_ff: int = Field(144, ge=8)
+    steps: int = Field(200, ge=1)
+    batch: int = Field(16, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    eval_every: int = Field(100, ge=1)
+
+    # The teachers, as those of `kd`; or a given one.
+    teacher: Given | None = None
+    teachers: int = Field(2, ge=1)
+    teacher_d_model: int = Field(128, ge=8)
+    teacher_layers: int = Field(2, ge=1)
+    teacher_heads: int = Field(4, ge=1)
+    teacher_d_ff: int = Field(384, ge=8)
+    teacher_steps: int = Field(240, ge=1)
+    teacher_batch: int = Field(32, ge=1)
+    teacher_documents: int = Field(8000, ge=1)
+    teacher_held_out: int = Field(256, ge=1)
+    """So many documents `kd` judges its teachers by."""
+
+    @field_validator("signal")
+    @classmethod
+    def _is_a_signal(cls, value: str) -> str:
+        weights_of(value)
+        return value
+
+    @field_validator("teacher", "model", mode="before")
+    @classmethod
+    def _is_a_model(cls, value: object) -> object:
+        if isinstance(value, Given) or value is None:
+            return value
+        if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
+            raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        for who, width, heads in (
+            ("d_model", self.d_model, self.heads),
+            ("teacher_d_model", self.teacher_d_model, self.teacher_heads),
+        ):
+            if width % heads or width // heads % 2:
+                raise ValueError(f"{who} is {width}; it must be an even multiple of its {heads} heads")
+        if self.text is not None and (self.model is None or self.teacher is None):
+            raise ValueError(
+                "a text of one's own needs a teacher and a model of one's own, {hf: ./folder}: ours know the letters of "
+                "the known language only"
+            )
+        nearby: Nearby | None = info.context
+        if nearby is not None and (self.model or self.teacher):
+            from .models import check
+
+            check(self, nearby)
+        return self
+
+
+def trial(params: Params, context: Context) -> Mapping[str, float]:
+    """A teacher from the cache, trained, or given; a student taught on the one text; its distance from the truth.
+
+    The seed's teacher is number seed modulo `teachers`. Text is the same for all but `teacher-text`; weights and order
+    are the seed's.
+
+    Returns:
+        Of a student of characters `Figures.measures` on held-out text. Of any `bits`, −log₂ of held-out text in its own
+        tokens by the text's bytes; where the language is known `excess_bits`, that less the truth's own: by chance what
+        `kl_bits` is on average, and where tokens are no characters an upper bound, since only one way to write the text
+        counts. `teacher/…` the teacher's own; `lead`, the student's excess (or bits) less its teacher's; `parameters`;
+        `compute` in 10⁹ operations and `total_compute` with the teacher's; `bytes_per_character` of what was read of
+        the teacher.
+
+    Raises:
+        Unusable: the teacher's outputs in the cache are damaged.
+        NotFinite: a loss is not.
+        ValueError: texts that do not align, vocabularies without a common token, or a loss that these do not fit.
+    """
+    from .models import ready
+
+    running = ready(params, context)
+    student = running.student
+    if (state := context.restore()) is not None:
+        student.restore(state)
+    else:
+        context.sample(0, running.drawing)
+        running.tell(context)
+    losses: list[float] = [] if state is None else state["losses"]
+    while student.step < params.steps:
+        losses.append(student.learn())
+        context.progress(student.step, params.steps)
+        if student.step % params.eval_every == 0 or student.step == params.steps:
+            context.record(student.step, loss=sum(losses) / len(losses))
+            losses = []
+            if student.step < params.steps:
+                running.tell(context)
+            context.save(student.state() | {"losses": losses})
+    found = running.judged()
+    context.record(student.step, **{name: found[name] for name in CURVES if name in found})
+    name = "excess_bits" if "excess_bits" in found else "bits"
+    lead = found[name] - found[f"teacher/{name}"]
+    if lead < 0:
+        context.sample(
+            params.steps,
+            f"warning: the teacher is {-lead:.3f} bits per character worse on held-out text than its student",
+        )
+    return found | {
+        "lead": lead,
+        "parameters": float(sum(p.numel() for p in student.model.parameters())),
+        "compute": student.flops() / 1e9,
+        "total_compute": (student.flops() + running.taught) / 1e9,
+        "bytes_per_character": running.read,
+    }

@@ -1,0 +1,51 @@
+"""A teacher asked in few batches says what it says asked one by one."""
+
+import torch
+
+from lab.core.distill.across.asked import answers, encoder
+from lab.core.distill.across.drawing import drawn
+from lab.core.distill.across.sides import ours, written
+from lab.core.distill.language import view
+from lab.core.distill.text import Source
+from lab.core.lm.model import Config, Transformer
+
+SOURCE = Source(2, 40, 60, 24)
+
+
+def test_answers_are_those_of_plain_forward_passes():
+    torch.manual_seed(0)
+    model = Transformer(Config(SOURCE.view.size, 24, 16, 2, 2, 2, 16)).eval()
+    side, rows = ours(SOURCE.view), SOURCE.documents(5, 1)[:, :11]
+    encode = encoder(side)
+    texts = written(SOURCE.view, rows)
+    beginnings = list(
+        dict.fromkeys(tuple(encode(text[:end].encode())) for text in texts for end in range(len(text)))
+    )
+    found, ran = answers(model, side, rows, beginnings)
+    with torch.no_grad():
+        for beginning, each in zip(beginnings, found, strict=True):
+            alone = model(torch.tensor([[side.start, *beginning]]))[0, -1].log_softmax(-1)
+            torch.testing.assert_close(each, alone, atol=2e-5, rtol=0)
+    assert ran < sum(map(len, beginnings)) / 2
+
+
+def test_words_are_encoded_as_the_whole_text_is():
+    side = ours(SOURCE.view)
+    encode = encoder(side)
+    for text in written(SOURCE.view, SOURCE.documents(5, 1)):
+        for end in range(len(text) + 1):
+            assert list(encode(text[:end].encode())) == SOURCE.view.encode(text[:end])
+
+
+def test_the_drawing_shows_tokens_and_their_common_ends():
+    letters, pieces = ours(view(SOURCE.language, "char")), ours(SOURCE.view)
+    text = written(SOURCE.view, SOURCE.documents(1, 1))[0]
+    lines = drawn(letters, pieces, text, 30).split("\n")
+    teacher, student, spans = (line[8:] for line in lines)
+    assert len({len(teacher), len(student), len(spans)}) == 1
+    assert student[1::2] == teacher[1::2]
+    # Every character is a student's token, so that spans end where the teacher's tokens do.
+    ends = [at for at, sign in enumerate(teacher) if sign == "|"]
+    assert [at for at, sign in enumerate(spans) if sign in "┘│" and spans[at + 1 : at + 2] in (" ", "")] == [
+        end - 1 for end in ends[1:]
+    ]

@@ -1,0 +1,114 @@
+"""Students of other tokens than their teacher's, through the experiment's door."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lab.core.distill.across.models import ready
+from lab.core.distill.across.names import NAMES, WHOLE, weights_of
+from lab.core.distill.across.trial import Params, trial
+from tests.core.distill.test_trial import context_in
+
+TINY = {
+    "topics": 2, "words": 40, "vocabulary": 60, "columns": 24, "tokens": 10, "documents": 12, "held_out": 6, "d_model": 16,
+    "heads": 2, "d_ff": 16, "layers": 1, "steps": 4, "batch": 4, "eval_every": 2, "teacher_d_model": 24, "teacher_heads": 2,
+    "teacher_layers": 1, "teacher_d_ff": 16, "teacher_steps": 4, "teacher_batch": 8, "teacher_documents": 32,
+    "teacher_held_out": 4,
+}  # fmt: skip
+
+
+def signal(name):
+    return name if name in WHOLE else f"data+{name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_signal_trains_and_is_the_same_again(tmp_path, name):
+    context = context_in(tmp_path / "a")
+    found = trial(Params(**TINY, signal=signal(name)), context)
+    assert all(map(math.isfinite, found.values()))
+    assert found["kl_bits"] > 0 and (found["bytes_per_character"] > 0) == (name != "data")
+    assert trial(Params(**TINY, signal=signal(name)), context_in(tmp_path / "b")) == found
+    assert any("spans" in text and "─" in text for _, text in context.samples)
+
+
+def test_variants_of_a_seed_share_weights_order_and_what_the_teacher_told(tmp_path):
+    context = context_in(tmp_path / "a")
+    students = [
+        ready(Params(**TINY, signal=signal(name)), context).student
+        for name in NAMES
+        if name != "teacher-text"
+    ]
+    first, *others = students
+    batches = [first._next_rows() for _ in range(4)]
+    for other in others:
+        ours, theirs = first.model.state_dict(), other.model.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        assert torch.equal(first.lesson.ids, other.lesson.ids)
+        assert all(torch.equal(rows, other._next_rows()) for rows in batches)
+    assert len(context.made_now) == 4  # the teacher, its outputs, two marginals
+
+
+def test_padding_and_the_rest_of_the_text_do_not_matter_to_a_document(tmp_path):
+    for name in NAMES:
+        if name in ("teacher-text", "dskd-cma"):  # one has a text of its own, one is scaled by its batch
+            continue
+        student = ready(Params(**TINY, signal=signal(name)), context_in(tmp_path / name)).student
+        loss = student.loss(torch.arange(4))
+        loss.backward()
+        grads = [p.grad for p in student.model.parameters()]
+        assert all(g is not None and g.isfinite().all() for g in grads) and loss.isfinite()
+
+
+def test_text_of_the_teacher_has_as_many_characters(tmp_path):
+    context = context_in(tmp_path / "a")
+    own = ready(Params(**TINY, signal="teacher-text"), context).student.lesson
+    assert int(own.mask.sum()) == own.text.bytes
+
+
+def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
+    params = Params(**TINY, signal="data+dskd-cma")
+    expected = trial(params, context_in(tmp_path / "through"))
+
+    class Stop(Exception):
+        pass
+
+    killed = context_in(tmp_path / "killed")
+    told = killed.progress
+
+    def progress(done, of):
+        told(done, of)
+        if done == 3 and of == 4 and (killed.folder / "state").exists():
+            raise Stop
+
+    killed.progress = progress
+    with pytest.raises(Stop):
+        trial(params, killed)
+    assert trial(params, context_in(tmp_path / "killed")) == expected
+
+
+def test_parameters_are_read_without_torch():
+    line = "import sys, lab.core.distill.across.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("uldd", "Did you mean uld?"),
+        ("uld", "write data+uld"),
+        ("data+teacher-text", "it stands alone"),
+        ("data+0*uld", "above 0"),
+        ("data+uld+uld", "twice"),
+    ],
+)
+def test_what_is_no_signal_is_told(wrong, said):
+    with pytest.raises(ValueError, match="(?s)" + said.replace("+", r"\+").replace("?", r"\?")):
+        weights_of(wrong)
+
+
+def test_a_text_that_leaves_no_room_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="tokens is 22"):
+        ready(Params(**TINY | {"tokens": 22}), context_in(tmp_path / "a"))
