@@ -192,7 +192,7 @@ class Student(Learner):
         if self.projector is not None:
             per_token += 2 * self.projector.weight.numel()
         batch = min(self.recipe.batch, len(self.lesson.ids))
-        return 3.0 * per_token * self.recipe.steps * batch * (self.lesson.ids.shape[1] - 1)
+        return 3.0 * float(per_token) * self.recipe.steps * batch * (self.lesson.ids.shape[1] - 1)
 
 
 def _on(output: Any, device: torch.device) -> Any:

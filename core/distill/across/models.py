@@ -94,7 +94,7 @@ def bits_per_byte(model: Any, text: Both, who: str, documents: int | None = None
     lengths = torch.tensor([len(pair[who == "teacher"].ids) for pair in text.cut])
     rows, lengths = rows[:documents], lengths[:documents]
     nats = 0.0
-    for ids, lasts in zip(rows.split(AT_ONCE), lengths.split(AT_ONCE), strict=True):
+    for ids, lasts in zip(torch.split(rows, AT_ONCE), torch.split(lengths, AT_ONCE), strict=True):
         ids = ids.to(model.embedding.weight.device)
         logits = model(ids[:, :-1]).float()
         mask = torch.arange(ids.shape[1] - 1) < lasts[:, None]

@@ -173,11 +173,11 @@ def both(student: Side, teacher: Side, texts: Sequence[str]) -> Both:
 
 def some(alignment: Alignment, rows: Tensor) -> Alignment:
     """These documents of an alignment, as wide as all."""
-    sides = (
+    student, teacher = (
         replace(side, **{f.name: getattr(side, f.name)[rows] for f in fields(side)})
         for side in (alignment.student, alignment.teacher)
     )
-    return type(alignment)(*sides, alignment.end[rows], alignment.mask[rows])
+    return Alignment(student, teacher, alignment.end[rows], alignment.mask[rows])
 
 
 def written(view: View, ids: Tensor) -> list[str]:

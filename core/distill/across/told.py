@@ -54,7 +54,7 @@ def operations(model: Any) -> float:
     if hasattr(model, "flops_per_token"):
         return float(model.flops_per_token())
     matrices = {id(p): p.numel() for p in model.parameters() if p.dim() == 2}
-    return 2.0 * (sum(matrices.values()) - model.embedding.weight.numel())
+    return 2.0 * float(sum(matrices.values()) - model.embedding.weight.numel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Told:
 
     def _all(self, states: list[np.ndarray] | None) -> Iterator[Tensor]:
         model = self.guide.model
-        for ids in self.text.teacher_ids[:, :-1].split(AT_ONCE):
+        for ids in torch.split(self.text.teacher_ids[:, :-1], AT_ONCE):
             with torch.inference_mode():
                 hidden = model.hidden(ids.to(model.embedding.weight.device))
                 if states is not None:
@@ -135,7 +135,7 @@ class Told:
         width, length = text.student_ids.shape[1] - 1, ids.shape[1] - 1
         outputs = self.outputs(context)[0] if name == "marginal" else None
         encode, ran = encoder(text.teacher), 0
-        for rows in torch.arange(len(ids)).split(AT_ONCE):
+        for rows in torch.split(torch.arange(len(ids)), AT_ONCE):
             if outputs is not None:
                 told = outputs.read(rows[:, None] * length + torch.arange(length))
                 assert isinstance(told, Tensor)  # which is what full ones are
