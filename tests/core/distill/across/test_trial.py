@@ -51,12 +51,12 @@ def test_variants_of_a_seed_share_weights_order_and_what_the_teacher_told(tmp_pa
     assert len(context.made_now) == 4  # the teacher, its outputs, two marginals
 
 
-def test_padding_and_the_rest_of_the_text_do_not_matter_to_a_document(tmp_path):
+def test_every_signal_has_a_finite_loss_that_reaches_every_weight(tmp_path):
     for name in NAMES:
         if name in ("teacher-text", "dskd-cma"):  # one has a text of its own, one is scaled by its batch
             continue
         student = ready(Params(**TINY, signal=signal(name)), context_in(tmp_path / name)).student
-        loss = student.loss(torch.arange(4))
+        loss = student.lesson.loss(student, torch.arange(4))
         loss.backward()
         grads = [p.grad for p in student.model.parameters()]
         assert all(g is not None and g.isfinite().all() for g in grads) and loss.isfinite()
