@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 from lab.core.report.cuts import WIDTH, Piece, drawing, pieces
 from lab.core.report.page import write_report
 from lab.core.run.context import TrialContext
-from lab.core.run.results import _told
+from lab.core.run.plan import key_of
+from lab.core.run.results import _samples, _told
 from lab.core.trial import Cut, TwoCuts
 
 from .test_page import Reader, page
@@ -129,10 +131,9 @@ def test_boxes_fill_both_rows_and_common_boundaries_stand_one_above_the_other(cu
 
 
 @given(texts())
-def test_lines_of_plain_text_are_short_and_lose_no_token(cuts: TwoCuts) -> None:
+def test_lines_of_plain_text_lose_no_token(cuts: TwoCuts) -> None:
     drawn = drawing(cuts)
     lines = drawn.plain.split("\n")
-    assert all(len(line) <= WIDTH + 1 for line in lines) or any(piece.columns > 10 for piece in drawn.pieces)
     for row, own in ((0, cuts.above), (2, cuts.below)):
         assert "".join(lines[row::4]).count("│") >= len(own.ends)
 
@@ -180,6 +181,27 @@ def test_records_give_back_what_was_kept_and_a_damaged_line_is_skipped(tmp_path:
     context.sample(0, strange)
     assert list(_told(tmp_path / "records.jsonl")) == [(0, "w = [1]"), (0, EMOJI), (0, strange)]
     assert told == [("sample", 0, "w = [1]")]
+
+
+def test_what_several_variants_keep_is_one_drawing_of_all_of_them(trained: Any, tmp_path: Path) -> None:
+    trials = [
+        {"kind": "train", "variant": variant, "point": {}, "replicate": seed}
+        for seed in (0, 1)
+        for variant in ("random", "reward")
+    ]
+    for trial in trials:
+        folder = tmp_path / key_of("train", trial["variant"], {}, trial["replicate"])
+        folder.mkdir()
+        context = TrialContext(trial["variant"], trial["replicate"], "cpu", 1, folder, folder)
+        context.sample(0, KATO)
+        context.sample(0, KATO)  # once more, behind a checkpoint
+        if trial["variant"] == "reward":
+            context.sample(0, EMOJI)
+        context.sample(5, f"seed {trial['replicate']}")
+    run: Any = SimpleNamespace(of=lambda key: tmp_path / key)
+    samples, cuts = _samples(trained.experiment, run, trials)
+    assert samples == {"reward": [(5, "seed 0")], "random": [(5, "seed 0")]}
+    assert cuts == {KATO: ["reward", "random"], EMOJI: ["reward"]}
 
 
 def test_the_page_draws_it(trained: Any, tmp_path: Path) -> None:
