@@ -1,4 +1,4 @@
-"""What trainings look like while they run: the course of each variant's figures, and one answer through training."""
+"""What trainings look like while they run: the course of each variant's figures, and text that one of them tells."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Learning:
             parts.append(table(["", ">seed", *labels], rows))
         for name, course in self._in_order():
             if course.samples:  # of the first variant that has any
-                parts += ["", Text(f"  one question through training, {name}", style="quiet")]
+                parts += ["", Text(f"  text through training, {name}", style="quiet")]
                 for step, text in course.samples[-SAMPLES:]:
                     parts.append(Text(f"  step {step:>3}  {text}", no_wrap=True, overflow="ellipsis"))
                 break

@@ -66,6 +66,7 @@ def report(
                     plots=[run.folder / "plots" / f"{name}.svg" for name in plot_names(seen.experiment)],
                     warnings=list(seen.warnings),
                     samples=seen.samples,
+                    cuts=seen.cuts,
                 )
             )
         html, markdown = write_report(pages, results)

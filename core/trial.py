@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Params(BaseModel):
@@ -74,6 +74,67 @@ class Case:
     kernel: Callable[[], str] | None = None
 
 
+class Cut(BaseModel):
+    """Where one tokenizer cuts a text.
+
+    Attributes:
+        name: of the tokenizer, or of who reads with it.
+        ends: the byte (in UTF-8) at which each token ends; a token that writes nothing ends where it begins.
+        special: what the tokens that write nothing are called, in their order.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    ends: tuple[int, ...]
+    special: tuple[str, ...] = ()
+
+
+class TwoCuts(BaseModel):
+    """One text as two tokenizers cut it, to be drawn one above the other.
+
+    Attributes:
+        title: what is shown.
+        text: the whole of it.
+        above, below: its tokens.
+        spans: the bytes at which the pieces end that are compared as one. The first begins with the text, each other
+            one where the last ended; what follows the last belongs to none.
+
+    Raises:
+        ValueError: ends that do not go up to the text's last byte, as many names as silent tokens are needed, or a
+            span that ends inside a token.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    text: str
+    above: Cut
+    below: Cut
+    spans: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        size = len(self.text.encode())
+        for cut in (self.above, self.below):
+            ends = [0, *cut.ends]
+            if ends != sorted(ends) or ends[-1] != size:
+                raise ValueError(
+                    f"the ends of {cut.name} do not go up from 0 to {size}, the bytes of the text"
+                )
+            silent = len(ends) - len(set(ends))
+            if len(cut.special) != silent:
+                raise ValueError(
+                    f"{silent} tokens of {cut.name} write nothing and need as many names, not {len(cut.special)}"
+                )
+            inside = next((end for end in self.spans if end not in cut.ends), None)
+            if inside is not None:
+                raise ValueError(f"a span ends at byte {inside}, where {cut.name} has no token's end")
+        if [0, *self.spans] != sorted({0, *self.spans}):
+            raise ValueError(f"spans end one behind the other, not at {list(self.spans)}")
+        return self
+
+
 class Nearby(Protocol):
     """What a validator of `Params` is given as `info.context` while an experiment is read; at other times that is None."""
 
@@ -111,8 +172,11 @@ class Context(Protocol):
     def progress(self, done: int, of: int) -> None:
         """Tell the live view how far this trial is."""
 
-    def sample(self, step: int, text: str) -> None:
-        """Keep a piece of text to show beside the curves, such as a generated answer."""
+    def sample(self, step: int, text: str | TwoCuts) -> None:
+        """Keep a piece of text to show beside the curves, such as a generated answer, or one that is cut in two ways.
+
+        What all variants keep alike is drawn once.
+        """
 
     def save(self, state: Any) -> None:
         """Write a checkpoint, atomically; the previous one is replaced."""

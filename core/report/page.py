@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.verdicts import Verdict
 from ..experiment.schema import Experiment
+from ..trial import TwoCuts
 from . import words
 from .files import write_text
 from .privacy import scrub
@@ -36,6 +37,7 @@ class Page:
         plots: SVG files, the PNG of each beside it.
         warnings: what makes the numbers less certain: a busy machine, a control that is off.
         samples: text that trainings have kept, (step, text) by variant.
+        cuts: texts to be drawn as two tokenizers cut them, and the variants that keep each.
     """
 
     experiment: Experiment
@@ -47,6 +49,7 @@ class Page:
     plots: Sequence[Path]
     warnings: Sequence[str]
     samples: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
+    cuts: Mapping[TwoCuts, Sequence[str]] = field(default_factory=dict)
 
 
 def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 _HOMES = re.compile(r"""(/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s"'<>|:]+|/root(?=[/\s"':]|$)""")
@@ -23,10 +24,19 @@ _PRIVATE = {
 
 def scrub(text: str) -> str:
     """`text` with every home folder written as `~`."""
+    return _without_homes(text, lambda home: "~")
+
+
+def mask(text: str) -> str:
+    """`text` with a `~` for every byte of a home folder, so that what is known by its place stays there."""
+    return _without_homes(text, lambda home: "~" * len(home.encode()))
+
+
+def _without_homes(text: str, instead: Callable[[str], str]) -> str:
     home = str(Path.home())
     if len(home) > 1:
-        text = re.sub(re.escape(home) + r"""(?=[/\\\s"':]|$)""", "~", text)
-    return _HOMES.sub("~", text)
+        text = re.sub(re.escape(home) + r"""(?=[/\\\s"':]|$)""", lambda found: instead(found[0]), text)
+    return _HOMES.sub(lambda found: instead(found[0]), text)
 
 
 def is_private(key: str) -> bool:

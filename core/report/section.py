@@ -14,6 +14,7 @@ from ..analysis import digits
 from ..analysis.verdicts import Verdict
 from ..experiment.schema import Experiment
 from . import svg, words
+from .cuts import Drawing, drawing
 from .privacy import is_private, scrub
 from .table import Table, tables
 
@@ -71,6 +72,7 @@ class Section:
     warnings: Sequence[str]
     figures: list[Figure]
     samples: Mapping[str, Sequence[tuple[int, str]]]
+    drawings: list[Drawing]
     claims: list[Judged]
     tables: list[Table]
     environment: list[tuple[str, str]]
@@ -106,12 +108,18 @@ def _section(page: Page, id: str, name: str) -> Section:
         warnings=page.warnings,
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
         samples=page.samples,
+        drawings=[drawing(cuts, _of(variants, experiment)) for cuts, variants in page.cuts.items()],
         claims=[_judged(verdict, experiment) for verdict in verdicts],
         tables=tables(experiment, page.comparison),
         environment=facts(page.environment),
         command=Markup(Markup.escape(scrub(str(page.run.get("command", ""))))),
         downloads=_downloads(page.comparison, verdicts, id),
     )
+
+
+def _of(variants: Sequence[str], experiment: Experiment) -> str:
+    """Which variants keep a drawing; empty where all do."""
+    return "" if set(variants) >= set(experiment.variants) else ", ".join(variants)
 
 
 def _judged(verdict: Verdict, experiment: Experiment) -> Judged:

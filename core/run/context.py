@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment.subject import NoSubject, load_function, reference
+from ..trial import TwoCuts
 from .files import append_line, write
 
 
@@ -43,9 +44,11 @@ class TrialContext:
     def progress(self, done: int, of: int) -> None:
         self.tell(("progress", done, of))
 
-    def sample(self, step: int, text: str) -> None:
-        append_line(self.folder / "records.jsonl", {"step": step, "sample": text})
-        self.tell(("sample", step, text))
+    def sample(self, step: int, text: str | TwoCuts) -> None:
+        kept = text if isinstance(text, str) else text.model_dump()
+        append_line(self.folder / "records.jsonl", {"step": step, "sample": kept})
+        if isinstance(text, str):  # a line of the live view has no room for a drawing
+            self.tell(("sample", step, text))
 
     def save(self, state: Any) -> None:
         folder = self.folder / "checkpoint"

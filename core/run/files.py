@@ -76,7 +76,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a file that is appended to; a line torn by a crash is skipped."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    # Not splitlines: it also breaks at U+2028 and its like, which JSON leaves as they are inside of a text.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

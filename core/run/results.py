@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.schema import AGAIN, Experiment, Metric
+from ..trial import TwoCuts
 from .files import read_lines, write
 from .folder import Run
 from .opening import experiment_of
@@ -37,6 +40,7 @@ class Results:
     status: pd.DataFrame
     curves: pd.DataFrame
     samples: Mapping[str, Sequence[tuple[int, str]]]  # of the first seed: (step, text), by variant
+    cuts: Mapping[TwoCuts, Sequence[str]]  # of the first seed, and which variants keep it
     comparison: pd.DataFrame
     control: pd.DataFrame
     verdicts: Sequence[Verdict]
@@ -67,6 +71,7 @@ def gather(run: Run) -> Results:
     )
     values = with_gaps(experiment, values)
     control_table = control(experiment, values)
+    samples, cuts = _samples(experiment, run, trials)
     return Results(
         experiment=experiment,
         run=run,
@@ -75,7 +80,8 @@ def gather(run: Run) -> Results:
         values=values,
         status=status,
         curves=curves,
-        samples=_samples(experiment, run, trials),
+        samples=samples,
+        cuts=cuts,
         comparison=compare(experiment, values, status),
         control=control_table,
         verdicts=judge(experiment, values, status, curves, setting),
@@ -197,20 +203,38 @@ def _curves(
 
 def _samples(
     experiment: Experiment, run: Run, trials: Sequence[Mapping[str, Any]]
-) -> dict[str, list[tuple[int, str]]]:
-    """Of each variant's first seed, in the order of the file."""
+) -> tuple[dict[str, list[tuple[int, str]]], dict[TwoCuts, list[str]]]:
+    """Of each variant's first seed, in the order of the file: its text, and what is to be drawn."""
     from .plan import key_of
 
-    found: dict[str, list[tuple[int, str]]] = {}
+    told: dict[str, list[tuple[int, str | TwoCuts]]] = {}
     for trial in trials:
-        if trial["kind"] == "train" and trial["replicate"] == 0 and trial["variant"] not in found:
+        if trial["kind"] == "train" and trial["replicate"] == 0 and not told.get(trial["variant"]):
             key = key_of(trial["kind"], trial["variant"], trial["point"], 0)
-            lines = read_lines(run.of(key) / "records.jsonl")
             # What was told twice, before and after a checkpoint, is shown once.
-            told = dict.fromkeys((line["step"], line["sample"]) for line in lines if "sample" in line)
-            if told:
-                found[trial["variant"]] = list(told)
-    return {variant: found[variant] for variant in experiment.variants if variant in found}
+            told[trial["variant"]] = list(dict.fromkeys(_told(run.of(key) / "records.jsonl")))
+    samples: dict[str, list[tuple[int, str]]] = {}
+    cuts: dict[TwoCuts, list[str]] = {}
+    for variant in experiment.variants:
+        for step, text in told.get(variant, ()):
+            if isinstance(text, str):
+                samples.setdefault(variant, []).append((step, text))
+            elif variant not in cuts.setdefault(text, []):
+                cuts[text].append(variant)
+    return samples, cuts
+
+
+def _told(path: Path) -> Iterator[tuple[int, str | TwoCuts]]:
+    """What `Context.sample` kept; a line that holds something else is passed over, as a torn one is."""
+    for line in read_lines(path):
+        step, sample = line.get("step"), line.get("sample")
+        if not isinstance(step, int):
+            continue
+        if isinstance(sample, str):
+            yield step, sample
+        elif isinstance(sample, dict):
+            with suppress(ValueError):
+                yield step, TwoCuts.model_validate(sample)
 
 
 def _warnings(

@@ -77,9 +77,9 @@ def test_the_answers_are_in_the_report(one_worker: Path) -> None:
     folder = one_worker.parents[2]
     assert lab(folder, "report").returncode == 0
     page = (folder / "results" / "report.html").read_text()
-    assert "Answers through training" in page and "(base model, 60 of 60)" in page
+    assert "Text through training" in page and "(base model, 60 of 60)" in page
     assert "&lt;answer&gt;" in page and "-&gt; advantages" in page
-    assert "Answers of paid through training" in (folder / "results" / "report.md").read_text()
+    assert "Text of paid through training" in (folder / "results" / "report.md").read_text()
 
 
 def test_a_reward_of_ones_own_and_what_is_wrong_with_it(tmp_path: Path) -> None:
