@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -58,7 +59,13 @@ class Examination:
         return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]
 
 
-def teach(student: Student, examination: Examination, every: int, context: Context) -> None:
+class Examiner(Protocol):
+    """Who tells how far a student is."""
+
+    def point(self, student: Student, context: Context) -> None: ...
+
+
+def teach(student: Student, examination: Examiner, every: int, context: Context) -> None:
     """All steps of a student, or those that are left of them, with an examination each so many.
 
     Raises:

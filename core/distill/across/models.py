@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ...lm.hugging_face import load
 from ...lm.model import Config, Transformer
 from ...lm.training import Recipe
-from ...trial import Context, Nearby
+from ...trial import Context, Nearby, TwoCuts
 from ..language import Oracle, Truth, View, evaluate, view
 from ..losses.cross_tokenizer import shared, trie
 from ..student import Student
@@ -52,14 +52,14 @@ class Running:
     held_out: Both
     truth: Truth | None
     least: float | None
-    drawing: str
+    drawing: TwoCuts
     taught: float
     read: float
 
-    def tell(self, context: Context) -> None:
+    def point(self, student: Student, context: Context) -> None:
         """A point of the curves, from a quarter of the held-out text."""
         found = self._figures(max(1, len(self.held_out.texts) // 4))
-        context.record(self.student.step, **{name: found[name] for name in CURVES if name in found})
+        context.record(student.step, **{name: found[name] for name in CURVES if name in found})
 
     def judged(self) -> dict[str, float]:
         """The student's figures and its teacher's, on the whole held-out text."""

@@ -130,37 +130,18 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         NotFinite: a loss is not.
         ValueError: texts that do not align, vocabularies without a common token, or a loss that these do not fit.
     """
+    from ..examination import teach
     from .models import ready
 
     running = ready(params, context)
     student = running.student
-    if (state := context.restore()) is not None:
-        student.restore(state)
-    else:
-        context.sample(0, running.drawing)
-        running.tell(context)
-    losses: list[float] = [] if state is None else state["losses"]
-    while student.step < params.steps:
-        losses.append(student.learn())
-        context.progress(student.step, params.steps)
-        if student.step % params.eval_every == 0 or student.step == params.steps:
-            context.record(student.step, loss=sum(losses) / len(losses))
-            losses = []
-            if student.step < params.steps:
-                running.tell(context)
-            context.save(student.state() | {"losses": losses})
+    context.sample(0, running.drawing)
+    teach(student, running, params.eval_every, context)
     found = running.judged()
-    context.record(student.step, **{name: found[name] for name in CURVES if name in found})
     name = "excess_bits" if "excess_bits" in found else "bits"
-    lead = found[name] - found[f"teacher/{name}"]
-    if lead < 0:
-        context.sample(
-            params.steps,
-            f"warning: the teacher is {-lead:.3f} bits per character worse on held-out text than its student",
-        )
     return found | {
-        "lead": lead,
-        "parameters": float(sum(p.numel() for p in student.model.parameters())),
+        "lead": found[name] - found[f"teacher/{name}"],
+        "parameters": float(student.parameter_count),
         "compute": student.flops() / 1e9,
         "total_compute": (student.flops() + running.taught) / 1e9,
         "bytes_per_character": running.read,

@@ -37,15 +37,11 @@ def test_words_are_encoded_as_the_whole_text_is():
             assert list(encode(text[:end].encode())) == SOURCE.view.encode(text[:end])
 
 
-def test_the_drawing_shows_tokens_and_their_common_ends():
+def test_the_drawing_has_both_tokens_and_their_common_ends():
     letters, pieces = ours(view(SOURCE.language, "char")), ours(SOURCE.view)
     text = written(SOURCE.view, SOURCE.documents(1, 1))[0]
-    lines = drawn(letters, pieces, text, 30).split("\n")
-    teacher, student, spans = (line[8:] for line in lines)
-    assert len({len(teacher), len(student), len(spans)}) == 1
-    assert student[1::2] == teacher[1::2]
+    shown = drawn(letters, pieces, text, 30)
+    assert text.startswith(shown.text) and shown.text.endswith(" ") and len(shown.text) <= 30
+    assert shown.below.ends == tuple(range(1, len(shown.text) + 1))
     # Every character is a student's token, so that spans end where the teacher's tokens do.
-    ends = [at for at, sign in enumerate(teacher) if sign == "|"]
-    assert [at for at, sign in enumerate(spans) if sign in "┘│" and spans[at + 1 : at + 2] in (" ", "")] == [
-        end - 1 for end in ends[1:]
-    ]
+    assert shown.spans == shown.above.ends
