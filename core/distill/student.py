@@ -201,9 +201,9 @@ def _at(rows: np.ndarray | None, told: Tensor, like: Tensor) -> Tensor:
 
 
 def _on(output: Any, device: torch.device) -> Any:
-    """A teacher's output on another device; logits in float32."""
+    """A teacher's output on another device; logits stay as they are, a loss widens a slab of them at a time."""
     if isinstance(output, Tensor):
-        return output.to(device, torch.float32)
+        return output.to(device)
     from dataclasses import fields, replace
 
     moved = {
