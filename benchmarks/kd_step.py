@@ -104,6 +104,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     settle(given)
+    from lab.core.measure.pages import keep_pages
+
+    keep_pages()  # as a trial does; TRL, in the same process, gains by it as well
     shape = SHAPES[given.shape]
     ids, teacher = text_of(shape), model_of(shape, shape.teacher)
     with tempfile.TemporaryDirectory() as folder:

@@ -116,8 +116,11 @@ def products_alone(shapes: Sequence[tuple[int, int, int]], times: int = 1, best_
     return best
 
 
+PRODUCTS = "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "attention_for_cpu"
+
+
 def show_profile(rows: int, step: Iterator[Any]) -> None:
-    """The most expensive operations of one step, with all that it has in other threads."""
+    """The most expensive operations of one step, with all that it has in other threads; and what all products take."""
     from torch.autograd.profiler import profile
 
     with profile() as seen:
@@ -128,3 +131,5 @@ def show_profile(rows: int, step: Iterator[Any]) -> None:
     for each in sorted(table, key=lambda each: -each.self_cpu_time_total)[:rows]:
         seconds = each.self_cpu_time_total * 1e-6
         print(f"  {each.key:52.52} {each.count:7,} calls {seconds:7.4f} s {seconds / whole * 1e6:5.1%}")
+    products = sum(each.self_cpu_time_total for each in table if any(name in each.key for name in PRODUCTS))
+    print(f"matrix products, attention's and the optimizer's among them: {products / whole:.0%}")

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..lm.gradients import add_gradients
 from ..lm.model import Config, Transformer
 from ..lm.not_finite import NotFinite
+from ..lm.parallel import cores
 from ..lm.training import Recipe, adamw, optimizers_of, schedule
 from .cache import Outputs
 from .inside import attention_maps, looked_into, queries_keys_values
@@ -91,11 +93,8 @@ class Student:
             ValueError: the teacher's outputs are no distribution.
         """
         self.step += 1
-        rows = self._next_rows()
-        loss = self.loss(rows)
-        if not math.isfinite(value := float(loss.detach())):
+        if not math.isfinite(value := self._backward(self._next_rows())):
             raise NotFinite(f"the loss is {value} at step {self.step}")
-        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for optimizer, highest in self._optimizers:
             for group in optimizer.param_groups:
@@ -104,22 +103,48 @@ class Student:
             optimizer.zero_grad(set_to_none=True)
         return value
 
+    def _backward(self, rows: Tensor) -> float:
+        """Add the gradient of the loss on these documents, and tell the loss.
+
+        What is a mean over tokens is computed in as many pieces as there are cores. Relations between tokens are not.
+        """
+        device = self.model.embedding.weight.device
+        if not self._token_by_token or cores(device) == 1:
+            loss = self.loss(rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return float(loss.detach())
+
+        def share(some: Tensor) -> tuple[Tensor, float]:
+            loss = self.loss(some) * (len(some) / len(rows))
+            return loss, float(loss.detach())
+
+        return sum(add_gradients(self.model, rows.chunk(cores(device)), share))
+
+    @property
+    def _token_by_token(self) -> bool:
+        return not self.lesson.weights.keys() & {*STATES, *HEADS}
+
     def loss(self, rows: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
         device = self.model.embedding.weight.device
         ids = self.lesson.ids[rows].to(device)
-        hidden, qkv = looked_into(self.model, ids[:, :-1])
+        hidden, qkv = self._inside(ids[:, :-1])
         logits = self.model.logits(hidden)
         told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
 
         def signal(name: str) -> Tensor:
             if name in HEADS:
+                assert qkv is not None  # a signal of heads is not told token by token
                 return self._of_heads(name, qkv, told)
             if name in STATES:
                 return self._of_states(name, hidden, told)
             return self._of_tokens(name, logits, ids[:, 1:], told)
 
         return torch.stack([weight * signal(name) for name, weight in self.lesson.weights.items()]).sum()
+
+    def _inside(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """States, and what `looked_into` finds beside them, where a signal asks for it."""
+        return (self.model.hidden(ids), None) if self._token_by_token else looked_into(self.model, ids)
 
     def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, told: Tensor) -> Tensor:
         if name == "data":

@@ -106,7 +106,7 @@ def mean_over_tokens(
     parts = list(slabs(student_logits, seen))
     if student_logits.requires_grad and torch.is_grad_enabled():
         value: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]
-            student_logits, loss, slope, parts, temperature, weight
+            student_logits, loss, slope, parts, seen is None, temperature, weight
         )
         return value
     total = torch.zeros((), dtype=torch.float64, device=student_logits.device)
@@ -167,10 +167,11 @@ class _Mean(torch.autograd.Function):
         loss: Loss,
         slope: Slope | None,
         parts: list[Slab],
+        all_seen: bool,
         temperature: float,
         weight: float,
     ) -> Tensor:
-        gradient = torch.zeros_like(logits)
+        gradient = torch.empty_like(logits) if all_seen else torch.zeros_like(logits)
         total = torch.zeros((), dtype=torch.float64, device=logits.device)
         for slab in parts:
             if slope is None:
@@ -185,11 +186,11 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         [g], (gradient,) = above, ctx.saved_tensors
         # A loss that stands alone is spared a pass over the largest tensor of all.
-        whole = gradient if g.device.type == "cpu" and g == 1 else g * gradient
-        return whole, None, None, None, None, None
+        of_logits = gradient if g.device.type == "cpu" and g == 1 else g * gradient
+        return of_logits, None, None, None, None, None, None
 
 
 def _by_autograd(
