@@ -15,7 +15,7 @@ from ..lm.gradients import add_gradients
 from ..lm.model import Config, Transformer
 from ..lm.not_finite import NotFinite
 from ..lm.parallel import cores
-from ..lm.training import Recipe, adamw, optimizers_of, schedule
+from ..lm.training import Recipe, adamw, optimizers_of, schedule, step_all
 from .cache import Outputs
 from .inside import attention_maps, looked_into, queries_keys_values
 from .losses import (
@@ -99,8 +99,7 @@ class Student:
         for optimizer, highest in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(self.step, self.recipe.steps, self.recipe.warmup)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        step_all([optimizer for optimizer, _ in self._optimizers])
         return value
 
     def _backward(self, rows: Tensor) -> float:
