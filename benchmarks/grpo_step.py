@@ -13,56 +13,20 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from lab.core.measure.threads import thread_environment
+from steps import Others, Watch, add_common, products_alone, settle, show_profile, spread
 
 PAIRS = 12
 SEED = 7
-
-
-@dataclass
-class Watch:
-    """Seconds spent in what it wraps."""
-
-    seconds: float = 0.0
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*given: Any, **named: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return function(*given, **named)
-            finally:
-                self.seconds += time.perf_counter() - began
-
-        return timed
-
-
-class Others:
-    """What other processes have of the machine's processors, from now on: a busy neighbour explains slow steps."""
-
-    def __init__(self) -> None:
-        self.before = self._now()
-
-    def share(self) -> float:
-        wall, busy, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
-        return max(0.0, busy - own) / (wall * (os.cpu_count() or 1))
-
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        import psutil
-
-        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        return time.perf_counter(), times.user + times.nice + times.system, own.user + own.system
 
 
 @dataclass(frozen=True)
@@ -87,15 +51,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add(
-        "--pairs",
-        type=int,
-        default=PAIRS,
-        help="timed steps of each, one of ours, one of TRL's (%(default)s)",
-    )
-    add("--warmup", type=int, default=2, help="steps of each before that (%(default)s)")
-    add("--threads", type=int, default=2)
-    add("--wait", choices=("passive", "active"), default="passive", help="OpenMP's OMP_WAIT_POLICY")
+    add_common(parser, PAIRS)
     add("--prompts", type=int, default=32)
     add("--group", type=int, default=8, help="completions of each prompt")
     add("--tokens", type=int, default=48, help="of each completion")
@@ -107,31 +63,12 @@ def arguments() -> argparse.Namespace:
     add("--parts", type=int, default=None, help="our update in so many parts (the default of Settings)")
     add("--backend", default="auto", help="our attention")
     add("--trl-batch", type=int, default=None, help="per_device_train_batch_size of TRL (all completions)")
-    add("--alone", action="store_true", help="without TRL")
-    add(
-        "--profile",
-        type=int,
-        default=0,
-        metavar="ROWS",
-        help="the most expensive operations of one step of ours",
-    )
     return parser.parse_args()
 
 
 def main() -> None:
     given = arguments()
-    # Before torch is loaded, which reads them then.
-    os.environ.update(thread_environment(given.threads) if given.wait == "passive" else {})
-    os.environ["OMP_NUM_THREADS"] = str(given.threads)
-    os.environ |= {
-        "HF_HUB_OFFLINE": "1",
-        "KINETO_LOG_LEVEL": "6",
-        "TOKENIZERS_PARALLELISM": "false",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    from lab.core.measure.threads import use_threads
-
-    use_threads(given.threads)
+    settle(given)
     task, model = task_of(given), model_of(given)
     describe(given, model)
     step = our_steps(given, task, model)
@@ -147,7 +84,7 @@ def main() -> None:
             theirs.append(other)
     ours, theirs = ours[given.warmup :], theirs[given.warmup :]
     show(ours, theirs)
-    print(f"meanwhile other processes had {others.share():.0%} of the machine's processors")
+    others.tell()
     show_ceiling(given, model, ours)
     if given.profile:
         show_profile(given.profile, step)
@@ -355,16 +292,8 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
 
 
 def describe(given: argparse.Namespace, model: Any) -> None:
-    import platform
-
-    import torch
-
     from lab.core.grpo.settings import Settings
 
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, "
-        f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'default')}, load {os.getloadavg()[0]:.1f}"
-    )
     config = model.config
     print(
         f"{given.prompts} prompts x {given.group} completions of {given.tokens} tokens; d_model {config.d_model}, "
@@ -405,14 +334,6 @@ def show(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
     print("ours goes to " + ", ".join(said))
 
 
-def spread(values: Sequence[float]) -> str:
-    """Median and quartiles."""
-    if len(values) < 2:
-        return f"{values[0]:.3f}"
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
-
-
 def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> None:
     """The update's operations over its time, beside the best product of this machine.
 
@@ -430,17 +351,15 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
         f"{rate / peaks.matmul_gflops:.0%} of the best product ({peaks.matmul_gflops:.0f} GFLOP/s, "
         f"n = {peaks.matmul_size}); wanted: 50%"
     )
-    alone = products_alone(given, model, ours)
+    alone = update_alone(given, model, ours)
     print(
         f"its products alone, in their own shapes, take {alone:.3f} s = {operations / alone * 1e-9:.0f} GFLOP/s, "
         f"{alone / update:.0%} of the update"
     )
 
 
-def products_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
-    """Seconds of the update's matrix products, forward and backward, without all else: the best of five."""
-    import torch
-
+def update_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
+    """Seconds of the update's matrix products, forward and backward, without all else."""
     from lab.core.grpo.settings import Settings
 
     parts = given.parts or Settings().parts
@@ -449,30 +368,7 @@ def products_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken])
     layers = [
         (rows, *p.shape) for n, p in model.named_parameters() if p.dim() == 2 and n.startswith("blocks")
     ]
-    shapes = [*layers, (head, *model.head.weight.shape)]
-    best = math.inf
-    with torch.no_grad():
-        tensors = [(torch.randn(n, d), torch.randn(out, d), torch.randn(n, out)) for n, out, d in shapes]
-        for _ in range(5):
-            began = time.perf_counter()
-            for _ in range(parts):
-                for x, w, g in tensors:
-                    x @ w.T, g @ w, g.T @ x
-            best = min(best, time.perf_counter() - began)
-    return best
-
-
-def show_profile(rows: int, step: Iterator[Taken]) -> None:
-    from torch.autograd.profiler import profile
-
-    with profile() as seen:
-        taken = next(step)
-    print(f"\none step of ours under the profiler, {taken.total:.3f} s:")
-    table = seen.key_averages()
-    whole = sum(each.self_cpu_time_total for each in table)
-    for each in sorted(table, key=lambda each: -each.self_cpu_time_total)[:rows]:
-        seconds = each.self_cpu_time_total * 1e-6
-        print(f"  {each.key:52.52} {each.count:7,} calls {seconds:7.3f} s {seconds / whole * 1e6:5.1%}")
+    return products_alone([*layers, (head, *model.head.weight.shape)], parts)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,11 @@ class Lesson:
     def tokens_of_document(self) -> float:
         return float(self.ids.shape[1] - 1)
 
+    @property
+    def adds_up(self) -> bool:
+        """What is a mean over tokens, of documents that have as many each, does; relations between tokens do not."""
+        return not self.weights.keys() & {*STATES, *HEADS}
+
     def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
         """The projector, where states are compared one by one."""
         if "feature" not in self.weights or self.states is None:
@@ -73,12 +78,17 @@ class Lesson:
     def loss(self, student: Student, rows: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
         ids = self.ids[rows].to(student.device)
-        hidden, qkv = looked_into(student.model, ids[:, :-1])
+        # A hook on a model that several threads use would be everybody's.
+        plain = self.adds_up
+        hidden, qkv = (
+            (student.model.hidden(ids[:, :-1]), None) if plain else looked_into(student.model, ids[:, :-1])
+        )
         logits = student.model.logits(hidden)
         told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
 
         def signal(name: str) -> Tensor:
             if name in HEADS:
+                assert qkv is not None
                 return self._of_heads(name, student, qkv, told)
             if name in STATES:
                 return self._of_states(name, student, hidden, told)
@@ -126,9 +136,9 @@ def _at(rows: np.ndarray | None, told: Tensor, like: Tensor) -> Tensor:
 
 
 def _on(output: Any, device: torch.device) -> Any:
-    """A teacher's output on another device; logits in float32."""
+    """A teacher's output on another device; logits stay as they are, a loss widens a slab of them at a time."""
     if isinstance(output, Tensor):
-        return output.to(device, torch.float32)
+        return output.to(device)
     from dataclasses import fields, replace
 
     moved = {

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..lm.gradients import add_gradients
 from ..lm.language_model import LanguageModel
 from ..lm.model import Transformer
 from ..lm.not_finite import NotFinite
-from ..lm.training import Recipe, adamw, optimizers_of, schedule
+from ..lm.parallel import cores
+from ..lm.training import Recipe, adamw, optimizers_of, schedule, step_all
 
 
 class Lesson(Protocol):
@@ -21,6 +23,7 @@ class Lesson(Protocol):
     Attributes:
         documents: how many there are; a batch is some of their numbers.
         tokens_of_document: that are told, on average.
+        adds_up: whether the loss of a batch is the mean of its documents' losses.
     """
 
     @property
@@ -28,6 +31,9 @@ class Lesson(Protocol):
 
     @property
     def tokens_of_document(self) -> float: ...
+
+    @property
+    def adds_up(self) -> bool: ...
 
     def modules(self, width: int, draws: torch.Generator) -> Mapping[str, nn.Linear]:
         """What the loss has of its own to train, for a student whose states are so wide."""
@@ -83,18 +89,31 @@ class Student:
             ValueError: the teacher's outputs are no distribution.
         """
         self.step += 1
-        rows = self._next_rows()
-        loss = self.lesson.loss(self, rows)
-        if not math.isfinite(value := float(loss.detach())):
+        if not math.isfinite(value := self.backward(self._next_rows())):
             raise NotFinite(f"the loss is {value} at step {self.step}")
-        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for optimizer, highest in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(self.step, self.recipe.steps, self.recipe.warmup)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        step_all([optimizer for optimizer, _ in self._optimizers])
         return value
+
+    def backward(self, rows: Tensor) -> float:
+        """Add the gradient of the loss on these documents, in as many pieces as there are cores where pieces add up.
+
+        Returns:
+            The loss.
+        """
+        if not self.lesson.adds_up or cores(self.device) == 1:
+            loss = self.lesson.loss(self, rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return float(loss.detach())
+
+        def share(some: Tensor) -> tuple[Tensor, float]:
+            loss = self.lesson.loss(self, some) * (len(some) / len(rows))
+            return loss, float(loss.detach())
+
+        return sum(add_gradients(self.model, rows.chunk(cores(self.device)), share))
 
     def _next_rows(self) -> Tensor:
         """Documents of the next batch; every document comes once before any comes again."""

@@ -16,6 +16,7 @@ from .gradients import add_gradients
 from .language_model import LanguageModel
 from .model import Transformer
 from .not_finite import NotFinite
+from .parallel import each
 from .scoring import Sequences, log_probs
 
 
@@ -76,9 +77,7 @@ def train(
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        for optimizer, _ in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        step_all([optimizer for optimizer, _ in optimizers])
         if after_step is not None:
             after_step(step, loss)
 
@@ -105,11 +104,28 @@ def adamw(parameters: Iterable[torch.nn.Parameter], lr: float) -> torch.optim.Ad
 
 
 def optimizers_of(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Muon for the matrices of the blocks, AdamW for the rest, each with its highest learning rate."""
-    matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
-    rest = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    return [(muon, recipe.matrix_lr), (adamw(rest, recipe.lr), recipe.lr)]
+    """Muon for the matrices of each block, AdamW for the rest, each with its highest learning rate."""
+    matrices = [[p for p in block.parameters() if p.dim() == 2] for block in model.blocks]
+    of_muon = {id(p) for block in matrices for p in block}
+    rest = [p for p in model.parameters() if id(p) not in of_muon]
+    muons = [
+        torch.optim.Muon(block, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        for block in matrices
+    ]
+    return [*((muon, recipe.matrix_lr) for muon in muons), (adamw(rest, recipe.lr), recipe.lr)]
+
+
+def step_all(optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """A step of each, as many at once as there are cores, and away with the gradients.
+
+    Muon's products of a small model are too small to be split between two threads.
+    """
+
+    def step(optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    each(step, optimizers, optimizers[0].param_groups[0]["params"][0].device)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -74,6 +74,11 @@ class Lesson:
     def tokens_of_document(self) -> float:
         return float(self.mask.sum()) / self.documents
 
+    @property
+    def adds_up(self) -> bool:
+        """Documents have different numbers of tokens."""
+        return False
+
     def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
         """Projectors between the widths of both models' states."""
         if self.states is None:

@@ -150,7 +150,9 @@ def forward_kl(
         ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher whose logits are
             NaN (the message says where).
     """
-    return _mean(_kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
+    return _mean(
+        _kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items, _kl_and_slope
+    )
 
 
 def reverse_kl(
@@ -270,19 +272,47 @@ def _mean(
     temperature: float,
     scale: float,
     num_items: float | None,
+    with_slope: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary)."""
+    """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary).
+
+    Args:
+        with_slope: the divergence and its derivative by the student's logits / temperature, where it is known; it may
+            write over both arguments.
+    """
     check_logits(student_logits, teacher_logits, temperature)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        return divergence(teacher_log_probs(teacher_logits, slab, temperature).to(log_q.dtype), log_q)
+    def log_p(log_q: Tensor, slab: Slab) -> Tensor:
+        return teacher_log_probs(teacher_logits, slab, temperature).to(log_q.dtype)
 
-    return mean_over_tokens(loss, student_logits, mask, temperature, scale=scale, num_items=num_items)
+    def loss(log_q: Tensor, slab: Slab) -> Tensor:
+        return divergence(log_p(log_q, slab), log_q)
+
+    def slope(log_q: Tensor, slab: Slab) -> tuple[Tensor, Tensor]:
+        assert with_slope is not None  # or it would not be asked for
+        return with_slope(log_p(log_q, slab), log_q)
+
+    return mean_over_tokens(
+        loss,
+        student_logits,
+        mask,
+        temperature,
+        scale=scale,
+        num_items=num_items,
+        slope=None if with_slope is None else slope,
+    )
 
 
 def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
     found: Tensor = torch.linalg.vecdot(log_a.exp(), log_a - log_b)
     return found
+
+
+def _kl_and_slope(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(p‖q), and q − p, since −Σ p·∂(log q)/∂z_j = Σ p·(q_j − [at j]) where p sums to 1. Nothing is made but p."""
+    p = log_p.exp()
+    kl: Tensor = torch.linalg.vecdot(p, log_p.sub_(log_q))
+    return kl, log_q.exp_().sub_(p)
 
 
 def _log_mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:

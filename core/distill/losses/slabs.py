@@ -65,6 +65,9 @@ class Slab:
 
 Loss = Callable[[Tensor, Slab], Tensor]
 """Log-probabilities of the student (rows, vocabulary) and where they stand → the loss at each, (rows,)."""
+Slope = Callable[[Tensor, Slab], tuple[Tensor, Tensor]]
+"""The same, and the derivative by the logits that the log-probabilities are of, (rows, vocabulary); it may write over
+what it is given."""
 
 
 def mean_over_tokens(
@@ -75,6 +78,7 @@ def mean_over_tokens(
     *,
     scale: float = 1.0,
     num_items: float | None = None,
+    slope: Slope | None = None,
 ) -> Tensor:
     """scale · Σ loss / unmasked tokens, with its gradient.
 
@@ -87,6 +91,7 @@ def mean_over_tokens(
         temperature: divides the logits.
         scale: a factor.
         num_items: what takes the place of the number of unmasked tokens.
+        slope: `loss` with its derivative, where that is known; otherwise autograd finds it.
 
     Returns:
         Scalar, in float32 unless the logits are float64. It can be differentiated once.
@@ -100,9 +105,15 @@ def mean_over_tokens(
     weight = scale / divisor(seen, shape, num_items)
     parts = list(slabs(student_logits, seen))
     if student_logits.requires_grad and torch.is_grad_enabled():
-        value: Tensor = _Mean.apply(student_logits, loss, parts, temperature, weight)  # type: ignore[no-untyped-call]
+        value: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]
+            student_logits, loss, slope, parts, seen is None, temperature, weight
+        )
         return value
-    return _mean(student_logits, loss, parts, temperature, weight, None)
+    total = torch.zeros((), dtype=torch.float64, device=student_logits.device)
+    with torch.no_grad():
+        for slab in parts:
+            total += _sum(loss(log_probs(slab.of(student_logits), temperature), slab))
+    return _weighed(total, weight, student_logits)
 
 
 def slabs(logits: Tensor, seen: Tensor | None) -> Iterator[Slab]:
@@ -129,7 +140,8 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """log-softmax of logits / temperature in float32 at least, with `FLOOR` for −∞."""
     x = wide(logits)
     found = torch.log_softmax(x if temperature == 1 else x / temperature, -1)
-    return found.clamp(min=FLOOR) if bool((found == -math.inf).any()) else found
+    # The least of them tells in one pass whether any is −∞, or (as NaN) whether a NaN hides it: then clamp does no harm.
+    return found if found.numel() and bool(found.detach().amin() > -math.inf) else found.clamp(min=FLOOR)
 
 
 def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) -> Tensor:
@@ -150,37 +162,52 @@ def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) ->
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, loss: Loss, parts: list[Slab], temperature: float, weight: float
+        ctx: Any,
+        logits: Tensor,
+        loss: Loss,
+        slope: Slope | None,
+        parts: list[Slab],
+        all_seen: bool,
+        temperature: float,
+        weight: float,
     ) -> Tensor:
-        gradient = torch.zeros_like(logits)
-        value = _mean(logits, loss, parts, temperature, weight, gradient)
+        gradient = torch.empty_like(logits) if all_seen else torch.zeros_like(logits)
+        total = torch.zeros((), dtype=torch.float64, device=logits.device)
+        for slab in parts:
+            if slope is None:
+                values, of_x = _by_autograd(loss, logits, slab, temperature, weight)
+            else:
+                values, of_x = slope(log_probs(slab.of(logits), temperature), slab)
+                of_x.mul_(weight / temperature)
+            slab.put(of_x, gradient)
+            total += _sum(values)
         ctx.save_for_backward(gradient)
-        return value
+        return _weighed(total, weight, logits)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         [g], (gradient,) = above, ctx.saved_tensors
-        return g * gradient, None, None, None, None
+        # A loss that stands alone is spared a pass over the largest tensor of all.
+        of_logits = gradient if g.device.type == "cpu" and g == 1 else g * gradient
+        return of_logits, None, None, None, None, None, None
 
 
-def _mean(
-    logits: Tensor,
-    loss: Loss,
-    parts: list[Slab],
-    temperature: float,
-    weight: float,
-    gradient: Tensor | None,
-) -> Tensor:
-    """weight · Σ loss; its gradient is written into `gradient` if there is one."""
-    total = torch.zeros((), dtype=torch.float64, device=logits.device)
-    for slab in parts:
-        with torch.set_grad_enabled(gradient is not None):
-            x = slab.of(logits.detach()).requires_grad_(gradient is not None)
-            values = loss(log_probs(x, temperature), slab)
-            if gradient is not None:
-                (of_x,) = torch.autograd.grad(values, x, torch.full_like(values, weight))
-                slab.put(of_x, gradient)
-        total += values.detach().clamp(min=0).sum(dtype=torch.float64)
+def _by_autograd(
+    loss: Loss, logits: Tensor, slab: Slab, temperature: float, weight: float
+) -> tuple[Tensor, Tensor]:
+    """The loss at each token of a slab, and the gradient of weight times their sum."""
+    with torch.enable_grad():
+        x = slab.of(logits.detach()).requires_grad_()
+        values = loss(log_probs(x, temperature), slab)
+        (of_x,) = torch.autograd.grad(values, x, torch.full_like(values, weight))
+    return values.detach(), of_x
+
+
+def _sum(values: Tensor) -> Tensor:
+    return values.clamp(min=0).sum(dtype=torch.float64)
+
+
+def _weighed(total: Tensor, weight: float, logits: Tensor) -> Tensor:
     total = torch.where(total > INFINITE, math.inf, total)
     return (weight * total).to(wide(logits[:0]).dtype)

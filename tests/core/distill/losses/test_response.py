@@ -499,3 +499,28 @@ def test_errors_name_both_sides():
         ValueError, match="the label at sequence 1, token 2 is -100, but the vocabulary is 0 to 4"
     ):
         hard_data(student, labels)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_by_hand_of_soft_targets_is_that_of_autograd(temperature, masked):
+    student, teacher = pair(5, 3, 7, 11)
+    teacher[0, 1, 2:5] = -math.inf
+    mask = torch.rand(3, 7, generator=torch.Generator().manual_seed(0)) < 0.6 if masked else None
+    ours = gradient(3 * forward_kl(student, teacher, mask, temperature), student)
+
+    log_q, log_p = ((x / temperature).log_softmax(-1) for x in (student, teacher))
+    kl = torch.nn.functional.kl_div(log_q, log_p, reduction="none", log_target=True).nan_to_num(0).sum(-1)
+    mean = kl.mean() if mask is None else kl[mask].mean()
+    close(ours, gradient(3 * temperature**2 * mean, student))
+    assert torch.autograd.gradcheck(lambda x: forward_kl(x, teacher, mask, temperature), student)
+
+
+def test_the_gradient_by_hand_in_half_precision_is_that_of_float64():
+    student, teacher = pair(6, 2, 9, 300)
+    wanted = gradient(forward_kl(student, teacher.half().double()), student)
+    narrow = student.detach().float().requires_grad_()
+    found = gradient(forward_kl(narrow, teacher.half()), narrow)
+    close(found.double(), wanted, rtol=1e-5, atol=1e-9)
+    student_and_teacher = narrow.detach().requires_grad_()
+    assert not gradient(forward_kl(student_and_teacher, narrow.detach()), student_and_teacher).any()

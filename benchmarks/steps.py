@@ -1,0 +1,135 @@
+"""What the benchmarks of a training step share: how a step is timed, and what its products alone would take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.core.measure.threads import thread_environment
+
+
+@dataclass
+class Watch:
+    """Seconds spent in what it wraps."""
+
+    seconds: float = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*given, **named)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return timed
+
+
+class Others:
+    """What other processes have of the machine's processors, from now on: a busy neighbour explains slow steps."""
+
+    def __init__(self) -> None:
+        self.before = self._now()
+
+    def share(self) -> float:
+        wall, busy, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
+        return max(0.0, busy - own) / (wall * (os.cpu_count() or 1))
+
+    def tell(self) -> None:
+        print(f"meanwhile other processes had {self.share():.0%} of the machine's processors")
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        import psutil
+
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return time.perf_counter(), times.user + times.nice + times.system, own.user + own.system
+
+
+def add_common(parser: argparse.ArgumentParser, pairs: int) -> None:
+    """The options that every benchmark of a step has."""
+    add = parser.add_argument
+    add("--pairs", type=int, default=pairs, help="timed steps of each, in turn (%(default)s)")
+    add("--warmup", type=int, default=2, help="steps of each before that (%(default)s)")
+    add("--threads", type=int, default=2)
+    add("--wait", choices=("passive", "active"), default="passive", help="OpenMP's OMP_WAIT_POLICY")
+    add("--alone", action="store_true", help="without TRL")
+    rows = "the most expensive operations of one step of ours"
+    add("--profile", type=int, default=0, metavar="ROWS", help=rows)
+
+
+def settle(given: argparse.Namespace) -> None:
+    """Threads and environment, before torch is loaded, which reads them then; and the machine in a line."""
+    os.environ.update(thread_environment(given.threads) if given.wait == "passive" else {})
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "KINETO_LOG_LEVEL": "6",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    from lab.core.measure.threads import use_threads
+
+    use_threads(given.threads)
+    import torch
+
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, "
+        f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'default')}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Median and quartiles."""
+    if len(values) < 2:
+        return f"{values[0]:,.{digits}f}"
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def products_alone(shapes: Sequence[tuple[int, int, int]], times: int = 1, best_of: int = 5) -> float:
+    """Seconds of matrix products, forward and backward, without all else.
+
+    Args:
+        shapes: (rows, out, in) of x (rows, in) · wᵀ (in, out).
+        times: all of them so often.
+        best_of: tries, of which the fastest counts.
+    """
+    import torch
+
+    best = math.inf
+    with torch.no_grad():
+        tensors = [(torch.randn(n, d), torch.randn(out, d), torch.randn(n, out)) for n, out, d in shapes]
+        for _ in range(best_of):
+            began = time.perf_counter()
+            for _ in range(times):
+                for x, w, g in tensors:
+                    x @ w.T, g @ w, g.T @ x
+            best = min(best, time.perf_counter() - began)
+    return best
+
+
+PRODUCTS = "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "attention_for_cpu"
+
+
+def show_profile(rows: int, step: Iterator[Any]) -> None:
+    """The most expensive operations of one step, with all that it has in other threads; and what all products take."""
+    from torch.autograd.profiler import profile
+
+    with profile() as seen:
+        taken = next(step)
+    print(f"\none step of ours under the profiler, {taken.total:.3f} s:")
+    table = seen.key_averages()
+    whole = sum(each.self_cpu_time_total for each in table)
+    for each in sorted(table, key=lambda each: -each.self_cpu_time_total)[:rows]:
+        seconds = each.self_cpu_time_total * 1e-6
+        print(f"  {each.key:52.52} {each.count:7,} calls {seconds:7.4f} s {seconds / whole * 1e6:5.1%}")
+    products = sum(each.self_cpu_time_total for each in table if any(name in each.key for name in PRODUCTS))
+    print(f"matrix products, attention's and the optimizer's among them: {products / whole:.0%}")
