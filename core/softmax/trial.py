@@ -69,18 +69,48 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     def check() -> Mapping[str, float]:
         from . import battery, properties
 
-        metrics = battery.check(task, x, stable=params.stable)
+        first = _first_call(name, params)
+        metrics = first | battery.check(task, x, stable=params.stable)
         # A reference computes in float64, so where it overflows says nothing about this dtype.
         if built_in is None or built_in.tier != "reference":
             overflow = properties.overflow_logit(task, x.dtype, x.device)
             metrics |= {} if overflow is None else {"overflow_logit": overflow}
         if built_in is not None:
             metrics |= _counted(built_in, call, x, params)
-        if name == "reference-merge":
-            metrics["merge_ulp"] = properties.merge_ulp(x.dtype, context.seed)
-        return metrics
+        return metrics | _properties(name, x.dtype, context.seed)
 
     return trial.Case(call, check, _least_work(params, getattr(torch, params.dtype).itemsize))
+
+
+def _first_call(name: str, params: Params) -> dict[str, float]:
+    """Of what is compiled on first use: the seconds that this takes, or loading what an earlier process compiled."""
+    from .registry import NUMBA
+
+    if name not in NUMBA:
+        return {}
+    import torch
+
+    from .numba_softmax import first_call_seconds
+
+    return {"first_call": first_call_seconds(name, params.output, getattr(torch, params.dtype))}
+
+
+def _properties(name: str, dtype: Any, seed: int) -> dict[str, float]:
+    """What is worth knowing of one implementation only."""
+    from . import exp2, properties
+
+    if name == "reference-merge":
+        return {"merge_ulp": properties.merge_ulp(dtype, seed)}
+    if name == "safe-numba":
+        return {"exp_error": properties.exponential_error()}
+    if name in exp2.DEGREES:
+        accuracy = exp2.accuracy(exp2.DEGREES[name])
+        return {
+            "exp_error": accuracy.largest_relative_error,
+            "same_in_bfloat16": accuracy.same_in_bfloat16,
+            "within_one_ulp": accuracy.within_one_ulp,
+        }
+    return {}
 
 
 def _built_in(name: str, params: Params) -> Implementation:

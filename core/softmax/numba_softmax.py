@@ -1,0 +1,261 @@
+"""Softmax by the Numba kernels: tensors in, tensors out, with gradients. Numba is imported by the first call.
+
+Rows are shared out among as many threads as torch has (`torch.set_num_threads`), and where there are fewer rows than
+threads, columns are. Rows may lie anywhere, a last dimension with gaps is copied. The first call with a dtype compiles,
+for a second or two, and keeps the result in the cache folder for later processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..trial import Refused
+from .operations import accumulator, needs_gradient
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Kernel = Callable[..., None]
+
+WORTH_A_THREAD = 1 << 15
+"""Elements: about 10 µs of work, as long as it takes to wake a thread."""
+
+_AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see kernels/bits.py
+_DTYPES = (*_AS_INTEGERS, torch.float32, torch.float64)
+
+
+def safe(x: Tensor, dim: int = -1) -> Tensor:
+    """Algorithm 2 in three loops, which compute each exponential once.
+
+    Args:
+        x: logits of any shape on the CPU; float16, bfloat16, float32 or float64. Halves are computed in float32.
+        dim: the dimension that sums to one.
+
+    Returns:
+        Probabilities, like x. Differentiable, twice if need be.
+
+    Raises:
+        Refused: another device or dtype; or there is no Numba.
+    """
+    return _softmax("safe-numba", x, dim)
+
+
+def online(x: Tensor, dim: int = -1) -> Tensor:
+    """Algorithm 3 over blocks: two loads and one store for each element, and each exponential twice; see `safe`."""
+    return _softmax("online-numba", x, dim)
+
+
+def rescaled(x: Tensor, dim: int = -1) -> Tensor:
+    """Algorithm 3 over blocks, with each exponential once: it is kept, and rescaled block by block; see `safe`."""
+    return _softmax("online-rescaled-numba", x, dim)
+
+
+def two_pass(x: Tensor, dim: int = -1) -> Tensor:
+    """Mantissas and exponents apart, which takes no maximum (Dukhan & Ablavatski, arXiv:2001.04438); see `safe`."""
+    return _softmax("two-pass-numba", x, dim)
+
+
+def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
+    """Algorithm 4 of Milakov & Gimelshein: one pass over x, which never writes the softmax.
+
+    Arguments and returns as in `topk.online_topk`. With gradients the kernel finds the columns only, and softmax is
+    written after all.
+
+    Raises:
+        ValueError: k is larger than the size of `dim`.
+        Refused: as `safe`.
+    """
+    if k > x.shape[dim]:
+        raise ValueError(f"k = {k} of only {x.shape[dim]} columns")
+    kernel = _kernel("online-topk-numba", x)
+    with torch.no_grad():
+        moved, rows = _rows_of(x.detach().movedim(dim, -1))
+        v = torch.empty(*moved.shape[:-1], k, dtype=accumulator(x.dtype))
+        z = torch.empty(v.shape, dtype=torch.int64)
+        if v.numel():
+            u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
+
+            def share(first: int, last: int) -> None:
+                kernel(rows.numbers, rows.starts, rows.columns, first, last, u, p)
+
+            _in_shares(share, len(rows.starts), rows.columns)
+    v, z = v.movedim(-1, dim), z.movedim(-1, dim)
+    return (rescaled(x, dim).gather(dim, z) if needs_gradient(x) else v.to(x.dtype)), z
+
+
+def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
+    """How long a kernel's first call takes in this process: compiling it, or loading it from the cache folder.
+
+    Args:
+        name: as in the registry, such as "safe-numba".
+        output: "softmax" or "top-k".
+    """
+    import time
+
+    begin = time.perf_counter()
+    x = torch.zeros(1, 1, dtype=dtype)
+    if output == "top-k":
+        online_topk(x, 1)
+    else:
+        _softmax(name, x, -1)
+    return time.perf_counter() - begin
+
+
+def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
+    kernel = _kernel(name, x)
+    if needs_gradient(x):
+        y: Tensor = _Differentiable.apply(x, dim, kernel)  # type: ignore[no-untyped-call]
+        return y
+    return _forward(x, dim, kernel)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The kernel forward, and y·(g − Σ g·y) backward in PyTorch operations, which have gradients of their own."""
+
+    @staticmethod
+    def forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
+        return _forward(x.detach(), dim, kernel)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (y,), (g,) = ctx.saved_tensors, gradients
+        dtype = accumulator(y.dtype)
+        wide, g = y.to(dtype), g.to(dtype)
+        inner = (g * wide).sum(ctx.dim, keepdim=True)
+        return (wide * (g - inner)).to(y.dtype), None, None
+
+
+def _forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
+    if dim not in (-1, x.dim() - 1):
+        return _forward(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
+    x, rows = _rows_of(x)
+    y = torch.empty_like(x) if x.is_contiguous() else x.new_empty(x.shape)
+    result = _numbers(y)
+    if result.size:
+        _in_shares(_share(kernel, rows, result, x.dtype), len(rows.starts), rows.columns)
+    return y
+
+
+def _share(
+    kernel: Kernel, rows: _Rows, result: np.ndarray[Any, Any], dtype: torch.dtype
+) -> Callable[[int, int], None]:
+    """The work on some of the rows; halves need room for a row of their exponentials."""
+    numbers, starts, columns = rows
+    work = accumulator(dtype)
+    if dtype is work:
+        e = _nothing(work)
+        return lambda first, last: kernel(numbers, starts, result, columns, first, last, e)
+
+    def share(first: int, last: int) -> None:
+        kernel(numbers, starts, result, columns, first, last, torch.empty(columns, dtype=work).numpy())
+
+    return share
+
+
+class _Rows(NamedTuple):
+    """Rows as the kernels take them: row r of `columns` numbers begins at numbers[starts[r]]."""
+
+    numbers: np.ndarray[Any, Any]
+    starts: np.ndarray[Any, Any]
+    columns: int
+
+
+def _rows_of(x: Tensor) -> tuple[Tensor, _Rows]:
+    """x, copied if its last dimension has gaps, and its rows."""
+    if not x.is_contiguous() and x.stride(-1) != 1:
+        x = x.contiguous()
+    columns = x.shape[-1] if x.dim() else 1
+    if x.is_contiguous():
+        numbers = _numbers(x)
+        return x, _Rows(numbers, _even_starts(numbers.size, columns), columns)
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+    numbers = _numbers(x.as_strided((reach,), (1,)))
+    return x, _Rows(numbers, _starts(x.shape[:-1], x.stride()[:-1]), columns)
+
+
+def _numbers(x: Tensor) -> np.ndarray[Any, Any]:
+    """The numbers of a tensor without gaps, flat; halves as the integers that they are made of."""
+    integers = _AS_INTEGERS.get(x.dtype)
+    flat: np.ndarray[Any, Any] = (x if integers is None else x.view(integers)).numpy().ravel()
+    return flat
+
+
+@lru_cache(maxsize=8)
+def _even_starts(size: int, columns: int) -> np.ndarray[Any, Any]:
+    """Where each row begins if there are no gaps."""
+    return _starts((size // max(columns, 1),), (columns,))
+
+
+def _starts(shape: Sequence[int], strides: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Where each row begins."""
+    import numpy as np
+
+    starts = np.zeros(1, np.int64)
+    for size, stride in zip(shape, strides, strict=True):
+        starts = np.add.outer(starts, np.arange(size) * stride).ravel()
+    return starts
+
+
+@cache
+def _nothing(dtype: torch.dtype) -> np.ndarray[Any, Any]:
+    return torch.empty(0, dtype=dtype).numpy()
+
+
+def _in_shares(share: Callable[[int, int], None], rows: int, columns: int) -> None:
+    """share(first, last) for all rows, on as many threads as torch has and there is work for."""
+    threads = min(rows, rows * columns // WORTH_A_THREAD, torch.get_num_threads())
+    if threads <= 1:
+        return share(0, rows)
+    cuts = [rows * i // threads for i in range(threads + 1)]
+    others = [_pool().submit(share, first, last) for first, last in zip(cuts[1:-1], cuts[2:], strict=True)]
+    share(cuts[0], cuts[1])
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads besides the caller's; kernels run without Python's lock."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="softmax")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its parent's threads
+
+
+def _kernel(name: str, x: Tensor) -> Kernel:
+    if not x.is_cpu:
+        raise Refused(f"softmax {name} works on the CPU, not on {x.device.type}")
+    if x.dtype not in _DTYPES:
+        raise Refused(f"softmax {name} takes floating point, not {str(x.dtype).removeprefix('torch.')}")
+    return _imported(name)
+
+
+@cache
+def _imported(name: str) -> Kernel:
+    try:
+        from .kernels import rows, topk, two_pass
+    except ModuleNotFoundError as error:
+        if error.name not in ("numba", "llvmlite"):
+            raise
+        raise Refused(f"softmax {name} needs numba: pip install numba") from error
+    kernels: dict[str, Kernel] = {
+        "safe-numba": rows.safe,
+        "online-numba": rows.online,
+        "online-rescaled-numba": rows.rescaled,
+        "two-pass-numba": two_pass.two_pass,
+        "online-topk-numba": topk.online_topk,
+    }
+    return kernels[name]
