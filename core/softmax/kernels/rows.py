@@ -18,8 +18,9 @@ from numba.extending import overload
 from .bits import load, lowest, ordered, store, to, unordered
 from .exponential import SUMS, exp_below
 
-BLOCK = 4096
-"""Elements per block of the online forms: their 16 KB, read and written, stay in the first cache."""
+BLOCK = 2048
+"""Elements per block of the online forms: 8 KB read and 8 KB written stay together in a first cache of 32 KB. Measured
+in float32 on one thread, blocks of 4096 took up to 1.15 times as long for rows of 128,000, and 512 up to 1.1 times."""
 
 
 def waiting(y, e):
