@@ -56,12 +56,12 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         raise trial.Refused(f"k = {params.k} of only {params.columns} columns")
     if ":" in name:
         function, built_in = context.load(name), None
-        task = Task(params.output, params.k, _refusing(function), takes_dim=_takes_dim(function))
+        task = Task(params.output, params.k, refusing(function), takes_dim=takes_dim(function))
     else:
         built_in = _built_in(name, params)
         task = Task(params.output, params.k, built_in.function)
 
-    x = _logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
+    x = logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
 
     def call() -> object:
         return task(x)
@@ -127,7 +127,7 @@ def _built_in(name: str, params: Params) -> Implementation:
     return found
 
 
-def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, whose NotImplementedError is a refusal."""
     from functools import wraps
 
@@ -141,7 +141,7 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
     return refusing
 
 
-def _takes_dim(function: Callable[..., Any]) -> bool:
+def takes_dim(function: Callable[..., Any]) -> bool:
     """Whether `function` has a parameter `dim`; yes for one that will not say, such as a compiled one."""
     try:
         # A torch module is called with anything, and says what it takes in `forward`.
@@ -152,7 +152,7 @@ def _takes_dim(function: Callable[..., Any]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device: str) -> Tensor:
+def logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device: str) -> Tensor:
     """(rows, columns), drawn where they are needed, and once for all variants that a process times."""
     import torch
 
