@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..trial import Refused
+from .differentiable import differentiable
 from .operations import accumulator, needs_gradient
 
 if TYPE_CHECKING:
@@ -111,30 +112,8 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
 def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
     kernel = _kernel(name, x)
     if needs_gradient(x):
-        y: Tensor = _Differentiable.apply(x, dim, kernel)  # type: ignore[no-untyped-call]
-        return y
+        return differentiable(partial(_forward, kernel=kernel), x, dim)
     return _forward(x, dim, kernel)
-
-
-class _Differentiable(torch.autograd.Function):
-    """The kernel forward, and y·(g − Σ g·y) backward in PyTorch operations, which have gradients of their own."""
-
-    @staticmethod
-    def forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
-        return _forward(x.detach(), dim, kernel)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.dim = inputs[1]
-        ctx.save_for_backward(output)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (y,), (g,) = ctx.saved_tensors, gradients
-        dtype = accumulator(y.dtype)
-        wide, g = y.to(dtype), g.to(dtype)
-        inner = (g * wide).sum(ctx.dim, keepdim=True)
-        return (wide * (g - inner)).to(y.dtype), None, None
 
 
 def _forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:

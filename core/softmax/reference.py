@@ -115,7 +115,7 @@ def _tree(x: Row, start: int, stop: int) -> Pair:
 
 
 def two_pass(x: Row, y: Row) -> None:
-    """Dukhan & Ablavatski, "Two-pass softmax algorithm" (arXiv:2001.04438), Algorithm 3: no maximum is looked for.
+    """Dukhan & Ablavatski, "The two-pass softmax algorithm" (arXiv:2001.04438): no maximum is looked for.
 
     e^x overflows, but not as a mantissa p and an exponent n, e^x = p·2^n. Such pairs are added at the larger exponent.
     Right for logits up to some 10^6; beyond, a float no longer holds the fraction that p is made of.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from . import exp2, logarithms, numba_softmax, operations, reference, topk, two_pass
+from . import exp2, logarithms, numba_softmax, operations, reference, topk, triton_softmax, two_pass
 from .counting import Counts, count
 
 Tier = Literal["reference", "ops", "compiled"]
@@ -65,6 +65,9 @@ SOFTMAXES: dict[str, Softmax] = {
     "online-numba": numba_softmax.online,
     "online-rescaled-numba": numba_softmax.rescaled,
     "two-pass-numba": numba_softmax.two_pass,
+    "safe-triton": triton_softmax.safe,
+    "online-triton": triton_softmax.online,
+    "two-pass-triton": triton_softmax.two_pass,
 }
 """Softmax by name, for use outside the experiments."""
 
@@ -93,7 +96,10 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
 NUMBA = frozenset({"safe-numba", "online-numba", "online-rescaled-numba", "two-pass-numba"})
 """The names whose first call compiles."""
 
-COMPILED = NUMBA | {"torch"}
+TRITON = frozenset({"safe-triton", "online-triton", "two-pass-triton"})
+"""The names that want a GPU."""
+
+COMPILED = NUMBA | TRITON | {"torch"}
 """The names whose passes run inside one kernel; the other built-in ones are chains of operators."""
 
 

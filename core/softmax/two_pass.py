@@ -24,7 +24,7 @@ _LN2_LOW = math.log(2) - _LN2_HIGH
 
 
 def two_pass(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
-    """Algorithm 3 of Dukhan & Ablavatski with blocks of columns for elements.
+    """The two-pass algorithm with blocks of columns for elements.
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.

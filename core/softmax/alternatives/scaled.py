@@ -15,7 +15,7 @@ CAP = 15.0
 
 
 def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
-    """Scalable softmax, softmax(s·log n·x) = n^(s·x_i) / Σ n^(s·x_j), n the size of `dim` (arXiv:2501.19399, eq. 2).
+    """Scalable softmax, softmax(s·log n·x) = n^(s·x_i) / Σ n^(s·x_j), n the size of `dim` (Nakanishi, arXiv:2501.19399).
 
     The larger n, the steeper, so that one logit above the others keeps its share in long rows.
 
@@ -36,7 +36,7 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
 
 
 def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
-    """softmax(c·tanh(x/c)): no logit counts for more than c (Gemma 2, arXiv:2408.00118, §2).
+    """softmax(c·tanh(x/c)): no logit counts for more than c (Gemma 2, arXiv:2408.00118).
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.

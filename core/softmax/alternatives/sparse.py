@@ -17,7 +17,7 @@ from ..operations import accumulator
 
 
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
-    """The point of the simplex nearest to x (Martins & Astudillo, arXiv:1602.02068, Algorithm 1).
+    """The point of the simplex nearest to x (Martins & Astudillo, arXiv:1602.02068).
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
@@ -41,7 +41,7 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
 
 
 def entmax15(x: Tensor, dim: int = -1) -> Tensor:
-    """p_i = max(0, x_i/2 − τ)²: between softmax and sparsemax (Peters, Niculae & Martins, arXiv:1905.05702, §3).
+    """p_i = max(0, x_i/2 − τ)²: between softmax and sparsemax (Peters, Niculae & Martins, arXiv:1905.05702).
 
     The sum over a support S is 1 for τ = mean − √((1 − k·variance)/k), k the size of S, mean and variance those of
     x/2 in S.

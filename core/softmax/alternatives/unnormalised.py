@@ -13,7 +13,7 @@ SOFTPICK_EPSILON = 1e-8
 
 
 def sigmoid(x: Tensor, dim: int = -1) -> Tensor:
-    """σ(x − log n), n the size of `dim` (Ramapuram et al., arXiv:2409.04431, §2): each weight from its own logit alone.
+    """σ(x − log n), n the size of `dim` (Ramapuram et al., arXiv:2409.04431): each weight from its own logit alone.
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
@@ -27,7 +27,7 @@ def sigmoid(x: Tensor, dim: int = -1) -> Tensor:
 
 
 def softpick(x: Tensor, dim: int = -1, *, epsilon: float = SOFTPICK_EPSILON) -> Tensor:
-    """relu(e^x − 1) / (Σ |e^x − 1| + ε) (Zuhri, Fuadi & Aji, arXiv:2504.20966, §3).
+    """relu(e^x − 1) / (Σ |e^x − 1| + ε) (Zuhri, Fuadi & Aji, arXiv:2504.20966).
 
     What is not above 0 gets exactly nothing, yet holds the others down. A masked entry, −∞, is left out of the sum;
     the formula would let it count 1.

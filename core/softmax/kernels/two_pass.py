@@ -121,7 +121,7 @@ def quotients(x, y, s, k):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def two_pass(x, starts, y, V, first, last, e):
-    """Algorithm 3 of Dukhan & Ablavatski; arguments as in `rows`."""
+    """Two passes over each row; arguments as in `rows`."""
     s, k = np.empty(LANES, e.dtype), exponents(e)
     for r in range(first, last):
         x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]

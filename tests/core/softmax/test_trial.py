@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from lab.core.softmax import exp2
 from lab.core.softmax.battery import Task
 from lab.core.softmax.properties import merge_ulp, overflow_logit
-from lab.core.softmax.registry import implementations
+from lab.core.softmax.registry import TRITON, implementations
 from lab.core.softmax.trial import Params, case
 from lab.core.trial import Refused, Wrong
 
@@ -94,6 +94,7 @@ BUILT_IN = [
     (output, name)
     for output in ("softmax", "log-softmax", "logsumexp", "top-k")
     for name in implementations(output)
+    if name not in TRITON
 ]
 
 
