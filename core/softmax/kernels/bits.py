@@ -1,4 +1,4 @@
-"""Numbers as their bits: halves widened and narrowed, and floats ordered as integers.
+"""Numbers as their bits: halves widened and narrowed, and floats as integers that can be compared.
 
 All of it is arithmetic on integers of the same width, which the compiler does on a whole vector at once; Numba has no
 half precision of its own on a CPU. Halves come as the integers they are made of: bfloat16 as uint16 and float16 as
@@ -105,48 +105,26 @@ def _store(y, j, value):
     return store_float
 
 
-def ordered(value):
-    """An integer for each float, larger for the larger float; a NaN lies beyond the infinity of its sign.
-
-    A maximum of floats may not be reordered, because of NaN, and a loop that finds one is not vectorised unless the
-    compiler is told that there is none. A maximum of integers may.
-    """
+def bits_of(value):
+    """A float's bits as a signed integer of its width: larger for larger floats above 0, smaller for those below."""
 
 
-def unordered(key):
-    """The float that `ordered` gave this integer."""
+def float_of(bits):
+    """The float that `bits_of` gave this integer."""
 
 
-@overload(ordered)
-def _ordered(value):
+@overload(bits_of)
+def _bits_of(value):
     if value == types.float64:
-
-        def of_double(value):
-            b = np.float64(value).view(np.int64)
-            return b ^ ((b >> np.int64(63)) & np.int64(0x7FFFFFFFFFFFFFFF))
-
-        return of_double
-
-    def of_float(value):
-        b = np.float32(value).view(np.int32)
-        return np.int32(b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-
-    return of_float
+        return lambda value: np.float64(value).view(np.int64)
+    return lambda value: np.float32(value).view(np.int32)
 
 
-@overload(unordered)
-def _unordered(key):
-    if key == types.int64:
-
-        def to_double(key):
-            return np.int64(key ^ ((key >> np.int64(63)) & np.int64(0x7FFFFFFFFFFFFFFF))).view(np.float64)
-
-        return to_double
-
-    def to_float(key):
-        return np.int32(key ^ ((key >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
-
-    return to_float
+@overload(float_of)
+def _float_of(bits):
+    if bits == types.int64:
+        return lambda bits: np.int64(bits).view(np.float64)
+    return lambda bits: np.int32(bits).view(np.float32)
 
 
 def to(value, like):

@@ -2,8 +2,8 @@
 
     a = n·ln 2 + r,  n an integer,  |r| ≤ ½·ln 2        e^a = 2^n · p(r)
 
-n comes of adding 1.5·2^23 (2^52 in float64), which leaves no room for a fraction and so rounds; 2^n is n shifted to
-where a float keeps its exponent. ln 2 is subtracted in two parts, the first short enough for n times it to be exact.
+n comes of adding 1.5·2^23 (2^52 in float64), which leaves no room for a fraction and so rounds. 127 (1023) is added
+with it, the bias of exponents: the last bits of the sum, shifted to where a float keeps its exponent, are 2^n. ln 2 is subtracted in two parts, the first short enough for n times it to be exact.
 Multiplications and additions may fuse, but nothing may be reordered here: that would undo the rounding.
 """
 
@@ -34,12 +34,12 @@ _F32 = np.float32
 _ZERO, _HALF, _ONE = _F32(0), _F32(0.5), _F32(1)
 _LOG2_E = _F32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = _F32(0.693359375), _F32(-2.12194440054691e-4)
-_ROUND = _F32(1.5 * 2**23)
+_ROUND = _F32(1.5 * 2**23 + 127)
 _LOWEST = _F32(-87.33654)  # ln 2^-126
 
 _LOG2_E_64 = 1.4426950408889634
 _LN2_HIGH_64, _LN2_LOW_64 = 0.6931471803691238, 1.9082149292705877e-10
-_ROUND_64 = 1.5 * 2.0**52
+_ROUND_64 = 1.5 * 2.0**52 + 1023
 _LOWEST_64 = -708.396418532264  # ln 2^-1022
 
 
@@ -85,16 +85,16 @@ def _exp_below(a):
         def of_double(a):
             t = a * _LOG2_E_64 + _ROUND_64
             p = mantissa_64(a, t - _ROUND_64)
-            power = (np.float64(t).view(np.int64) << np.int64(52)) + np.int64(0x3FF0000000000000)
-            return 0.0 if a < _LOWEST_64 else p * np.int64(power).view(np.float64)
+            power = np.int64(np.float64(t).view(np.int64) << np.int64(52))
+            return 0.0 if a < _LOWEST_64 else p * power.view(np.float64)
 
         return of_double
 
     def of_float(a):
         t = a * _LOG2_E + _ROUND
         p = mantissa(a, t - _ROUND)
-        power = (_F32(t).view(np.int32) << np.int32(23)) + np.int32(0x3F800000)
-        return _ZERO if a < _LOWEST else p * np.int32(power).view(np.float32)
+        power = np.int32(_F32(t).view(np.int32) << np.int32(23))
+        return _ZERO if a < _LOWEST else p * power.view(np.float32)
 
     return of_float
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from .bits import load, lowest, ordered, store, to, unordered
+from .bits import bits_of, float_of, load, lowest, store, to
 from .exponential import SUMS, exp_below
 
 BLOCK = 2048
@@ -34,11 +34,19 @@ def _waiting(y, e):
 
 @njit
 def largest(x):
-    """max x_j, where a NaN may count for anything or nothing."""
-    key = ordered(load(x, 0))
+    """max x_j, where a NaN may count for anything or nothing: the sum will tell.
+
+    A maximum of floats may not be reordered, because of NaN, and a loop that looks for one is not vectorised. One of
+    integers is. Of the bits of floats the largest is the largest float, unless all are negative; then it is the
+    smallest of them.
+    """
+    top = bits_of(load(x, 0))
     for j in range(x.size):
-        key = max(key, ordered(load(x, j)))
-    return unordered(key)
+        top = max(top, bits_of(load(x, j)))
+    if top < 0:
+        for j in range(x.size):
+            top = min(top, bits_of(load(x, j)))
+    return float_of(top)
 
 
 @njit(fastmath=SUMS)
