@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from .operations import accumulator, needs_gradient
 
 if TYPE_CHECKING:
     import numpy as np
+
+    Numbers = np.ndarray[Any, Any]
 
 Kernel = Callable[..., None]
 
@@ -77,16 +79,17 @@ def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
         raise ValueError(f"k = {k} of only {x.shape[dim]} columns")
     kernel = _kernel("online-topk-numba", x)
     with torch.no_grad():
-        moved, rows = _rows_of(x.detach().movedim(dim, -1))
+        moved = x.detach().movedim(dim, -1)
+        numbers, starts, columns = _rows_of(moved)
         v = torch.empty(*moved.shape[:-1], k, dtype=accumulator(x.dtype))
         z = torch.empty(v.shape, dtype=torch.int64)
         if v.numel():
             u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
 
             def share(first: int, last: int) -> None:
-                kernel(rows.numbers, rows.starts, rows.columns, first, last, u, p)
+                kernel(numbers, starts, columns, first, last, u, p)
 
-            _in_shares(share, len(rows.starts), rows.columns)
+            _in_shares(share, len(starts), columns)
     v, z = v.movedim(-1, dim), z.movedim(-1, dim)
     return (rescaled(x, dim).gather(dim, z) if needs_gradient(x) else v.to(x.dtype)), z
 
@@ -119,65 +122,54 @@ def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
 def _forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
     if dim not in (-1, x.dim() - 1):
         return _forward(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
-    x, rows = _rows_of(x)
-    y = torch.empty_like(x) if x.is_contiguous() else x.new_empty(x.shape)
-    result = _numbers(y)
+    numbers, starts, columns = _rows_of(x)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    result, dtype = _numbers(y), x.dtype
+
+    def share(first: int, last: int) -> None:
+        kernel(numbers, starts, result, columns, first, last, _room(dtype, columns))
+
     if result.size:
-        _in_shares(_share(kernel, rows, result, x.dtype), len(rows.starts), rows.columns)
+        _in_shares(share, len(starts), columns)
     return y
 
 
-def _share(
-    kernel: Kernel, rows: _Rows, result: np.ndarray[Any, Any], dtype: torch.dtype
-) -> Callable[[int, int], None]:
-    """The work on some of the rows; halves need room for a row of their exponentials."""
-    numbers, starts, columns = rows
-    work = accumulator(dtype)
-    if dtype is work:
-        e = _nothing(work)
-        return lambda first, last: kernel(numbers, starts, result, columns, first, last, e)
-
-    def share(first: int, last: int) -> None:
-        kernel(numbers, starts, result, columns, first, last, torch.empty(columns, dtype=work).numpy())
-
-    return share
+def _room(dtype: torch.dtype, columns: int) -> Numbers:
+    """Where a row of exponentials waits for its sum: for halves. Others wait in the result."""
+    if dtype in _AS_INTEGERS:
+        return torch.empty(columns, dtype=torch.float32).numpy()
+    return _nothing(dtype)
 
 
-class _Rows(NamedTuple):
-    """Rows as the kernels take them: row r of `columns` numbers begins at numbers[starts[r]]."""
+def _rows_of(x: Tensor) -> tuple[Numbers, Numbers, int]:
+    """(numbers, starts, columns): row r of x, along its last dimension, is numbers[starts[r] : starts[r] + columns].
 
-    numbers: np.ndarray[Any, Any]
-    starts: np.ndarray[Any, Any]
-    columns: int
-
-
-def _rows_of(x: Tensor) -> tuple[Tensor, _Rows]:
-    """x, copied if its last dimension has gaps, and its rows."""
-    if not x.is_contiguous() and x.stride(-1) != 1:
-        x = x.contiguous()
+    The numbers are those of x itself, unless its last dimension has gaps; then of a copy.
+    """
     columns = x.shape[-1] if x.dim() else 1
-    if x.is_contiguous():
-        numbers = _numbers(x)
-        return x, _Rows(numbers, _even_starts(numbers.size, columns), columns)
-    reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
-    numbers = _numbers(x.as_strided((reach,), (1,)))
-    return x, _Rows(numbers, _starts(x.shape[:-1], x.stride()[:-1]), columns)
+    if not x.is_contiguous():
+        if x.stride(-1) == 1:
+            reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+            return _numbers(x.as_strided((reach,), (1,))), _starts(x.shape[:-1], x.stride()[:-1]), columns
+        x = x.contiguous()
+    numbers = _numbers(x)
+    return numbers, _even_starts(numbers.size, columns), columns
 
 
-def _numbers(x: Tensor) -> np.ndarray[Any, Any]:
+def _numbers(x: Tensor) -> Numbers:
     """The numbers of a tensor without gaps, flat; halves as the integers that they are made of."""
     integers = _AS_INTEGERS.get(x.dtype)
-    flat: np.ndarray[Any, Any] = (x if integers is None else x.view(integers)).numpy().ravel()
+    flat: Numbers = (x if integers is None else x.view(integers)).numpy().ravel()
     return flat
 
 
 @lru_cache(maxsize=8)
-def _even_starts(size: int, columns: int) -> np.ndarray[Any, Any]:
+def _even_starts(size: int, columns: int) -> Numbers:
     """Where each row begins if there are no gaps."""
     return _starts((size // max(columns, 1),), (columns,))
 
 
-def _starts(shape: Sequence[int], strides: Sequence[int]) -> np.ndarray[Any, Any]:
+def _starts(shape: Sequence[int], strides: Sequence[int]) -> Numbers:
     """Where each row begins."""
     import numpy as np
 
@@ -188,13 +180,13 @@ def _starts(shape: Sequence[int], strides: Sequence[int]) -> np.ndarray[Any, Any
 
 
 @cache
-def _nothing(dtype: torch.dtype) -> np.ndarray[Any, Any]:
+def _nothing(dtype: torch.dtype) -> Numbers:
     return torch.empty(0, dtype=dtype).numpy()
 
 
 def _in_shares(share: Callable[[int, int], None], rows: int, columns: int) -> None:
     """share(first, last) for all rows, on as many threads as torch has and there is work for."""
-    threads = min(rows, rows * columns // WORTH_A_THREAD, torch.get_num_threads())
+    threads = min(torch.get_num_threads(), rows, rows * columns // WORTH_A_THREAD)
     if threads <= 1:
         return share(0, rows)
     cuts = [rows * i // threads for i in range(threads + 1)]

@@ -158,12 +158,11 @@ def test_layouts(name, dtype):
 
 def test_rows_with_gaps_between_them_are_not_copied():
     x = torch.zeros(4, 5, 6, 40)[:, ::2, 1:, :33]
-    same, found = numba_softmax._rows_of(x)
-    assert same is x
-    assert found.numbers.ctypes.data == x.data_ptr()
-    assert len(found.starts) == 4 * 3 * 5 and found.columns == 33
-    copied, _ = numba_softmax._rows_of(torch.zeros(4, 10)[:, ::2])
-    assert copied.is_contiguous()
+    numbers, starts, columns = numba_softmax._rows_of(x)
+    assert numbers.ctypes.data == x.data_ptr()
+    assert len(starts) == 4 * 3 * 5 and columns == 33
+    gaps = torch.zeros(4, 10)[:, ::2]
+    assert numba_softmax._rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -225,6 +224,15 @@ def test_gradients_of_first_and_second_order(name, dim):
     x = normal(3, 5).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: SOFTMAXES[name](x, dim), x)
     assert torch.autograd.gradgradcheck(lambda x: SOFTMAXES[name](x, dim), x)
+
+
+def test_without_gradients_nothing_is_kept():
+    x = normal(3, 5).requires_grad_()
+    with torch.no_grad():
+        y = SOFTMAXES["safe-numba"](x)
+    assert not y.requires_grad
+    with torch.inference_mode():
+        assert torch.equal(SOFTMAXES["safe-numba"](x), y)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
