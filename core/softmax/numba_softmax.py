@@ -123,7 +123,7 @@ def _forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
     if dim not in (-1, x.dim() - 1):
         return _forward(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
     numbers, starts, columns = _rows_of(x)
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    y = torch.empty_like(x) if x.is_contiguous() else x.new_empty(x.shape)
     result, dtype = _numbers(y), x.dtype
 
     def share(first: int, last: int) -> None:

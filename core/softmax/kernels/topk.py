@@ -6,11 +6,7 @@ from numba import njit
 
 from .bits import load, lowest, to
 from .exponential import exp_below
-from .rows import largest, normalizer
-
-BLOCK = 512
-"""A block is searched for candidates only if its maximum beats the smallest of the K; short ones are passed over more
-often, long ones have fewer ends."""
+from .rows import BLOCK, largest, normalizer
 
 
 @njit
@@ -26,6 +22,8 @@ def rise(u, p, value, j):
 @njit(nogil=True, cache=True, error_model="numpy")
 def online_topk(x, starts, V, first, last, u, p):
     """The K largest probabilities and their columns for rows `first` to `last`; x, starts and V as in `rows`.
+
+    A block is searched for candidates only if its maximum beats the smallest of the K.
 
     Args:
         u: (rows, K) of the type that is computed with, to be filled with probabilities.
