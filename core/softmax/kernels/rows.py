@@ -109,13 +109,13 @@ def online(x, starts, y, V, first, last, e):
     """Algorithm 3 with blocks for elements: m and d in one pass, and every exponential again in the second."""
     for r in range(first, last):
         x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
-        m, d = lowest(e), to(0.0, lowest(e))
+        m, d = lowest(e), 0.0  # d in float64: a long row has thousands of blocks
         for b in range(0, V, BLOCK):
             x_b = x_r[b : b + BLOCK]
             m_new = max(m, largest(x_b))
             d = d * exp_below(m - m_new) + normalizer(x_b, m_new)
             m = m_new
-        c = to(1.0, d) / d
+        c = to(1 / d, m)
         for j in range(V):
             store(y_r, j, exp_below(load(x_r, j) - m) * c)
 
@@ -130,14 +130,14 @@ def rescaled(x, starts, y, V, first, last, e):
     for r in range(first, last):
         x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
         e_r = waiting(y_r, e)
-        m, d = lowest(e), to(0.0, lowest(e))
+        m, d = lowest(e), 0.0  # d in float64: a long row has thousands of blocks
         for b in range(0, V, BLOCK):
             x_b = x_r[b : b + BLOCK]
             m_new = max(m, largest(x_b))
             d = d * exp_below(m - m_new) + exponentials(x_b, e_r[b : b + BLOCK], m_new)
             m = m_new
             before[b // BLOCK] = m
-        c = to(1.0, d) / d
+        c = to(1 / d, m)
         for b in range(0, V, BLOCK):
             factor = exp_below(before[b // BLOCK] - m) * c
             scaled(e_r[b : b + BLOCK], y_r[b : b + BLOCK], factor)

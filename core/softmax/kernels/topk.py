@@ -34,7 +34,7 @@ def online_topk(x, starts, V, first, last, u, p):
         x_r, u_r, p_r = x[starts[r] : starts[r] + V], u[r], p[r]
         for j in range(K):  # the first K, in order; −∞ and NaN keep their places
             rise(u_r[: j + 1], p_r[: j + 1], load(x_r, j), j)
-        m, d = lowest(u), to(0.0, lowest(u))
+        m, d = lowest(u), 0.0
         for b in range(0, V, BLOCK):
             x_b = x_r[b : b + BLOCK]
             m_b = largest(x_b)
@@ -46,4 +46,4 @@ def online_topk(x, starts, V, first, last, u, p):
                     if b + j >= K and load(x_b, j) > u_r[K - 1]:
                         rise(u_r, p_r, load(x_b, j), b + j)
         for j in range(K):
-            u_r[j] = exp_below(u_r[j] - m) / d
+            u_r[j] = to(exp_below(u_r[j] - m) / d, m)
