@@ -1,8 +1,8 @@
 """Softmax by the Numba kernels: tensors in, tensors out, with gradients. Numba is imported by the first call.
 
-Rows are shared out among as many threads as torch has (`torch.set_num_threads`), and where there are fewer rows than
-threads, columns are. Rows may lie anywhere, a last dimension with gaps is copied. The first call with a dtype compiles,
-for a second or two, and keeps the result in the cache folder for later processes.
+Rows are shared out among as many threads as torch has (`torch.set_num_threads`); one row is one thread's. Rows may lie
+anywhere, a last dimension with gaps is copied. The first call with a dtype compiles, for a second or two, and keeps the
+result in the cache folder for later processes.
 """
 
 from __future__ import annotations
