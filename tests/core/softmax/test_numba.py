@@ -246,15 +246,24 @@ def test_gradients_in_halves(dtype):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_threads_share_the_rows_and_change_nothing(name):
-    x = normal(7, 40_000, dtype=torch.float32)
+def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
+    x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
+    monkeypatch.setattr(numba_softmax, "WORTH_A_THREAD", 1000)
+    shares = []
+    pool = numba_softmax._pool()
+    submit = pool.submit
+    monkeypatch.setattr(pool, "submit", lambda *work: shares.append(work) or submit(*work))
     torch.set_num_threads(3)
     try:
         together = SOFTMAXES[name](x)
     finally:
         torch.set_num_threads(1)
     assert torch.equal(alone, together)
+    assert [work[1:] for work in shares] == [
+        (2, 4),
+        (4, 7),
+    ]  # the caller's own thread takes the first two rows
 
 
 @settings(deadline=None)  # the first call compiles
