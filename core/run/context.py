@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
 from ..trial import TwoCuts
 from .files import append_line, write
@@ -80,10 +80,3 @@ class TrialContext:
             return load_function(reference(text, self.base))
         except NoSubject as error:
             raise FileNotFoundError(str(error)) from error
-
-
-def cache_folder() -> Path:
-    """Where things made once are kept: $LAB_CACHE, or the user's cache folder."""
-    if "LAB_CACHE" in os.environ:
-        return Path(os.environ["LAB_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lab"

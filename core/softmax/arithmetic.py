@@ -53,3 +53,32 @@ def one_unless_empty(a: Number) -> Number:
     if isinstance(a, _PLAIN):
         return 1.0 if a > -math.inf else 0.0
     return (a > -math.inf).to(a.dtype)
+
+
+# 32 bits, so that n times them is exact, and the rest
+_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+NO_EXPONENT = -(2.0**31)
+"""The exponent of 0 as `split` gives it, below that of any logit; −∞ would make NaN of a difference."""
+
+
+def split(a: Number) -> tuple[Number, Number]:
+    """(p, n) with e^a = p·2^n, p between 0.7 and 1.42 and n an integer; (0, `NO_EXPONENT`) for a = −∞."""
+    if not isinstance(a, _PLAIN):
+        seen = a > -math.inf
+        kept = a.where(seen, 0.0)
+        n = (kept / math.log(2)).round()
+        p = ((kept - n * _LN2_HIGH) - n * _LN2_LOW).exp()
+        return p.where(seen, 0.0), n.where(seen, NO_EXPONENT)
+    if a == -math.inf:
+        return 0.0, NO_EXPONENT
+    if not math.isfinite(a):
+        return math.nan, 0.0
+    n = float(round(a / math.log(2)))
+    return exp((a - n * _LN2_HIGH) - n * _LN2_LOW), n
+
+
+def power_of_two(n: Number) -> Number:
+    """2^n for an integer n ≤ 0, kept as a float."""
+    if isinstance(n, _PLAIN):
+        return math.ldexp(1.0, int(max(n, -1100.0)))
+    return n.clamp(min=-1100.0).exp2()

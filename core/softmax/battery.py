@@ -28,16 +28,21 @@ class Task:
     """What is computed, and by what.
 
     Attributes:
-        output: "softmax", "log-softmax", "logsumexp" or "top-k".
+        output: "softmax", "log-softmax", "logsumexp" or "top-k"; or the name of something else, with its own standard
+            form and truth.
         k: for "top-k", how many.
         function: f(x, dim), or f(x, k, dim) for "top-k"; without the dim where `takes_dim` is false.
         takes_dim: whether it has a parameter `dim`.
+        standard: f(x, dim) in x's dtype, whose error says how exact one may be.
+        truth: f(x, dim) for x in float64.
     """
 
     output: str
     k: int
     function: Callable[..., Any]
     takes_dim: bool = True
+    standard: Callable[[Tensor, int], Tensor] | None = None
+    truth: Callable[[Tensor, int], Tensor] | None = None
 
     def __call__(self, x: Tensor, dim: int = -1) -> Any:
         arguments = (x, min(self.k, x.shape[dim])) if self.output == "top-k" else (x,)
@@ -149,10 +154,10 @@ def _compare_part(task: Task, case: str, result: Any, before: Tensor, dim: int) 
             raise Wrong(f"{case}: not a pair of probabilities and columns", math.inf, 0.0) from error
     if not isinstance(result, Tensor):
         raise Wrong(f"{case}: {type(result).__name__} instead of a tensor", math.inf, 0.0)
-    standard = _STANDARD[task.output](before, dim)
+    standard = (task.standard or _STANDARD[task.output])(before, dim)
     # Logarithms near 0 come of numbers near 1, and are no more exact than those.
-    least_size = 0.0 if task.output == "softmax" else 1.0
-    truth = _TRUTH[task.output](before.double(), dim)
+    least_size = 1.0 if task.output in ("log-softmax", "logsumexp") else 0.0
+    truth = (task.truth or _TRUTH[task.output])(before.double(), dim)
     return compare(case, result, standard, truth, least_size=least_size)
 
 

@@ -1,4 +1,4 @@
-"""Two properties found by trying: the logit at which an implementation overflows, and how exact ⊕ is."""
+"""Properties found by trying: the logit at which an implementation overflows, how exact ⊕ is, and an exponential."""
 
 from __future__ import annotations
 
@@ -87,3 +87,25 @@ def _difference(a: Pair, b: Pair) -> float:
         return float("inf")
     relative = ((d_a - d_b).abs() / torch.maximum(d_a, d_b)).max()
     return float(relative) / torch.finfo(d_a.dtype).eps
+
+
+def exponential_error(mantissas: int = 1 << 14) -> float:
+    """The largest relative error of the Numba kernels' e^a in float32.
+
+    Over negative floats of every exponent, subnormal ones too, down to the last whose e^a is a normal number.
+
+    Args:
+        mantissas: how many of each exponent, evenly spread; 2^23 are all.
+    """
+    from .kernels.exponential import exponentials_of
+
+    worst = 0.0
+    for exponent in range(134):  # biased: up to -2^7
+        bits = (exponent << 23) + torch.arange(0, 1 << 23, (1 << 23) // mantissas, dtype=torch.int32)
+        a = -bits.view(torch.float32)
+        truth = a.double().exp()
+        found = torch.empty_like(a)
+        exponentials_of(a.numpy(), found.numpy())
+        is_normal = truth >= torch.finfo(torch.float32).tiny
+        worst = max(worst, float(((found.double() - truth) / truth).abs().where(is_normal, 0).max()))
+    return worst

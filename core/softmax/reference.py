@@ -1,4 +1,5 @@
-"""The algorithms of Milakov & Gimelshein, "Online normalizer calculation for softmax" (arXiv:1805.02867), line by line.
+"""The algorithms of Milakov & Gimelshein, "Online normalizer calculation for softmax" (arXiv:1805.02867), line by line;
+and one of Dukhan & Ablavatski.
 
     x   the row of logits, V of them        y   the row of probabilities
     m   the maximum seen so far             d   the normalizer: the sum of e^(x_j − m) seen so far
@@ -17,7 +18,17 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from .arithmetic import Number, divide, exp, exp_below, maximum, one_unless_empty
+from .arithmetic import (
+    NO_EXPONENT,
+    Number,
+    divide,
+    exp,
+    exp_below,
+    maximum,
+    one_unless_empty,
+    power_of_two,
+    split,
+)
 
 Pair = tuple[Number, Number]
 """(m, d): all that softmax has to know of a part of a row."""
@@ -101,6 +112,23 @@ def _tree(x: Row, start: int, stop: int) -> Pair:
         return x_j, one_unless_empty(x_j)
     middle = (start + stop) // 2
     return merge(_tree(x, start, middle), _tree(x, middle, stop))
+
+
+def two_pass(x: Row, y: Row) -> None:
+    """Dukhan & Ablavatski, "The two-pass softmax algorithm" (arXiv:2001.04438): no maximum is looked for.
+
+    e^x overflows, but not as a mantissa p and an exponent n, e^x = p·2^n. Such pairs are added at the larger exponent.
+    Right for logits up to some 10^6; beyond, a float no longer holds the fraction that p is made of.
+    """
+    k, s = NO_EXPONENT, 0.0
+    for j in range(len(x)):
+        p, n = split(x[j])
+        k_new = maximum(k, n)
+        s = s * power_of_two(k - k_new) + p * power_of_two(n - k_new)
+        k = k_new
+    for i in range(len(x)):
+        p, n = split(x[i])
+        y[i] = divide(p * power_of_two(n - k), s)
 
 
 def safe_topk(x: Row, y: Row, v: Row, z: Row) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from . import logarithms, operations, reference, topk
+from . import exp2, logarithms, numba_softmax, operations, reference, topk, triton_softmax, two_pass
 from .counting import Counts, count
 
 Tier = Literal["reference", "ops", "compiled"]
@@ -55,7 +55,19 @@ SOFTMAXES: dict[str, Softmax] = {
     "naive": operations.naive,
     "safe": operations.safe,
     "online": operations.online,
+    "eager": operations.eager,
+    "two-pass": two_pass.two_pass,
+    "exp2-poly-3": exp2.BY_DEGREE[3],
+    "exp2-poly-4": exp2.BY_DEGREE[4],
+    "exp2-poly-5": exp2.BY_DEGREE[5],
     "torch": _torch_softmax,
+    "safe-numba": numba_softmax.safe,
+    "online-numba": numba_softmax.online,
+    "online-rescaled-numba": numba_softmax.rescaled,
+    "two-pass-numba": numba_softmax.two_pass,
+    "safe-triton": triton_softmax.safe,
+    "online-triton": triton_softmax.online,
+    "two-pass-triton": triton_softmax.two_pass,
 }
 """Softmax by name, for use outside the experiments."""
 
@@ -77,10 +89,17 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
         "safe": topk.safe_topk,
         "online": topk.online_topk,
         "torch": topk.torch_topk,
+        "online-numba": numba_softmax.online_topk,
     },
 }
 
-COMPILED = frozenset({"torch"})
+NUMBA = frozenset({"safe-numba", "online-numba", "online-rescaled-numba", "two-pass-numba"})
+"""The names whose first call compiles."""
+
+TRITON = frozenset({"safe-triton", "online-triton", "two-pass-triton"})
+"""The names that want a GPU."""
+
+COMPILED = NUMBA | TRITON | {"torch"}
 """The names whose passes run inside one kernel; the other built-in ones are chains of operators."""
 
 
@@ -162,6 +181,7 @@ _REFERENCES: dict[str, dict[str, Implementation]] = {
         "reference-safe": _reference_softmax(reference.safe),
         "reference-online": _reference_softmax(reference.online),
         "reference-merge": _reference_softmax(reference.merged),
+        "reference-two-pass": _reference_softmax(reference.two_pass),
     },
     "top-k": {
         "reference-safe": _reference_topk(reference.safe_topk, writes_softmax=True),

@@ -56,12 +56,12 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         raise trial.Refused(f"k = {params.k} of only {params.columns} columns")
     if ":" in name:
         function, built_in = context.load(name), None
-        task = Task(params.output, params.k, _refusing(function), takes_dim=_takes_dim(function))
+        task = Task(params.output, params.k, refusing(function), takes_dim=takes_dim(function))
     else:
         built_in = _built_in(name, params)
         task = Task(params.output, params.k, built_in.function)
 
-    x = _logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
+    x = logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
 
     def call() -> object:
         return task(x)
@@ -69,18 +69,48 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     def check() -> Mapping[str, float]:
         from . import battery, properties
 
-        metrics = battery.check(task, x, stable=params.stable)
+        first = _first_call(name, params)
+        metrics = first | battery.check(task, x, stable=params.stable)
         # A reference computes in float64, so where it overflows says nothing about this dtype.
         if built_in is None or built_in.tier != "reference":
             overflow = properties.overflow_logit(task, x.dtype, x.device)
             metrics |= {} if overflow is None else {"overflow_logit": overflow}
         if built_in is not None:
             metrics |= _counted(built_in, call, x, params)
-        if name == "reference-merge":
-            metrics["merge_ulp"] = properties.merge_ulp(x.dtype, context.seed)
-        return metrics
+        return metrics | _properties(name, x.dtype, context.seed)
 
     return trial.Case(call, check, _least_work(params, getattr(torch, params.dtype).itemsize))
+
+
+def _first_call(name: str, params: Params) -> dict[str, float]:
+    """Of what is compiled on first use: the seconds that this takes, or loading what an earlier process compiled."""
+    from .registry import NUMBA
+
+    if name not in NUMBA:
+        return {}
+    import torch
+
+    from .numba_softmax import first_call_seconds
+
+    return {"first_call": first_call_seconds(name, params.output, getattr(torch, params.dtype))}
+
+
+def _properties(name: str, dtype: Any, seed: int) -> dict[str, float]:
+    """What is worth knowing of one implementation only."""
+    from . import exp2, properties
+
+    if name == "reference-merge":
+        return {"merge_ulp": properties.merge_ulp(dtype, seed)}
+    if name == "safe-numba":
+        return {"exp_error": properties.exponential_error()}
+    if name in exp2.DEGREES:
+        accuracy = exp2.accuracy(exp2.DEGREES[name])
+        return {
+            "exp_error": accuracy.largest_relative_error,
+            "same_in_bfloat16": accuracy.same_in_bfloat16,
+            "within_one_ulp": accuracy.within_one_ulp,
+        }
+    return {}
 
 
 def _built_in(name: str, params: Params) -> Implementation:
@@ -97,7 +127,7 @@ def _built_in(name: str, params: Params) -> Implementation:
     return found
 
 
-def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, whose NotImplementedError is a refusal."""
     from functools import wraps
 
@@ -111,7 +141,7 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
     return refusing
 
 
-def _takes_dim(function: Callable[..., Any]) -> bool:
+def takes_dim(function: Callable[..., Any]) -> bool:
     """Whether `function` has a parameter `dim`; yes for one that will not say, such as a compiled one."""
     try:
         # A torch module is called with anything, and says what it takes in `forward`.
@@ -122,7 +152,7 @@ def _takes_dim(function: Callable[..., Any]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device: str) -> Tensor:
+def logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device: str) -> Tensor:
     """(rows, columns), drawn where they are needed, and once for all variants that a process times."""
     import torch
 

@@ -7,17 +7,28 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.core.softmax import SOFTMAXES, log_softmax, logsumexp, normalizer, online, online_topk, safe_topk
+from lab.core.softmax import (
+    SOFTMAXES,
+    exp2,
+    log_softmax,
+    logsumexp,
+    normalizer,
+    online,
+    online_topk,
+    safe_topk,
+)
 from lab.core.softmax.logarithms import (
     naive_log_softmax,
     naive_logsumexp,
     safe_log_softmax,
     safe_logsumexp,
 )
-from lab.core.softmax.registry import implementations
+from lab.core.softmax.registry import TRITON, implementations
 from lab.core.softmax.topk import naive_topk
+from lab.core.softmax.two_pass import pair, two_pass
 
-ALL = sorted(SOFTMAXES)
+# Those of coarse exponentials are tested in test_exp2.py, and those for a GPU in test_triton.py.
+ALL = sorted(SOFTMAXES.keys() - exp2.DEGREES.keys() - TRITON)
 STABLE = [name for name in ALL if name != "naive"]
 LOG_SOFTMAXES = [log_softmax, safe_log_softmax, naive_log_softmax]
 LOGSUMEXPS = [logsumexp, safe_logsumexp, naive_logsumexp]
@@ -103,6 +114,7 @@ def test_masked_elements_in_blocks(block):
     close(online(x, block=block), torch.softmax(x, -1))
     close(log_softmax(x, block=block), torch.log_softmax(x, -1))
     close(logsumexp(x, block=block), torch.logsumexp(x, -1))
+    close(two_pass(x, block=block), torch.softmax(x, -1))
     m, d = normalizer(x, block=block)
     assert (d[4] == 0).all() and m.isfinite().all()
 
@@ -113,6 +125,22 @@ def test_infinity_and_nan_spoil_their_row_only(name, poison):
     x = normal(3, 9000)
     x[1, 5000] = poison
     close(SOFTMAXES[name](x), torch.softmax(x, -1))
+
+
+@given(x=st.floats(-10_000, 10_000))
+def test_a_mantissa_and_an_exponent_make_an_exponential(x):
+    p, n = pair(torch.tensor(x, dtype=torch.float64))
+    assert n == n.round() and 0.7 < p < 1.42
+    assert math.log(p) + n * math.log(2) == pytest.approx(x, rel=1e-14, abs=1e-14)
+
+
+@pytest.mark.parametrize("logit", [-10_200.0, -10_260.0, -10_990.0, 10_990.0, 20_000.0, -20_000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_pass_near_and_beyond_its_limit(logit, dtype):
+    x = torch.tensor([[logit, logit - 3, -math.inf], [0.5, 1.0, 2.0]], dtype=dtype)
+    y = two_pass(x)
+    close(y.double(), torch.softmax(x.double(), -1), rtol=1e-6)
+    assert y[0, 2] == 0
 
 
 @pytest.mark.parametrize("function", LOG_SOFTMAXES)
@@ -142,9 +170,11 @@ def test_log_softmax_keeps_its_digits_at_large_logits():
 
 
 @pytest.mark.parametrize("output", ["softmax", "log-softmax", "logsumexp"])
-@pytest.mark.parametrize("name", ["naive", "safe", "online"])
+@pytest.mark.parametrize("name", ["naive", "safe", "online", "eager", "two-pass"])
 @pytest.mark.parametrize("dim", [0, -1])
 def test_gradients_of_first_and_second_order(output, name, dim):
+    if name not in implementations(output):
+        pytest.skip("softmax only")
     function = implementations(output)[name].function
     x = normal(3, 5).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: function(x, dim=dim), x)
@@ -154,13 +184,13 @@ def test_gradients_of_first_and_second_order(output, name, dim):
 @pytest.mark.parametrize("block", [1, 2, 5])
 def test_gradients_through_blocks(block):
     x = normal(2, 5).requires_grad_()
-    for function in (online, log_softmax, logsumexp):
+    for function in (online, log_softmax, logsumexp, two_pass):
         assert torch.autograd.gradcheck(lambda x, function=function: function(x, block=block), x)
     assert torch.autograd.gradcheck(lambda x: online_topk(x, 3, block=block)[0], x)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("name", ["naive", "safe", "online"])
+@pytest.mark.parametrize("name", ["naive", "safe", "online", "eager", "two-pass"])
 def test_gradients_in_halves_have_the_dtype_of_x(name, dtype):
     x = normal(2, 5, dtype=dtype).requires_grad_()
     y = SOFTMAXES[name](x)

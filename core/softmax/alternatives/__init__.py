@@ -1,0 +1,44 @@
+"""Functions that stand where softmax stands and compute something else.
+
+`ALTERNATIVES["sparsemax"](x, dim=-1)`: by name, each with its reference in float64. All are in PyTorch operations, of any
+shape, dimension and floating dtype, differentiable twice, and take an entry of −∞ for a masked one: it gets 0 and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...lazy import names_of
+
+if TYPE_CHECKING:
+    from .registry import ALTERNATIVES, Alternative
+    from .scaled import softcapped, ssmax
+    from .sinks import sink, softmax1
+    from .sparse import entmax15, sparsemax
+    from .unnormalised import sigmoid, softpick
+
+__all__ = [
+    "ALTERNATIVES",
+    "Alternative",
+    "entmax15",
+    "sigmoid",
+    "sink",
+    "softcapped",
+    "softmax1",
+    "softpick",
+    "sparsemax",
+    "ssmax",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "registry": ("ALTERNATIVES", "Alternative"),
+            "scaled": ("softcapped", "ssmax"),
+            "sinks": ("sink", "softmax1"),
+            "sparse": ("entmax15", "sparsemax"),
+            "unnormalised": ("sigmoid", "softpick"),
+        },
+    )

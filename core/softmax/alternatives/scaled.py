@@ -1,0 +1,51 @@
+"""Softmax of other logits: scaled by the row's length, or held within a bound."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..operations import accumulator, safe
+
+SSMAX_S = 0.43
+"""The slope in Figure 1 of Nakanishi (arXiv:2501.19399). Models learn one for each head and layer."""
+CAP = 15.0
+
+
+def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
+    """Scalable softmax, softmax(s·log n·x) = n^(s·x_i) / Σ n^(s·x_j), n the size of `dim` (Nakanishi, arXiv:2501.19399).
+
+    The larger n, the steeper, so that one logit above the others keeps its share in long rows.
+
+    Args:
+        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
+        dim: the dimension that sums to one.
+        s: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
+
+    Returns:
+        Like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors with it. A row of
+        nothing but −∞ is NaN.
+    """
+    if x.numel() == 0:
+        return torch.empty_like(x)
+    wide = x.to(accumulator(x.dtype))
+    n = x.shape[dim] if x.dim() else 1
+    return safe((wide - wide.detach().amax(dim, keepdim=True)) * (s * math.log(n)), dim).to(x.dtype)
+
+
+def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
+    """softmax(c·tanh(x/c)): no logit counts for more than c (Gemma 2, arXiv:2408.00118).
+
+    Args:
+        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
+        dim: the dimension that sums to one.
+        cap: c, above 0.
+
+    Returns:
+        Like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the cap.
+    """
+    wide = x.to(accumulator(x.dtype))
+    capped = torch.where(wide == -math.inf, wide, cap * torch.tanh(wide / cap))
+    return safe(capped, dim).to(x.dtype)
