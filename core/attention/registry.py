@@ -12,6 +12,7 @@ from torch import Tensor
 from ..trial import Refused
 from .arguments import MASK_GRADIENT, Options, check_inputs, check_options
 from .flash import flash
+from .flash_numba import flash_numba
 from .sdpa import kernel_of_sdpa, sdpa
 from .short import FEW_KEYS, short
 from .standard import standard
@@ -41,6 +42,7 @@ BACKENDS: dict[str, Backend] = {
         "the textbook form, all scores in memory",
     ),
     "flash": Backend(flash, frozenset({"return_lse"}), "PyTorch tiles"),
+    "flash-numba": Backend(flash_numba, frozenset({"window_size", "return_lse"}), "tiles compiled by Numba"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own", kernel_of_sdpa),
 }
