@@ -12,9 +12,9 @@ from torch import Tensor
 from ...trial import Refused
 from ..arguments import Options, Window
 from . import backward, forward
-from .shapes import KEYS_BACKWARD, QUERIES, Mask, Task, mask_of, rows
+from .shapes import KEYS_BACKWARD, QUERIES, Task, mask_of, rows
 from .threads import on_threads
-from .vectors import LANES
+from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol
 
@@ -35,65 +35,47 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
         raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
     if q.dtype == torch.float64:
         raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
+    task = _task(q, k, v, options.causal, options.window_size)
+    if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+        return _forward(q, k, v, options.attn_mask, task, options.scale)
     results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
-        q, k, v, options.attn_mask, options.causal, options.window_size, options.scale
+        q, k, v, options.attn_mask, task, options.scale
     )
     return results
 
 
-def is_warm(*, backward_too: bool) -> bool:
-    """Whether it would run at once: its code is compiled, or was loaded, in this process."""
-    return bool(forward.forward.signatures) and (not backward_too or bool(backward.backward.signatures))
+def is_warm(*, gradients: bool) -> bool:
+    """Whether its code, compiled for the widest vectors, is in this process already."""
+    return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
 
 
 class _Flash(torch.autograd.Function):
+    # `setup_context`, the newer form, makes PyTorch inspect signatures on each call, for 40 μs.
     @staticmethod
     def forward(
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        causal: bool,
-        window: Window | None,
-        scale: float,
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, task: Task, scale: float
     ) -> tuple[Tensor, Tensor]:
-        return _forward(q, k, v, mask, _task(q, k, v, causal, window), scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        q, k, v, mask, causal, window, ctx.scale = inputs
-        ctx.task = _task(q, k, v, causal, window)
-        ctx.save_for_backward(q, k, v, mask, *output)
+        O, L = _forward(q, k, v, mask, task, scale)
+        ctx.task, ctx.scale = task, scale
+        ctx.save_for_backward(q, k, v, mask, O, L)
         ctx.set_materialize_grads(False)
+        return O, L
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        gradients = _Gradients.apply(*ctx.saved_tensors, dO, dL, ctx.task, ctx.scale)  # type: ignore[no-untyped-call]
+        given = (*ctx.saved_tensors, dO, dL, ctx.task, ctx.scale)
+        compute = _Gradients.apply if torch.is_grad_enabled() else _backward
+        gradients = compute(*given)
         kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
-        return (*kept, None, None, None, None)
+        return (*kept, None, None, None)
 
 
 class _Gradients(torch.autograd.Function):
     """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
 
     @staticmethod
-    def forward(
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        O: Tensor,
-        L: Tensor,
-        dO: Tensor | None,
-        dL: Tensor | None,
-        task: Task,
-        scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return _backward(q, k, v, mask, O, L, dO, dL, task, scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        pass
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return _backward(*given)
 
     @staticmethod
     def backward(ctx: Any, *of_gradients: Tensor) -> None:
@@ -158,6 +140,8 @@ def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     heads = task.batch * task.kv_heads
     tiles = math.ceil(task.keys / KEYS_BACKWARD)
     parts = 1 if heads % threads == 0 or heads >= 4 * threads else min(threads, max(1, tiles))
+    if parts == 1:
+        return np.array([0, task.keys], dtype=np.int64)
     first = np.arange(tiles) * KEYS_BACKWARD
     # Key j is seen by the queries at places j − right … j + left.
     shift = task.keys - task.queries
@@ -180,6 +164,3 @@ def _expanded(mask: Tensor | None, task: Task) -> Tensor | None:
         return None
     mask = mask if mask.dtype == torch.bool else mask.float()
     return mask.expand(task.batch, task.heads, task.queries, task.keys)
-
-
-__all__ = ["Mask", "flash_numba", "is_warm"]

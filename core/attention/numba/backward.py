@@ -19,7 +19,7 @@ from .vectors import load_float, take
 
 def room(d: int, d_v: int, d_padded: int, d_v_padded: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return QUERIES * (2 * d + d_v + d_padded + d_v_padded + 2 * KEYS_BACKWARD + 3)
+    return QUERIES * (d + 2 * max(d, d_v) + d_padded + d_v_padded + 2 * KEYS_BACKWARD + 2)
 
 
 @kernel
@@ -59,13 +59,14 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
     d, d_v, d_padded, d_v_padded = task.d, task.d_v, dk.row, dv.row
     count = min(QUERIES, task.queries - i0)
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
-    dQt, rest = rest[: d * QUERIES], rest[d * QUERIES :]
-    dOt, rest = rest[: d_v * QUERIES], rest[d_v * QUERIES :]
+    Ot, rest = rest[: max(d, d_v) * QUERIES], rest[max(d, d_v) * QUERIES :]
+    dOt, rest = rest[: max(d, d_v) * QUERIES], rest[max(d, d_v) * QUERIES :]
     Q, rest = rest[: d_padded * QUERIES], rest[d_padded * QUERIES :]
     dO, rest = rest[: d_v_padded * QUERIES], rest[d_v_padded * QUERIES :]
     P, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     dS, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
-    L, D, one = rest[:QUERIES], rest[QUERIES : 2 * QUERIES], rest[2 * QUERIES : 3 * QUERIES]
+    L, D = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
+    dQt = Ot[: d * QUERIES]  # once D is known
     K = k.address + 4 * (b * k.batch + kv * k.head)
     V = v.address + 4 * (b * v.batch + kv * v.head)
     dK = dk.address + 4 * (b * dk.batch + kv * dk.head)
@@ -73,27 +74,27 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
     of_q = q.address + 4 * (b * q.batch + h * q.head + i0 * q.row)
     of_do = do.address + 4 * (b * do.batch + h * do.head + i0 * do.row)
     of_o = o.address + 4 * (b * o.batch + h * o.head + i0 * o.row)
-    dQt[:] = float32(0.0)
-    one[:] = float32(1.0)
     first, end = seen_keys(task, i0, count)
     first, end = max(first, begin), min(end, stop)
     if first < end:
         # dS carries the scale of both dQ and dK, which it has from dO and D.
         into_lanes(Qt, of_q, q.row, count, d, scale * LOG2_E)
         into_lanes(dOt, of_do, do.row, count, d_v, scale)
+        into_lanes(Ot, of_o, o.row, count, d_v, float32(1.0))
         copy_rows(Q, of_q, q.row, count, d, d_padded)
         copy_rows(dO, of_do, do.row, count, d_v, d_v_padded)
-        for i in range(QUERIES):
-            L[i], D[i] = float32(0.0), float32(0.0)
+        # D of the paper; L adds its own gradient to every score of its row, weighted by P.
+        D[:] = float32(0.0)
+        for c in range(d_v):
+            for i in range(QUERIES):
+                D[i] += dOt[c * QUERIES + i] * Ot[c * QUERIES + i]
+        L[:] = float32(0.0)
         for i in range(count):
             logarithm = load_float(lse, i) * LOG2_E
             # NaN stays; −∞, of a row that sees nothing, would make NaN of −∞ − (−∞).
             L[i] = LOWEST if logarithm < LOWEST else logarithm
-            # D of the paper; L adds its own gradient to every score of its row, weighted by P.
-            of_row = float32(0.0)
-            for c in range(d_v):
-                of_row += load_float(of_do, i * do.row + c) * load_float(of_o, i * o.row + c)
-            D[i] = scale * (of_row - load_float(dlse, i))
+            D[i] -= scale * load_float(dlse, i)
+    dQt[:] = float32(0.0)
     place = i0 + task.keys - task.queries
     for j0 in range(first, end, KEYS_BACKWARD):
         width = min(KEYS_BACKWARD, end - j0)
@@ -115,4 +116,4 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
             width, d_padded, count,
         )  # fmt: skip
         multiply_add(dQt.ctypes.data, QUERIES, K_j, 1, k.row, dS.ctypes.data, QUERIES, d, QUERIES, width)
-    out_of_lanes(dq, d, dQt, count, d, one)
+    out_of_lanes(dq, d, dQt, count, d)

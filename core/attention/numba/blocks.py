@@ -6,7 +6,7 @@ from numba import float32
 
 from .compiling import inlined
 from .shapes import QUERIES
-from .vectors import load_float, store_float
+from .vectors import LANES, load_float, store_float, transpose
 
 
 @inlined
@@ -26,20 +26,29 @@ def all_seen(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
 @inlined
 def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def]
     """X (d, QUERIES) = (scale · the rows of a tensor)ᵀ, and 0 in the lanes from `count` on."""
+    if count < QUERIES:
+        X[: d * QUERIES] = float32(0.0)
+    whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
+    for i in range(0, whole_i, LANES):
+        for c in range(0, whole_c, LANES):
+            transpose(X.ctypes.data + 4 * (c * QUERIES + i), QUERIES, address + 4 * (i * row + c), row)
     for i in range(count):
-        for c in range(d):
-            X[c * QUERIES + i] = scale * load_float(address, i * row + c)
-    for i in range(count, QUERIES):
-        for c in range(d):
-            X[c * QUERIES + i] = float32(0.0)
+        for c in range(whole_c if i < whole_i else 0, d):
+            X[c * QUERIES + i] = load_float(address, i * row + c)
+    for n in range(d * QUERIES):
+        X[n] *= scale
 
 
 @inlined
-def out_of_lanes(address, row, X, count, d, factor):  # type: ignore[no-untyped-def]
-    """The rows of a tensor become Xᵀ, lane i times factor[i]."""
+def out_of_lanes(address, row, X, count, d):  # type: ignore[no-untyped-def]
+    """The rows of a tensor become Xᵀ."""
+    whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
+    for i in range(0, whole_i, LANES):
+        for c in range(0, whole_c, LANES):
+            transpose(address + 4 * (i * row + c), row, X.ctypes.data + 4 * (c * QUERIES + i), QUERIES)
     for i in range(count):
-        for c in range(d):
-            store_float(address, i * row + c, X[c * QUERIES + i] * factor[i])
+        for c in range(whole_c if i < whole_i else 0, d):
+            store_float(address, i * row + c, X[c * QUERIES + i])
 
 
 @inlined

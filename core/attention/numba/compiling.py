@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+import numba
+from numba import njit
+
+_settings: Any = numba.config
 
 inlined: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 """Compiles what only compiled code calls, and as a part of it."""
@@ -21,18 +24,20 @@ inlined: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile on the first call, or load what an earlier process has compiled; runs without Python's lock."""
-    before = config.CACHE_DIR
+    before = _settings.CACHE_DIR
     # It is read once, when a function is given its cache. Other people's functions keep theirs.
-    config.CACHE_DIR = str(folder())
+    _settings.CACHE_DIR = str(folder())
     try:
         return njit(function, nogil=True, error_model="numpy", cache=True)
     finally:
-        config.CACHE_DIR = before
+        _settings.CACHE_DIR = before
 
 
 def folder() -> Path:
     """Where compiled code is kept: below $LAB_CACHE or the user's cache folder, as all that lab makes once."""
-    home = Path(os.environ.get("LAB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lab")
+    home = Path(
+        os.environ.get("LAB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lab"
+    )
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

@@ -22,7 +22,7 @@ ONE = float32(1.0)
 @inlined
 def exp2(x):  # type: ignore[no-untyped-def]
     """2^x of a float32 of at most 127; exactly 1 at 0 and 0 below −127, −∞ included; NaN stays NaN."""
-    x = LEAST if LEAST > x else x  # not the other way round, which would make −127 of NaN
+    x = LEAST if x < LEAST else x  # not the other way round, which would make −127 of NaN
     shifted = x + _ROUNDING
     f = x - (shifted - _ROUNDING)
     p = fused(C6, f, C5)

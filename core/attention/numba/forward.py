@@ -92,4 +92,7 @@ def _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count):  # typ
         store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else NOTHING)
     for i in range(QUERIES):
         l[i] = float32(1.0) / l[i] if l[i] != 0 else float32(0.0)
-    out_of_lanes(o.address + 4 * (b * o.batch + h * o.head + i0 * o.row), o.row, Ot, count, d_v, l)
+    for c in range(d_v):
+        for i in range(QUERIES):
+            Ot[c * QUERIES + i] *= l[i]
+    out_of_lanes(o.address + 4 * (b * o.batch + h * o.head + i0 * o.row), o.row, Ot, count, d_v)

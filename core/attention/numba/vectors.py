@@ -25,6 +25,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+_instruction: Callable[[Callable[..., Any]], Any] = intrinsic
+"""Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
+
 WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))
 LANES = 16 if WIDE else 8
 """Numbers of a vector."""
@@ -37,23 +40,29 @@ _VECTOR = ir.VectorType(_FLOAT, LANES)
 _BYTES = 4
 
 
-def register_block(rows: int, vectors: int, *, accumulate: bool) -> Callable[..., Any]:
+def _multiply_add(builder: Any, kind: Any, suffix: str) -> Any:
+    """LLVM's a·b + c, rounded once."""
+    kinds = ir.FunctionType(kind, [kind] * 3)
+    return cgutils.get_or_insert_function(builder.module, kinds, f"llvm.fma.{suffix}")  # type: ignore[no-untyped-call]
+
+
+def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
     """The compiled function (c, ldc, a, a_row, a_k, b, ldb, K): C = A·B, or C += A·B where it is to `accumulate`.
 
     c, a and b are addresses; A[i, k] is at a_row·i + a_k·k, rows of B and C are ldb and ldc apart, all counted in
     numbers. So a transposed A costs nothing. K is at least 1.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_instruction
     def block(context: Any, c: Any, ldc: Any, a: Any, a_row: Any, a_k: Any, b: Any, ldb: Any, K: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             c, ldc, a, a_row, a_k, b, ldb, K = arguments
-            fma = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
-            )
+            fma = _multiply_add(builder, _VECTOR, f"v{LANES}f32")
 
             def address(base: Any, numbers: Any) -> Any:
-                return builder.inttoptr(builder.add(base, builder.mul(numbers, _INT(_BYTES))), ir.PointerType())
+                return builder.inttoptr(
+                    builder.add(base, builder.mul(numbers, _INT(_BYTES))), ir.PointerType()
+                )
 
             def load(base: Any, numbers: Any, kind: Any) -> Any:
                 # Aligned to a number and not to a vector: rows begin anywhere.
@@ -76,7 +85,9 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Callable[...
             builder.position_at_end(loop)
             k = builder.phi(_INT)
             sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
-            of_b = [load(b, builder.add(builder.mul(k, ldb), _INT(n * LANES)), _VECTOR) for n in range(vectors)]
+            of_b = [
+                load(b, builder.add(builder.mul(k, ldb), _INT(n * LANES)), _VECTOR) for n in range(vectors)
+            ]
             new = []
             for i in range(rows):
                 at = builder.add(builder.mul(k, a_k), builder.mul(a_row, _INT(i)))
@@ -102,11 +113,44 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Callable[...
 
         return types.void(*(types.int64,) * 8), generate
 
-    return block  # type: ignore[no-any-return]
+    return block
 
 
-def _load(kind: Any, numba_kind: Any, size: int) -> Callable[..., Any]:
-    @intrinsic  # type: ignore[untyped-decorator]
+@_instruction
+def transpose(context: Any, to: Any, to_row: Any, source: Any, source_row: Any) -> Any:
+    """(address, distance, address, distance): LANES × LANES numbers, rows to columns; distances between rows.
+
+    Row pairs that are 8, 4, 2, 1 apart exchange halves, quarters, …, so that all stays in registers.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, to_row, source, source_row = arguments
+
+        def address(base: Any, row: Any, i: int) -> Any:
+            numbers = builder.mul(row, _INT(i * _BYTES))
+            return builder.inttoptr(builder.add(base, numbers), ir.PointerType())
+
+        rows = [builder.load(address(source, source_row, i), align=_BYTES, typ=_VECTOR) for i in range(LANES)]
+        half = LANES // 2
+        while half:
+            # Where bit `half` of row and column differ, the two change places.
+            upper = [i if not i & half else LANES + (i ^ half) for i in range(LANES)]
+            lower = [i | half if not i & half else LANES + i for i in range(LANES)]
+            pick = [ir.Constant(ir.VectorType(_LANE, LANES), each) for each in (upper, lower)]
+            for i in range(LANES):
+                if not i & half:
+                    a, b = rows[i], rows[i | half]
+                    rows[i], rows[i | half] = (builder.shuffle_vector(a, b, each) for each in pick)
+            half //= 2
+        for i in range(LANES):
+            builder.store(rows[i], address(to, to_row, i), align=_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4), generate
+
+
+def _load(kind: Any, numba_kind: Any, size: int) -> Any:
+    @_instruction
     def load(context: Any, base: Any, number: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             at = builder.add(arguments[0], builder.mul(arguments[1], _INT(size)))
@@ -114,7 +158,7 @@ def _load(kind: Any, numba_kind: Any, size: int) -> Callable[..., Any]:
 
         return numba_kind(types.int64, types.int64), generate
 
-    return load  # type: ignore[no-any-return]
+    return load
 
 
 load_float = _load(_FLOAT, types.float32, 4)
@@ -123,7 +167,7 @@ load_byte = _load(ir.IntType(8), types.uint8, 1)
 """(address, n): the n-th byte from there."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_instruction
 def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
     """(address, n, x): x becomes the n-th float32 from there."""
 
@@ -135,7 +179,7 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
     return types.void(types.int64, types.int64, types.float32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_instruction
 def take(context: Any, counter: Any) -> Any:
     """(address of an int64): its value, which is one more for whoever asks next, on whatever thread."""
 
@@ -146,7 +190,7 @@ def take(context: Any, counter: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_instruction
 def float_of_bits(context: Any, bits: Any) -> Any:
     """The float32 that an int32 is when read as one."""
 
@@ -156,7 +200,7 @@ def float_of_bits(context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_instruction
 def bits_of_float(context: Any, number: Any) -> Any:
     """The int32 that a float32 is when read as one."""
 
@@ -166,14 +210,11 @@ def bits_of_float(context: Any, number: Any) -> Any:
     return types.int32(types.float32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_instruction
 def fused(context: Any, a: Any, b: Any, c: Any) -> Any:
     """a·b + c in float32, rounded once."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_FLOAT, [_FLOAT] * 3), "llvm.fma.f32"
-        )
-        return builder.call(fma, arguments)
+        return builder.call(_multiply_add(builder, _FLOAT, "f32"), arguments)
 
     return types.float32(types.float32, types.float32, types.float32), generate
