@@ -2,7 +2,8 @@
 
 * `attention(q, k, v, causal=True, backend="flash")`: every backend by name; `BACKENDS` lists them.
 * `reference`: the papers' algorithms line by line.
-* `standard`, `flash` (tiles in PyTorch, forward and backward), `sdpa`: the backends.
+* `standard`, `flash` (tiles in PyTorch, forward and backward), `flash_numba` (tiles compiled for the CPU; its kernels are
+  in `numba`), `sdpa`: the backends.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
 * `trial`: what the experiment files run.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..trial import Refused
 from .arguments import MASK_GRADIENT, Options, check_inputs, check_options
 from .flash import flash
+from .flash_numba import flash_numba, is_faster
 from .sdpa import kernel_of_sdpa, sdpa
 from .short import FEW_KEYS, short
 from .standard import standard
@@ -41,6 +42,7 @@ BACKENDS: dict[str, Backend] = {
         "the textbook form, all scores in memory",
     ),
     "flash": Backend(flash, frozenset({"return_lse"}), "PyTorch tiles"),
+    "flash-numba": Backend(flash_numba, frozenset({"window_size", "return_lse"}), "tiles compiled by Numba"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own", kernel_of_sdpa),
 }
@@ -116,7 +118,8 @@ def attention(
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores, (batch, heads, queries), float32 or float64.
         backend: a name in `BACKENDS`, or "auto": the first of these that can do what is asked: short (on a CPU, for one
-            query or few keys), sdpa, flash, standard.
+            query or few keys), flash-numba (where it is known to be faster, once something has asked for it by name:
+            "auto" compiles nothing), sdpa, flash, standard.
 
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
@@ -135,7 +138,7 @@ def attention(
         dropout_p=dropout_p,
         return_lse=return_lse,
     )
-    name = _fastest(q, k, options.unusual) if backend == "auto" else backend
+    name = _fastest(q, k, v, options) if backend == "auto" else backend
     output, lse = _able(name, options.unusual).function(q, k, v, options)
     if not return_lse:
         return output
@@ -156,10 +159,15 @@ def find(name: str) -> Backend:
     raise Refused(f"no backend {name!r}{hint}; known: {', '.join(BACKENDS)}")
 
 
-def _fastest(q: Tensor, k: Tensor, wanted: Sequence[str]) -> str:
+def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options) -> str:
     is_short = q.device.type == "cpu" and (q.shape[2] == 1 or k.shape[2] <= FEW_KEYS)
-    order = ("short", "sdpa", "flash", "standard") if is_short else ("sdpa", "flash", "standard")
-    return next(name for name in order if BACKENDS[name].has.issuperset(wanted))  # standard has everything
+    first: tuple[str, ...] = (
+        ("short",) if is_short else ("flash-numba",) if is_faster(q, k, v, options) else ()
+    )
+    order: tuple[str, ...] = (*first, "sdpa", "flash", "standard")
+    return next(
+        name for name in order if BACKENDS[name].has.issuperset(options.unusual)
+    )  # standard has everything
 
 
 def _able(name: str, wanted: Sequence[str]) -> Backend:

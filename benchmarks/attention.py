@@ -1,0 +1,214 @@
+"""flash-numba beside PyTorch's own attention on a CPU: the whole grid of ratios, in one interleaved run.
+
+    python benchmarks/attention.py                  one thread; --threads 2: two
+    python benchmarks/attention.py --window         a sliding window of N/16 beside PyTorch's with a mask
+    python benchmarks/attention.py --heads 1 --lengths 256,1024 --pass fwd
+
+Each call is timed in shuffled blocks beside PyTorch's, which is timed twice: its first time over its second is the
+control, and what differs from 1 there is noise. A call's rate is set against the best matrix product of this machine.
+No test: it asserts no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HEAD_DIM = 64
+BACKWARD = 3.5
+"""Operations of a forward and a backward pass over those of a forward pass: 2 products, and 5 more."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One shape, as it came out.
+
+    Attributes:
+        ratio: PyTorch's time over ours, the median over blocks, then the lower and upper quartile.
+        control: PyTorch's first time over its second.
+        rate: of ours, floating-point operations per second that a call needs at least.
+        unsteady: PyTorch's 95th percentile over its median.
+    """
+
+    heads: int
+    length: int
+    kind: str
+    direction: str
+    ratio: tuple[float, float, float]
+    control: float
+    rate: float
+    unsteady: float
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add = parser.add_argument
+
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in text.split(",")]
+
+    add("--threads", type=int, default=1)
+    add("--heads", type=numbers, default=[1, 4, 16], help="batch x heads (1,4,16)")
+    add("--lengths", type=numbers, default=[256, 512, 1024, 2048, 4096, 8192], help="N (256 to 8192)")
+    add("--largest", type=int, default=2**26, help="heads x N^2 beyond which a shape is left out (2^26)")
+    add("--pass", dest="directions", default="fwd,fwd+bwd", help="fwd, fwd+bwd, or both with a comma")
+    add("--kinds", default="causal,dense", help="causal, dense, or both with a comma")
+    add("--window", action="store_true", help="only the sliding window, forward, N = 4096")
+    add("--seconds", type=float, default=1.0, help="for each shape")
+    add("--backend", default="flash-numba", help="any backend in its place")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    from lab.core.measure.threads import thread_environment
+
+    os.environ.update(thread_environment(given.threads))
+    import torch
+
+    from lab.core.measure.peaks import measure_peaks
+    from lab.core.measure.threads import use_threads
+
+    use_threads(given.threads)
+    peak = measure_peaks("float32", "cpu", 2.0).matmul_gflops
+    print(
+        f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
+        f"d = {HEAD_DIM}, best matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    if given.window:
+        window(given, peak)
+        return
+    print("heads      N  kind    pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
+    rows = []
+    for heads in given.heads:
+        for length in given.lengths:
+            if heads * length**2 > given.largest:
+                continue
+            for kind in given.kinds.split(","):
+                for direction in given.directions.split(","):
+                    rows.append(row(given, heads, length, kind, direction))
+                    show(rows[-1], peak)
+    summary(rows)
+
+
+def row(given: argparse.Namespace, heads: int, length: int, kind: str, direction: str) -> Row:
+    calls = {
+        name: call(backend, heads, length, kind == "causal", direction)
+        for name, backend in (("ours", given.backend), ("sdpa", "sdpa"), ("again", "sdpa"))
+    }
+    operations = 4.0 * heads * length**2 * HEAD_DIM * (BACKWARD if direction == "fwd+bwd" else 1.0)
+    if kind == "causal":
+        operations *= (length + 1) / (2 * length)
+    return timed(given, calls, operations, heads=heads, length=length, kind=kind, direction=direction)
+
+
+def timed(
+    given: argparse.Namespace, calls: dict[str, Callable[[], object]], operations: float, **shape: Any
+) -> Row:
+    from lab.core.measure.timer import time_blocks
+
+    times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
+    ours, sdpa, again = times["ours"], times["sdpa"], times["again"]
+    ratios = [theirs / mine for theirs, mine in zip(sdpa, ours, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    control = statistics.median(a / b for a, b in zip(sdpa, again, strict=True))
+    late = statistics.quantiles(sdpa, n=20, method="inclusive")[-1] / statistics.median(sdpa)
+    return Row(
+        **shape,
+        ratio=(middle, low, high),
+        control=control,
+        rate=operations / statistics.median(ours),
+        unsteady=late,
+    )
+
+
+def call(backend: str, heads: int, length: int, causal: bool, direction: str) -> Callable[[], object]:
+    import torch
+
+    from lab.core.attention import attention
+
+    torch.manual_seed(0)
+    backward = direction == "fwd+bwd"
+    q, k, v, dO = (torch.randn(1, heads, length, HEAD_DIM) for _ in range(4))
+    for x in (q, k, v):
+        x.requires_grad_(backward)
+
+    def run() -> object:
+        output = attention(q, k, v, causal=causal, backend=backend)
+        return torch.autograd.grad(output, (q, k, v), dO) if backward else output
+
+    return run
+
+
+def window(given: argparse.Namespace, peak: float) -> None:
+    """A query and the N/16 − 1 keys before it, against PyTorch's kernel, which is told by a mask."""
+    import torch
+
+    from lab.core.attention import attention
+
+    length = 4096
+    left = length // 16 - 1
+    at = torch.arange(length)
+    mask = (at <= at[:, None]) & (at >= at[:, None] - left)
+    for heads in given.heads:
+        q, k, v = (torch.randn(1, heads, length, HEAD_DIM) for _ in range(3))
+
+        def ours(q: Any = q, k: Any = k, v: Any = v) -> object:
+            return attention(q, k, v, causal=True, window_size=(left, 0), backend=given.backend)
+
+        def sdpa(q: Any = q, k: Any = k, v: Any = v) -> object:
+            return attention(q, k, v, attn_mask=mask, backend="sdpa")
+
+        difference = float((ours() - sdpa()).abs().max())  # type: ignore[operator]
+        assert difference < 1e-5, f"the two differ by {difference}"
+        found = timed(
+            given,
+            {"ours": ours, "sdpa": sdpa, "again": sdpa},
+            4.0 * heads * int(mask.sum()) * HEAD_DIM,
+            heads=heads,
+            length=length,
+            kind="window",
+            direction="fwd",
+        )
+        show(found, peak)
+
+
+def show(found: Row, peak: float) -> None:
+    middle, low, high = found.ratio
+    print(
+        f"{found.heads:5} {found.length:6}  {found.kind:6}  {found.direction:7} "
+        f"{middle:6.2f} [{low:.2f}, {high:.2f}] {found.control:12.2f} {found.unsteady:11.2f} "
+        f"{found.rate * 1e-9:8.0f} {found.rate * 1e-9 / peak:10.0%}",
+        flush=True,
+    )
+
+
+def summary(rows: Sequence[Row]) -> None:
+    print()
+    for direction in dict.fromkeys(each.direction for each in rows):
+        for kind in dict.fromkeys(each.kind for each in rows):
+            for heads in (None, *dict.fromkeys(each.heads for each in rows)):
+                some = [
+                    each.ratio[0]
+                    for each in rows
+                    if (each.direction, each.kind) == (direction, kind) and heads in (None, each.heads)
+                ]
+                if some:
+                    mean = math.exp(statistics.fmean(map(math.log, some)))
+                    whose = "all" if heads is None else f"{heads} heads"
+                    print(
+                        f"{direction:7} {kind:6} {whose:8}: geometric mean {mean:.2f}, least {min(some):.2f}"
+                    )
+    controls = [each.control for each in rows]
+    print(f"control: {min(controls):.2f} to {max(controls):.2f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

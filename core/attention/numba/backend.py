@@ -1,0 +1,166 @@
+"""Flash attention by compiled kernels, as a PyTorch function with gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...trial import Refused
+from ..arguments import Options, Window
+from . import backward, forward
+from .shapes import KEYS_BACKWARD, QUERIES, Task, mask_of, rows
+from .threads import on_threads
+from .vectors import LANES, WIDE
+
+# ruff: noqa: E741 — O is the paper's symbol
+
+NO_BOUND = 1 << 40
+"""As a side of a window: more than there are keys."""
+
+
+def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients.
+
+    Half precision is computed in float32 and rounded once, at the end. A row that may attend to nothing gives 0, −∞ as
+    its L, and gradients of 0.
+
+    Raises:
+        Refused: on another device than a CPU, in float64, and in the backward pass of its gradients.
+    """
+    if q.device.type != "cpu":
+        raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
+    if q.dtype == torch.float64:
+        raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
+    task = _task(q, k, v, options.causal, options.window_size)
+    if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+        return _forward(q, k, v, options.attn_mask, task, options.scale)
+    results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
+        q, k, v, options.attn_mask, task, options.scale
+    )
+    return results
+
+
+def is_warm(*, gradients: bool) -> bool:
+    """Whether its code, compiled for the widest vectors, is in this process already."""
+    return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
+
+
+class _Flash(torch.autograd.Function):
+    # `setup_context`, the newer form, makes PyTorch inspect signatures on each call, for 40 μs.
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, task: Task, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        O, L = _forward(q, k, v, mask, task, scale)
+        ctx.task, ctx.scale = task, scale
+        ctx.save_for_backward(q, k, v, mask, O, L)
+        ctx.set_materialize_grads(False)
+        return O, L
+
+    @staticmethod
+    def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
+        given = (*ctx.saved_tensors, dO, dL, ctx.task, ctx.scale)
+        compute = _Gradients.apply if torch.is_grad_enabled() else _backward
+        gradients = compute(*given)
+        kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
+        return (*kept, None, None, None)
+
+
+class _Gradients(torch.autograd.Function):
+    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return _backward(*given)
+
+    @staticmethod
+    def backward(ctx: Any, *of_gradients: Tensor) -> None:
+        raise Refused("flash-numba has no second derivative; it is in standard")
+
+
+def _task(q: Tensor, k: Tensor, v: Tensor, causal: bool, window: Window | None) -> Task:
+    left, right = (NO_BOUND if side < 0 else side for side in window or (-1, -1))
+    B, H, N_q, d = q.shape
+    return Task(B, H, k.shape[1], N_q, k.shape[2], d, v.shape[3], left, 0 if causal else right)
+
+
+def _forward(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, task: Task, scale: float
+) -> tuple[Tensor, Tensor]:
+    O = torch.empty(task.batch, task.heads, task.queries, task.d_v)
+    L = torch.empty(task.batch, task.heads, task.queries)
+    blocks = task.batch * task.heads * math.ceil(task.queries / QUERIES)
+    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
+    threads = min(torch.get_num_threads(), max(1, blocks))
+    scratch = torch.empty(threads, forward.room(task.d, task.d_v)).numpy()
+    counter = torch.zeros(1, dtype=torch.int64)
+    given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, scale, counter.data_ptr())
+    on_threads(lambda index: forward.forward(*given, scratch[index]), threads)
+    return O.to(q.dtype), L
+
+
+def _backward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    O: Tensor,
+    L: Tensor,
+    dO: Tensor | None,
+    dL: Tensor | None,
+    task: Task,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    Q, K, V, O, seen = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(mask, task)
+    dO = torch.zeros_like(O) if dO is None else _rows(dO)
+    dL = torch.zeros_like(L) if dL is None else dL.contiguous()
+    d, d_v = (math.ceil(width / LANES) * LANES for width in (task.d, task.d_v))
+    ends = _ends(task, torch.get_num_threads())
+    parts = len(ends) - 1
+    dQ = torch.empty(parts, *q.shape)
+    dK, dV = (torch.zeros(*k.shape[:3], width) for width in (d, d_v))
+    threads = min(torch.get_num_threads(), max(1, task.batch * task.kv_heads * parts))
+    scratch = torch.empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
+    counter = torch.zeros(1, dtype=torch.int64)
+    given = (
+        *map(rows, (Q, K, V)), mask_of(seen), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
+        dQ.data_ptr(), rows(dK), rows(dV), ends, task, scale, counter.data_ptr(),
+    )  # fmt: skip
+    on_threads(lambda index: backward.backward(*given, scratch[index]), threads)
+    dq = dQ[0] if parts == 1 else dQ.sum(0)
+    return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype)
+
+
+def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The keys at which the parts of a head begin, and their number at last: equal work in each part."""
+    heads = task.batch * task.kv_heads
+    tiles = math.ceil(task.keys / KEYS_BACKWARD)
+    parts = 1 if heads % threads == 0 or heads >= 4 * threads else min(threads, max(1, tiles))
+    if parts == 1:
+        return np.array([0, task.keys], dtype=np.int64)
+    first = np.arange(tiles) * KEYS_BACKWARD
+    # Key j is seen by the queries at places j − right … j + left.
+    shift = task.keys - task.queries
+    low = np.clip(first - task.right - shift, 0, task.queries)
+    high = np.clip(first + KEYS_BACKWARD + task.left - shift, 0, task.queries)
+    work = np.concatenate([[0], np.cumsum(np.maximum(high - low, 0))])
+    goals = work[-1] * np.arange(1, parts) / parts
+    inner = np.minimum(np.searchsorted(work, goals) * KEYS_BACKWARD, task.keys)
+    return np.array([0, *inner, task.keys], dtype=np.int64)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """x in float32, its rows without gaps."""
+    x = x.float()
+    return x if x.stride(3) == 1 else x.contiguous()
+
+
+def _expanded(mask: Tensor | None, task: Task) -> Tensor | None:
+    if mask is None:
+        return None
+    mask = mask if mask.dtype == torch.bool else mask.float()
+    return mask.expand(task.batch, task.heads, task.queries, task.keys)

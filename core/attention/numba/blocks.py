@@ -1,0 +1,59 @@
+"""Which keys a block of queries sees, and the way of its rows into lanes and back."""
+
+from __future__ import annotations
+
+from numba import float32
+
+from .compiling import inlined
+from .shapes import QUERIES
+from .vectors import LANES, load_float, store_float, transpose
+
+
+@inlined
+def seen_keys(task, i0, count):  # type: ignore[no-untyped-def]
+    """(first, one past the last) key that any of the queries i0 … i0 + count − 1 sees; nothing: first ≥ last."""
+    place = i0 + task.keys - task.queries
+    return max(0, place - task.left), min(task.keys, place + count + task.right)
+
+
+@inlined
+def all_seen(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
+    """Whether each of the queries sees each of the keys j0 … j0 + width − 1."""
+    place = i0 + task.keys - task.queries
+    return j0 >= place + count - 1 - task.left and j0 + width - 1 <= place + task.right
+
+
+@inlined
+def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def]
+    """X (d, QUERIES) = (scale · the rows of a tensor)ᵀ, and 0 in the lanes from `count` on."""
+    if count < QUERIES:
+        X[: d * QUERIES] = float32(0.0)
+    whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
+    for i in range(0, whole_i, LANES):
+        for c in range(0, whole_c, LANES):
+            transpose(X.ctypes.data + 4 * (c * QUERIES + i), QUERIES, address + 4 * (i * row + c), row)
+    for i in range(count):
+        for c in range(whole_c if i < whole_i else 0, d):
+            X[c * QUERIES + i] = load_float(address, i * row + c)
+    for n in range(d * QUERIES):
+        X[n] *= scale
+
+
+@inlined
+def out_of_lanes(address, row, X, count, d):  # type: ignore[no-untyped-def]
+    """The rows of a tensor become Xᵀ."""
+    whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
+    for i in range(0, whole_i, LANES):
+        for c in range(0, whole_c, LANES):
+            transpose(address + 4 * (i * row + c), row, X.ctypes.data + 4 * (c * QUERIES + i), QUERIES)
+    for i in range(count):
+        for c in range(whole_c if i < whole_i else 0, d):
+            store_float(address, i * row + c, X[c * QUERIES + i])
+
+
+@inlined
+def copy_rows(X, address, row, count, d, padded):  # type: ignore[no-untyped-def]
+    """X (QUERIES, padded) = the rows of a tensor, with 0 beside and below them."""
+    for i in range(QUERIES):
+        for c in range(padded):
+            X[i * padded + c] = load_float(address, i * row + c) if i < count and c < d else float32(0.0)

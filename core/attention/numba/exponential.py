@@ -1,0 +1,34 @@
+"""2^x as a polynomial, which compilers can turn into vectors; a call of a library's exp2 they cannot."""
+
+from __future__ import annotations
+
+from numba import float32, int32
+
+from .compiling import inlined
+from .vectors import bits_of_float, float_of_bits, fused
+
+LEAST = float32(-127.0)
+"""From here down the result is 0; the smallest normal number is 2^−126."""
+_ROUNDING = float32(1.5 * 2**23 + 127)
+"""Added to x, it leaves round(x) + 127 in the lowest bits of the sum: as an exponent, 2^round(x)."""
+_LAST = int32(23)
+C1, C2, C3 = float32(0.6931471824645996), float32(0.24022647738456726), float32(0.055503323674201965)
+C4, C5, C6 = float32(0.00961843691766262), float32(0.0013398875016719103), float32(0.00015353361959569156)
+"""2^f = 1 + C1·f + … + C6·f^6 for |f| ≤ 1/2: the least relative error with a 1 in front, 2.0e-9 before rounding.
+Degree 5 would err by 9.1e-8, more than float32 does."""
+ONE = float32(1.0)
+
+
+@inlined
+def exp2(x):  # type: ignore[no-untyped-def]
+    """2^x of a float32 of at most 127; exactly 1 at 0 and 0 below −127, −∞ included; NaN stays NaN."""
+    x = LEAST if x < LEAST else x  # not the other way round, which would make −127 of NaN
+    shifted = x + _ROUNDING
+    f = x - (shifted - _ROUNDING)
+    p = fused(C6, f, C5)
+    p = fused(p, f, C4)
+    p = fused(p, f, C3)
+    p = fused(p, f, C2)
+    p = fused(p, f, C1)
+    p = fused(p, f, ONE)
+    return p * float_of_bits(bits_of_float(shifted) << _LAST)

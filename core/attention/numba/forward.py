@@ -1,0 +1,98 @@
+"""Algorithm 1 of FlashAttention-2 (Dao, arXiv:2307.08691), for one block of queries after the other."""
+
+from __future__ import annotations
+
+import math
+
+from numba import float32
+
+from .blocks import all_seen, into_lanes, out_of_lanes, seen_keys
+from .compiling import inlined, kernel
+from .exponential import exp2
+from .products import multiply, multiply_add
+from .shapes import KEYS, QUERIES
+from .softmax import LOG2_E, exponentials, hide_by_mask, hide_by_place, new_maximum
+from .vectors import store_float, take
+
+NOTHING = float32(float("-inf"))
+LN_2 = float32(math.log(2.0))
+
+
+def room(d: int, d_v: int) -> int:
+    """How many numbers of scratch memory a thread needs."""
+    return QUERIES * (d + d_v + KEYS + 4)
+
+
+@kernel
+def forward(q, k, v, mask, o, lse, task, scale, counter, scratch):  # type: ignore[no-untyped-def]
+    """Take blocks from `counter` until there are none left; several threads may be at it at once.
+
+    Of all heads the last block comes first: with a causal mask it is the longest, and the short ones fill the end.
+
+    Args:
+        q, k, v, o: `Rows`.
+        mask: `Mask`.
+        lse: address of (batch, heads, queries) float32.
+        task: `Task`.
+        counter: address of an int64, 0 at first.
+        scratch: float32 (`room(d, d_v)`,), of this thread alone.
+    """
+    blocks = (task.queries + QUERIES - 1) // QUERIES
+    heads = task.batch * task.heads
+    item = take(counter)
+    while item < blocks * heads:
+        i0 = (blocks - 1 - item // heads) * QUERIES
+        bh = item % heads
+        b, h = bh // task.heads, bh % task.heads
+        count = min(QUERIES, task.queries - i0)
+        _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count)
+        item = take(counter)
+
+
+@inlined
+def _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count):  # type: ignore[no-untyped-def]
+    d, d_v = task.d, task.d_v
+    Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
+    Ot, rest = rest[: d_v * QUERIES], rest[d_v * QUERIES :]
+    S, rest = rest[: KEYS * QUERIES], rest[KEYS * QUERIES :]
+    m, m_new = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
+    l, l_new = rest[2 * QUERIES : 3 * QUERIES], rest[3 * QUERIES : 4 * QUERIES]  # noqa: E741
+    kv = h // (task.heads // task.kv_heads)
+    K = k.address + 4 * (b * k.batch + kv * k.head)
+    V = v.address + 4 * (b * v.batch + kv * v.head)
+    into_lanes(Qt, q.address + 4 * (b * q.batch + h * q.head + i0 * q.row), q.row, count, d, scale * LOG2_E)
+    Ot[:] = float32(0.0)
+    m[:] = NOTHING
+    l[:] = float32(0.0)
+    first, end = seen_keys(task, i0, count)
+    place = i0 + task.keys - task.queries
+    for j0 in range(first, end, KEYS):
+        width = min(KEYS, end - j0)
+        multiply(
+            S.ctypes.data, QUERIES, K + 4 * j0 * k.row, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d
+        )
+        if not all_seen(task, i0, count, j0, width):
+            hide_by_place(S, j0, width, place, task.left, task.right)
+        if mask.kind:
+            hide_by_mask(S, j0, width, i0, count, mask, b, h)
+        new_maximum(S, width, m, m_new)
+        exponentials(S, width, m_new, l_new)
+        for i in range(QUERIES):
+            m[i] = exp2(m[i] - m_new[i])  # from here on what the sums so far are worth
+            l[i] = l[i] * m[i] + l_new[i]
+        for c in range(d_v):
+            for i in range(QUERIES):
+                Ot[c * QUERIES + i] *= m[i]
+        m[:] = m_new
+        multiply_add(
+            Ot.ctypes.data, QUERIES, V + 4 * j0 * v.row, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width
+        )
+    at = (b * task.heads + h) * task.queries + i0
+    for i in range(count):
+        store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else NOTHING)
+    for i in range(QUERIES):
+        l[i] = float32(1.0) / l[i] if l[i] != 0 else float32(0.0)
+    for c in range(d_v):
+        for i in range(QUERIES):
+            Ot[c * QUERIES + i] *= l[i]
+    out_of_lanes(o.address + 4 * (b * o.batch + h * o.head + i0 * o.row), o.row, Ot, count, d_v)

@@ -1,0 +1,225 @@
+"""The compiled kernels, held to float64 attention and to the rule of the battery."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+pytest.importorskip("numba")
+
+from lab.core.attention import attention, battery
+from lab.core.attention.arguments import Options
+from lab.core.attention.registry import find
+from lab.core.trial import Refused
+
+
+def normal(*shapes: tuple[int, ...], seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def both(q: Tensor, k: Tensor, v: Tensor, **options: object) -> list[tuple[Tensor, Tensor]]:
+    """Output, log-sum-exp and gradients through both, ours and those of standard attention in float64: in pairs."""
+    found = []
+    for backend, dtype in (("flash-numba", torch.float32), ("standard", torch.float64)):
+        given = [x.detach().to(dtype).requires_grad_() for x in (q, k, v)]
+        asked = dict(options)
+        mask = asked.get("attn_mask")
+        if isinstance(mask, Tensor) and mask.dtype != torch.bool:
+            asked["attn_mask"] = mask.to(dtype)
+        output, lse = attention(*given, return_lse=True, backend=backend, **asked)  # type: ignore[call-overload]
+        seen = lse.isfinite()
+        weights = torch.cos(torch.arange(output.numel(), dtype=dtype)).view(output.shape)
+        loss = (output * weights).sum() + torch.where(seen, lse, 0).sin().sum()
+        found.append([output, lse, *torch.autograd.grad(loss, given)])
+    return [(mine.detach(), true.detach()) for mine, true in zip(*found, strict=True)]
+
+
+def assert_close(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    for name, (mine, true) in zip(("O", "L", "dq", "dk", "dv"), pairs, strict=True):
+        assert mine.dtype == torch.float32 and mine.shape == true.shape, name
+        torch.testing.assert_close(
+            mine.double(), true, rtol=2e-5, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("causal", [False, True], ids=["dense", "causal"])
+def test_battery_passes(dtype: torch.dtype, causal: bool) -> None:
+    q, k, v = (x.to(dtype) for x in normal(*[(1, 2, 300, 64)] * 3))
+    function = find("flash-numba").function
+    found = battery.check(function, q, k, v, Options(causal, 0.125), gradients=True, shapes=causal)
+    assert found["refused"] == 0 and found["nan_astray"] == 0
+    assert found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    queries=st.integers(1, 200),
+    keys=st.integers(1, 300),
+    d=st.integers(1, 80),
+    d_v=st.integers(1, 80),
+    heads=st.sampled_from([(1, 1), (4, 2), (3, 1)]),
+    causal=st.booleans(),
+    window=st.none() | st.tuples(st.integers(-1, 90), st.integers(-1, 90)),
+    mask=st.sampled_from(["", "boolean", "added"]),
+    threads=st.sampled_from([1, 2, 3]),
+)
+def test_any_shape(
+    queries: int,
+    keys: int,
+    d: int,
+    d_v: int,
+    heads: tuple[int, int],
+    causal: bool,
+    window: tuple[int, int] | None,
+    mask: str,
+    threads: int,
+) -> None:
+    q, k, v = normal((2, heads[0], queries, d), (2, heads[1], keys, d), (2, heads[1], keys, d_v))
+    attn_mask: Tensor | None = None
+    if mask:
+        attn_mask = torch.rand(heads[0], 1, keys, generator=torch.Generator().manual_seed(1)) < 0.7
+        if mask == "added":
+            attn_mask = torch.zeros(attn_mask.shape).masked_fill(~attn_mask, -math.inf) + 0.5
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert_close(both(q, k, v, causal=causal, window_size=window, attn_mask=attn_mask))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
+    q, k, v = (x.requires_grad_() for x in normal((1, 2, 500, 64), (1, 1, 500, 64), (1, 1, 500, 64)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs = []
+        for _ in range(20):
+            output = attention(q, k, v, causal=True, backend="flash-numba")
+            runs.append([output, *torch.autograd.grad(output.square().sum(), (q, k, v))])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for run in runs for a, b in zip(runs[0], run, strict=True))
+
+
+def test_output_does_not_depend_on_the_number_of_threads() -> None:
+    q, k, v = normal(*[(2, 3, 333, 48)] * 3)
+    before = torch.get_num_threads()
+    outputs = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            outputs.append(attention(q, k, v, causal=True, backend="flash-numba"))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(outputs[0], each) for each in outputs)
+
+
+def test_rows_that_see_nothing_are_zero_with_finite_gradients() -> None:
+    q, k, v = (x.requires_grad_() for x in normal((1, 1, 90, 16), (1, 1, 20, 16), (1, 1, 20, 16)))
+    output, lse = attention(q, k, v, causal=True, return_lse=True, backend="flash-numba")
+    assert bool((output[:, :, :70] == 0).all()) and bool(lse[:, :, :70].isneginf().all())
+    gradients = torch.autograd.grad(output.square().sum(), (q, k, v))
+    assert all(bool(each.isfinite().all()) for each in gradients)
+    assert bool((gradients[0][:, :, :70] == 0).all())
+
+
+def test_nan_stays_in_its_row_whatever_its_bits() -> None:
+    q, k, v = normal(*[(1, 1, 130, 32)] * 3)
+    q[0, 0, 70, 3] = torch.tensor([0x7FC00123], dtype=torch.int32).view(torch.float32)[0]
+    output, lse = attention(q, k, v, return_lse=True, backend="flash-numba")
+    where = output.isnan().any(-1).nonzero()[:, 2].tolist()
+    assert where == [70] and lse.isnan().nonzero()[:, 2].tolist() == [70]
+
+
+@pytest.mark.parametrize("size", [30.0, 300.0])
+def test_large_scores_do_not_overflow(size: float) -> None:
+    q, k, v = normal(*[(1, 1, 129, 64)] * 3)
+    output, lse = attention(q * size, k, v, return_lse=True, backend="flash-numba")
+    true, true_lse = attention(
+        (q * size).double(), k.double(), v.double(), return_lse=True, backend="standard"
+    )
+    assert bool(output.isfinite().all())
+    torch.testing.assert_close(lse.double(), true_lse, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(output.double(), true, rtol=1e-3, atol=1e-3)
+
+
+def test_a_loss_on_the_log_sum_exp_alone_leaves_the_values_alone() -> None:
+    q, k, v = (x.requires_grad_() for x in normal(*[(1, 1, 70, 16)] * 3))
+    _, lse = attention(q, k, v, return_lse=True, backend="flash-numba")
+    dq, dk, dv = torch.autograd.grad(lse.sum(), (q, k, v))
+    assert bool((dv == 0).all()) and bool(dq.abs().max() > 0) and bool(dk.abs().max() > 0)
+
+
+def test_exponential_polynomial_is_as_exact_as_float32() -> None:
+    import numpy as np
+    from numba import njit
+
+    from lab.core.attention.numba.exponential import exp2
+
+    @njit  # type: ignore[untyped-decorator]
+    def each(x, y):  # type: ignore[no-untyped-def]
+        for i in range(x.size):
+            y[i] = exp2(x[i])
+
+    x = np.concatenate([np.linspace(-126, 0, 200_001), np.linspace(-1, 1, 200_001)]).astype(np.float32)
+    y = np.empty_like(x)
+    each(x, y)
+    true = np.exp2(x.astype(np.float64))
+    assert float(np.abs(y / true - 1).max()) < 1.5 * 2**-23
+    ends = np.array([0, -127, -1000, -np.inf, np.nan], dtype=np.float32)
+    each(ends, y[:5])
+    assert y[:4].tolist() == [1, 0, 0, 0] and bool(np.isnan(y[4]))
+
+
+def test_what_it_lacks_is_refused_by_name() -> None:
+    q, k, v = normal(*[(1, 1, 8, 8)] * 3)
+    with pytest.raises(Refused, match="flash-numba has no float64; it is in standard, flash, sdpa"):
+        attention(q.double(), k.double(), v.double(), backend="flash-numba")
+    with pytest.raises(Refused, match="flash-numba has no softcap; it is in standard"):
+        attention(q, k, v, softcap=5.0, backend="flash-numba")
+    q.requires_grad_()
+    output = attention(q, k, v, backend="flash-numba")
+    (dq,) = torch.autograd.grad(output.square().sum(), q, create_graph=True)
+    with pytest.raises(Refused, match="no second derivative"):
+        torch.autograd.grad(dq.sum(), q)
+
+
+def test_importing_the_registry_loads_no_numba_and_its_absence_is_said() -> None:
+    code = (
+        "import sys\n"
+        "import importlib.abc\n"
+        "from lab.core.attention import attention\n"
+        "from lab.core.trial import Refused\n"
+        "assert 'numba' not in sys.modules\n"
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "import lab.core.attention.flash_numba as door\n"
+        "door.find_spec = lambda name: None if name == 'numba' else found(name)\n"
+        "import torch\n"
+        "q = torch.ones(1, 1, 2, 2)\n"
+        "try:\n    attention(q, q, q, backend='flash-numba')\n"
+        "except Refused as refused:\n    print(refused)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "flash-numba needs Numba: pip install numba"
+
+
+def test_compiled_code_is_kept_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    from lab.core.attention.numba.compiling import folder
+    from lab.core.run.context import cache_folder
+
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    assert folder().is_relative_to(cache_folder())
+    monkeypatch.delenv("LAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/xdg")
+    assert folder().is_relative_to(cache_folder())
