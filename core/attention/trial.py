@@ -65,6 +65,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     """
     from . import battery
     from .arguments import Options, check_inputs
+    from .shapes import SHAPES
 
     backward = params.direction == "fwd+bwd"
     if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:
@@ -103,7 +104,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
             v.detach(),
             options,
             gradients=backward,
-            shapes=params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO),
+            shapes=SHAPES if params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO) else (),
         )
         return metrics | _counted(name, params)
 
@@ -119,10 +120,9 @@ def _found(
         from .users import adapted
 
         return adapted(context.load(name)), None
-    from .registry import find
+    from .registry import by_name, find
 
-    backend = find(name)
-    return backend.function, backend.kernel
+    return by_name(name), find(name).kernel
 
 
 @lru_cache(maxsize=1)
@@ -142,6 +142,8 @@ def _inputs(
 
 def _counted(name: str, params: Params) -> dict[str, float]:
     """Bytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
+    from .arguments import Options
+    from .band import band
     from .memory_traffic import traffic
     from .tiles import computed_scores
 
@@ -152,7 +154,8 @@ def _counted(name: str, params: Params) -> dict[str, float]:
     scores = N * keys
     if kind == "flash":
         groups = params.heads // kv_heads
-        scores = computed_scores(N, keys, causal=params.causal, groups=groups, kv_heads=kv_heads)
+        place = band(N, keys, Options(params.causal, 1.0))
+        scores = computed_scores(N, keys, place, groups=groups, kv_heads=kv_heads)
     paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
     counted = {"computed_scores": scores / (N * keys), "paper_traffic": paper / 1e9}
     if keys == N and kv_heads == params.heads:
