@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..trial import Refused
 from .arguments import Options
 from .band import band
 from .dropout import drawn_seed
@@ -36,6 +36,9 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
 
     A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0.
+
+    Raises:
+        Refused: in the backward pass of the second derivative; a third one is in `standard`.
     """
     if options.dropout_p and options.dropout_seed is None:
         options = replace(options, dropout_seed=drawn_seed())
@@ -94,14 +97,28 @@ class _Gradients(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *of_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, k, v, mask, sink, O, L, dO, dL = ctx.saved_tensors
-        job = _job(q, k, v, mask, sink, ctx.options, backward=True)
-        found = second_derivative(job, O, L, dO, dL, of_gradients)
+        found = _SecondDerivative.apply(*ctx.saved_tensors, *of_gradients, ctx.options)  # type: ignore[no-untyped-call]
         # O and L are no variables of their own: what they owe to q, k and v is in the gradients of these.
         every = (*found[:5], None, None, *found[5:], None, None)
         return tuple(x if needed else None for x, needed in zip(every, ctx.needs_input_grad, strict=True))
+
+
+class _SecondDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor | None, ...]:
+        q, k, v, mask, sink, O, L, dO, dL, *of_gradients, options = inputs
+        return second_derivative(
+            _job(q, k, v, mask, sink, options, backward=True), O, L, dO, dL, of_gradients
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *of_gradients: Tensor | None) -> None:
+        raise Refused("flash has no third derivative; it is in standard")
 
 
 def _job(

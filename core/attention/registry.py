@@ -12,6 +12,7 @@ from torch import Tensor
 from ..trial import Refused
 from .arguments import MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
 from .flash import flash
+from .flex import flex, how_flex_ran
 from .sdpa import kernel_of_sdpa, sdpa
 from .short import FEW_KEYS, short
 from .standard import standard
@@ -56,6 +57,12 @@ BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
     "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
+    "flex": Backend(
+        flex,
+        frozenset({"window_size", "softcap", "alibi_slopes", "return_lse", TOP_LEFT}),
+        "PyTorch's flex_attention, not compiled on a CPU",
+        how_flex_ran,
+    ),
     "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT, TOP_LEFT}), "PyTorch's own", kernel_of_sdpa),
 }
 """Attention by name. The order is no ranking; `backend="auto"` says which it takes."""
