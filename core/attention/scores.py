@@ -1,6 +1,6 @@
 """The scores of one tile, with everything that one may ask to be done to them before the softmax.
 
-In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come times log₂e, for exp2.
+In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come in the job's unit, times log₂e where that costs no rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .band import distances
 from .dropout import Choices
-from .slabs import LOG2_E, Job, Slab
+from .slabs import Job, Slab
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Scores:
         return self.job.room()
 
     @cached_property
+    def _mask_room(self) -> Tensor:
+        return self.job.room(torch.int32 if self.job.dtype == torch.float32 else torch.int64)
+
+    @cached_property
     def _rooms_of_kept(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.job.room(torch.int32), self.job.room(torch.int32), self.job.room()
 
@@ -48,7 +52,7 @@ class Scores:
     def tile(
         self, slab: Slab, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, capped: list[Tensor] | None = None
     ) -> Tensor:
-        """S_ij·log₂e of queries from i0 and keys from j0; what must not be seen is −∞.
+        """S_ij, in the job's unit, of queries from i0 and keys from j0; what must not be seen is −∞.
 
         Q_i is (g, rows, d), K_j (g, columns, d).
 
@@ -59,14 +63,14 @@ class Scores:
         options, size = self.job.options, (g, rows, columns)
         S = self._room.narrow(0, 0, g * rows * columns).view(size)
         if options.softcap is None:
-            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale * LOG2_E, out=S)
+            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale * self.job.unit, out=S)
         else:
             t = S
             if capped is not None:
                 t = self._capped_room.narrow(0, 0, g * rows * columns).view(size)
                 capped.append(t)
             torch.baddbmm(t, Q_i, K_j.mT, beta=0, alpha=options.scale / options.softcap, out=t)
-            torch.mul(t.tanh_(), options.softcap * LOG2_E, out=S)
+            torch.mul(t.tanh_(), options.softcap * self.job.unit, out=S)
         if options.alibi_slopes is not None:
             self._subtract_alibi(slab, S, i0, j0, options.alibi_slopes)
         self._hide_outside_band(S, i0, j0)
@@ -79,7 +83,7 @@ class Scores:
         rows, columns = range(i0, i0 + seen.shape[1]), range(j0, j0 + S.shape[2])
         far = distances(rows, columns, self.job.band.shift, slopes)
         of_heads = slab.by_head(slopes[slab.b if len(slopes) > 1 else 0].to(S.dtype))
-        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-LOG2_E)
+        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-self.job.unit)
 
     def _hide_outside_band(self, S: Tensor, i0: int, j0: int) -> None:
         """The first query of a tile sees the keys i0 + low … i0 + high, the next one those one further, and so on."""
@@ -111,9 +115,20 @@ class Scores:
         by_query = torch.unflatten(S, 1, (-1, self.job.groups))
         part = part_of_mask(slab, mask, range(i0, i0 + by_query.shape[1]), range(j0, j0 + S.shape[2]))
         if mask.dtype == torch.bool:
-            by_query.masked_fill_(~part, -math.inf)
+            self._hide_where_false(by_query, part)
         else:
-            by_query.add_(part, alpha=LOG2_E)
+            by_query.add_(part, alpha=self.job.unit)
+
+    def _hide_where_false(self, S: Tensor, mask: Tensor) -> None:
+        """Write −∞ where the mask, broadcast, is False. By bits, in a fifth of the time that masked_fill takes: and with
+        all ones or none, so that no NaN stays, then plus 0 or −∞."""
+        word, minus_infinity = (
+            (torch.int32, -(1 << 23)) if S.dtype == torch.float32 else (torch.int64, -(1 << 52))
+        )
+        room = self._mask_room.narrow(0, 0, mask.numel()).view(mask.shape)
+        bits = room.copy_(mask).neg_()
+        S.view(word).bitwise_and_(bits)
+        S.add_(bits.bitwise_not_().bitwise_and_(minus_infinity).view(S.dtype))
 
 
 def part_of_mask(slab: Slab, mask: Tensor, queries: range, keys: range) -> Tensor:

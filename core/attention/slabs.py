@@ -53,6 +53,20 @@ class Job:
         """What sums are kept in."""
         return torch.float64 if self.q.dtype == torch.float64 else torch.float32
 
+    @cached_property
+    def unit(self) -> float:
+        """What the scores come multiplied with: log₂e, for exp2; 1 where something is added to them, which would be rounded
+        once more by it. Then the difference from the maximum is multiplied, one more walk over the tile."""
+        is_added_to = self.options.alibi_slopes is not None or (
+            self.mask is not None and self.mask.dtype != torch.bool
+        )
+        return 1.0 if is_added_to else LOG2_E
+
+    def powers(self, S: Tensor, m: Tensor) -> Tensor:
+        """e^(S − m) of scores in our unit, in the place of S."""
+        S.sub_(m)
+        return S.exp2_() if self.unit == LOG2_E else S.mul_(LOG2_E).exp2_()
+
     def slabs(self) -> Iterator[Slab]:
         batch, kv_heads = self.k.shape[:2]
         for b in range(batch):
