@@ -59,7 +59,10 @@ def test_every_shape_by_the_rule(name, dtype):
         shapes=shapes,
         of_options=True,
     )
-    assert found["cases"] + found["refused"] == len(shapes) + 2 and found["nan_astray"] == 0
+    assert (
+        found["cases"] + found["refused"] == len(shapes) + 2 - (name in WITHOUT_GRADIENTS)
+        and found["nan_astray"] == 0
+    )
     assert (found["refused"] == 0) == (BACKENDS[name].has == EVERYTHING)
     assert found["error_of_allowed"] <= 1 and found.get("grad_error_of_allowed", 0) <= 1
 
