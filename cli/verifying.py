@@ -99,7 +99,9 @@ def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict
         if not rows and status != "ok":
             continue
         first = rows[0] if rows else {}
-        reason = f'"{first["reason"]}"' if status == "refused" else str(first.get("reason", ""))
+        reason = str(first.get("reason", ""))
+        if status == "refused":  # each reason once: they name what the function does not take
+            reason = " · ".join(dict.fromkeys(f'"{row["reason"]}"' for row in rows))
         screen.print(
             f"  {words[status]:<8} {len(rows):>4}   {escape(reason) if status != 'ok' else ''}",
             soft_wrap=True,

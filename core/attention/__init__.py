@@ -1,9 +1,11 @@
 """Attention: the textbook form, flash attention in tiles, and PyTorch's own, behind one signature.
 
 * `attention(q, k, v, causal=True, backend="flash")`: every backend by name; `BACKENDS` lists them.
+* `attention_varlen`: sequences packed behind each other; `attention_decode`: one query beside a cache, split over its keys.
 * `reference`: the papers' algorithms line by line.
-* `standard`, `flash` (tiles in PyTorch, forward and backward), `flash_numba` (tiles compiled for the CPU; its kernels are
-  in `numba`), `sdpa`: the backends.
+* `standard`, `flash` (tiles in PyTorch, with first and second derivative), `flash_numba` (tiles compiled for the CPU; its
+  kernels are in `numba`), `short`, `sdpa`, `flex`: the backends.
+* `band`, `scores`, `dropout`: what may be asked besides, inside a tile.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
 * `trial`: what the experiment files run.
 
@@ -17,12 +19,28 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .decode import attention_decode, merge
     from .registry import BACKENDS, Backend, attention
     from .sdpa import kernel_of_sdpa
+    from .varlen import attention_varlen
 
-__all__ = ["BACKENDS", "Backend", "attention", "kernel_of_sdpa"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "attention",
+    "attention_decode",
+    "attention_varlen",
+    "kernel_of_sdpa",
+    "merge",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = names_of(
-        __name__, {"registry": ("BACKENDS", "Backend", "attention"), "sdpa": ("kernel_of_sdpa",)}
+        __name__,
+        {
+            "registry": ("BACKENDS", "Backend", "attention"),
+            "sdpa": ("kernel_of_sdpa",),
+            "varlen": ("attention_varlen",),
+            "decode": ("attention_decode", "merge"),
+        },
     )

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 Window = tuple[int, int]
+Alignment = Literal["bottom-right", "top-left"]
 MASK_GRADIENT = "gradient of attn_mask"
+TOP_LEFT = "top-left alignment"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How attention is to be computed; each field means what it means in `attention`, with defaults filled in."""
+    """How attention is to be computed; each field means what it means in `attention`, with defaults filled in.
+
+    Attributes:
+        attn_mask: of four dimensions, each of the scores' size or 1.
+        alibi_slopes: (batch or 1, heads), float32 or, for a float64 q, float64.
+        shift: query i stands beside the key i + shift; None: the last beside the last.
+        dropout_seed: None: drawn by whoever needs it.
+    """
 
     causal: bool
     scale: float
@@ -26,6 +36,9 @@ class Options:
     sink: Tensor | None = None
     dropout_p: float = 0.0
     return_lse: bool = False
+    alibi_slopes: Tensor | None = None
+    shift: int | None = None
+    dropout_seed: int | None = None
 
     @property
     def unusual(self) -> list[str]:
@@ -36,6 +49,9 @@ class Options:
             "sink": self.sink is not None,
             "dropout_p": self.dropout_p > 0,
             "return_lse": self.return_lse,
+            "alibi_slopes": self.alibi_slopes is not None,
+            "dropout_seed": self.dropout_p > 0 and self.dropout_seed is not None,
+            TOP_LEFT: self.shift is not None,
             MASK_GRADIENT: self.attn_mask is not None
             and self.attn_mask.requires_grad
             and torch.is_grad_enabled(),
@@ -87,6 +103,9 @@ def check_options(
     sink: Tensor | None,
     dropout_p: float,
     return_lse: bool,
+    alibi_slopes: Tensor | None = None,
+    align: str = "bottom-right",
+    dropout_seed: int | None = None,
 ) -> Options:
     """The options with their defaults filled in, for inputs that have passed `check_inputs`.
 
@@ -102,10 +121,21 @@ def check_options(
         raise ValueError(f"scale is {scale!r}; it must be a finite number")
     if softcap is not None and not softcap > 0:
         raise ValueError(f"softcap is {softcap:g}; it must be above 0")
-    if sink is not None and sink.shape != (q.shape[1],):
-        raise ValueError(f"sink has shape {_shape(sink)}, but q has {q.shape[1]} heads: one number for each")
+    if sink is not None:
+        _check_per_head("sink", sink, q)
+        if sink.shape != (q.shape[1],):
+            raise ValueError(
+                f"sink has shape {_shape(sink)}, but q has {q.shape[1]} heads: one number for each"
+            )
+    if alibi_slopes is not None:
+        alibi_slopes = _slopes(alibi_slopes, q)
+    if align not in get_args(Alignment):
+        raise ValueError(f"align is {align!r}; it must be {' or '.join(map(repr, get_args(Alignment)))}")
     if not 0 <= dropout_p < 1:
         raise ValueError(f"dropout_p is {dropout_p:g}; it must be at least 0 and below 1")
+    if dropout_seed is not None and (isinstance(dropout_seed, bool) or not isinstance(dropout_seed, int)):
+        raise ValueError(f"dropout_seed is {dropout_seed!r}; it must be a whole number, or None to draw one")
+    by_place = causal or window_size is not None or alibi_slopes is not None
     return Options(
         causal=causal,
         scale=1 / math.sqrt(q.shape[3]) if scale is None else scale,
@@ -115,7 +145,33 @@ def check_options(
         sink=sink,
         dropout_p=dropout_p,
         return_lse=return_lse,
+        alibi_slopes=alibi_slopes,
+        # Where both are the same, nobody need be asked whether they have it.
+        shift=0 if align == "top-left" and by_place and q.shape[2] != k.shape[2] else None,
+        dropout_seed=dropout_seed,
     )
+
+
+def _check_per_head(name: str, x: Tensor, q: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = _short(x.dtype) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"{name} is {what}; it must be a tensor of floating-point numbers")
+    if x.device != q.device:
+        raise ValueError(f"{name} is on device {x.device}, but q on device {q.device}")
+
+
+def _slopes(slopes: Tensor, q: Tensor) -> Tensor:
+    _check_per_head("alibi_slopes", slopes, q)
+    if slopes.shape not in ((q.shape[1],), (q.shape[0], q.shape[1])):
+        raise ValueError(
+            f"alibi_slopes has shape {_shape(slopes)}, but q has a batch of {q.shape[0]} and {q.shape[1]} heads: "
+            "(heads,) or (batch, heads)"
+        )
+    if slopes.requires_grad:
+        raise ValueError(
+            "alibi_slopes wants a gradient, and its slopes are fixed: detach them, or give the bias as attn_mask"
+        )
+    return slopes.to(torch.promote_types(q.dtype, torch.float32)).view(-1, q.shape[1])
 
 
 def _check_mask(attn_mask: Tensor, q: Tensor, k: Tensor) -> None:

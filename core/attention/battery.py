@@ -7,7 +7,7 @@ in the same dtype as the standard form: the worse of scaling the queries and sca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from torch import Tensor
 from ..measure.correctness import compare
 from ..trial import Refused, Wrong
 from .arguments import Options
+from .band import band
 from .shapes import SHAPES, Inputs, Shape, inputs
 from .standard import standard
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], Any]
 """(q, k, v, options) to the output, or to the output and the log-sum-exp or None."""
 
+GRADIENT_TIMES = 3
+"""Gradients, and scores with a soft cap, may be three times as far off as the standard form's (FlashAttention's tests)."""
 POINT_ROWS = 128
 """Of the point's own input so many queries are compared at its beginning, in its middle and at its end."""
 POINT_GRADIENTS = 256
@@ -49,7 +52,8 @@ def check(
     options: Options,
     *,
     gradients: bool,
-    shapes: bool = True,
+    shapes: Sequence[Shape] = SHAPES,
+    of_options: bool = False,
 ) -> dict[str, float]:
     """Hold `function` to the rule on the small shapes and then on the point's own q, k and v.
 
@@ -58,7 +62,8 @@ def check(
 
     Args:
         gradients: also those of q, k and v.
-        shapes: false for the point alone.
+        shapes: the small cases; none for the point alone.
+        of_options: with `gradients`, also those of the sink and of a mask that is added.
 
     Returns:
         error, error_allowed and error_ratio on the point, and with `gradients` grad_error_ratio. The worst over all
@@ -70,8 +75,10 @@ def check(
         Refused: the point itself is refused.
     """
     tally = Tally()
-    for shape in SHAPES if shapes else ():
+    for shape in shapes:
         small = inputs(shape, q.dtype, q.device)
+        if gradients and of_options:
+            small = replace(small, options=_with_gradients(small.options))
         # A gradient through a NaN is NaN nearly everywhere, and says nothing.
         wants_gradients = gradients and not shape.nan and shape.queries > 0 and shape.keys > 0
         try:
@@ -84,7 +91,9 @@ def check(
             tally.nan_astray += 1
     metrics = _compare_point(function, Inputs(q, k, v, options), tally)
     if gradients:
-        last = Inputs(q[:1, :, -POINT_GRADIENTS:], k[:1], v[:1], options)
+        last = _some_rows(Inputs(q, k, v, options), max(0, q.shape[2] - POINT_GRADIENTS), q.shape[2])
+        if options.dropout_p:  # whose choices are those of a query's number
+            last = _some_rows(Inputs(q, k, v, options), 0, min(POINT_GRADIENTS, q.shape[2]))
         ratio = _compare(function, f"{_words(last)} {_short(q.dtype)}", last, tally, gradients=True)
         metrics |= {"grad_error_ratio": ratio, "grad_error_of_allowed": tally.grad_of_allowed}
     if tally.lse_error is not None:
@@ -112,12 +121,15 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     usual, usual_lse = standard(same.q, same.k, same.v, same.options)
     scaled_later, _ = standard(other.q, other.k, other.v, other.options, scale_first=False)
     usual, of_usual = _worse(usual, scaled_later, expected), (usual, scaled_later)
-    found = _judge(case, given, output, usual, expected)
+    times = GRADIENT_TIMES if given.options.softcap else 2
+    found = _judge(case, given, output, usual, expected, times)
     tally.cases += 1
     tally.of_allowed = max(tally.of_allowed, _share(found))
     if lse is not None and usual_lse is not None and expected_lse is not None:
         # Scores of size 8 and more are what it comes of, where the logarithm itself is near 0.
-        error = compare(f"{case}, log-sum-exp", lse, usual_lse, expected_lse, least_size=8.0)["error"]
+        error = compare(f"{case}, log-sum-exp", lse, usual_lse, expected_lse, least_size=8.0, times=times)[
+            "error"
+        ]
         tally.lse_error = max(tally.lse_error or 0.0, error)
     worst = 0.0
     if gradients:
@@ -125,12 +137,21 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
             raise Refused("gives no gradients")
         weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
         dones = [
-            torch.autograd.grad((o * weights.to(o)).sum(), (each.q, each.k, each.v))
+            torch.autograd.grad((o * weights.to(o)).sum(), list(_variables(each).values()))
             for o, each in ((output, given), (of_usual[0], same), (of_usual[1], other), (expected, truth))
         ]
-        for name, mine, one, two, true in zip("qkv", *dones, strict=True):
-            size, theirs = _size_of_terms(truth, weights), _worse(one, two, true)
-            found = compare(f"{case}, gradient of {name}", mine, theirs, true, least_size=size)
+        size = _size_of_terms(truth, weights)
+        for name, mine, one, two, true in zip(_variables(given), *dones, strict=True):
+            theirs = _worse(one, two, true)
+            found = compare(
+                f"{case}, gradient of {name}",
+                mine,
+                theirs,
+                true,
+                least_size=size,
+                times=GRADIENT_TIMES,
+                is_capped=True,
+            )
             tally.grad_of_allowed = max(tally.grad_of_allowed, _share(found))
             worst = max(worst, found["error_ratio"])
     return worst
@@ -158,6 +179,15 @@ def _size_of_terms(truth: Inputs, dO: Tensor) -> float:
     return float(dP.abs().max()) * truth.options.scale * largest
 
 
+def _scores(given: Inputs) -> Tensor:
+    groups = given.q.shape[1] // given.k.shape[1]
+    return given.q.detach() @ given.k.detach().repeat_interleave(groups, 1).mT * given.options.scale
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.detach().nan_to_num(0, 0, 0).abs().max()) if x.numel() else 0.0
+
+
 def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str, float]:
     """The point's own input, on some of its rows: the rows of a causal matrix need only the keys they see."""
     case = f"{_words(given)} {_short(given.q.dtype)}"
@@ -166,20 +196,21 @@ def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str,
         output, _ = _run(function, case, given)
         if not isinstance(output, Tensor) or output.shape != (*q.shape[:3], v.shape[3]):
             raise Wrong(f"{case}: shape {tuple(getattr(output, 'shape', ()))}", math.inf, 0.0)
-        queries, shift = q.shape[2], k.shape[2] - q.shape[2]
+        queries, place = q.shape[2], band(q.shape[2], k.shape[2], options)
         starts = sorted({max(0, min(at, queries - POINT_ROWS)) for at in (0, queries // 2, queries)})
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in starts:
+        for start in starts if not options.dropout_p else starts[:1]:
             stop = min(start + POINT_ROWS, queries)
-            end = max(0, stop + shift) if options.causal else k.shape[2]
-            part = Inputs(q[:1, :, start:stop], k[:1, :, :end], v[:1, :, :end], options)
+            end = max(0, place.keys(start, stop, k.shape[2]).stop)
+            part = _some_rows(given, start, stop, end)
             truth = _double(part)
-            one, _ = standard(part.q, part.k, part.v, options)
-            two, _ = standard(part.q, part.k, part.v, options, scale_first=False)
-            expected, _ = standard(truth.q, truth.k, truth.v, options)
+            one, _ = standard(part.q, part.k, part.v, part.options)
+            two, _ = standard(part.q, part.k, part.v, part.options, scale_first=False)
+            expected, _ = standard(truth.q, truth.k, truth.v, truth.options)
             parts.append((output[:1, :, start:stop], _worse(one, two, expected), expected))
     mine, usual, expected = (torch.cat(each, 2) for each in zip(*parts, strict=True))
-    found = compare(case, mine, usual, expected)
+    times = GRADIENT_TIMES if options.softcap else 2
+    found = compare(case, mine, usual, expected, times=times, is_capped=True)
     tally.cases += 1
     tally.of_allowed = max(tally.of_allowed, _share(found))
     return found
@@ -193,9 +224,15 @@ def _run(function: Function, case: str, given: Inputs) -> tuple[Tensor, Tensor |
     return output, lse
 
 
-def _judge(case: str, given: Inputs, output: Tensor, usual: Tensor, expected: Tensor) -> dict[str, float]:
+def _judge(
+    case: str, given: Inputs, output: Tensor, usual: Tensor, expected: Tensor, times: float
+) -> dict[str, float]:
+    size = 0.0
+    if output.dtype == torch.float64:
+        # The truth is no more exact than what is judged, and both come of e^s, which is off by s roundings.
+        size = _largest(expected) * _largest(_scores(given))
     try:
-        return compare(case, output, usual, expected)
+        return compare(case, output, usual, expected, least_size=size, times=times, is_capped=True)
     except Wrong as wrong:
         hint = _hint(given, output, expected, wrong.allowed)
         raise Wrong(f"{wrong.case}{hint}", wrong.error, wrong.allowed) from None
@@ -221,23 +258,60 @@ def _mistakes(truth: Inputs) -> Iterator[tuple[str, Options]]:
     options, (queries, keys) = truth.options, (truth.q.shape[2], truth.k.shape[2])
     if options.causal:
         yield "causal ignored", replace(options, causal=False)
-        if queries != keys and options.attn_mask is None:
-            top_left = torch.ones(queries, keys, dtype=torch.bool, device=truth.q.device).tril()
-            yield "causal mask aligned top-left", replace(options, causal=False, attn_mask=top_left)
+        if queries != keys and options.shift is None:
+            yield "causal mask aligned top-left", replace(options, shift=0)
+        if queries != keys and options.shift == 0:
+            yield "causal mask aligned bottom-right", replace(options, shift=None)
     yield "scale left out", replace(options, scale=1.0)
 
 
 def _double(given: Inputs) -> Inputs:
-    mask = given.options.attn_mask
-    if mask is not None and mask.dtype != torch.bool:
-        mask = mask.double()
-    q, k, v = (x.detach().double().requires_grad_(x.requires_grad) for x in (given.q, given.k, given.v))
-    return Inputs(q, k, v, replace(given.options, attn_mask=mask))
+    def double(x: Tensor) -> Tensor:
+        return x.detach().double().requires_grad_(x.requires_grad)
+
+    options = given.options
+    if options.attn_mask is not None and options.attn_mask.dtype != torch.bool:
+        options = replace(options, attn_mask=double(options.attn_mask))
+    if options.sink is not None:
+        options = replace(options, sink=double(options.sink))
+    if options.alibi_slopes is not None:
+        options = replace(options, alibi_slopes=options.alibi_slopes.double())
+    return Inputs(double(given.q), double(given.k), double(given.v), options)
 
 
 def _again(given: Inputs) -> Inputs:
     q, k, v = (x.detach().requires_grad_(x.requires_grad) for x in (given.q, given.k, given.v))
     return replace(given, q=q, k=k, v=v)
+
+
+def _with_gradients(options: Options) -> Options:
+    mask, sink = options.attn_mask, options.sink
+    if mask is not None and mask.is_floating_point():
+        options = replace(options, attn_mask=mask.detach().requires_grad_())
+    return options if sink is None else replace(options, sink=sink.detach().requires_grad_())
+
+
+def _variables(given: Inputs) -> dict[str, Tensor]:
+    """What has gradients, by name."""
+    named = {"q": given.q, "k": given.k, "v": given.v}
+    named |= {"attn_mask": given.options.attn_mask, "sink": given.options.sink}  # type: ignore[dict-item]
+    return {name: x for name, x in named.items() if x is not None and x.requires_grad}
+
+
+def _some_rows(given: Inputs, start: int, stop: int, end: int | None = None) -> Inputs:
+    """The queries from start to stop of the first element of the batch, beside the keys before `end`, seen as before."""
+    q, k, v, options = given.q, given.k, given.v, given.options
+    keys = k.shape[2] if end is None else end
+    shift = start + band(q.shape[2], k.shape[2], options).shift
+    if options.attn_mask is not None:
+        mask = options.attn_mask[:1]
+        mask = mask[:, :, start:stop] if mask.shape[2] > 1 else mask
+        options = replace(options, attn_mask=mask[..., :keys])
+    if options.alibi_slopes is not None:
+        options = replace(options, alibi_slopes=options.alibi_slopes[:1])
+    # A shift that says nothing new is left out: not everybody has more than one.
+    options = replace(options, shift=None if shift == keys - (stop - start) else shift)
+    return Inputs(q[:1, :, start:stop], k[:1, :, :keys], v[:1, :, :keys], options)
 
 
 def _words(given: Inputs) -> str:

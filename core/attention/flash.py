@@ -3,16 +3,18 @@
 Dao, "FlashAttention-2" (arXiv:2307.08691): Algorithm 1, which divides once at the end and keeps one number per row, the
 log-sum-exp L; and Algorithm 2, which computes the tiles of P again from L. Three things are done the CPU's way:
 
-* The queries are the outer loop in both, so that keys are cut exactly where the diagonal ends a block of rows.
+* The queries are the outer loop in both, so that keys are cut exactly where the band ends for a block of rows.
 * A tile is as wide as the cache allows: a small operation on it costs nearly as much as on a fraction of it.
-* e^x is 2^(x·log₂e), with log₂e in the scale of the scores (as the CUDA kernels do): exp2 is the faster of the two.
+* e^x is 2^(x·log₂e), with log₂e in the scale of the scores (as the CUDA kernels do): exp2 takes 0.4 of the time of exp.
 
-Half precision is computed in float32 and rounded once, at the end.
+Half precision is computed in float32 and rounded once, at the end. Every sum has one order, so the backward pass gives
+the same bits every time.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,49 +22,57 @@ from torch import Tensor
 
 from ..trial import Refused
 from .arguments import Options
-from .slabs import LOG2_E, Job
+from .band import band
+from .dropout import drawn_seed
+from .scores import Scores, add_to_mask
+from .second_derivative import second_derivative, share_of_sink
+from .slabs import Job, Slab, finite
 from .tiles import plan
 
 # ruff: noqa: E741 — l and O are the paper's symbols
 
 
 def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients.
+    """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
 
-    A row that may attend to nothing gives 0, −∞ as its L, and gradients of 0.
+    A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0.
 
     Raises:
-        Refused: in the backward pass of its gradients; a second derivative is in `standard`.
+        Refused: in the backward pass of the second derivative; a third one is in `standard`.
     """
-    results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
-        q, k, v, options.attn_mask, options.causal, options.scale
-    )
+    if options.dropout_p and options.dropout_seed is None:
+        options = replace(options, dropout_seed=drawn_seed())
+    mask, sink = options.attn_mask, options.sink
+    if mask is not None or sink is not None:
+        options = replace(options, attn_mask=None, sink=None)
+    results: tuple[Tensor, Tensor] = _Flash.apply(q, k, v, mask, sink, options)  # type: ignore[no-untyped-call]
     return results
 
 
 class _Flash(torch.autograd.Function):
     @staticmethod
     def forward(
-        q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+        q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sink: Tensor | None, options: Options
     ) -> tuple[Tensor, Tensor]:
-        return _forward(_job(q, k, v, mask, causal, scale, backward=False))
+        return _forward(_job(q, k, v, mask, sink, options, backward=False))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        q, k, v, mask, ctx.causal, ctx.scale = inputs
-        ctx.save_for_backward(q, k, v, mask, *output)
+        q, k, v, mask, sink, ctx.options = inputs
+        ctx.save_for_backward(q, k, v, mask, sink, *output)
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, k, v, mask, O, L = ctx.saved_tensors
-        gradients = _Gradients.apply(q, k, v, mask, O, L, dO, dL, ctx.causal, ctx.scale)  # type: ignore[no-untyped-call]
+        gradients = _Gradients.apply(  # type: ignore[no-untyped-call]
+            *ctx.saved_tensors, dO, dL, ctx.options, ctx.needs_input_grad[3]
+        )
         kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
-        return (*kept, None, None, None)
+        return (*kept, None)
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+    """A function of its own, so that it has a derivative: without, PyTorch would take it for 0."""
 
     @staticmethod
     def forward(
@@ -70,30 +80,60 @@ class _Gradients(torch.autograd.Function):
         k: Tensor,
         v: Tensor,
         mask: Tensor | None,
+        sink: Tensor | None,
         O: Tensor,
         L: Tensor,
         dO: Tensor | None,
         dL: Tensor | None,
-        causal: bool,
-        scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return _backward(_job(q, k, v, mask, causal, scale, backward=True), O, L, dO, dL)
+        options: Options,
+        of_mask: bool,
+    ) -> tuple[Tensor | None, ...]:
+        return _backward(_job(q, k, v, mask, sink, options, backward=True), O, L, dO, dL, of_mask=of_mask)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
+        *tensors, ctx.options, _ = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *of_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        found = _SecondDerivative.apply(*ctx.saved_tensors, *of_gradients, ctx.options)  # type: ignore[no-untyped-call]
+        # O and L are no variables of their own: what they owe to q, k and v is in the gradients of these.
+        every = (*found[:5], None, None, *found[5:], None, None)
+        return tuple(x if needed else None for x, needed in zip(every, ctx.needs_input_grad, strict=True))
+
+
+class _SecondDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor | None, ...]:
+        q, k, v, mask, sink, O, L, dO, dL, *of_gradients, options = inputs
+        return second_derivative(
+            _job(q, k, v, mask, sink, options, backward=True), O, L, dO, dL, of_gradients
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
         pass
 
     @staticmethod
-    def backward(ctx: Any, *of_gradients: Tensor) -> None:
-        raise Refused("flash has no second derivative; it is in standard")
+    def backward(ctx: Any, *of_gradients: Tensor | None) -> None:
+        raise Refused("flash has no third derivative; it is in standard")
 
 
 def _job(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float, *, backward: bool
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    sink: Tensor | None,
+    options: Options,
+    *,
+    backward: bool,
 ) -> Job:
-    groups = q.shape[1] // k.shape[1]
-    cut = plan(groups, k.shape[1], k.shape[2], causal=causal, backward=backward, on_cuda=q.is_cuda)
-    return Job(q, k, v, mask, causal, scale, cut)
+    groups, place = q.shape[1] // k.shape[1], band(q.shape[2], k.shape[2], options)
+    cut = plan(groups, k.shape[1], k.shape[2], place, backward=backward, on_cuda=q.is_cuda)
+    return Job(q, k, v, mask, sink, options, cut)
 
 
 def _forward(job: Job) -> tuple[Tensor, Tensor]:
@@ -101,69 +141,104 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
     q, k, v = job.q, job.k, job.v
     O = q.new_empty(*q.shape[:3], v.shape[3])
     L = torch.empty(q.shape[:3], dtype=job.dtype, device=q.device)
-    room = job.room()
+    scores = Scores(job)
     for slab in job.slabs():
-        Q, K, V = slab.rows(q), slab.shared(k), slab.shared(v)
+        Q, K, V, choices = slab.rows(q), slab.shared(k), slab.shared(v), slab.choices()
         O_slab = Q.new_zeros(*Q.shape[:2], V.shape[2], dtype=job.dtype)
         l = Q.new_zeros(*Q.shape[:2], 1, dtype=job.dtype)
         m = torch.full_like(l, -math.inf)
         for block, (Q_i, O_i, l_i, m_i) in slab.blocks(Q, O_slab, l, m):
-            Q_i = Q_i.to(job.dtype)
+            Q_i, is_first = Q_i.to(job.dtype), True
             for j0, width in block.tiles:
                 K_j, V_j = K.narrow(1, j0, width), V.narrow(1, j0, width)
-                S = slab.scores(Q_i, K_j, block.i0, j0, room)
-                if j0 == 0:
+                S = scores.tile(slab, Q_i, K_j, block.i0, j0)
+                if is_first:
                     torch.amax(S, -1, keepdim=True, out=m_i)
-                    P = S.sub_(_finite(m_i)).exp2_()
+                    P = job.powers(S, finite(m_i))
                     torch.sum(P, -1, keepdim=True, out=l_i)
-                    torch.bmm(P, V_j, out=O_i)
                 else:
                     m_new = torch.maximum(m_i, S.amax(-1, keepdim=True))
-                    finite = _finite(m_new)
-                    rescale = (m_i - finite).exp2_()
-                    P = S.sub_(finite).exp2_()
+                    lowest = finite(m_new)
+                    rescale = job.powers(m_i, lowest)
+                    P = job.powers(S, lowest)
                     l_i.mul_(rescale).add_(P.sum(-1, keepdim=True))
-                    O_i.mul_(rescale).baddbmm_(P, V_j)
+                    O_i.mul_(rescale)
                     m_i.copy_(m_new)
-        slab.put_rows(L.unsqueeze(-1), m.div_(LOG2_E).add_(l.log()))
-        slab.put_rows(O, O_slab.div_(l.masked_fill_(l == 0, 1)))  # 0: a row that saw nothing
+                if choices is not None:
+                    P.mul_(scores.kept(choices, P, block.i0, j0))
+                if is_first:
+                    torch.bmm(P, V_j, out=O_i)
+                else:
+                    O_i.baddbmm_(P, V_j)
+                is_first = False
+        if job.sink is not None:
+            _add_sink(slab, job.sink, O_slab, l, m)
+        slab.put_rows(L.unsqueeze(-1), m.div_(job.unit).add_(l.log()))
+        l.masked_fill_(l == 0, 1)  # a row that saw nothing
+        slab.put_rows(O, O_slab.div_(l.mul_(1 - job.options.dropout_p) if choices is not None else l))
     return O, L
 
 
+def _add_sink(slab: Slab, sink: Tensor, O: Tensor, l: Tensor, m: Tensor) -> None:
+    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0)."""
+    job = slab.job
+    s = slab.of_rows(sink).to(m.dtype) * job.unit
+    m_new = torch.maximum(m, s)
+    lowest = finite(m_new)
+    rescale = job.powers(m, lowest)
+    l.mul_(rescale).add_(job.powers(s, lowest))
+    O.mul_(rescale)
+    m.copy_(m_new)
+
+
 def _backward(
-    job: Job, O: Tensor, L: Tensor, dO: Tensor | None, dL: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    job: Job, O: Tensor, L: Tensor, dO: Tensor | None, dL: Tensor | None, *, of_mask: bool
+) -> tuple[Tensor | None, ...]:
     """Algorithm 2 of FlashAttention-2, with the queries outside; also the gradient that comes through L."""
-    q, k, v = job.q, job.k, job.v
+    q, k, v, cap = job.q, job.k, job.v, job.options.softcap
     dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    dmask = torch.zeros_like(job.mask, dtype=job.dtype) if of_mask and job.mask is not None else None
+    dsink = torch.zeros_like(job.sink, dtype=job.dtype) if job.sink is not None else None
     dO = torch.zeros_like(O) if dO is None else dO
     dL = torch.zeros_like(L) if dL is None else dL
-    room, more_room = job.room(), job.room()
+    scores, room = Scores(job), job.room()
     for slab in job.slabs():
-        Q, K, V = slab.rows(q), slab.shared(k), slab.shared(v)
+        Q, K, V, choices = slab.rows(q), slab.shared(k), slab.shared(v), slab.choices()
         O_rows, dO_rows = slab.rows(O), slab.rows(dO)
         L_rows, dL_rows = slab.rows(L.unsqueeze(-1)), slab.rows(dL.unsqueeze(-1))
         dQ = torch.zeros_like(Q, dtype=job.dtype)
         dK, dV = torch.zeros_like(K), torch.zeros_like(V)
+        scale = 1.0 if choices is None else 1 / (1 - job.options.dropout_p)
         for block, (Q_i, O_i, dO_i, L_i, dL_i, dQ_i) in slab.blocks(Q, O_rows, dO_rows, L_rows, dL_rows, dQ):
             Q_i, dO_i = Q_i.to(job.dtype), dO_i.to(job.dtype)
             # D of the paper; L adds its own gradient to every score of its row, weighted by P.
             D = (dO_i * O_i).sum(-1, keepdim=True) - dL_i
-            L_i = _finite(L_i * LOG2_E)
+            L_i = finite(L_i * job.unit)
             for j0, width in block.tiles:
                 K_j, V_j, dK_j, dV_j = (x.narrow(1, j0, width) for x in (K, V, dK, dV))
-                P = slab.scores(Q_i, K_j, block.i0, j0, room).sub_(L_i).exp2_()
-                dV_j.baddbmm_(P.mT, dO_i)
-                dS = torch.bmm(dO_i, V_j.mT, out=more_room[: P.numel()].view_as(P))
+                capped: list[Tensor] = []
+                P = job.powers(scores.tile(slab, Q_i, K_j, block.i0, j0, capped), L_i)
+                dS = torch.bmm(dO_i, V_j.mT, out=room.narrow(0, 0, P.numel()).view(P.shape))
+                if choices is None:
+                    dV_j.baddbmm_(P.mT, dO_i)
+                else:
+                    kept = scores.kept(choices, P, block.i0, j0)
+                    dS.mul_(kept).mul_(scale)
+                    dV_j.baddbmm_(kept.mul_(P).mT, dO_i, alpha=scale)
                 dS.sub_(D).mul_(P)
-                dQ_i.baddbmm_(dS, K_j, alpha=job.scale)
-                dK_j.baddbmm_(dS.mT, Q_i, alpha=job.scale)
+                if dmask is not None:
+                    add_to_mask(slab, dmask, dS, block.i0, j0)
+                if cap is not None:
+                    t = capped[0]
+                    dS.mul_(t.mul_(t).neg_().add_(1))
+                dQ_i.baddbmm_(dS, K_j, alpha=job.options.scale)
+                dK_j.baddbmm_(dS.mT, Q_i, alpha=job.options.scale)
+        if dsink is not None and job.sink is not None:
+            D = (dO_rows.to(job.dtype) * O_rows).sum(-1, keepdim=True) - dL_rows
+            slab.add_to_heads(dsink, share_of_sink(slab, job.sink, L_rows).mul_(D).neg_())
         slab.put_rows(dq, dQ)
         dk[slab.b, slab.kv] = dK
         dv[slab.b, slab.kv] = dV
-    return dq, dk, dv
-
-
-def _finite(m: Tensor) -> Tensor:
-    """m, with the lowest number for a row of which nothing has been seen yet: −∞ − (−∞) would be NaN."""
-    return m.clamp_min(torch.finfo(m.dtype).min)
+    if dmask is not None and job.mask is not None:
+        dmask = dmask.to(job.mask.dtype)
+    return dq, dk, dv, dmask, dsink if dsink is None or job.sink is None else dsink.to(job.sink.dtype)

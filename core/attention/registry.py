@@ -10,12 +10,16 @@ from typing import Literal, overload
 from torch import Tensor
 
 from ..trial import Refused
-from .arguments import MASK_GRADIENT, Options, check_inputs, check_options
+from .arguments import MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
 from .flash import flash
 from .flash_numba import flash_numba, is_faster
+from .flex import flex, how_flex_ran
 from .sdpa import kernel_of_sdpa, sdpa
 from .short import FEW_KEYS, short
 from .standard import standard
+
+Function = Callable[[Tensor, Tensor, Tensor, Options], tuple[Tensor, Tensor | None]]
+"""(q, k, v, options) to the output and the log-sum-exp, or None where it tells none."""
 
 
 @dataclass(frozen=True)
@@ -23,28 +27,45 @@ class Backend:
     """One way to compute attention.
 
     Attributes:
-        function: (q, k, v, options) to the output and the log-sum-exp, or None where it tells none.
-        has: which of the options that not every backend has: window_size, softcap, sink, dropout_p, return_lse.
+        function: never asked for an option that it lacks.
+        has: which of `EVERYTHING`, the options that not every backend has.
         says: what it is, in a few words.
         kernel: the name of the kernel that really ran inside a call, where it chooses among several.
     """
 
-    function: Callable[[Tensor, Tensor, Tensor, Options], tuple[Tensor, Tensor | None]]
+    function: Function
     has: frozenset[str]
     says: str
     kernel: Callable[[Callable[[], object]], str] | None = None
 
 
+EVERYTHING = frozenset(
+    {
+        "window_size",
+        "softcap",
+        "sink",
+        "alibi_slopes",
+        "dropout_p",
+        "dropout_seed",
+        "return_lse",
+        MASK_GRADIENT,
+        TOP_LEFT,
+    }
+)
+"""All that a backend may lack."""
+
 BACKENDS: dict[str, Backend] = {
-    "standard": Backend(
-        standard,
-        frozenset({"window_size", "softcap", "sink", "dropout_p", "return_lse", MASK_GRADIENT}),
-        "the textbook form, all scores in memory",
-    ),
-    "flash": Backend(flash, frozenset({"return_lse"}), "PyTorch tiles"),
+    "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
+    "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
     "flash-numba": Backend(flash_numba, frozenset({"window_size", "return_lse"}), "tiles compiled by Numba"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
-    "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT}), "PyTorch's own", kernel_of_sdpa),
+    "flex": Backend(
+        flex,
+        frozenset({"window_size", "softcap", "alibi_slopes", "return_lse", TOP_LEFT}),
+        "PyTorch's flex_attention, not compiled on a CPU",
+        how_flex_ran,
+    ),
+    "sdpa": Backend(sdpa, frozenset({"dropout_p", MASK_GRADIENT, TOP_LEFT}), "PyTorch's own", kernel_of_sdpa),
 }
 """Attention by name. The order is no ranking; `backend="auto"` says which it takes."""
 
@@ -56,11 +77,14 @@ def attention(
     v: Tensor,
     *,
     causal: bool = ...,
+    align: Alignment = ...,
     window_size: int | Sequence[int] | None = ...,
     attn_mask: Tensor | None = ...,
+    alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sink: Tensor | None = ...,
     dropout_p: float = ...,
+    dropout_seed: int | None = ...,
     scale: float | None = ...,
     return_lse: Literal[False] = ...,
     backend: str = ...,
@@ -74,11 +98,14 @@ def attention(
     v: Tensor,
     *,
     causal: bool = ...,
+    align: Alignment = ...,
     window_size: int | Sequence[int] | None = ...,
     attn_mask: Tensor | None = ...,
+    alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sink: Tensor | None = ...,
     dropout_p: float = ...,
+    dropout_seed: int | None = ...,
     scale: float | None = ...,
     return_lse: Literal[True],
     backend: str = ...,
@@ -91,11 +118,14 @@ def attention(
     v: Tensor,
     *,
     causal: bool = False,
+    align: Alignment = "bottom-right",
     window_size: int | Sequence[int] | None = None,
     attn_mask: Tensor | None = None,
+    alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sink: Tensor | None = None,
     dropout_p: float = 0.0,
+    dropout_seed: int | None = None,
     scale: float | None = None,
     return_lse: bool = False,
     backend: str = "auto",
@@ -108,15 +138,22 @@ def attention(
         q: (batch, heads, queries, head_dim).
         k: (batch, kv_heads, keys, head_dim); kv_heads divides heads, and each serves heads/kv_heads of q in order.
         v: (batch, kv_heads, keys, any head_dim).
-        causal: a query sees the keys up to its own place; the last query stands beside the last key (bottom-right).
+        causal: a query sees the keys up to its own place.
+        align: what place that is, for causal, window_size and alibi_slopes: the last query stands beside the last key
+            ("bottom-right", as in flash-attn), or the first beside the first ("top-left", as in SDPA's is_causal).
         window_size: (left, right), how many keys before and behind its place a query sees, -1 for all; one number
             for both.
         attn_mask: boolean (True: may attend) or added to the scores; broadcast to (batch, heads, queries, keys).
-        softcap: c replaces scores s by c·tanh(s/c), before masks.
+        alibi_slopes: (heads,) or (batch, heads); each score loses slope · distance between key and place. They have no
+            gradient.
+        softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
         sink: (heads,), one more logit for each head, whose probability goes nowhere.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
+        dropout_seed: the same seed drops the same probabilities, in standard and flash alike (see `dropout`). None: it is
+            drawn from PyTorch's generator, so `torch.manual_seed` makes it reproducible too.
         scale: 1/√head_dim unless given.
-        return_lse: also return the log-sum-exp of each row's scores, (batch, heads, queries), float32 or float64.
+        return_lse: also return the log-sum-exp of each row's scores and its sink, (batch, heads, queries), float32 or
+            float64. It has a gradient.
         backend: a name in `BACKENDS`, or "auto": the first of these that can do what is asked: short (on a CPU, for one
             query or few keys), flash-numba (where it is known to be faster, once something has asked for it by name:
             "auto" compiles nothing), sdpa, flash, standard.
@@ -130,16 +167,21 @@ def attention(
         q,
         k,
         causal=causal,
+        align=align,
         scale=scale,
         attn_mask=attn_mask,
         window_size=window_size,
         softcap=softcap,
         sink=sink,
         dropout_p=dropout_p,
+        dropout_seed=dropout_seed,
+        alibi_slopes=alibi_slopes,
         return_lse=return_lse,
     )
     name = _fastest(q, k, v, options) if backend == "auto" else backend
-    output, lse = _able(name, options.unusual).function(q, k, v, options)
+    found = find(name)
+    _refuse(name, options.unusual)
+    output, lse = found.function(q, k, v, options)
     if not return_lse:
         return output
     assert lse is not None  # it `has` return_lse
@@ -170,10 +212,25 @@ def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options) -> str:
     )  # standard has everything
 
 
-def _able(name: str, wanted: Sequence[str]) -> Backend:
+def by_name(name: str) -> Function:
+    """The function of a backend, which refuses what the backend lacks and names those that have it.
+
+    It does not refuse a log-sum-exp, but gives None where it has none to tell.
+
+    Raises:
+        Refused: there is no such backend.
+    """
     backend = find(name)
+
+    def function(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
+        _refuse(name, [option for option in options.unusual if option != "return_lse"])
+        return backend.function(q, k, v, options)
+
+    return function
+
+
+def _refuse(name: str, wanted: Sequence[str]) -> None:
     for option in wanted:
-        if option not in backend.has:
+        if option not in BACKENDS[name].has:
             others = [other for other, each in BACKENDS.items() if option in each.has]
             raise Refused(f"{name} has no {option}; it is in {', '.join(others)}")
-    return backend

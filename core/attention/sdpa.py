@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .arguments import Options
+from .band import band
 
 KERNELS = {
     "_scaled_dot_product_flash_attention": "flash",
@@ -26,9 +27,10 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Non
     PyTorch aligns `is_causal` top-left, so where Nq and Nk differ the bottom-right mask is built, (Nq, Nk).
     """
     mask, causal = options.attn_mask, options.causal
-    if causal and (mask is not None or q.shape[2] != k.shape[2]):
-        below = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
-        below = below.tril_(k.shape[2] - q.shape[2])
+    is_top_left = options.shift == 0 or q.shape[2] == k.shape[2]
+    if causal and (mask is not None or not is_top_left):
+        below = band(q.shape[2], k.shape[2], options).visible(q.shape[2], k.shape[2], q.device)
+        assert below is not None  # it is causal
         if mask is None:
             mask = below
         elif mask.dtype == torch.bool:

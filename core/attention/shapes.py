@@ -18,8 +18,14 @@ class Shape:
     Attributes:
         mask: "" for none, "boolean" (three in four may attend), "additive" (normal, and −∞ where boolean is False), or
             "rows masked" (boolean, and every third query may attend to nothing).
-        layout: "" for contiguous, "strided" for (batch, length, heads, head_dim) seen as the contract's layout.
+        layout: "" for contiguous; "strided", (batch, length, heads, head_dim) seen as the contract's layout;
+            "transposed", the last dimension not the densest; "padded", rows with something behind them that begin at
+            no round address; "expanded", one head of keys and values seen as several (a stride of 0).
         nan: "" for none, "q" for a NaN in one query, "k" for a NaN in the last key.
+        window: (left, right) as in `attention`.
+        softcap: 0 for none.
+        features: which of "sink", "alibi", "top-left" there are; "large": queries five and keys three times as large.
+        d_v: of v, where it is not `d`.
     """
 
     queries: int
@@ -31,13 +37,20 @@ class Shape:
     mask: str = ""
     layout: str = ""
     nan: str = ""
+    window: tuple[int, int] | None = None
+    softcap: float = 0.0
+    features: tuple[str, ...] = ()
+    d_v: int | None = None
 
     def __str__(self) -> str:
         words = [f"Nq={self.queries} Nk={self.keys}", "causal" if self.causal else "dense", f"d={self.d}"]
         if self.heads != self.kv_heads:
             words.append(f"{self.heads} heads on {self.kv_heads}")
         words += [f"{self.mask} mask"] if self.mask in ("boolean", "additive") else [self.mask]
-        words += [self.layout, f"NaN in {self.nan}" if self.nan else ""]
+        words += [f"window={self.window}"] if self.window else []
+        words += [f"softcap={self.softcap:g}"] if self.softcap else []
+        words += [f"d_v={self.d_v}"] if self.d_v else []
+        words += [*self.features, self.layout, f"NaN in {self.nan}" if self.nan else ""]
         return " ".join(word for word in words if word)
 
 
@@ -66,7 +79,55 @@ SHAPES = (
     Shape(65, 65, causal=True, nan="k"),
     Shape(0, 5),
     Shape(5, 0),
+    Shape(17, 17, features=("large",)),
+    Shape(128, 128, causal=True, features=("large",)),
+    Shape(64, 192, causal=True, features=("large",)),
+    Shape(70, 90, layout="transposed"),
+    Shape(90, 70, layout="padded", causal=True),
+    Shape(65, 65, layout="expanded", heads=4, kv_heads=4),
+    # What not everybody has, alone and together.
+    Shape(113, 128, window=(16, 0)),
+    Shape(128, 217, causal=True, window=(7, 7), d=32),
+    Shape(239, 1, window=(3, 3)),
+    Shape(113, 211, softcap=15.0, heads=6, kv_heads=2),
+    Shape(64, 128, causal=True, softcap=50.0, features=("large",)),
+    Shape(127, 129, causal=True, features=("sink",)),
+    Shape(64, 32, causal=True, features=("sink",), heads=6, kv_heads=2),
+    Shape(96, 113, features=("alibi",), heads=4, kv_heads=4),
+    Shape(113, 96, causal=True, features=("alibi",), heads=6, kv_heads=1, d=80),
+    Shape(108, 256, causal=True, features=("top-left",)),
+    Shape(203, 113, causal=True, features=("top-left",)),
+    Shape(
+        150, 140, causal=True, window=(20, 0), softcap=15.0, features=("sink", "alibi"), heads=6, kv_heads=2
+    ),
+    Shape(70, 90, causal=True, window=(30, 0), mask="rows masked", features=("sink", "top-left")),
+    Shape(40, 2300, window=(1200, 900), mask="additive", softcap=15.0, features=("alibi",)),
 )
+"""For everybody's attention; what it does not take it refuses."""
+
+FURTHER = (
+    Shape(108, 130, d=64, d_v=32),
+    Shape(70, 65, causal=True, d=40, d_v=96, heads=6, kv_heads=2, features=("sink",), window=(20, 0)),
+)
+"""For ours alone: what has no place in the signature that is asked of others."""
+
+LONG = (
+    Shape(799, 3),
+    Shape(3, 799, causal=True),
+    Shape(256, 512, causal=True, d=96, window=(100, 0)),
+    Shape(384, 256, causal=True, d=111, features=("sink",)),
+    Shape(640, 128, d=160, softcap=15.0),
+    Shape(512, 256, causal=True, d=192, features=("top-left",)),
+    Shape(127, 512, d=224, heads=6, kv_heads=1, features=("alibi",)),
+    Shape(127, 513, causal=True, d=256, window=(64, 64)),
+    Shape(1024, 1024, causal=True, heads=6, kv_heads=2, softcap=50.0),
+    Shape(1023, 1024, causal=True, features=("sink", "alibi")),
+    Shape(1024, 1023, causal=True, window=(200, 0)),
+    Shape(2048, 2048, causal=True, heads=1, kv_heads=1),
+    Shape(2048, 2048, heads=1, kv_heads=1, window=(100, 50), features=("sink",)),
+    Shape(4224, 4224, causal=True, heads=1, kv_heads=1, d=32, window=(511, 0)),
+)
+"""The rest of FlashAttention's lists, which takes minutes in float64."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +149,28 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
 
     batch = 2 if shape.queries * shape.keys < 10_000 else 1
 
-    def tensor(heads: int, length: int) -> Tensor:
+    def tensor(heads: int, length: int, d: int) -> Tensor:
         if shape.layout == "strided":
-            return normal(batch, length, heads, shape.d).transpose(1, 2)
-        return normal(batch, heads, length, shape.d)
+            return normal(batch, length, heads, d).transpose(1, 2)
+        if shape.layout == "transposed":
+            return normal(batch, heads, d, length).transpose(2, 3)
+        if shape.layout == "padded":
+            return normal(batch, heads, length, d + 3)[..., 1 : d + 1]
+        return normal(batch, heads, length, d)
 
+    kv_heads, d_v = shape.kv_heads, shape.d_v or shape.d
     q, k, v = (
-        tensor(heads, length)
-        for heads, length in (
-            (shape.heads, shape.queries),
-            (shape.kv_heads, shape.keys),
-            (shape.kv_heads, shape.keys),
+        tensor(heads, length, d)
+        for heads, length, d in (
+            (shape.heads, shape.queries, shape.d),
+            (kv_heads, shape.keys, shape.d),
+            (kv_heads, shape.keys, d_v),
         )
     )
+    if shape.layout == "expanded":
+        k, v = (x[:, :1].expand(-1, kv_heads, -1, -1) for x in (k, v))
+    if "large" in shape.features:
+        q, k = q * 5, k * 3
     if shape.nan == "q":
         q[0, 0, shape.queries // 2, 0] = math.nan
     if shape.nan == "k":
@@ -113,4 +183,26 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
             mask[::3] = False
         if shape.mask == "additive":
             mask = normal(shape.queries, shape.keys).masked_fill(~mask, -math.inf)
-    return Inputs(q, k, v, Options(shape.causal, 1 / math.sqrt(shape.d), mask, return_lse=True))
+        mask = mask[None, None]
+    sink = normal(shape.heads) if "sink" in shape.features else None
+    slopes = None
+    if "alibi" in shape.features:
+        slopes = alibi_slopes(shape.heads).to(device, torch.promote_types(dtype, torch.float32))[None]
+    options = Options(
+        causal=shape.causal,
+        scale=1 / math.sqrt(shape.d),
+        attn_mask=mask,
+        window_size=shape.window,
+        softcap=shape.softcap or None,
+        sink=sink,
+        return_lse=True,
+        alibi_slopes=slopes,
+        shift=0 if "top-left" in shape.features else None,
+    )
+    return Inputs(q, k, v, options)
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """(heads,), float64: 2^(−8/heads), its square, and so on (Press et al., arXiv:2108.12409, §3, where heads is a power
+    of 2)."""
+    return torch.pow(2.0, -8 / heads * torch.arange(1, heads + 1, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The heads that flash attention works on together, and the scores of one of their tiles.
+"""The heads that flash attention works on together.
 
 A slab is some heads of k and v of one element of the batch, with the heads of q that share them. Queries that share keys
 stand below each other, (heads of k, queries · groups, d), the groups of one query side by side: a block of queries is
@@ -15,6 +15,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .arguments import Options
+from .band import Band, band
+from .dropout import Choices, choices, seed_of
 from .tiles import Block, Plan
 
 LOG2_E = math.log2(math.e)
@@ -22,14 +25,18 @@ LOG2_E = math.log2(math.e)
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of flash attention: q (B, H, Nq, d), k (B, H_kv, Nk, d), v (B, H_kv, Nk, d_v), and how."""
+    """What is asked of flash attention: q (B, H, Nq, d), k (B, H_kv, Nk, d), v (B, H_kv, Nk, d_v), and how.
+
+    Attributes:
+        mask, sink: in place of those of `options`, because autograd hands them on by themselves.
+    """
 
     q: Tensor
     k: Tensor
     v: Tensor
     mask: Tensor | None
-    causal: bool
-    scale: float
+    sink: Tensor | None
+    options: Options
     plan: Plan
 
     @cached_property
@@ -38,14 +45,27 @@ class Job:
         return self.q.shape[1] // self.k.shape[1]
 
     @cached_property
-    def shift(self) -> int:
-        """Query i stands beside the key i + shift, so that the last stand beside each other."""
-        return self.k.shape[2] - self.q.shape[2]
+    def band(self) -> Band:
+        return band(self.q.shape[2], self.k.shape[2], self.options)
 
     @cached_property
     def dtype(self) -> torch.dtype:
         """What sums are kept in."""
         return torch.float64 if self.q.dtype == torch.float64 else torch.float32
+
+    @cached_property
+    def unit(self) -> float:
+        """What the scores come multiplied with: log₂e, for exp2; 1 where something is added to them, which would be rounded
+        once more by it. Then the difference from the maximum is multiplied, one more walk over the tile."""
+        is_added_to = self.options.alibi_slopes is not None or (
+            self.mask is not None and self.mask.dtype != torch.bool
+        )
+        return 1.0 if is_added_to else LOG2_E
+
+    def powers(self, S: Tensor, m: Tensor) -> Tensor:
+        """e^(S − m) of scores in our unit, in the place of S."""
+        S.sub_(m)
+        return S.exp2_() if self.unit == LOG2_E else S.mul_(LOG2_E).exp2_()
 
     def slabs(self) -> Iterator[Slab]:
         batch, kv_heads = self.k.shape[:2]
@@ -53,18 +73,26 @@ class Job:
             for h in range(0, kv_heads, self.plan.kv_heads):
                 yield Slab(self, b, slice(h, min(h + self.plan.kv_heads, kv_heads)))
 
-    def room(self) -> Tensor:
+    def room(self, dtype: torch.dtype | None = None) -> Tensor:
         """Memory for the largest tile."""
         rows = min(self.plan.rows, self.q.shape[2]) * self.groups
-        width = min(self.plan.keys, self.k.shape[2])
-        return torch.empty(self.plan.kv_heads * rows * width, dtype=self.dtype, device=self.q.device)
+        size = self.plan.kv_heads * rows * min(self.plan.keys, self.k.shape[2])
+        return torch.empty(size, dtype=dtype or self.dtype, device=self.q.device)
 
     @cached_property
-    def beyond_diagonal(self) -> Tensor:
-        """(rows of a block, its queries): −∞ where a key comes after the query of the row, else 0."""
+    def after(self) -> Tensor:
+        """(rows of a block, its queries): −∞ where a key comes after the diagonal that begins in the corner, else 0."""
+        return self._nothing.triu(1).repeat_interleave(self.groups, 0)
+
+    @cached_property
+    def before(self) -> Tensor:
+        """The same where a key comes before it."""
+        return self._nothing.tril(-1).repeat_interleave(self.groups, 0)
+
+    @cached_property
+    def _nothing(self) -> Tensor:
         queries = min(self.plan.rows, self.q.shape[2])
-        none = torch.full((queries, queries), -math.inf, dtype=self.dtype, device=self.q.device)
-        return none.triu_(1).repeat_interleave(self.groups, 0)
+        return torch.full((queries, queries), -math.inf, dtype=self.dtype, device=self.q.device)
 
 
 @dataclass(frozen=True)
@@ -90,57 +118,56 @@ class Slab:
         into.copy_(torch.unflatten(rows, 1, (into.shape[2], self.job.groups)).transpose(1, 2))
 
     def _grouped(self, x: Tensor) -> Tensor:
-        heads = slice(self.kv.start * self.job.groups, self.kv.stop * self.job.groups)
-        return torch.unflatten(x[self.b, heads], 0, (-1, self.job.groups))
+        return torch.unflatten(x[self.b, self.heads.start : self.heads.stop], 0, (-1, self.job.groups))
 
     def blocks(self, *tensors: Tensor) -> Iterator[tuple[Block, tuple[Tensor, ...]]]:
         """Each block of queries, with its rows of tensors that `rows` made."""
         job = self.job
-        blocks = list(job.plan.blocks(job.q.shape[2], job.k.shape[2], causal=job.causal))
+        blocks = list(job.plan.blocks(job.q.shape[2], job.k.shape[2], job.band))
         if not blocks:
             return
         # Split at once: a view made by an index of its own costs Python about as much as the smallest operation.
-        first, height = blocks[0].i0 * job.groups, job.plan.rows * job.groups
+        first, last, height = (n * job.groups for n in (blocks[0].i0, blocks[-1].i1, job.plan.rows))
         yield from zip(
-            blocks, zip(*(torch.split(x[:, first:], height, 1) for x in tensors), strict=True), strict=True
+            blocks,
+            zip(*(torch.split(x[:, first:last], height, 1) for x in tensors), strict=True),
+            strict=True,
         )
 
-    def scores(self, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, room: Tensor) -> Tensor:
-        """S_ij·log₂e of queries from i0 and keys from j0, in `room`; what must not be seen is −∞.
+    def by_head(self, x: Tensor) -> Tensor:
+        """(g, groups, …) of what has the heads of q as its first dimension, or one for all."""
+        if x.shape[0] == 1:
+            return x.unsqueeze(0)
+        heads = self.heads
+        return torch.unflatten(x[heads.start : heads.stop], 0, (-1, self.job.groups))
 
-        Q_i is (g, rows, d), K_j (g, columns, d).
-        """
-        g, rows, columns = *Q_i.shape[:2], K_j.shape[1]
-        S = room.narrow(0, 0, g * rows * columns).view(g, rows, columns)
-        torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=self.job.scale * LOG2_E, out=S)
-        if self.job.causal:
-            self._hide_beyond_diagonal(S, i0, j0)
-        if self.job.mask is not None:
-            self._apply_mask(S, i0, j0)
-        return S
+    def of_rows(self, x: Tensor) -> Tensor:
+        """(g, Nq · groups, 1) of what has a number for each head of q."""
+        rows = self.by_head(x).unsqueeze(1).expand(-1, self.job.q.shape[2], -1)
+        return rows.flatten(1).unsqueeze(-1)
 
-    def _hide_beyond_diagonal(self, S: Tensor, i0: int, j0: int) -> None:
-        """The first query sees keys up to i0 + shift, the next one more, and so on."""
-        groups, diagonal = self.job.groups, i0 + self.job.shift
-        first, last = max(j0, diagonal), min(j0 + S.shape[2], diagonal + S.shape[1] // groups)
-        if first >= last:
-            return
-        corner, beyond = S.narrow(2, first - j0, last - first), self.job.beyond_diagonal
-        if corner.shape[1:] != beyond.shape:
-            beyond = beyond[: S.shape[1], first - diagonal : last - diagonal]
-        if groups == 1:
-            # Zeros first, because −∞ + NaN would be NaN. Twice as fast as filling by a boolean mask.
-            corner.tril_(diagonal - first).add_(beyond)
-        else:
-            corner.masked_fill_(beyond.isneginf(), -math.inf)
+    def add_to_heads(self, x: Tensor, rows: Tensor) -> None:
+        """Add to `x`, a number for each head of q, the sums of what `of_rows` would read."""
+        by_query = torch.unflatten(rows.squeeze(-1), 1, (-1, self.job.groups))
+        x[self.heads.start : self.heads.stop] += by_query.sum(1).flatten()
 
-    def _apply_mask(self, S: Tensor, i0: int, j0: int) -> None:
-        job = self.job
-        assert job.mask is not None
-        seen = torch.unflatten(S, 1, (-1, job.groups))
-        whole = job.mask.expand(*job.q.shape[:3], job.k.shape[2])
-        mask = self._grouped(whole).transpose(1, 2)[:, i0 : i0 + seen.shape[1], :, j0 : j0 + S.shape[2]]
-        if mask.dtype == torch.bool:
-            seen.masked_fill_(~mask, -math.inf)
-        else:
-            seen.add_(mask, alpha=LOG2_E)
+    @property
+    def heads(self) -> range:
+        """Of q."""
+        return range(self.kv.start * self.job.groups, self.kv.stop * self.job.groups)
+
+    def choices(self) -> Choices | None:
+        """What dropout keeps, its rows (g, Nq · groups)."""
+        job, (queries, keys) = self.job, (self.job.q.shape[2], self.job.k.shape[2])
+        p, seed = job.options.dropout_p, job.options.dropout_seed
+        if not p:
+            return None
+        assert seed is not None  # drawn before there is a job, once for both passes
+        made = choices(p, seed_of(seed, self.b), self.heads, queries, keys, job.q.device)
+        rows = torch.unflatten(made.rows, 0, (-1, job.groups)).transpose(1, 2).flatten(1)
+        return Choices(rows, made.columns, made.least)
+
+
+def finite(m: Tensor) -> Tensor:
+    """m, with the lowest number for a row of which nothing has been seen yet: −∞ − (−∞) would be NaN."""
+    return m.clamp_min(torch.finfo(m.dtype).min)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from .arguments import Options
+from .band import Band, band, distances
+from .dropout import drawn_seed, kept_of_all
 
 
 def standard(
@@ -32,42 +34,41 @@ def standard(
     S = S.flatten(1, 2)
     if options.softcap is not None:
         S = options.softcap * torch.tanh(S / options.softcap)
-    visible = _visible(q, k, options)
+    place = band(q.shape[2], k.shape[2], options)
+    if options.alibi_slopes is not None:
+        S = S - _alibi(options.alibi_slopes, place, S)
+    visible = place.visible(q.shape[2], k.shape[2], q.device)
     if visible is not None:
         S = S.masked_fill_(~visible, -math.inf)
     if options.attn_mask is not None:
         mask = options.attn_mask
         S = S.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else S + mask
-    empty = None
-    if _may_be_empty(q, k, options):
-        empty = S.isneginf().all(-1, keepdim=True)
-        # 0 / 0 in the softmax of such a row would be NaN, there and in every gradient.
-        S = S.masked_fill_(empty, 0)
     if options.sink is not None:
         # One more logit of each head, whose probability goes nowhere.
         column = options.sink.to(S.dtype).view(1, -1, 1, 1).expand(*S.shape[:3], 1)
         S = torch.cat([S, column], -1)
+    empty = None
+    if (
+        not place.is_everything
+        or k.shape[2] == 0
+        or options.attn_mask is not None
+        or options.sink is not None
+    ):
+        empty = S.isneginf().all(-1, keepdim=True)
+        # 0 / 0 in the softmax of such a row would be NaN, there and in every gradient.
+        S = S.masked_fill_(empty, 0)
     lse = _logsumexp(S) if options.return_lse else None
     P = torch.softmax(S, -1)[..., : k.shape[2]]
     if empty is not None:
         P = P.masked_fill(empty, 0)
-        if lse is not None and options.sink is None:
+        if lse is not None:
             lse = lse.masked_fill(empty.squeeze(-1), -math.inf)
     if options.dropout_p:
-        P = torch.dropout(P, options.dropout_p, train=True)
+        seed = drawn_seed() if options.dropout_seed is None else options.dropout_seed
+        kept = kept_of_all(options.dropout_p, seed, (*q.shape[:3], k.shape[2]), q.device)
+        P = P * kept.to(P.dtype) / (1 - options.dropout_p)
     O = (torch.unflatten(P, 1, (k.shape[1], groups)) @ V).flatten(1, 2)  # noqa: E741
     return O, lse
-
-
-def _may_be_empty(q: Tensor, k: Tensor, options: Options) -> bool:
-    """Whether there can be a row that may attend to nothing."""
-    too_many_queries = options.causal and q.shape[2] > k.shape[2]
-    return (
-        too_many_queries
-        or k.shape[2] == 0
-        or options.attn_mask is not None
-        or options.window_size is not None
-    )
 
 
 def _logsumexp(S: Tensor) -> Tensor:
@@ -76,21 +77,7 @@ def _logsumexp(S: Tensor) -> Tensor:
     return torch.logsumexp(S if S.dtype == torch.float64 else S.float(), -1)
 
 
-def _visible(q: Tensor, k: Tensor, options: Options) -> Tensor | None:
-    """(Nq, Nk), True where position alone lets a query attend; None where it always does.
-
-    The last query stands beside the last key (bottom-right): query i is at the key i + Nk − Nq.
-    """
-    if not options.causal and options.window_size is None:
-        return None
-    at = torch.arange(q.shape[2], device=q.device).unsqueeze(1) + k.shape[2] - q.shape[2]
-    keys = torch.arange(k.shape[2], device=q.device)
-    left, right = options.window_size or (-1, -1)
-    if options.causal:
-        right = 0
-    visible = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
-    if right >= 0:
-        visible &= keys <= at + right
-    if left >= 0:
-        visible &= keys >= at - left
-    return visible
+def _alibi(slopes: Tensor, place: Band, S: Tensor) -> Tensor:
+    """What is taken off each score: the head's slope times the distance from the query's own place."""
+    far = distances(range(S.shape[2]), range(S.shape[3]), place.shift, slopes)
+    return (slopes[:, :, None, None] * far).to(S.dtype)

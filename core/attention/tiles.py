@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .band import Band
+
 ROWS = 256
 """Queries of a tile: fewer make the matrix products slow."""
-CAUSAL_ROWS = 128
-"""The same where tiles end at the diagonal: half a square of each block is computed in vain."""
+BAND_ROWS = 128
+"""The same where tiles begin or end at a diagonal: half a square of each block is computed in vain."""
 KEYS = 2048
 """Keys of a tile; rows of more are rescaled. Half as many take 5 to 8% longer, twice as many are no faster."""
 KEYS_BACKWARD = 1024
@@ -45,23 +47,20 @@ class Plan:
     keys: int
     kv_heads: int
 
-    def blocks(self, queries: int, keys: int, *, causal: bool) -> Iterator[Block]:
+    def blocks(self, queries: int, keys: int, band: Band) -> Iterator[Block]:
         """The blocks of queries from first to last. Queries that see no key at all are in none.
 
-        With `causal`, the last query of a block is the last that a key may serve, and tiles end there.
+        The tiles of a block begin at the first key that its first query sees and end at the last that its last one does.
         """
-        shift = keys - queries  # query i sees the keys up to i + shift
-        first = max(0, -shift) if causal else 0
-        if keys == 0:
-            return
-        for i0 in range(first, queries, self.rows):
-            i1 = min(i0 + self.rows, queries)
-            end = i1 + shift if causal else keys
-            yield Block(i0, i1, tuple((j0, min(self.keys, end - j0)) for j0 in range(0, end, self.keys)))
+        seeing = band.queries(queries, keys)
+        for i0 in range(seeing.start, seeing.stop, self.rows):
+            i1 = min(i0 + self.rows, seeing.stop)
+            seen = band.keys(i0, i1, keys)
+            yield Block(i0, i1, tuple((j0, min(self.keys, seen.stop - j0)) for j0 in seen[:: self.keys]))
 
 
 def plan(
-    groups: int, kv_heads: int, keys: int, *, causal: bool, backward: bool = False, on_cuda: bool = False
+    groups: int, kv_heads: int, keys: int, band: Band, *, backward: bool = False, on_cuda: bool = False
 ) -> Plan:
     """Tiles that stay in a processor's cache.
 
@@ -71,16 +70,15 @@ def plan(
         keys: their length.
         backward: the plan of the backward pass.
     """
-    rows = max(16, (CAUSAL_ROWS if causal else ROWS) // groups)
+    rows = max(16, (ROWS if band.is_everything else BAND_ROWS) // groups)
     scores, most = SCORES, KEYS_BACKWARD if backward else KEYS
     if on_cuda:
         scores, most = SCORES_CUDA, SCORES_CUDA // (rows * groups)
-    width = max(1, min(keys, most))
+    width = max(1, min(band.width(rows, keys), most))
     return Plan(rows, width, max(1, min(kv_heads, scores // (rows * groups * width))))
 
 
-def computed_scores(queries: int, keys: int, *, causal: bool, groups: int = 1, kv_heads: int = 1) -> int:
+def computed_scores(queries: int, keys: int, band: Band, *, groups: int = 1, kv_heads: int = 1) -> int:
     """How many scores flash attention computes for one head, counted tile by tile."""
-    cut = plan(groups, kv_heads, keys, causal=causal)
-    blocks = cut.blocks(queries, keys, causal=causal)
+    blocks = plan(groups, kv_heads, keys, band).blocks(queries, keys, band)
     return sum((block.i1 - block.i0) * width for block in blocks for _, width in block.tiles)

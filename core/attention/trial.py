@@ -16,6 +16,7 @@ from .. import trial
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .band import Band
     from .battery import Function
 
 PAPER_ONCHIP = 192 * 1024
@@ -43,6 +44,21 @@ class Params(trial.Params):
     head_dim: int = Field(64, ge=1)
     causal: bool = False
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+    window_part: int | None = Field(None, ge=1)
+    """A query sees this part of the keys before its own place, and its own: 16 is a window of a sixteenth."""
+    softcap: float | None = Field(None, gt=0)
+    sink: bool = False
+    """One more logit for each head, whose probability goes nowhere."""
+    alibi: bool = False
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """The share of probabilities that are dropped, the same ones in every implementation."""
+    mask: Literal["", "boolean", "additive"] = ""
+    lse: bool = False
+    """Whether the log-sum-exp is asked for too."""
+    sequences: int | None = Field(None, ge=1)
+    """So many sequences of uneven length are packed behind each other in `seq_len`, instead of one."""
+    as_mask: bool = False
+    """Windows, ALiBi and packed sequences are given as a mask, made before the clock starts."""
     onchip_bytes: int = Field(128 * 1024, ge=1024)
     """The fast memory for which `traffic` is counted. Nothing that is timed depends on it."""
     shapes: bool = True
@@ -54,6 +70,10 @@ class Params(trial.Params):
     def _heads_fit(self) -> Self:
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"heads, {self.heads}, must be a multiple of kv_heads, {self.kv_heads}")
+        if self.sequences and self.keys not in (None, self.seq_len):
+            raise ValueError("sequences are packed alike in q and k: leave keys out")
+        if self.sequences and (self.batch > 1 or self.mask):
+            raise ValueError("sequences are packed in one row and take the mask's place: no batch, no mask")
         return self
 
 
@@ -63,8 +83,9 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     Raises:
         Refused: the implementation is unknown or does not do this.
     """
-    from . import battery
-    from .arguments import Options, check_inputs
+    from . import asked, battery
+    from .arguments import check_inputs
+    from .shapes import SHAPES
 
     backward = params.direction == "fwd+bwd"
     if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:
@@ -82,7 +103,15 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         context.device,
     )
     check_inputs(q, k, v)
-    options = Options(params.causal, params.head_dim**-0.5)
+    options = asked.options(params, context.device)
+    if params.as_mask:
+        function = asked.as_mask(function)
+    elif params.sequences:
+        if ":" in name:
+            raise trial.Refused(
+                "packed sequences are asked of backends alone; as_mask=true gives them as a mask"
+            )
+        function = asked.packed(asked.lengths(params), name)
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
 
@@ -103,7 +132,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
             v.detach(),
             options,
             gradients=backward,
-            shapes=params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO),
+            shapes=SHAPES if params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO) else (),
         )
         return metrics | _counted(name, params)
 
@@ -119,10 +148,9 @@ def _found(
         from .users import adapted
 
         return adapted(context.load(name)), None
-    from .registry import find
+    from .registry import by_name, find
 
-    backend = find(name)
-    return backend.function, backend.kernel
+    return by_name(name), find(name).kernel
 
 
 @lru_cache(maxsize=1)
@@ -140,8 +168,19 @@ def _inputs(
     return normal(of_q), normal(of_k), normal(of_k)
 
 
+def _band(params: Params, queries: int, keys: int) -> Band:
+    from .arguments import Options
+    from .band import band
+
+    window = (
+        None if params.window_part is None else ((params.keys or params.seq_len) // params.window_part, 0)
+    )
+    return band(queries, keys, Options(params.causal, 1.0, window_size=window))
+
+
 def _counted(name: str, params: Params) -> dict[str, float]:
     """Bytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
+    from . import asked
     from .memory_traffic import traffic
     from .tiles import computed_scores
 
@@ -151,8 +190,12 @@ def _counted(name: str, params: Params) -> dict[str, float]:
     N, keys, kv_heads = params.seq_len, params.keys or params.seq_len, params.kv_heads or params.heads
     scores = N * keys
     if kind == "flash":
-        groups = params.heads // kv_heads
-        scores = computed_scores(N, keys, causal=params.causal, groups=groups, kv_heads=kv_heads)
+        groups, parts = params.heads // kv_heads, [(N, keys)]
+        if params.sequences and not params.as_mask:
+            parts = [(n, n) for n in asked.lengths(params)]
+        scores = sum(
+            computed_scores(*part, _band(params, *part), groups=groups, kv_heads=kv_heads) for part in parts
+        )
     paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
     counted = {"computed_scores": scores / (N * keys), "paper_traffic": paper / 1e9}
     if keys == N and kv_heads == params.heads:
@@ -171,13 +214,12 @@ def _counted(name: str, params: Params) -> dict[str, float]:
 
 def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, float]:
     """The least that one call has to do: 4·d operations for each head and each pair of a query and a key that it may
-    see (about half of all pairs when causal), and 2.5 times as much again for the backward pass (FlashAttention-2,
+    see (about half of all pairs when causal, fewer in a window), and 2.5 times as much again for the backward pass (FlashAttention-2,
     arXiv:2307.08691, §4.1); reading q, k, v and writing O once."""
-    pairs = params.seq_len * keys
-    if params.causal:
-        few, more = sorted((params.seq_len, keys))
-        # The last query sees all keys, each before it one fewer: a triangle, and below a longer cache a rectangle too.
-        pairs = few * (few + 1) // 2 + (few * (more - few) if keys > params.seq_len else 0)
+    from . import asked
+
+    parts = [(n, n) for n in asked.lengths(params)] if params.sequences else [(params.seq_len, keys)]
+    pairs = sum(_pairs(params, *part) for part in parts)
     operations = 4.0 * params.batch * params.heads * pairs * params.head_dim
     of_q = params.heads * params.seq_len * params.head_dim
     of_k = kv_heads * keys * params.head_dim
@@ -186,3 +228,9 @@ def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, 
         operations *= 3.5
         numbers *= 3  # q, k, v, O and dO are read, dQ, dK and dV written; nearly
     return {"operations": operations, "bytes": float(numbers * itemsize)}
+
+
+def _pairs(params: Params, queries: int, keys: int) -> int:
+    """How many pairs of a query and a key its place lets it see."""
+    place = _band(params, queries, keys)
+    return sum(len(place.keys(i, i + 1, keys)) for i in place.queries(queries, keys))

@@ -34,7 +34,7 @@ def adapted(function: Callable[..., Any]) -> Callable[[Tensor, Tensor, Tensor, O
 
     def backend(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Any:
         named: dict[str, Any] = {}
-        for name, value in (("causal", options.causal), ("attn_mask", options.attn_mask)):
+        for name, value in _asked(options).items():
             if takes(name) and (name == "causal" or value is not None):
                 named[name] = value
             elif value is not None and value is not False:
@@ -59,6 +59,21 @@ def adapted(function: Callable[..., Any]) -> Callable[[Tensor, Tensor, Tensor, O
         return output
 
     return backend
+
+
+def _asked(options: Options) -> Mapping[str, Any]:
+    """By the names of `attention`; None where nothing is asked."""
+    slopes = options.alibi_slopes
+    return {
+        "causal": options.causal,
+        "attn_mask": options.attn_mask,
+        "window_size": options.window_size,
+        "softcap": options.softcap,
+        "sink": options.sink,
+        "alibi_slopes": slopes if slopes is None or len(slopes) > 1 else slopes[0],
+        "align": None if options.shift is None else "top-left",
+        "dropout_p": options.dropout_p or None,
+    }
 
 
 def _beside(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -40,7 +40,12 @@ class Trial:
 def points(loaded: Loaded) -> list[Point]:
     """The grid of `axes`, each point with a value for every key that `checks` sweeps as well."""
     experiment = loaded.experiment
-    fixed = {key: experiment.params[key] for key in experiment.point_keys if key not in experiment.axes}
+    # A key that only some checks name has its default elsewhere.
+    fixed = {
+        key: experiment.params[key]
+        for key in experiment.point_keys
+        if key not in experiment.axes and key in experiment.params
+    }
     return [point | fixed for point in _product(experiment.axes)]
 
 
