@@ -45,7 +45,9 @@ def options_of(dtype, **changes):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name", [*(name for name in ALL if name != "flex"), pytest.param("flex", marks=pytest.mark.slow)]
+)
 def test_every_shape_by_the_rule(name, dtype):
     q, k, v = qkv(queries=40, keys=40, dtype=dtype)
     shapes = (*SHAPES, *FURTHER)
@@ -65,6 +67,13 @@ def test_every_shape_by_the_rule(name, dtype):
     )
     assert (found["refused"] == 0) == (BACKENDS[name].has == EVERYTHING)
     assert found["error_of_allowed"] <= 1 and found.get("grad_error_of_allowed", 0) <= 1
+
+
+def test_a_few_shapes_by_the_rule_in_flex():
+    """Not compiled it takes a quarter of a second for each, hence few; all of them are in the slow tests."""
+    q, k, v = qkv(queries=40, keys=40, dtype=torch.float32)
+    found = check(by_name("flex"), q, k, v, options_of(q.dtype), gradients=False, shapes=SHAPES[::6])
+    assert found["cases"] > found["refused"] and found["error_of_allowed"] <= 1 and found["nan_astray"] == 0
 
 
 def test_every_shape_by_the_rule_in_small_tiles(small_tiles):

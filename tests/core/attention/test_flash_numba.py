@@ -16,7 +16,8 @@ pytest.importorskip("numba")
 
 from lab.core.attention import attention, battery
 from lab.core.attention.arguments import Options
-from lab.core.attention.registry import find
+from lab.core.attention.registry import by_name
+from lab.core.attention.shapes import FURTHER, SHAPES
 from lab.core.trial import Refused
 
 
@@ -54,9 +55,10 @@ def assert_close(pairs: list[tuple[Tensor, Tensor]]) -> None:
 @pytest.mark.parametrize("causal", [False, True], ids=["dense", "causal"])
 def test_battery_passes(dtype: torch.dtype, causal: bool) -> None:
     q, k, v = (x.to(dtype) for x in normal(*[(1, 2, 300, 64)] * 3))
-    function = find("flash-numba").function
-    found = battery.check(function, q, k, v, Options(causal, 0.125), gradients=True, shapes=causal)
-    assert found["refused"] == 0 and found["nan_astray"] == 0
+    shapes = (*SHAPES, *FURTHER) if causal else ()
+    function = by_name("flash-numba")
+    found = battery.check(function, q, k, v, Options(causal, 0.125), gradients=True, shapes=shapes)
+    assert found["cases"] > found["refused"] and found["nan_astray"] == 0
     assert found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
 
 
