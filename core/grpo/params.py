@@ -5,13 +5,14 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from ..lm.given import Given, written_as_model
 from ..own_files import digest, is_reference
 from ..trial import Nearby
 from ..trial import Params as AnyParams
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 
 Load = Callable[[str], Callable[..., Any]]
 """`./file.py:function` to the function."""
-
-
-class Given(BaseModel):
-    """A model in the place of a base of ours."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    hf: Path
-    """A folder with a causal model and its tokenizer, made by `save_pretrained`."""
 
 
 class Params(AnyParams):
@@ -123,11 +115,7 @@ class Params(AnyParams):
     @field_validator("model", mode="before")
     @classmethod
     def _is_a_model(cls, value: object) -> object:
-        if isinstance(value, Given) or value is None:
-            return value
-        if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
-            raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
-        return value
+        return written_as_model(value)
 
     @model_validator(mode="after")
     def _means_something(self, info: ValidationInfo) -> Self:

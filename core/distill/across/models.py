@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from ...lm.hugging_face import load
-from ...lm.model import Config, Transformer
 from ...lm.training import Recipe
 from ...trial import Context, Nearby, TwoCuts
+from ..knobs import config_of, source_of, student_of, teacher_of
 from ..language import Oracle, Truth, View, evaluate, view
 from ..losses.cross_tokenizer import shared, trie
 from ..student import Student
-from ..teacher import Teacher, held_out_text, train_teacher, transfer_text
+from ..teacher import held_out_text, train_teacher, transfer_text
 from ..text import Source
 from .drawing import drawn
 from .lesson import Lesson
@@ -109,7 +109,7 @@ def ready(params: Params, context: Context) -> Running:
     Raises:
         ValueError, Unusable: as `trial` says.
     """
-    source = Source(params.topics, params.words, params.vocabulary, params.columns)
+    source = source_of(params)
     guide = _guide(params, source, context)
     letters = view(source.language, "char")
     model, side = _student(params, letters, source, context)
@@ -135,7 +135,7 @@ def check(params: Params, nearby: Nearby) -> None:
         ValueError: a folder that holds no model, a text that is none, vocabularies that do not fit the signal.
     """
     try:
-        source = Source(params.topics, params.words, params.vocabulary, params.columns)
+        source = source_of(params)
         sides = []
         for what, of in ((params.model, "char"), (params.teacher, "bpe")):
             if what is not None:
@@ -168,11 +168,7 @@ def _guide(params: Params, source: Source, context: Context) -> Guide:
         model, words = load(params.teacher.hf)
         key = f"given {_digest(params.teacher.hf)}"
         return Guide(_frozen(model, context), given(words, model.config.vocabulary), key, 0.0)
-    shape = {name: getattr(params, f"teacher_{name}") for name in ("d_model", "layers", "heads", "d_ff")}
-    config = Config(source.view.size, params.columns, kv_heads=shape["heads"], **shape)
-    recipe = Recipe(params.teacher_steps, params.teacher_batch, parts=1)
-    number = context.seed % params.teachers
-    teacher = Teacher(source, config, recipe, params.teacher_documents, params.teacher_held_out, number)
+    teacher = teacher_of(params, source, context.seed)
     trained, _ = train_teacher(context, teacher)
     return Guide(_frozen(trained, context), ours(source.view), teacher.key, teacher.flops(0))
 
@@ -185,12 +181,8 @@ def _student(params: Params, letters: View, source: Source, context: Context) ->
     if params.model is not None:
         model, words = load(params.model.hf)
         return model.to(context.device), given(words, model.config.vocabulary)
-    torch.manual_seed(context.seed)
     longest = params.columns * int(source.view.lengths.max()) + 1
-    config = Config(
-        letters.size, longest, params.d_model, params.layers, params.heads, params.heads, params.d_ff
-    )
-    return Transformer(config).to(context.device), ours(letters)
+    return student_of(config_of(params, letters.size, longest), context), ours(letters)
 
 
 def _texts(params: Params, source: Source) -> tuple[list[str], list[str]]:

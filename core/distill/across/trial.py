@@ -9,25 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from ...lm.given import Given, written_as_model
 from ...trial import Context, Nearby
-from ...trial import Params as AnyParams
+from ..knobs import Knobs
 from .names import weights_of
 
 CURVES = "kl_bits", "calibration_error", "invalid_mass", "excess_bits", "bits"
 
 
-class Given(BaseModel):
-    """A model of Hugging Face's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    hf: Path
-    """A folder with a causal model and its tokenizer, made by `save_pretrained`."""
-
-
-class Params(AnyParams):
+class Params(Knobs):
     """The knobs of an experiment on distillation between different tokens."""
 
     signal: str = "data"
@@ -35,45 +27,19 @@ class Params(AnyParams):
     rebuild: bool = False
     """Whether a teacher's outputs that are damaged are made again, instead of that being said."""
 
-    # The language, and the text that students learn from.
     text: Path | None = None
     """A file of text in the place of the known language, for given models only; nothing is known of its truth then."""
-    topics: int = Field(8, ge=1)
-    words: int = Field(1000, ge=1)
-    vocabulary: int = Field(512, ge=16)
-    """Of the teacher: pieces of words."""
-    columns: int = Field(64, ge=2)
-    """Of the teacher's own documents: tokens, the one before it included."""
     tokens: int = Field(24, ge=1)
     """Of a document that students learn from, in the teacher's pieces."""
     characters: int = Field(200, ge=8)
     """Of a document of `text`, at most."""
-    documents: int = Field(400, ge=2)
     held_out: int = Field(128, ge=1)
 
-    # The student: one of characters, or a given one.
     model: Given | None = None
-    d_model: int = Field(48, ge=8)
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    d_ff: int = Field(144, ge=8)
-    steps: int = Field(200, ge=1)
-    batch: int = Field(16, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    eval_every: int = Field(100, ge=1)
+    """In the place of a student of characters."""
 
-    # The teachers, as those of `kd`; or a given one.
     teacher: Given | None = None
-    teachers: int = Field(2, ge=1)
-    teacher_d_model: int = Field(128, ge=8)
-    teacher_layers: int = Field(2, ge=1)
-    teacher_heads: int = Field(4, ge=1)
-    teacher_d_ff: int = Field(384, ge=8)
-    teacher_steps: int = Field(240, ge=1)
-    teacher_batch: int = Field(32, ge=1)
-    teacher_documents: int = Field(8000, ge=1)
-    teacher_held_out: int = Field(256, ge=1)
-    """So many documents `kd` judges its teachers by."""
+    """In the place of those that are trained here."""
 
     @field_validator("signal")
     @classmethod
@@ -84,20 +50,10 @@ class Params(AnyParams):
     @field_validator("teacher", "model", mode="before")
     @classmethod
     def _is_a_model(cls, value: object) -> object:
-        if isinstance(value, Given) or value is None:
-            return value
-        if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
-            raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
-        return value
+        return written_as_model(value)
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        for who, width, heads in (
-            ("d_model", self.d_model, self.heads),
-            ("teacher_d_model", self.teacher_d_model, self.teacher_heads),
-        ):
-            if width % heads or width // heads % 2:
-                raise ValueError(f"{who} is {width}; it must be an even multiple of its {heads} heads")
         if self.text is not None and (self.model is None or self.teacher is None):
             raise ValueError(
                 "a text of one's own needs a teacher and a model of one's own, {hf: ./folder}: ours know the letters of "

@@ -16,7 +16,6 @@ TINY = {
     "topics": 2, "words": 40, "vocabulary": 60, "columns": 24, "tokens": 10, "documents": 12, "held_out": 6, "d_model": 16,
     "heads": 2, "d_ff": 16, "layers": 1, "steps": 4, "batch": 4, "eval_every": 2, "teacher_d_model": 24, "teacher_heads": 2,
     "teacher_layers": 1, "teacher_d_ff": 16, "teacher_steps": 4, "teacher_batch": 8, "teacher_documents": 32,
-    "teacher_held_out": 4,
 }  # fmt: skip
 
 
