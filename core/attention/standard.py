@@ -48,12 +48,7 @@ def standard(
         column = options.sink.to(S.dtype).view(1, -1, 1, 1).expand(*S.shape[:3], 1)
         S = torch.cat([S, column], -1)
     empty = None
-    if (
-        not place.is_everything
-        or k.shape[2] == 0
-        or options.attn_mask is not None
-        or options.sink is not None
-    ):
+    if options.attn_mask is not None or len(place.queries(q.shape[2], k.shape[2])) < q.shape[2]:
         empty = S.isneginf().all(-1, keepdim=True)
         # 0 / 0 in the softmax of such a row would be NaN, there and in every gradient.
         S = S.masked_fill_(empty, 0)
