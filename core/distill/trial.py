@@ -94,12 +94,10 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         ValueError: the teacher's outputs are no distribution.
     """
     from ..lm.training import Recipe
-    from ..measure.pages import keep_pages
     from .examination import Examination, teach
     from .student import Student
     from .teacher import held_out_text, train_teacher
 
-    keep_pages()  # or a tenth of a step goes into getting the pages back that the last one gave away
     source = source_of(params)
     teacher = teacher_of(params, source, context.seed)
     # Every variant has its teacher's figures, so that a teacher that is worse than its students is seen.

@@ -108,7 +108,7 @@ def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
 
     use_threads(job.threads)  # imports torch, where it was not forked with it
     tell(("begun",))
-    if job.trial.kind in ("time", "peaks"):
+    if job.trial.kind != "check":  # which measures memory
         from ..measure.pages import keep_pages
 
         keep_pages()

@@ -86,11 +86,9 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         NotFinite: a loss is not.
         ValueError: texts that do not align, vocabularies without a common token, or a loss that these do not fit.
     """
-    from ...measure.pages import keep_pages
     from ..examination import teach
     from .models import ready
 
-    keep_pages()
     running = ready(params, context)
     student = running.student
     context.sample(0, running.drawing)
