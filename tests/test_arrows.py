@@ -17,6 +17,7 @@ LAYERS = ["softmax", "attention", "lm", "grpo", "distill"]  # each may import th
 MAY_IMPORT = {
     "trial": set(),
     "own_files": set(),
+    "compiled": set(),
     "measure": {"trial"},
     "experiment": {"trial", "own_files", "measure"},
     "analysis": {"trial", "measure", "experiment"},

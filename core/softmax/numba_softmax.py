@@ -7,15 +7,14 @@ result in the cache folder for later processes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..compiled import on_threads
 from ..trial import Refused
 from .differentiable import differentiable
 from .operations import accumulator, needs_gradient
@@ -191,20 +190,7 @@ def _in_shares(share: Callable[[int, int], None], rows: int, columns: int) -> No
     if threads <= 1:
         return share(0, rows)
     cuts = [rows * i // threads for i in range(threads + 1)]
-    others = [_pool().submit(share, first, last) for first, last in zip(cuts[1:-1], cuts[2:], strict=True)]
-    share(cuts[0], cuts[1])
-    for other in others:
-        other.result()
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads besides the caller's; kernels run without Python's lock."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="softmax")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its parent's threads
+    on_threads(lambda i: share(cuts[i], cuts[i + 1]), threads)
 
 
 def _kernel(name: str, x: Tensor) -> Kernel:

@@ -5,8 +5,7 @@
 * `exponential`: 2^x as a polynomial.
 * `softmax`: what is done to a tile of scores between the products.
 * `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another.
-* `compiling`: where compiled code is kept.
-* `threads`: how blocks go to threads.
+* `compiling`: how Numba is asked to compile.
 
 Nothing here is imported before a call asks for it: Numba takes a third of a second to load, and need not be there.
 """

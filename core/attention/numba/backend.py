@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...compiled import on_threads
 from ...trial import Refused
 from ..arguments import Options, Window
 from . import backward, forward
 from .shapes import KEYS_BACKWARD, QUERIES, Task, mask_of, rows
-from .threads import on_threads
 from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol

@@ -214,14 +214,3 @@ def test_importing_the_registry_loads_no_numba_and_its_absence_is_said() -> None
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "flash-numba needs Numba: pip install numba"
-
-
-def test_compiled_code_is_kept_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    from lab.core.attention.numba.compiling import folder
-    from lab.core.run.context import cache_folder
-
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
-    assert folder().is_relative_to(cache_folder())
-    monkeypatch.delenv("LAB_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/xdg")
-    assert folder().is_relative_to(cache_folder())

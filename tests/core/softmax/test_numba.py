@@ -250,20 +250,21 @@ def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
     monkeypatch.setattr(numba_softmax, "WORTH_A_THREAD", 1000)
-    shares = []
-    pool = numba_softmax._pool()
-    submit = pool.submit
-    monkeypatch.setattr(pool, "submit", lambda *work: shares.append(work) or submit(*work))
+    asked = []
+
+    def on_threads(work, threads):
+        asked.append(threads)
+        shared(work, threads)
+
+    shared = numba_softmax.on_threads
+    monkeypatch.setattr(numba_softmax, "on_threads", on_threads)
     torch.set_num_threads(3)
     try:
         together = SOFTMAXES[name](x)
     finally:
         torch.set_num_threads(1)
     assert torch.equal(alone, together)
-    assert [work[1:] for work in shares] == [
-        (2, 4),
-        (4, 7),
-    ]  # the caller's own thread takes the first two rows
+    assert asked == [3]  # of seven rows: two, two and three
 
 
 @settings(deadline=None)  # the first call compiles
