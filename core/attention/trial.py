@@ -16,11 +16,10 @@ from .. import trial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .band import Band
     from .battery import Function
 
-PAPER_ONCHIP = 192 * 1024
-"""Bytes of shared memory of one streaming multiprocessor of an A100, where FlashAttention's Figure 2 was measured."""
+COMPILED = ("flash-numba", "flash-triton")
+"""What is compiled by its first call, or loaded where an earlier process has compiled it."""
 SHAPES_UP_TO = 512
 """Points no longer than this run the small shapes as well. They say the same at every length; only a user's function
 runs them everywhere, so that one which is wrong there is timed nowhere."""
@@ -83,7 +82,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     Raises:
         Refused: the implementation is unknown or does not do this.
     """
-    from . import asked, battery
+    from . import asked, battery, work
     from .arguments import check_inputs
     from .shapes import SHAPES
 
@@ -125,7 +124,8 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         return torch.autograd.grad(output, (q, k, v), q.detach())
 
     def check() -> Mapping[str, float]:
-        metrics = battery.check(
+        first = {"first_call": _first_call(function, q, k, v, backward)} if name in COMPILED else {}
+        metrics = first | battery.check(
             function,
             q.detach(),
             k.detach(),
@@ -134,10 +134,9 @@ def case(params: Params, context: trial.Context) -> trial.Case:
             gradients=backward,
             shapes=SHAPES if params.shapes and (":" in name or params.seq_len <= SHAPES_UP_TO) else (),
         )
-        return metrics | _counted(name, params)
+        return metrics | work.counted(name, params)
 
-    work = _work(params, q.element_size(), kv_heads, keys)
-    return trial.Case(call, check, work, kernel and partial(kernel, call))
+    return trial.Case(call, check, work.least_work(name, params), kernel and partial(kernel, call))
 
 
 def _found(
@@ -149,8 +148,28 @@ def _found(
 
         return adapted(context.load(name)), None
     from .registry import by_name, find
+    from .rivals import RIVALS, rival
 
+    if name in RIVALS:
+        return rival(name), None
     return by_name(name), find(name).kernel
+
+
+def _first_call(function: Function, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> float:
+    """Seconds of a call so small that they are those of compiling, or of loading what is compiled."""
+    import time
+
+    import torch
+
+    from .arguments import Options
+
+    begin = time.perf_counter()
+    q, k, v = (x[:1, :, :1].detach().requires_grad_(backward) for x in (q, k, v))
+    output = function(q, k, v, Options(causal=True, scale=1.0))
+    output = output[0] if isinstance(output, tuple) else output
+    if backward:
+        torch.autograd.grad(output.sum(), (q, k, v))
+    return time.perf_counter() - begin
 
 
 @lru_cache(maxsize=1)
@@ -166,71 +185,3 @@ def _inputs(
         return torch.randn(shape, generator=generator, device=device).to(getattr(torch, dtype))
 
     return normal(of_q), normal(of_k), normal(of_k)
-
-
-def _band(params: Params, queries: int, keys: int) -> Band:
-    from .arguments import Options
-    from .band import band
-
-    window = (
-        None if params.window_part is None else ((params.keys or params.seq_len) // params.window_part, 0)
-    )
-    return band(queries, keys, Options(params.causal, 1.0, window_size=window))
-
-
-def _counted(name: str, params: Params) -> dict[str, float]:
-    """Bytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
-    from . import asked
-    from .memory_traffic import traffic
-    from .tiles import computed_scores
-
-    if name not in ("standard", "flash"):
-        return {}
-    kind: Literal["standard", "flash"] = "standard" if name == "standard" else "flash"
-    N, keys, kv_heads = params.seq_len, params.keys or params.seq_len, params.kv_heads or params.heads
-    scores = N * keys
-    if kind == "flash":
-        groups, parts = params.heads // kv_heads, [(N, keys)]
-        if params.sequences and not params.as_mask:
-            parts = [(n, n) for n in asked.lengths(params)]
-        scores = sum(
-            computed_scores(*part, _band(params, *part), groups=groups, kv_heads=kv_heads) for part in parts
-        )
-    paper = traffic(kind, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16)
-    counted = {"computed_scores": scores / (N * keys), "paper_traffic": paper / 1e9}
-    if keys == N and kv_heads == params.heads:
-        moved = traffic(
-            kind,
-            N,
-            params.head_dim,
-            onchip_bytes=params.onchip_bytes,
-            itemsize={"float64": 8, "float32": 4}.get(params.dtype, 2),
-            direction=params.direction,
-            heads=params.batch * params.heads,
-        )
-        counted["traffic"] = moved / 1e9
-    return counted
-
-
-def _work(params: Params, itemsize: int, kv_heads: int, keys: int) -> dict[str, float]:
-    """The least that one call has to do: 4·d operations for each head and each pair of a query and a key that it may
-    see (about half of all pairs when causal, fewer in a window), and 2.5 times as much again for the backward pass (FlashAttention-2,
-    arXiv:2307.08691, §4.1); reading q, k, v and writing O once."""
-    from . import asked
-
-    parts = [(n, n) for n in asked.lengths(params)] if params.sequences else [(params.seq_len, keys)]
-    pairs = sum(_pairs(params, *part) for part in parts)
-    operations = 4.0 * params.batch * params.heads * pairs * params.head_dim
-    of_q = params.heads * params.seq_len * params.head_dim
-    of_k = kv_heads * keys * params.head_dim
-    numbers = params.batch * (2 * of_q + 2 * of_k)
-    if params.direction == "fwd+bwd":
-        operations *= 3.5
-        numbers *= 3  # q, k, v, O and dO are read, dQ, dK and dV written; nearly
-    return {"operations": operations, "bytes": float(numbers * itemsize)}
-
-
-def _pairs(params: Params, queries: int, keys: int) -> int:
-    """How many pairs of a query and a key its place lets it see."""
-    place = _band(params, queries, keys)
-    return sum(len(place.keys(i, i + 1, keys)) for i in place.queries(queries, keys))

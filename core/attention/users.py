@@ -19,15 +19,19 @@ from ..trial import Refused
 from .arguments import Options
 
 LAYOUTS = ("bhsd", "bshd")
+Adapted = Callable[[Tensor, Tensor, Tensor, Options], Any]
 
 
-def adapted(function: Callable[..., Any]) -> Callable[[Tensor, Tensor, Tensor, Options], Any]:
+def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
     """`function` as a backend: (q, k, v, options) in the layout (batch, heads, length, head_dim) to the output.
+
+    Args:
+        layout: that of `function`; what it or its file says where left out.
 
     Raises:
         ValueError: the file declares a layout that is none.
     """
-    layout = getattr(function, "layout", None) or _beside(function).get("layout", "bhsd")
+    layout = layout or getattr(function, "layout", None) or _beside(function).get("layout", "bhsd")
     if layout not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
     takes = _parameters(function)

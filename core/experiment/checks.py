@@ -103,8 +103,9 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
             if getattr(plot, side) not in columns:
                 wrong((*keys, side), f"no axis {getattr(plot, side)}.{nearest(getattr(plot, side), columns)}")
         _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
-        if plot.limit is not None and plot.limit not in experiment.metrics:
-            wrong((*keys, "limit"), f"no metric {plot.limit}.{nearest(plot.limit, experiment.metrics)}")
+        for bound in plot.limit:
+            if bound not in experiment.metrics:
+                wrong((*keys, "limit"), f"no metric {bound}.{nearest(bound, experiment.metrics)}")
         _check_where(plot.where, experiment, (*keys, "where"), wrong)
     for index, claim in enumerate(experiment.claims):
         _check_claim(claim, index, experiment, wrong)

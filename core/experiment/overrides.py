@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
         Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
     """
     document = _with_preset(document, request.preset)
+    document = _with_what_is_installed(document, request.variants)
     mistakes: list[Mistake] = []
     for text in request.add:
         document = _collect(
@@ -93,6 +95,19 @@ def _with_preset(document: Document, name: str | None) -> Document:
         if keys[:2] == ("presets", name) and len(keys) > 2
     }
     return replace(document, data=data, marks={**document.marks, **moved})
+
+
+def _with_what_is_installed(document: Document, asked: tuple[str, ...]) -> Document:
+    """Without the variants that need a package that is not here; who asks for one by name learns why it cannot run."""
+    variants: dict[str, Any] = document.data.get("variants") or {}
+
+    def stays(name: str) -> bool:
+        needed = (variants[name] or {}).get("needs")
+        return not needed or name in asked or find_spec(needed) is not None
+
+    return replace(
+        document, data={**document.data, "variants": {n: variants[n] for n in variants if stays(n)}}
+    )
 
 
 def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:

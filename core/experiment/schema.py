@@ -22,7 +22,7 @@ OVER = {
 }
 AGAIN = " again"  # the baseline's second turn in a timing process, the A/A control; no variant's name holds a space
 # Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
-RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak")
+RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
 
 
@@ -47,6 +47,10 @@ class Variant(BaseModel):
     tier: str = Field(
         "",
         description="times are compared inside a tier only; `reference` is to be read and never ranked by time",
+    )
+    needs: str = Field(
+        "",
+        description="a Python package; where it is not installed the variant is left out, unless --variants names it",
     )
     group: str = Field(
         "",
@@ -95,23 +99,28 @@ class Metric(Part):
     alarm: Alarm | None = None
 
 
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str | dict) else value
+
+
 class Plot(Part):
     """A figure of the run."""
 
-    x: str = Field(description="an axis, `variant`, or `step` of a training experiment")
+    x: str = Field(
+        description="an axis, `variant`, `step` of a training experiment, or a metric: then a line runs over the axis "
+        "that `where` leaves open"
+    )
     y: str = Field(description="a metric, or `METRIC / baseline`: its ratio to the tier's first variant")
     hue: str = "variant"
     scale: Literal["linear", "log-x", "log-y", "log-log"] = "linear"
     where: Point = {}
     variants: list[str] = Field([], description="only these; all when left out")
-    limit: str | None = Field(
-        None, description="a metric that bounds y, drawn dashed: `time_at_peak` for times, `peak` for rates"
+    limit: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        [],
+        description="metrics that bound y, the lowest of them drawn dashed: `time_at_peak` for times, `peak` for rates, "
+        "`[peak, copy_roof]` for a roofline",
     )
     title: str = ""
-
-
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str | dict) else value
 
 
 class Measure(Part):

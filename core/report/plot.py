@@ -68,11 +68,11 @@ def draw(
             (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, looks)
             if (bound := limit(plot, experiment, comparison)) is not None:
                 marks.draw_limit(axes, bound)
-            ticks.set_places(axes, picture.x, log_x)
+            ticks.set_places(axes, [] if plot.x in experiment.metrics else picture.x, log_x)
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
             ticks.set_values(axes, log_y, unit)  # again: a claimed figure may have moved the ends
-            layout.arrange(figure, axes, titles, human(plot.x), notes, names=True)
+            layout.arrange(figure, axes, titles, _name_of_x(plot, experiment), notes, names=True)
     return figure
 
 
@@ -128,6 +128,13 @@ def _title(plot: Plot, experiment: Experiment) -> str:
         what += ", times that of the baseline"
     by = {"step": "over training", "variant": "by variant"}.get(plot.x, f"by {human(plot.x)}")
     return f"{what[0].upper()}{what[1:]} {by}"
+
+
+def _name_of_x(plot: Plot, experiment: Experiment) -> str:
+    metric = experiment.metrics.get(plot.x)
+    if metric is None:
+        return human(plot.x)
+    return f"{metric.label or human(plot.x)}{f', {metric.unit}' if metric.unit else ''}"
 
 
 def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:

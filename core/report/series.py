@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.tables import ends
@@ -13,6 +13,8 @@ from .words import human, named, value_words
 if TYPE_CHECKING:
     import pandas as pd
 
+FINE = 200  # places at which the lowest of several bounds is drawn
+REACH = 8  # so many times further left than the first place
 OVER_BASELINE = " / baseline"  # y: "time / baseline" shows the ratio to the tier's baseline
 
 
@@ -110,18 +112,42 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
 
 
 def limit(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Series | None:
-    """What bounds the values of this plot, at each place: the plot's `limit`, of the first variant that has one."""
-    if plot.limit is None:
+    """What bounds the values of this plot, at each place: the lowest of the plot's `limit`, none where one is missing.
+
+    Several bounds are a roof, each of them a straight line in logarithms. It begins left of what was measured, so that
+    one sees where it bends.
+    """
+    import numpy as np
+
+    bounds = []
+    for metric in plot.limit:
+        alone = points(plot.model_copy(update={"y": metric, "limit": []}), experiment, comparison).series
+        at = {place: value for line in alone for place, value in zip(line.x, line.y, strict=True)}
+        if not at:
+            return None
+        bounds.append(at)
+    if not bounds:
         return None
-    bound = plot.model_copy(update={"y": plot.limit, "limit": None})
-    found = points(bound, experiment, comparison).series
-    label = experiment.metrics[plot.limit].label or human(plot.limit)
-    return replace(found[0], name=plot.limit, label=label) if found else None
+    label = " and ".join(experiment.metrics[metric].label or human(metric) for metric in plot.limit)
+    if len(bounds) == 1:
+        places = sorted(bounds[0])
+        lowest = [bounds[0][place] for place in places]
+    else:
+        ends = (min(map(min, bounds)) / REACH, max(map(max, bounds)))
+        places = list(np.geomspace(*ends, FINE))
+        lines = [np.polyfit(np.log(list(at)), np.log(list(at.values())), 1) for at in bounds]
+        lowest = list(np.exp(np.min([np.polyval(line, np.log(places)) for line in lines], axis=0)))
+    nothing = [math.nan] * len(places)
+    return Series("", places, lowest, nothing, nothing, label)
 
 
 def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Scalar]]:
     """The rows that belong on this plot: one value for every axis that is neither x nor hue."""
     rows = table[table["metric"] == metric_of(plot)]
+    runs = set()  # the axis that runs along a line without being x
+    if plot.x in experiment.metrics and plot.x not in rows.columns:
+        rows = _beside(rows, table, plot.x, ["variant", *experiment.point_keys])
+        runs = set([axis for axis in experiment.axes if axis not in plot.where and axis != plot.hue][:1])
     if plot.variants:
         rows = rows[rows["variant"].isin(plot.variants)]
     for axis, value in held(plot, experiment).items():
@@ -130,7 +156,7 @@ def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.D
         rows = rows[rows[plot.x].notna()]
     fixed = held(plot, experiment)
     for axis in experiment.point_keys:
-        if axis in (plot.x, plot.hue) or axis in fixed or axis not in rows.columns or rows.empty:
+        if axis in (plot.x, plot.hue, *runs) or axis in fixed or axis not in rows.columns or rows.empty:
             continue
         if rows[axis].isna().any():  # rows of the grid that sweeps this axis stand beside rows that do not
             rows = rows[rows[axis].isna()]
@@ -139,6 +165,12 @@ def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.D
             fixed[axis] = usual if (rows[axis] == usual).any() else rows[axis].iloc[0]
             rows = rows[rows[axis] == fixed[axis]]
     return rows, fixed
+
+
+def _beside(rows: pd.DataFrame, table: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:
+    """The rows with another metric's estimate at the same variant and point, as a column of its name."""
+    other = table[table["metric"] == metric][[*keys, "estimate"]].rename(columns={"estimate": metric})
+    return rows.merge(other, on=keys)
 
 
 def _is_finite(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -39,7 +39,8 @@ def log_axes(scale: str, x: list[Any], y: list[float]) -> tuple[bool, bool]:
 
 
 def set_places(ax: Axes, places: list[float], log: bool) -> None:
-    """Ticks of the x axis at the places that were measured, when there are few enough to name them."""
+    """Ticks of the x axis at the places that were measured, when there are few enough to name them; round ones without
+    places, as of a metric."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if log:
@@ -47,7 +48,9 @@ def set_places(ax: Axes, places: list[float], log: bool) -> None:
     axis = ax.xaxis
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(plain))
-    if len(places) <= CROWDED:
+    if not places and log:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    elif 0 < len(places) <= CROWDED:
         axis.set_major_locator(FixedLocator(places))
     else:
         axis.set_major_locator(LogLocator() if log else MaxNLocator(6))

@@ -148,6 +148,10 @@ def _timed(
             yield variant, "bandwidth", work["bytes"] / seconds / 1e9
         if "operations" in work:
             yield variant, "throughput", work["operations"] / seconds / 1e9
+        if "intensity" in work:
+            yield variant, "intensity", work["intensity"]
+            if peaks.get("copy_gb_per_s"):
+                yield variant, "copy_roof", work["intensity"] * float(peaks["copy_gb_per_s"])
         # What computes is held against matrix products, what only moves numbers against a copy.
         bound, peak = ("operations", "matmul_gflops") if "operations" in work else ("bytes", "copy_gb_per_s")
         if bound in work and peaks.get(peak):

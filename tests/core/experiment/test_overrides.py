@@ -124,3 +124,15 @@ def test_the_plan_is_balanced_and_its_names_differ() -> None:
     assert len({trial.key for trial in trials}) == len(trials)
     timed = [trial for trial in trials if trial.kind == "time"]
     assert [trial.point["size"] for trial in timed[:4]] == [1, 2, 1, 2]
+
+
+def test_what_needs_a_missing_package_is_left_out_unless_named(tmp_path: Path) -> None:
+    path = tmp_path / "needing.yaml"
+    text = Path(KNOWN).read_text().replace("./", f"{Path(KNOWN).parent}/")
+    text = text.replace("name: known\n", "name: needing\n").replace(
+        "variants:\n", "variants:\n  rival: {needs: no_such_package}\n  here: {needs: json}\n", 1
+    )
+    path.write_text(text)
+    assert "rival" not in (found := load(str(path)).experiment.variants)
+    assert "here" in found
+    assert "rival" in load(str(path), Request(variants=("rival",))).experiment.variants

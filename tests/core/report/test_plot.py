@@ -14,11 +14,14 @@ import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
+from lab.core.analysis.comparison import compare
 from lab.core.analysis.statistics import mean_interval
 from lab.core.experiment.schema import Plot
 from lab.core.report import plot as plotting
 from lab.core.report import style, ticks
 from lab.core.report.plot import draw, draw_all, save
+
+from .conftest import timing
 
 
 def lines(figure: Figure) -> dict[str, Any]:
@@ -251,3 +254,33 @@ def test_plotting_leaves_other_peoples_settings_alone(timed: Any) -> None:
     before = dict(matplotlib.rcParams)
     plotting.draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts)
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_roof_bends_where_its_two_bounds_meet() -> None:
+    metrics = {
+        "intensity": {"unit": "FLOP/B", "kind": "counted"},
+        "rate": {"unit": "GFLOP/s", "kind": "timed"},
+        "peak": {"unit": "GFLOP/s", "kind": "timed"},
+        "copied": {"unit": "GFLOP/s", "kind": "timed", "label": "copy"},
+    }
+    plot = {"x": "intensity", "y": "rate", "limit": ["peak", "copied"], "scale": "log-log"}
+    experiment = timing(metrics=metrics, plots=[plot], claims=[], variants={"safe": {}, "online": {}})
+    readings = [
+        {"variant": variant, "columns": columns, "metric": metric, "replicate": 0, "value": value}
+        for variant, factor in (("safe", 1.0), ("online", 3.0))
+        for columns in (1000, 32000, 256000)
+        for metric, value in {
+            "intensity": factor * columns / 1000,
+            "rate": factor * 2,
+            "peak": 80.0,
+            "copied": 10 * factor * columns / 1000,
+        }.items()
+    ]
+    comparison = compare(experiment, pd.DataFrame(readings))
+    figure = draw(experiment.plots[0], experiment, comparison, [])
+    drawn = lines(figure)
+    assert list(drawn["online"].get_xdata()) == [3.0, 96.0, 768.0]
+    x, y = (np.asarray(drawn["peak and copy"].get_data()[side]) for side in (0, 1))
+    assert x[0] == pytest.approx(1 / 8) and x[-1] == pytest.approx(768)
+    np.testing.assert_allclose(y, np.minimum(80, 10 * x))
+    assert figure.axes[0].get_xlabel() == "intensity, FLOP/B" or "intensity, FLOP/B" in words(figure)

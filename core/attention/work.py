@@ -1,0 +1,104 @@
+"""What one call has to do, and what its algorithm moves and computes: counted, with no clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import asked
+from .arguments import Options
+from .band import Band, band
+from .memory_traffic import Algorithm, traffic
+from .tiles import computed_scores
+
+if TYPE_CHECKING:
+    from .trial import Params
+
+PAPER_ONCHIP = 192 * 1024
+"""Bytes of shared memory of one streaming multiprocessor of an A100, where FlashAttention's Figure 2 was measured."""
+ALGORITHMS: dict[str, Algorithm] = {
+    "standard": "standard",
+    "flash": "flash",
+    "flash-numba": "flash",
+    "flash-triton": "flash",
+    "sdpa": "flash",
+}
+"""Whose traffic a backend is taken to make, where its rate is drawn under a roof."""
+ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def least_work(name: str, params: Params) -> dict[str, float]:
+    """The least that one call has to do, and `intensity`, what its algorithm does of it for each byte that it moves.
+
+    4·d operations for each head and each pair of a query and a key that it may see (about half of all pairs when
+    causal, fewer in a window), and 2.5 times as much again for the backward pass (FlashAttention-2, arXiv:2307.08691,
+    §4.1); reading q, k, v and writing O once.
+    """
+    kv_heads, keys = params.kv_heads or params.heads, params.keys or params.seq_len
+    parts = [(n, n) for n in asked.lengths(params)] if params.sequences else [(params.seq_len, keys)]
+    pairs = sum(_pairs(params, *part) for part in parts)
+    passes = 3.5 if params.direction == "fwd+bwd" else 1.0
+    operations = 4.0 * params.batch * params.heads * params.head_dim * passes
+    of_q = params.heads * params.seq_len * params.head_dim
+    of_k = kv_heads * keys * params.head_dim
+    numbers = params.batch * (2 * of_q + 2 * of_k)
+    if params.direction == "fwd+bwd":
+        numbers *= 3  # q, k, v, O and dO are read, dQ, dK and dV written; nearly
+    work = {"operations": operations * pairs, "bytes": float(numbers * ITEMSIZE[params.dtype])}
+    moved = _moved(name, params)
+    if (
+        moved is not None
+    ):  # both without the causal order, which spares an algorithm as much of one as of the other
+        work["intensity"] = operations * params.seq_len * keys / moved
+    return work
+
+
+def counted(name: str, params: Params) -> dict[str, float]:
+    """Gigabytes between slow and fast memory, and scores computed, by walking the algorithm's tiles."""
+    if name not in ("standard", "flash"):
+        return {}
+    algorithm = ALGORITHMS[name]
+    N, keys, kv_heads = params.seq_len, params.keys or params.seq_len, params.kv_heads or params.heads
+    scores = N * keys
+    if algorithm == "flash":
+        groups, parts = params.heads // kv_heads, [(N, keys)]
+        if params.sequences and not params.as_mask:
+            parts = [(n, n) for n in asked.lengths(params)]
+        scores = sum(
+            computed_scores(*part, place(params, *part), groups=groups, kv_heads=kv_heads) for part in parts
+        )
+    of_paper = traffic(
+        algorithm, 1024, 64, onchip_bytes=PAPER_ONCHIP, itemsize=2, direction="fwd+bwd", heads=64 * 16
+    )
+    found = {"computed_scores": scores / (N * keys), "paper_traffic": of_paper / 1e9}
+    moved = _moved(name, params)
+    return found if moved is None else found | {"traffic": moved / 1e9}
+
+
+def place(params: Params, queries: int, keys: int) -> Band:
+    """Which keys a query sees."""
+    window = (
+        None if params.window_part is None else ((params.keys or params.seq_len) // params.window_part, 0)
+    )
+    return band(queries, keys, Options(params.causal, 1.0, window_size=window))
+
+
+def _moved(name: str, params: Params) -> int | None:
+    """Bytes that the algorithm of a backend moves; the walks know queries and keys of one number and heads alone."""
+    alike = params.keys in (None, params.seq_len) and params.kv_heads in (None, params.heads)
+    if name not in ALGORITHMS or not alike or params.window_part or params.sequences:
+        return None
+    return traffic(
+        ALGORITHMS[name],
+        params.seq_len,
+        params.head_dim,
+        onchip_bytes=params.onchip_bytes,
+        itemsize=ITEMSIZE[params.dtype],
+        direction=params.direction,
+        heads=params.batch * params.heads,
+    )
+
+
+def _pairs(params: Params, queries: int, keys: int) -> int:
+    """How many pairs of a query and a key its place lets it see."""
+    seen = place(params, queries, keys)
+    return sum(len(seen.keys(i, i + 1, keys)) for i in seen.queries(queries, keys))
