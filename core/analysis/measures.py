@@ -91,6 +91,8 @@ def _along_axis(measure: Measure, axis: str, experiment: Experiment, readings: R
     """An exponent or a trend over all points of one axis; a variant that failed at one of them leaves a
     gap, and with it no answer."""
     variant, name = measure.of[0], measure.metric
+    if axis not in readings.keys:
+        raise NotTested(f"{axis} is not swept in this run")
     open_place = place_of(experiment, readings, measure.where, along=axis)
     index = readings.keys.index(axis)
 
