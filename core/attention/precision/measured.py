@@ -59,12 +59,10 @@ class Overhead:
     Attributes:
         memory: in bytes.
         growth: its exponent, from half as many queries and keys to all of them.
-        worst: the largest difference of O from that of the other algorithm, both in float32.
     """
 
     memory: float
     growth: float
-    worst: float
 
 
 def errors(params: Params, generator: torch.Generator) -> Errors:
@@ -77,10 +75,11 @@ def errors(params: Params, generator: torch.Generator) -> Errors:
         found = tiles.flash(Q̂, K̂, V̂, arithmetic(params))
         O = found.O
     O = to(params.output, O)
-    Δ = O.double() - truth(Q, K, V)
+    of_truth = truth(Q, K, V)
+    Δ = O.double() - of_truth
     return Errors(
         rmse=float(Δ.square().mean().sqrt()),
-        relative=100 * float(Δ.norm() / truth(Q, K, V).norm()),
+        relative=100 * float(Δ.norm() / of_truth.norm()),
         worst=float(Δ.abs().max()),
         rescaled=None
         if found is None or not found.rescalings
@@ -99,17 +98,20 @@ def counts(params: Params, generator: torch.Generator) -> Counts:
     return Counts(found.divisions / of, found.rescalings / of, float(Δ.square().mean().sqrt()))
 
 
-def overhead(params: Params, generator: torch.Generator) -> Overhead:
+def agreement(params: Params, generator: torch.Generator) -> float:
+    """The largest difference of O in chunks from O with the whole of S, both in float32, over 1,024 queries at most."""
+    Q, K, V = _as_many(params.keys, params.head_dim, generator)
+    Q = Q[:1024]
+    return float((chunked.chunked(Q, K, V) - chunked.standard(Q, K, V)).abs().max())
+
+
+def overhead(params: Params) -> Overhead:
     """Of attention in chunks or with the whole of S, with as many queries as keys."""
-    here, other = chunked.chunked, chunked.standard
-    if params.algorithm == "whole":
-        here, other = other, here
-    n = params.keys
-    Q, K, V = (torch.randn(n, params.head_dim, generator=generator) for _ in range(3))
-    Δ = here(Q, K, V) - other(Q, K, V)
-    at_half = _beyond_result(here, [x[: n // 2] for x in (Q, K, V)], params.gradients)
-    at_n = _beyond_result(here, [Q, K, V], params.gradients)
-    return Overhead(at_n, math.log2(at_n / at_half), float(Δ.abs().max()))
+    attention = chunked.chunked if params.algorithm == "chunked" else chunked.standard
+    given = _as_many(params.keys, params.head_dim, torch.Generator().manual_seed(0))
+    at_half = _beyond_result(attention, [x[: params.keys // 2] for x in given], params.gradients)
+    at_n = _beyond_result(attention, given, params.gradients)
+    return Overhead(at_n, math.log2(at_n / at_half))
 
 
 def bias(params: Params, generator: torch.Generator) -> float:
@@ -140,9 +142,9 @@ def narrowed(
     """Q, K and V as the algorithm is fed with them."""
     if params.incoherent:
         Q, K = incoherent(Q, K, generator)
-    if params.scales == "none":
-        return Q, K, V
-    rows = params.tile if params.scales == "block" else None
+    if not params.fed.startswith("e4m3"):
+        return to(params.fed, Q), to(params.fed, K), to(params.fed, V)
+    rows = params.tile if params.fed == "e4m3 by block" else None
     return quantised(Q, rows), quantised(K, rows), quantised(V, rows)
 
 
@@ -163,8 +165,13 @@ def truth(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
 
 
 def to(name: str, x: Tensor) -> Tensor:
-    """x as the format of that name keeps it."""
+    """x as the format of that name keeps it; of any other name x itself."""
     return rounded(x, FORMATS[name]) if name in FORMATS else x
+
+
+def _as_many(n: int, d: int, generator: torch.Generator) -> list[Tensor]:
+    """Q, K and V (n, d), normal."""
+    return [torch.randn(n, d, generator=generator) for _ in range(3)]
 
 
 def _beyond_result(
