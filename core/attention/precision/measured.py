@@ -31,14 +31,12 @@ class Errors:
     Attributes:
         rmse: the root of the mean square.
         relative: in percent, ‖O − truth‖ / ‖truth‖.
-        worst: the largest absolute error.
         rescaled: in percent, how many of the rescalings after the first tile, one a row and tile, were done.
         largest: P before its rounding.
     """
 
     rmse: float
     relative: float
-    worst: float
     rescaled: float | None = None
     largest: float | None = None
 
@@ -80,7 +78,6 @@ def errors(params: Params, generator: torch.Generator) -> Errors:
     return Errors(
         rmse=float(Δ.square().mean().sqrt()),
         relative=100 * float(Δ.norm() / of_truth.norm()),
-        worst=float(Δ.abs().max()),
         rescaled=None
         if found is None or not found.rescalings
         else 100 * (1 - found.skipped / found.rescalings),

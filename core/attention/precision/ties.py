@@ -17,15 +17,15 @@ BITS = 8
 """Of bf16's significand, the hidden one included."""
 OTHERS = 64
 """Keys below the maximum."""
-BELOW = 20.0
-"""By how many powers of two on average: together about a hundredth of the last place of one V, so that losing them is no bias worth
-mentioning."""
+BELOW = 24.0
+"""By how many powers of two on average. Their sum is about 2^−18 and a V's last place about 2^−8: that the sum is lost
+where nothing ties is no bias to speak of."""
 
 
 def bias_of_ties(equal: int, shift: float, rows: int, columns: int, generator: torch.Generator) -> float:
     """The mean of (bf16(PV) − PV) in units of the last place of PV, V below 0; below 0 is away from zero.
 
-    P is 2^−shift for `equal` keys and about 2^(−20 − shift) for 64 others, both in bf16; PV is summed in float64.
+    P is 2^−shift for `equal` keys and about 2^(−24 − shift) for 64 others, both in bf16; PV is summed in float64.
     """
     P = 2 ** -(BELOW + torch.randn(rows, OTHERS, generator=generator, dtype=torch.float64))
     P = rounded(torch.cat([torch.ones(rows, equal, dtype=P.dtype), P], 1) * 2**-shift, BF16)

@@ -72,7 +72,7 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
             return asdict(measured.counts(params, generator))
         case "chunked" | "whole":
             # Memory depends on no number, so that one seed tells it.
-            agreement = {"worst": measured.agreement(params, generator)}
+            agreement = {"agreement": measured.agreement(params, generator)}
             return agreement | (asdict(measured.overhead(params)) if context.seed == 0 else {})
         case "ties":
             return {"bias": measured.bias(params, generator)}
