@@ -27,7 +27,7 @@ def test_the_quick_run_shows_saturation(tmp_path: Path) -> None:
         path.parent.name: json.loads(path.read_text())["metrics"] for path in run.glob("trials/*/trial.json")
     }
     for seed in (0, 1):
-        far, near = (found[f"train.{offset}-std-2..{seed}"]["relative"] for offset in (8, 4))
+        far, near = (found[f"train.{offset}-std-2.{seed}"]["relative"] for offset in (8, 4))
         assert far > 4 * near
     assert len(list(run.glob("plots/*.png"))) >= 4
 
