@@ -1,12 +1,13 @@
 """The scores of one tile, with everything that one may ask to be done to them before the softmax.
 
-In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come in the job's unit, times log₂e where that costs no rounding.
+In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come in the job's unit, times log₂e where
+that costs no rounding.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,10 +74,19 @@ class Scores:
             torch.mul(t.tanh_(), options.softcap * self.job.unit, out=S)
         if options.alibi_slopes is not None:
             self._subtract_alibi(slab, S, i0, j0, options.alibi_slopes)
-        self._hide_outside_band(S, i0, j0)
         if self.job.mask is not None:
             self._apply_mask(slab, S, i0, j0, self.job.mask)
+        self._hide_outside_band(S, i0, j0)  # last, because what is added may be NaN there
         return S
+
+    def seen(self, S: Tensor, capped: Sequence[Tensor] = ()) -> Tensor | None:
+        """Of a tile, which keys a row sees, where the job asks for it: `capped` is then 0 where it does not."""
+        if not self.job.is_careful:
+            return None
+        seen = S.isneginf().logical_not_()
+        for t in capped:
+            t.masked_fill_(~seen, 0)
+        return seen
 
     def _subtract_alibi(self, slab: Slab, S: Tensor, i0: int, j0: int, slopes: Tensor) -> None:
         seen = torch.unflatten(S, 1, (-1, self.job.groups))
@@ -118,6 +128,8 @@ class Scores:
             self._hide_where_false(by_query, part)
         else:
             by_query.add_(part, alpha=self.job.unit)
+            if self.job.is_careful:
+                by_query.masked_fill_(part.isneginf(), -math.inf)  # NaN + (−∞) is NaN
 
     def _hide_where_false(self, S: Tensor, mask: Tensor) -> None:
         """Write −∞ where the mask, broadcast, is False. By bits, in a fifth of the time that masked_fill takes: and with

@@ -29,6 +29,7 @@ class Job:
 
     Attributes:
         mask, sink: in place of those of `options`, because autograd hands them on by themselves.
+        is_careful: what is hidden may be NaN or infinite, see `hidden`.
     """
 
     q: Tensor
@@ -38,6 +39,7 @@ class Job:
     sink: Tensor | None
     options: Options
     plan: Plan
+    is_careful: bool = False
 
     @cached_property
     def groups(self) -> int:
