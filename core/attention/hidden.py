@@ -43,7 +43,7 @@ def seen_product(P: Tensor, V: Tensor, seen: Tensor) -> Tensor:
     """
     O = P.masked_fill(~seen, 0) @ V.nan_to_num(0, 0, 0)
     weights = seen.to(V.dtype)
-    for is_there, value in ((math.inf == V, math.inf), (-math.inf == V, -math.inf), (V.isnan(), math.nan)):
+    for is_there, value in ((V.isposinf(), math.inf), (V.isneginf(), -math.inf), (V.isnan(), math.nan)):
         O = O + torch.where(weights @ is_there.to(V.dtype) > 0, value, 0.0).to(O.dtype)
     return O
 
