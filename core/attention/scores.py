@@ -1,7 +1,6 @@
 """The scores of one tile, with everything that one may ask to be done to them before the softmax.
 
-In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come in the job's unit, times log₂e where
-that costs no rounding.
+In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Scores:
     def tile(
         self, slab: Slab, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, capped: list[Tensor] | None = None
     ) -> Tensor:
-        """S_ij, in the job's unit, of queries from i0 and keys from j0; what must not be seen is −∞.
+        """S_ij of queries from i0 and keys from j0; what must not be seen is −∞.
 
         Q_i is (g, rows, d), K_j (g, columns, d).
 
@@ -64,14 +63,14 @@ class Scores:
         options, size = self.job.options, (g, rows, columns)
         S = self._room.narrow(0, 0, g * rows * columns).view(size)
         if options.softcap is None:
-            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale * self.job.unit, out=S)
+            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale, out=S)
         else:
             t = S
             if capped is not None:
                 t = self._capped_room.narrow(0, 0, g * rows * columns).view(size)
                 capped.append(t)
             torch.baddbmm(t, Q_i, K_j.mT, beta=0, alpha=options.scale / options.softcap, out=t)
-            torch.mul(t.tanh_(), options.softcap * self.job.unit, out=S)
+            torch.mul(t.tanh_(), options.softcap, out=S)
         if options.alibi_slopes is not None:
             self._subtract_alibi(slab, S, i0, j0, options.alibi_slopes)
         if self.job.mask is not None:
@@ -93,7 +92,7 @@ class Scores:
         rows, columns = range(i0, i0 + seen.shape[1]), range(j0, j0 + S.shape[2])
         far = distances(rows, columns, self.job.band.shift, slopes)
         of_heads = slab.by_head(slopes[slab.b if len(slopes) > 1 else 0].to(S.dtype))
-        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-self.job.unit)
+        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-1)
 
     def _hide_outside_band(self, S: Tensor, i0: int, j0: int) -> None:
         """The first query of a tile sees the keys i0 + low … i0 + high, the next one those one further, and so on."""
@@ -127,7 +126,7 @@ class Scores:
         if mask.dtype == torch.bool:
             self._hide_where_false(by_query, part)
         else:
-            by_query.add_(part, alpha=self.job.unit)
+            by_query.add_(part)
             if self.job.is_careful:
                 by_query.masked_fill_(part.isneginf(), -math.inf)  # NaN + (−∞) is NaN
 

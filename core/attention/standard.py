@@ -45,30 +45,8 @@ def _textbook(
     q: Tensor, k: Tensor, v: Tensor, options: Options, scale_first: bool, seen: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """`standard`; with `seen` (B, H, Nq, Nk), what is not seen counts nothing whatever it is."""
-    groups = q.shape[1] // k.shape[1]
-    # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.
-    Q = torch.unflatten(q, 1, (k.shape[1], groups))
-    K, V = k.unsqueeze(2), v.unsqueeze(2)
-    Q = Q * options.scale if scale_first else Q
-    if seen is None:
-        S = Q @ K.mT
-    else:
-        K, V = (x.expand(-1, -1, groups, -1, -1) for x in (K, V))
-        S = SeenScores.apply(Q, K, torch.unflatten(seen, 1, (-1, groups)))  # type: ignore[no-untyped-call]
-    S = (S if scale_first else S.mul(options.scale)).flatten(1, 2)
-    if options.softcap is not None:
-        S = options.softcap * torch.tanh(S / options.softcap)
-    place = band(q.shape[2], k.shape[2], options)
-    if options.alibi_slopes is not None:
-        S = S - _alibi(options.alibi_slopes, place, S)
-    visible = place.visible(q.shape[2], k.shape[2], q.device)
-    if visible is not None:
-        S = S.masked_fill_(~visible, -math.inf)
-    if options.attn_mask is not None:
-        mask = options.attn_mask
-        S = S.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else S + mask
-    if seen is not None:
-        S = S.where(seen, -math.inf)  # −∞ that was added to a NaN
+    groups, place = q.shape[1] // k.shape[1], band(q.shape[2], k.shape[2], options)
+    S = scores(q, k, options, scale_first=scale_first, seen=seen)
     if options.sink is not None:
         # One more logit of each head, whose probability goes nowhere.
         column = options.sink.to(S.dtype).view(1, -1, 1, 1).expand(*S.shape[:3], 1)
@@ -88,11 +66,39 @@ def _textbook(
         assert options.dropout_seed is not None  # drawn above
         kept = kept_of_all(options.dropout_p, options.dropout_seed, (*q.shape[:3], k.shape[2]), q.device)
         P = P * kept.to(P.dtype) / (1 - options.dropout_p)
-    P = torch.unflatten(P, 1, (k.shape[1], groups))
+    P, V = torch.unflatten(P, 1, (k.shape[1], groups)), v.unsqueeze(2)
     if seen is None:
         return (P @ V).flatten(1, 2), lse
-    O = SeenProduct.apply(P, V, torch.unflatten(seen, 1, (-1, groups)))  # type: ignore[no-untyped-call]
-    return O.flatten(1, 2), lse
+    V, seen = V.expand(-1, -1, groups, -1, -1), torch.unflatten(seen, 1, (-1, groups))
+    return SeenProduct.apply(P, V, seen).flatten(1, 2), lse  # type: ignore[no-untyped-call]
+
+
+def scores(
+    q: Tensor, k: Tensor, options: Options, *, scale_first: bool = True, seen: Tensor | None = None
+) -> Tensor:
+    """S (B, H, Nq, Nk) as the softmax gets it, but for a sink: scaled, capped, added to, and −∞ where it is hidden."""
+    groups = q.shape[1] // k.shape[1]
+    # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.
+    Q, K = torch.unflatten(q, 1, (k.shape[1], groups)), k.unsqueeze(2)
+    Q = Q * options.scale if scale_first else Q
+    if seen is None:
+        S = Q @ K.mT
+    else:
+        K = K.expand(-1, -1, groups, -1, -1)
+        S = SeenScores.apply(Q, K, torch.unflatten(seen, 1, (-1, groups)))  # type: ignore[no-untyped-call]
+    S = (S if scale_first else S.mul(options.scale)).flatten(1, 2)
+    if options.softcap is not None:
+        S = options.softcap * torch.tanh(S / options.softcap)
+    place = band(q.shape[2], k.shape[2], options)
+    if options.alibi_slopes is not None:
+        S = S - _alibi(options.alibi_slopes, place, S)
+    visible = place.visible(q.shape[2], k.shape[2], q.device)
+    if visible is not None:
+        S = S.masked_fill_(~visible, -math.inf)
+    if options.attn_mask is not None:
+        mask = options.attn_mask
+        S = S.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else S + mask
+    return S if seen is None else S.where(seen, -math.inf)  # −∞ that was added to a NaN
 
 
 def _seen(q: Tensor, k: Tensor, options: Options) -> Tensor:

@@ -97,7 +97,7 @@ FAULTS = {
     "top-left": r"Nq=1 Nk=239 causal d=64 float32 .*causal mask aligned top-left\?",
     "sees the next key": "Nq=113 Nk=203 causal d=64 float32",
     "window too short": r"Nq=113 Nk=128 dense d=64 window=\(16, 0\) float32",
-    "no maximum": "Nq=64 Nk=192 dense d=64 low float32: .* NaN",
+    "no maximum": "Nq=64 Nk=192 dense d=64 low float32",
     "coarse sums": "Nq=3 Nk=3 dense d=64 float32",
     "heads repeated": "Nq=300 Nk=300 causal d=64 6 heads on 2 float32",
     "mask ignored": "Nq=129 Nk=130 dense d=64 boolean mask float32",
