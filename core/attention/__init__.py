@@ -5,7 +5,7 @@
 * `reference`: the papers' algorithms line by line.
 * `standard`, `flash` (tiles in PyTorch, with first and second derivative), `flash_numba` (tiles compiled for the CPU; its
   kernels are in `numba`), `short`, `sdpa`, `flex`: the backends.
-* `band`, `scores`, `dropout`: what may be asked besides, inside a tile.
+* `band`, `scores`, `dropout`: what may be asked besides, inside a tile; `hidden`: a NaN behind a mask stays there.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
 * `trial`: what the experiment files run.
 

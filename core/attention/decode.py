@@ -55,7 +55,7 @@ def attention_decode(
         q: (batch, heads, 1, head_dim).
         k, v: the cache, (batch, kv_heads, capacity, ·).
         lengths: (batch,), how many keys of the cache are filled, the newest token's among them; all where left out.
-            What lies beyond may be anything finite.
+            What lies beyond may be anything finite; with the backends flash and standard, anything.
         window: how many keys before its own a query sees.
         alibi_slopes, softcap, sink, scale: as in `attention`.
         splits: into how many parts the keys are cut, each of which could be another core's.

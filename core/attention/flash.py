@@ -5,7 +5,7 @@ log-sum-exp L; and Algorithm 2, which computes the tiles of P again from L. Thre
 
 * The queries are the outer loop in both, so that keys are cut exactly where the band ends for a block of rows.
 * A tile is as wide as the cache allows: a small operation on it costs nearly as much as on a fraction of it.
-* e^x is 2^(x·log₂e), with log₂e in the scale of the scores (as the CUDA kernels do): exp2 takes 0.4 of the time of exp.
+* e^(S − m) is 2^(S·log₂e − m·log₂e), as in the CUDA kernels: exp2 takes 0.4 of the time of exp. m is kept times log₂e.
 
 Half precision is computed in float32 and rounded once, at the end. Every sum has one order, so the backward pass gives
 the same bits every time.
@@ -24,9 +24,10 @@ from ..trial import Refused
 from .arguments import Options
 from .band import band
 from .dropout import drawn_seed
+from .hidden import add_product, all_finite, can_leak
 from .scores import Scores, add_to_mask
 from .second_derivative import second_derivative, share_of_sink
-from .slabs import Job, Slab, finite
+from .slabs import LN_2, LOG2_E, Job, Slab, finite, powers
 from .tiles import plan
 
 # ruff: noqa: E741 — l and O are the paper's symbols
@@ -35,7 +36,8 @@ from .tiles import plan
 def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
 
-    A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0.
+    A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. A NaN or an infinity
+    in q, k, v or dO stays with the rows that see it, in O, L and the first derivative.
 
     Raises:
         Refused: in the backward pass of the second derivative; a third one is in `standard`.
@@ -54,7 +56,11 @@ class _Flash(torch.autograd.Function):
     def forward(
         q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sink: Tensor | None, options: Options
     ) -> tuple[Tensor, Tensor]:
-        return _forward(_job(q, k, v, mask, sink, options, backward=False))
+        job = _job(q, k, v, mask, sink, options, backward=False)
+        O, L = _forward(job)
+        if can_leak(job.mask, job.band) and not all_finite(O):
+            O, L = _forward(replace(job, is_careful=True))
+        return O, L
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -88,7 +94,11 @@ class _Gradients(torch.autograd.Function):
         options: Options,
         of_mask: bool,
     ) -> tuple[Tensor | None, ...]:
-        return _backward(_job(q, k, v, mask, sink, options, backward=True), O, L, dO, dL, of_mask=of_mask)
+        job = _job(q, k, v, mask, sink, options, backward=True)
+        gradients = _backward(job, O, L, dO, dL, of_mask=of_mask)
+        if can_leak(job.mask, job.band) and not all_finite(*gradients):
+            gradients = _backward(replace(job, is_careful=True), O, L, dO, dL, of_mask=of_mask)
+        return gradients
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
@@ -152,41 +162,39 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
             for j0, width in block.tiles:
                 K_j, V_j = K.narrow(1, j0, width), V.narrow(1, j0, width)
                 S = scores.tile(slab, Q_i, K_j, block.i0, j0)
+                seen = scores.seen(S)
                 if is_first:
-                    torch.amax(S, -1, keepdim=True, out=m_i)
-                    P = job.powers(S, finite(m_i))
+                    torch.amax(S, -1, keepdim=True, out=m_i).mul_(LOG2_E)
+                    P = powers(S, m_i)
                     torch.sum(P, -1, keepdim=True, out=l_i)
                 else:
-                    m_new = torch.maximum(m_i, S.amax(-1, keepdim=True))
-                    lowest = finite(m_new)
-                    rescale = job.powers(m_i, lowest)
-                    P = job.powers(S, lowest)
+                    m_new = torch.maximum(m_i, S.amax(-1, keepdim=True).mul_(LOG2_E))
+                    rescale = m_i.sub_(finite(m_new)).exp2_()
+                    P = powers(S, m_new)
                     l_i.mul_(rescale).add_(P.sum(-1, keepdim=True))
                     O_i.mul_(rescale)
                     m_i.copy_(m_new)
                 if choices is not None:
                     P.mul_(scores.kept(choices, P, block.i0, j0))
-                if is_first:
+                if is_first and seen is None:
                     torch.bmm(P, V_j, out=O_i)
                 else:
-                    O_i.baddbmm_(P, V_j)
+                    add_product(O_i, P, V_j, seen)
                 is_first = False
         if job.sink is not None:
             _add_sink(slab, job.sink, O_slab, l, m)
-        slab.put_rows(L.unsqueeze(-1), m.div_(job.unit).add_(l.log()))
+        slab.put_rows(L.unsqueeze(-1), m.mul_(LN_2).add_(l.log()))
         l.masked_fill_(l == 0, 1)  # a row that saw nothing
         slab.put_rows(O, O_slab.div_(l.mul_(1 - job.options.dropout_p) if choices is not None else l))
     return O, L
 
 
 def _add_sink(slab: Slab, sink: Tensor, O: Tensor, l: Tensor, m: Tensor) -> None:
-    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0)."""
-    job = slab.job
-    s = slab.of_rows(sink).to(m.dtype) * job.unit
+    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0); m times log₂e."""
+    s = slab.of_rows(sink).to(m.dtype) * LOG2_E
     m_new = torch.maximum(m, s)
-    lowest = finite(m_new)
-    rescale = job.powers(m, lowest)
-    l.mul_(rescale).add_(job.powers(s, lowest))
+    rescale = m.sub_(finite(m_new)).exp2_()
+    l.mul_(rescale).add_(s.sub_(finite(m_new)).exp2_())
     O.mul_(rescale)
     m.copy_(m_new)
 
@@ -213,26 +221,30 @@ def _backward(
             Q_i, dO_i = Q_i.to(job.dtype), dO_i.to(job.dtype)
             # D of the paper; L adds its own gradient to every score of its row, weighted by P.
             D = (dO_i * O_i).sum(-1, keepdim=True) - dL_i
-            L_i = finite(L_i * job.unit)
+            t_i = L_i * LOG2_E
             for j0, width in block.tiles:
                 K_j, V_j, dK_j, dV_j = (x.narrow(1, j0, width) for x in (K, V, dK, dV))
                 capped: list[Tensor] = []
-                P = job.powers(scores.tile(slab, Q_i, K_j, block.i0, j0, capped), L_i)
+                S = scores.tile(slab, Q_i, K_j, block.i0, j0, capped)
+                seen = scores.seen(S, capped)
+                P, seen_T = powers(S, t_i), None if seen is None else seen.mT
                 dS = torch.bmm(dO_i, V_j.mT, out=room.narrow(0, 0, P.numel()).view(P.shape))
                 if choices is None:
-                    dV_j.baddbmm_(P.mT, dO_i)
+                    add_product(dV_j, P.mT, dO_i, seen_T)
                 else:
                     kept = scores.kept(choices, P, block.i0, j0)
                     dS.mul_(kept).mul_(scale)
-                    dV_j.baddbmm_(kept.mul_(P).mT, dO_i, alpha=scale)
+                    add_product(dV_j, kept.mul_(P).mT, dO_i, seen_T, scale)
                 dS.sub_(D).mul_(P)
+                if seen is not None:
+                    dS.masked_fill_(~seen, 0)
                 if dmask is not None:
                     add_to_mask(slab, dmask, dS, block.i0, j0)
                 if cap is not None:
                     t = capped[0]
                     dS.mul_(t.mul_(t).neg_().add_(1))
-                dQ_i.baddbmm_(dS, K_j, alpha=job.options.scale)
-                dK_j.baddbmm_(dS.mT, Q_i, alpha=job.options.scale)
+                add_product(dQ_i, dS, K_j, seen, job.options.scale)
+                add_product(dK_j, dS.mT, Q_i, seen_T, job.options.scale)
         if dsink is not None and job.sink is not None:
             D = (dO_rows.to(job.dtype) * O_rows).sum(-1, keepdim=True) - dL_rows
             slab.add_to_heads(dsink, share_of_sink(slab, job.sink, L_rows).mul_(D).neg_())

@@ -1,12 +1,12 @@
 """The scores of one tile, with everything that one may ask to be done to them before the softmax.
 
-In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks. They come in the job's unit, times log₂e where that costs no rounding.
+In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,7 +52,7 @@ class Scores:
     def tile(
         self, slab: Slab, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, capped: list[Tensor] | None = None
     ) -> Tensor:
-        """S_ij, in the job's unit, of queries from i0 and keys from j0; what must not be seen is −∞.
+        """S_ij of queries from i0 and keys from j0; what must not be seen is −∞.
 
         Q_i is (g, rows, d), K_j (g, columns, d).
 
@@ -63,27 +63,36 @@ class Scores:
         options, size = self.job.options, (g, rows, columns)
         S = self._room.narrow(0, 0, g * rows * columns).view(size)
         if options.softcap is None:
-            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale * self.job.unit, out=S)
+            torch.baddbmm(S, Q_i, K_j.mT, beta=0, alpha=options.scale, out=S)
         else:
             t = S
             if capped is not None:
                 t = self._capped_room.narrow(0, 0, g * rows * columns).view(size)
                 capped.append(t)
             torch.baddbmm(t, Q_i, K_j.mT, beta=0, alpha=options.scale / options.softcap, out=t)
-            torch.mul(t.tanh_(), options.softcap * self.job.unit, out=S)
+            torch.mul(t.tanh_(), options.softcap, out=S)
         if options.alibi_slopes is not None:
             self._subtract_alibi(slab, S, i0, j0, options.alibi_slopes)
-        self._hide_outside_band(S, i0, j0)
         if self.job.mask is not None:
             self._apply_mask(slab, S, i0, j0, self.job.mask)
+        self._hide_outside_band(S, i0, j0)  # last, because what is added may be NaN there
         return S
+
+    def seen(self, S: Tensor, capped: Sequence[Tensor] = ()) -> Tensor | None:
+        """Of a tile, which keys a row sees, where the job asks for it: `capped` is then 0 where it does not."""
+        if not self.job.is_careful:
+            return None
+        seen = S.isneginf().logical_not_()
+        for t in capped:
+            t.masked_fill_(~seen, 0)
+        return seen
 
     def _subtract_alibi(self, slab: Slab, S: Tensor, i0: int, j0: int, slopes: Tensor) -> None:
         seen = torch.unflatten(S, 1, (-1, self.job.groups))
         rows, columns = range(i0, i0 + seen.shape[1]), range(j0, j0 + S.shape[2])
         far = distances(rows, columns, self.job.band.shift, slopes)
         of_heads = slab.by_head(slopes[slab.b if len(slopes) > 1 else 0].to(S.dtype))
-        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-self.job.unit)
+        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-1)
 
     def _hide_outside_band(self, S: Tensor, i0: int, j0: int) -> None:
         """The first query of a tile sees the keys i0 + low … i0 + high, the next one those one further, and so on."""
@@ -117,7 +126,9 @@ class Scores:
         if mask.dtype == torch.bool:
             self._hide_where_false(by_query, part)
         else:
-            by_query.add_(part, alpha=self.job.unit)
+            by_query.add_(part)
+            if self.job.is_careful:
+                by_query.masked_fill_(part.isneginf(), -math.inf)  # NaN + (−∞) is NaN
 
     def _hide_where_false(self, S: Tensor, mask: Tensor) -> None:
         """Write −∞ where the mask, broadcast, is False. By bits, in a fifth of the time that masked_fill takes: and with

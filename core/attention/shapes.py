@@ -24,7 +24,8 @@ class Shape:
         nan: "" for none, "q" for a NaN in one query, "k" for a NaN in the last key.
         window: (left, right) as in `attention`.
         softcap: 0 for none.
-        features: which of "sink", "alibi", "top-left" there are; "large": queries five and keys three times as large.
+        features: which of "sink", "alibi", "top-left" there are; "large": queries five and keys three times as large;
+            "low": each score less by 100, at which e^s is nothing in single precision.
         d_v: of v, where it is not `d`.
     """
 
@@ -82,6 +83,7 @@ SHAPES = (
     Shape(17, 17, features=("large",)),
     Shape(128, 128, causal=True, features=("large",)),
     Shape(64, 192, causal=True, features=("large",)),
+    Shape(64, 192, features=("low",)),
     Shape(70, 90, layout="transposed"),
     Shape(90, 70, layout="padded", causal=True),
     Shape(65, 65, layout="expanded", heads=4, kv_heads=4),
@@ -91,6 +93,7 @@ SHAPES = (
     Shape(239, 1, window=(3, 3)),
     Shape(113, 211, softcap=15.0, heads=6, kv_heads=2),
     Shape(64, 128, causal=True, softcap=50.0, features=("large",)),
+    Shape(96, 128, causal=True, softcap=5.0),  # what is capped after it was hidden is seen
     Shape(127, 129, causal=True, features=("sink",)),
     Shape(64, 32, causal=True, features=("sink",), heads=6, kv_heads=2),
     Shape(96, 113, features=("alibi",), heads=4, kv_heads=4),
@@ -171,6 +174,8 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
         k, v = (x[:, :1].expand(-1, kv_heads, -1, -1) for x in (k, v))
     if "large" in shape.features:
         q, k = q * 5, k * 3
+    if "low" in shape.features:
+        q[..., 0], k[..., 0] = -100.0, math.sqrt(shape.d)
     if shape.nan == "q":
         q[0, 0, shape.queries // 2, 0] = math.nan
     if shape.nan == "k":

@@ -7,6 +7,7 @@ of attention. In half precision every step is rounded to it, as in an eager mode
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from .arguments import Options
 from .band import Band, band, distances
 from .dropout import drawn_seed, kept_of_all
+from .hidden import SeenProduct, SeenScores, all_finite, can_leak
+
+# ruff: noqa: E741 — O is the paper's symbol
 
 
 def standard(
@@ -21,28 +25,28 @@ def standard(
 ) -> tuple[Tensor, Tensor | None]:
     """O (B, H, Nq, d_v) and, if asked for, the log-sum-exp of the scores (B, H, Nq), float32 or float64.
 
-    A row that may attend to nothing gives 0, and −∞ as its log-sum-exp.
+    A row that may attend to nothing gives 0, and −∞ as its log-sum-exp. A NaN or an infinity in q, k or v stays with the
+    rows that see it, in the output and in every gradient.
 
     Args:
         scale_first: the queries are scaled (fewer numbers), or else the scores; the same but for rounding.
     """
-    groups = q.shape[1] // k.shape[1]
-    # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.
-    Q = torch.unflatten(q, 1, (k.shape[1], groups))
-    K, V = k.unsqueeze(2), v.unsqueeze(2)
-    S = (Q * options.scale) @ K.mT if scale_first else (Q @ K.mT).mul(options.scale)
-    S = S.flatten(1, 2)
-    if options.softcap is not None:
-        S = options.softcap * torch.tanh(S / options.softcap)
-    place = band(q.shape[2], k.shape[2], options)
-    if options.alibi_slopes is not None:
-        S = S - _alibi(options.alibi_slopes, place, S)
-    visible = place.visible(q.shape[2], k.shape[2], q.device)
-    if visible is not None:
-        S = S.masked_fill_(~visible, -math.inf)
-    if options.attn_mask is not None:
-        mask = options.attn_mask
-        S = S.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else S + mask
+    if options.dropout_p and options.dropout_seed is None:
+        options = replace(options, dropout_seed=drawn_seed())
+    O, lse = _textbook(q, k, v, options, scale_first, None)
+    # The gradients are autograd's: what is bad in a hidden key and reaches nothing else shows in them alone.
+    looked_at = (O, q, k) if O.requires_grad else (O,)
+    if can_leak(options.attn_mask, band(q.shape[2], k.shape[2], options)) and not all_finite(*looked_at):
+        O, lse = _textbook(q, k, v, options, scale_first, _seen(q, k, options))
+    return O, lse
+
+
+def _textbook(
+    q: Tensor, k: Tensor, v: Tensor, options: Options, scale_first: bool, seen: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """`standard`; with `seen` (B, H, Nq, Nk), what is not seen counts nothing whatever it is."""
+    groups, place = q.shape[1] // k.shape[1], band(q.shape[2], k.shape[2], options)
+    S = scores(q, k, options, scale_first=scale_first, seen=seen)
     if options.sink is not None:
         # One more logit of each head, whose probability goes nowhere.
         column = options.sink.to(S.dtype).view(1, -1, 1, 1).expand(*S.shape[:3], 1)
@@ -59,11 +63,56 @@ def standard(
         if lse is not None:
             lse = lse.masked_fill(empty.squeeze(-1), -math.inf)
     if options.dropout_p:
-        seed = drawn_seed() if options.dropout_seed is None else options.dropout_seed
-        kept = kept_of_all(options.dropout_p, seed, (*q.shape[:3], k.shape[2]), q.device)
+        assert options.dropout_seed is not None  # drawn above
+        kept = kept_of_all(options.dropout_p, options.dropout_seed, (*q.shape[:3], k.shape[2]), q.device)
         P = P * kept.to(P.dtype) / (1 - options.dropout_p)
-    O = (torch.unflatten(P, 1, (k.shape[1], groups)) @ V).flatten(1, 2)  # noqa: E741
-    return O, lse
+    P, V = torch.unflatten(P, 1, (k.shape[1], groups)), v.unsqueeze(2)
+    if seen is None:
+        return (P @ V).flatten(1, 2), lse
+    V, seen = V.expand(-1, -1, groups, -1, -1), torch.unflatten(seen, 1, (-1, groups))
+    return SeenProduct.apply(P, V, seen).flatten(1, 2), lse  # type: ignore[no-untyped-call]
+
+
+def scores(
+    q: Tensor, k: Tensor, options: Options, *, scale_first: bool = True, seen: Tensor | None = None
+) -> Tensor:
+    """S (B, H, Nq, Nk) as the softmax gets it, but for a sink: scaled, capped, added to, and −∞ where it is hidden."""
+    groups = q.shape[1] // k.shape[1]
+    # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.
+    Q, K = torch.unflatten(q, 1, (k.shape[1], groups)), k.unsqueeze(2)
+    Q = Q * options.scale if scale_first else Q
+    if seen is None:
+        S = Q @ K.mT
+    else:
+        K = K.expand(-1, -1, groups, -1, -1)
+        S = SeenScores.apply(Q, K, torch.unflatten(seen, 1, (-1, groups)))  # type: ignore[no-untyped-call]
+    S = (S if scale_first else S.mul(options.scale)).flatten(1, 2)
+    if options.softcap is not None:
+        S = options.softcap * torch.tanh(S / options.softcap)
+    place = band(q.shape[2], k.shape[2], options)
+    if options.alibi_slopes is not None:
+        S = S - _alibi(options.alibi_slopes, place, S)
+    visible = place.visible(q.shape[2], k.shape[2], q.device)
+    if visible is not None:
+        S = S.masked_fill_(~visible, -math.inf)
+    if options.attn_mask is not None:
+        mask = options.attn_mask
+        S = S.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else S + mask
+    return S if seen is None else S.where(seen, -math.inf)  # −∞ that was added to a NaN
+
+
+def _seen(q: Tensor, k: Tensor, options: Options) -> Tensor:
+    """(B, H, Nq, Nk), True where a row may see a key."""
+    seen = torch.ones(*q.shape[:3], k.shape[2], dtype=torch.bool, device=q.device)
+    visible, mask = (
+        band(q.shape[2], k.shape[2], options).visible(q.shape[2], k.shape[2], q.device),
+        options.attn_mask,
+    )
+    if visible is not None:
+        seen &= visible
+    if mask is not None:
+        seen &= mask if mask.dtype == torch.bool else ~mask.isneginf()
+    return seen
 
 
 def _logsumexp(S: Tensor) -> Tensor:

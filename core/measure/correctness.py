@@ -55,6 +55,7 @@ def compare(
     reference: Tensor,
     *,
     least_size: float = 0.0,
+    least_allowed: float = 0.0,
     times: float = 2,
     is_capped: bool = False,
 ) -> dict[str, float]:
@@ -70,13 +71,15 @@ def compare(
         reference: the truth, float64. All three of one shape, which may be empty.
         least_size: how large the numbers are that the result comes of, where it is itself smaller: logarithms near 0
             come of numbers near 1, and are no more exact than those.
+        least_allowed: an error that the dtype makes inevitable, by an argument of the caller's: over few numbers the standard
+            form may by luck have none.
         times: how much further from the truth than the standard form the result may be. Two, as in FlashAttention's
             tests; those give gradients and soft-capped scores three.
         is_capped: whether `CAPS` hold too.
 
     Returns:
         error: the largest absolute error.
-        error_allowed: by `allowed_error`, and at least `UNITS_ALLOWED` of the largest number.
+        error_allowed: by `allowed_error`, and at least `UNITS_ALLOWED` of the largest number and `least_allowed`.
         error_ratio: the error over the standard form's own, or over half a unit in the last place of the largest
             number in the reference where that is more, since no result in that dtype is meant to be nearer.
 
@@ -88,7 +91,8 @@ def compare(
     limits = torch.finfo(standard.dtype)
     size = max(_largest(reference), least_size)
     unit = size * limits.eps
-    allowed = max(allowed_error(reference, standard, times), UNITS_ALLOWED.get(standard.dtype, 2) * unit)
+    units = UNITS_ALLOWED.get(standard.dtype, 2) * unit
+    allowed = max(allowed_error(reference, standard, times), units, least_allowed)
     if is_capped:
         allowed = min(allowed, CAPS[standard.dtype] * size)
     for complaint in (_other_form(result, standard), _out_of_place(result, standard, reference)):

@@ -113,12 +113,12 @@ combinations = st.builds(
     layout=st.sampled_from(["", "strided", "transposed", "padded", "expanded"]),
     window=st.none() | st.tuples(st.integers(-1, 20), st.integers(-1, 20)),
     softcap=st.sampled_from([0.0, 0.0, 2.0, 15.0]),
-    features=st.sets(st.sampled_from(["sink", "alibi", "top-left"])).map(lambda s: tuple(sorted(s))),
+    features=st.sets(st.sampled_from(["sink", "alibi", "top-left", "large"])).map(lambda s: tuple(sorted(s))),
     d_v=st.none() | st.sampled_from([3, 24]),
 )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(shape=combinations, rows=st.integers(1, 17), keys=st.integers(1, 17))
 def test_any_combination_by_the_rule(dtype, shape, rows, keys):

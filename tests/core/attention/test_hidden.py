@@ -1,0 +1,180 @@
+"""A NaN or an infinity stays with the rows that see it: in the output, the log-sum-exp and every gradient."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from lab.core.attention import BACKENDS, attention
+from lab.core.attention import flash as flash_module
+from lab.core.attention.hidden import all_finite, seen_product
+from lab.core.attention.tiles import Plan
+
+EXEMPT = {
+    "flash-numba",  # its kernels are being changed to do the same
+    "short",  # as exact as three operations of PyTorch are: 0·NaN is NaN
+    "sdpa",  # PyTorch's own
+    "flex",  # PyTorch's own
+}
+NAMES = sorted(BACKENDS.keys() - EXEMPT)
+WAYS = [*((name, None) for name in NAMES), ("flash", (4, 5))]
+"""Each backend in its own tiles; and flash in such as are ends of a window, a diagonal and a row."""
+QUERIES, KEYS, HEADS, KV_HEADS, D, BATCH = 9, 13, 4, 2, 3, 2
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """Which keys each query sees (QUERIES, KEYS), and how attention is asked for it; `key` is the one that is bad."""
+
+    seen: torch.Tensor
+    asked: dict
+    key: int
+
+
+def hidings():
+    rows, keys = torch.arange(QUERIES)[:, None], torch.arange(KEYS)
+    far = keys - rows
+    # Two blocks of rows that share few keys, so that some keys are seen by no row that sees a bad one.
+    blocks = torch.where(rows < 4, keys < 7, keys >= 5) & (normal(QUERIES, KEYS, seed=8) > -0.8)
+    for key, name in ((11, "seen by none"), (9, "seen by some")):
+        seen = blocks.clone()
+        if name == "seen by none":
+            seen[:, key] = False
+        seen[2] = False
+        added = normal(QUERIES, KEYS, seed=9).masked_fill(~seen, -math.inf)
+        yield f"boolean, {name}", Hiding(seen, {"attn_mask": seen}, key)
+        yield f"additive, {name}", Hiding(seen, {"attn_mask": added}, key)
+        both = {
+            "attn_mask": added,
+            "causal": True,
+            "sink": normal(HEADS),
+            "dropout_p": 0.2,
+            "dropout_seed": 3,
+        }
+        yield f"everything, {name}", Hiding(seen & (far <= 4), both, key)
+    of_heads = seen.expand(BATCH, HEADS, -1, -1)
+    yield "boolean of each head", Hiding(seen, {"attn_mask": of_heads}, key)
+    yield "additive with soft cap", Hiding(seen, {"attn_mask": added, "softcap": 2.0}, key)
+    yield "causal", Hiding(far <= 4, {"causal": True}, 10)
+    yield "causal, seen by none", Hiding(far <= 0, {"causal": True, "align": "top-left"}, 11)
+    window = {"window_size": (2, 1), "align": "top-left"}
+    yield "window", Hiding((far >= -2) & (far <= 1), window, 8)
+    capped = window | {"softcap": 2.0, "alibi_slopes": torch.ones(HEADS)}
+    yield "window with soft cap and ALiBi", Hiding((far >= -2) & (far <= 1), capped, 8)
+
+
+HIDINGS = dict(hidings())
+CASES = [(h, where) for h in HIDINGS for where in ("kv" if h.endswith("none") else "qkv")]
+BAD = {"NaN": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def everything(name, tensors, asked, dO, dL):
+    """Output, log-sum-exp, and the gradients of q, k, v and an added mask."""
+    q, k, v = (x.clone().requires_grad_() for x in tensors)
+    variables, asked = {"q": q, "k": k, "v": v}, dict(asked)
+    mask = asked.get("attn_mask")
+    if mask is not None and mask.is_floating_point():
+        variables["mask"] = asked["attn_mask"] = mask.expand(BATCH, HEADS, -1, -1).clone().requires_grad_()
+    O, L = attention(q, k, v, return_lse=True, backend=name, **asked)  # noqa: E741
+    loss = (O * dO).sum() + (L.masked_fill(L.isneginf(), 0) * dL).sum()
+    gradients = torch.autograd.grad(loss, list(variables.values()))
+    return {"O": O.detach(), "L": L.detach(), **dict(zip(variables, gradients, strict=True))}
+
+
+@pytest.mark.parametrize("bad", ["NaN", "inf"])
+@pytest.mark.parametrize("hiding, where", CASES)
+@pytest.mark.parametrize("name, tiles", WAYS, ids=str)
+def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
+    name, tiles, hiding, where, bad, monkeypatch
+):
+    if tiles:
+        monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
+    hiding = HIDINGS[hiding]
+    tensors = [
+        normal(BATCH, heads, length, D, seed=i)
+        for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
+    ]
+    dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
+    good = everything(name, tensors, hiding.asked, dO, dL)
+    # In the first head of the first element of the batch.
+    row = 5
+    tensors["qkv".index(where)][0, 0, row if where == "q" else hiding.key, 1] = BAD[bad]
+    found = everything(name, tensors, hiding.asked, dO, dL)
+
+    spoilt_rows = torch.zeros(BATCH, HEADS, QUERIES, dtype=torch.bool)
+    if where == "q":
+        spoilt_rows[0, 0, row] = True
+    else:
+        spoilt_rows[0, : HEADS // KV_HEADS] = hiding.seen[:, hiding.key]
+    # A key is spoilt by any row of the heads that share it.
+    by_group = spoilt_rows.unflatten(1, (KV_HEADS, -1)).any(2).double()
+    spoilt_keys = (by_group @ hiding.seen.double()) > 0
+    spoilt = {"O": spoilt_rows, "L": spoilt_rows, "q": spoilt_rows, "k": spoilt_keys, "v": spoilt_keys}
+    spoilt["mask"] = spoilt_rows.unsqueeze(-1) & hiding.seen
+    for of, result in found.items():
+        clean = ~spoilt[of]
+        torch.testing.assert_close(result[clean], good[of][clean], msg=lambda m, of=of: f"{of}: {m}")
+    if bad == "NaN":  # and it is not swallowed
+        assert found["O"][spoilt_rows].isnan().any(-1).all() and found["q"][spoilt_rows].isnan().all()
+    if where == "v":
+        at = found["O"][..., 1][spoilt_rows]
+        assert not at.isfinite().any() and (bad == "NaN" or (at[~at.isnan()] == BAD[bad]).all())
+
+
+@pytest.mark.parametrize("name", ["flash"])  # the gradients of the others are autograd's
+def test_a_bad_gradient_of_the_output_stays_with_the_keys_of_its_row(name):
+    q, k, v = (normal(1, 2, 8, D, seed=i).requires_grad_() for i in range(3))
+    dO = normal(1, 2, 8, D, seed=4)
+    good = torch.autograd.grad(attention(q, k, v, causal=True, backend=name), (q, k, v), dO)
+    dO[0, 0, 3, 0] = math.nan  # a row that sees the keys 0 to 3
+    for found, expected in zip(
+        torch.autograd.grad(attention(q, k, v, causal=True, backend=name), (q, k, v), dO), good, strict=True
+    ):
+        torch.testing.assert_close(found[0, 0, 4:], expected[0, 0, 4:])
+        torch.testing.assert_close(found[0, 1], expected[0, 1])
+        assert found[0, 0, 3].isnan().any()
+
+
+def test_the_careful_products_are_the_plain_ones_where_nothing_is_bad():
+    """And have derivatives of every order, those of the plain ones."""
+    from lab.core.attention.arguments import check_options
+    from lab.core.attention.standard import _seen, _textbook
+
+    seen = HIDINGS["boolean, seen by some"].seen
+    tensors = [
+        normal(1, h, n, D, seed=h * n).requires_grad_() for h, n in ((4, QUERIES), (2, KEYS), (2, KEYS))
+    ]
+    options = check_options(
+        *tensors[:2], causal=True, scale=None, attn_mask=seen, window_size=None, softcap=None, sink=None,
+        dropout_p=0, return_lse=True,
+    )  # fmt: skip
+    results = []
+    for careful in (None, _seen(*tensors[:2], options)):
+        O, _ = _textbook(*tensors, options, True, careful)  # noqa: E741
+        first = torch.autograd.grad(O.square().sum(), tensors, create_graph=True)
+        second = torch.autograd.grad(sum(x.square().sum() for x in first), tensors, create_graph=True)
+        third = torch.autograd.grad(sum(x.square().sum() for x in second), tensors)
+        results.append((O, *first, *second, *third))
+    for plain, careful in zip(*results, strict=True):
+        torch.testing.assert_close(plain, careful)
+
+
+def test_infinities_of_both_signs_make_a_nan_and_those_of_one_stay():
+    P, seen = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[True, True, False]])
+    V = torch.tensor([[math.inf, math.inf, -math.inf], [-math.inf, 1.0, 2.0], [math.nan, math.nan, 1.0]])
+    torch.testing.assert_close(
+        seen_product(P, V, seen), torch.tensor([[math.nan, math.inf, -math.inf]]), equal_nan=True
+    )
+
+
+def test_whether_all_are_finite():
+    assert all_finite() and all_finite(None, torch.zeros(0), torch.ones(3))
+    assert all_finite(torch.full((9,), 6e4, dtype=torch.float16))  # whose sum is no half
+    for bad in BAD.values():
+        assert not all_finite(torch.ones(3), torch.tensor([1.0, bad]))
+    assert not all_finite(torch.tensor([math.inf]), torch.tensor([-math.inf]))
