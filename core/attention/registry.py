@@ -57,7 +57,7 @@ EVERYTHING = frozenset(
 BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
     "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
-    "flash-numba": Backend(flash_numba, frozenset({"window_size", "return_lse"}), "tiles compiled by Numba"),
+    "flash-numba": Backend(flash_numba, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Numba"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "flex": Backend(
         flex,

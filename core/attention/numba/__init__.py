@@ -2,7 +2,7 @@
 
 * `vectors`: the matrix product of one register block, in explicit vectors.
 * `products`: matrix products of any size out of it.
-* `exponential`: 2^x as a polynomial.
+* `exponential`: 2^x and tanh as polynomials.
 * `softmax`: what is done to a tile of scores between the products.
 * `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another.
 * `compiling`: how Numba is asked to compile.

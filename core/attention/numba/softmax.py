@@ -7,16 +7,19 @@ Scores are times log₂e, so that e^s is 2^S.
 
 from __future__ import annotations
 
-from numba import float32
+from numba import float32, int32
 
 from .compiling import inlined
-from .exponential import exp2
+from .exponential import exp2, tanh
 from .shapes import QUERIES
-from .vectors import load_byte, load_float
+from .vectors import bits_of_float, bits_of_pair, load_byte, load_float, load_int
 
 HIDDEN = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)
 LOG2_E = float32(1.4426950408889634)
+ZERO, ONE = float32(0.0), float32(1.0)
+EXPONENT = int32(0x7F800000)
+"""The bits of the exponent, which are all ones in NaN and infinity alone."""
 
 
 @inlined
@@ -41,7 +44,9 @@ def hide_by_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untype
                 if load_byte(mask.address, row + j * mask.key) == 0:
                     S[j * QUERIES + i] = HIDDEN
             else:
-                S[j * QUERIES + i] += LOG2_E * load_float(mask.address, row + j * mask.key)
+                added = load_float(mask.address, row + j * mask.key)
+                # −∞ is written and not added, because NaN − ∞ would be NaN.
+                S[j * QUERIES + i] = HIDDEN if added == HIDDEN else S[j * QUERIES + i] + LOG2_E * added
 
 
 @inlined
@@ -77,7 +82,76 @@ def probabilities(S, width, L):  # type: ignore[no-untyped-def]
 
 @inlined
 def score_gradients(dP, P, width, D):  # type: ignore[no-untyped-def]
-    """dP becomes dS = P ∘ (dP − D)."""
+    """dP becomes dS = P ∘ (dP − D), and 0 where P is, whatever the key that is hidden there holds."""
     for j in range(width):
         for i in range(QUERIES):
-            dP[j * QUERIES + i] = P[j * QUERIES + i] * (dP[j * QUERIES + i] - D[i])
+            p = P[j * QUERIES + i]
+            dP[j * QUERIES + i] = p * (dP[j * QUERIES + i] - D[i]) if p != ZERO else ZERO
+
+
+@inlined
+def cap(S, T, width, softcap):  # type: ignore[no-untyped-def]
+    """S, in units of the cap, becomes c·tanh(S), times log₂e; T the tanh itself, which may be the same memory as S."""
+    unit = float32(softcap * LOG2_E)
+    for j in range(width):
+        for i in range(QUERIES):
+            t = tanh(S[j * QUERIES + i])
+            T[j * QUERIES + i] = t
+            S[j * QUERIES + i] = unit * t
+
+
+@inlined
+def through_cap(dS, T, width):  # type: ignore[no-untyped-def]
+    """dS becomes that of the scores before their cap, dS ∘ (1 − t²); 0 stays 0."""
+    for j in range(width):
+        for i in range(QUERIES):
+            x, t = dS[j * QUERIES + i], T[j * QUERIES + i]
+            dS[j * QUERIES + i] = x * (ONE - t * t) if x != ZERO else ZERO
+
+
+@inlined
+def subtract_alibi(S, j0, width, place, slope):  # type: ignore[no-untyped-def]
+    """Slope times the distance of key j0 + j from the place of lane i, `place` + i."""
+    unit = float32(slope * LOG2_E)
+    for j in range(width):
+        first = int32(j0 + j - place)
+        for i in range(QUERIES):
+            far = float32(abs(first - int32(i)))
+            S[j * QUERIES + i] -= unit * far
+
+
+@inlined
+def drop(P, to, width, rows, columns, least, times):  # type: ignore[no-untyped-def]
+    """`to`, which may be P, becomes P ∘ Z: what dropout keeps, times a number.
+
+    Args:
+        rows: int32 (QUERIES,).
+        columns: address of the bits of the tile's first key.
+    """
+    least, times = int32(least), float32(times)
+    for j in range(width):
+        column = load_int(columns, j)
+        for i in range(QUERIES):
+            kept = bits_of_pair(rows[i], column) >= least
+            to[j * QUERIES + i] = P[j * QUERIES + i] * times if kept else ZERO
+
+
+@inlined
+def all_finite(address, row, width, d):  # type: ignore[no-untyped-def]
+    """Whether there is no NaN and no infinity in some rows of a tensor."""
+    worst = int32(0)
+    for j in range(width):
+        for c in range(d):
+            worst = max(worst, int32(bits_of_float(load_float(address, j * row + c)) & EXPONENT))
+    return worst != EXPONENT
+
+
+@inlined
+def add_where_seen(C, address, row, P, d, width):  # type: ignore[no-untyped-def]
+    """C (d, QUERIES) += Xᵀ·P of the rows X of a tensor, where 0 times anything is 0, NaN and infinity too."""
+    for j in range(width):
+        for c in range(d):
+            x = load_float(address, j * row + c)
+            for i in range(QUERIES):
+                p = P[j * QUERIES + i]
+                C[c * QUERIES + i] += p * x if p != ZERO else ZERO

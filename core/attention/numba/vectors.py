@@ -25,6 +25,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..dropout import PAIR_FIRST, PAIR_SECOND
+
 _instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
 
@@ -163,6 +165,8 @@ def _load(kind: Any, numba_kind: Any, size: int) -> Any:
 
 load_float = _load(_FLOAT, types.float32, 4)
 """(address, n): the n-th float32 from there."""
+load_int = _load(_LANE, types.int32, 4)
+"""(address, n): the n-th int32 from there."""
 load_byte = _load(ir.IntType(8), types.uint8, 1)
 """(address, n): the n-th byte from there."""
 
@@ -208,6 +212,18 @@ def bits_of_float(context: Any, number: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.int32(types.float32), generate
+
+
+@_instruction
+def bits_of_pair(context: Any, row: Any, column: Any) -> Any:
+    """The bits of a pair of `dropout.Choices`, int32, out of those of its row and its column."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.mul(builder.xor(*arguments), _LANE(PAIR_FIRST))
+        bits = builder.xor(bits, builder.lshr(bits, _LANE(15)))
+        return builder.mul(bits, _LANE(PAIR_SECOND))
+
+    return types.int32(types.int32, types.int32), generate
 
 
 @_instruction

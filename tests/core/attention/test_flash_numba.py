@@ -99,6 +99,45 @@ def test_any_shape(
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("align", ["bottom-right", "top-left"])
+def test_all_that_may_be_asked_together_with_the_gradient_of_the_sink(align: str) -> None:
+    given = normal((2, 4, 90, 32), (2, 2, 110, 32), (2, 2, 110, 24), (4,))
+    found = []
+    for backend, dtype in (("flash-numba", torch.float32), ("standard", torch.float64)):
+        q, k, v, sink = (x.to(dtype).requires_grad_() for x in given)
+        asked = {"causal": True, "align": align, "window_size": (40, 0), "softcap": 2.0, "sink": sink}
+        asked |= {"alibi_slopes": torch.tensor([0.5, 0.25, 0.1, 0.0]), "dropout_p": 0.3, "dropout_seed": 4}
+        output = attention(q, k, v, **asked, backend=backend)  # type: ignore[call-overload]
+        found.append([output, *torch.autograd.grad(output.square().sum(), (q, k, v, sink))])
+    for mine, true in zip(*found, strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float) -> None:
+    q, k, v = normal(*[(1, 2, 90, 16)] * 3)
+    seen = torch.ones(90, 90, dtype=torch.bool)
+    seen[:, 70] = False
+    asked = {
+        "causal": {"causal": True},
+        "window": {"window_size": (-1, 3)},
+        "boolean": {"attn_mask": seen},
+        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~seen, -math.inf)},
+    }[hidden]
+    rows = 60 if hidden in ("causal", "window") else 90  # those that do not see the key 70
+    found = []
+    for number in (0.0, bad):
+        K, V = k.clone(), v.clone()
+        K[:, :, 70], V[:, :, 70] = number, number
+        given = [x.requires_grad_() for x in (q.clone(), K, V)]
+        output = attention(*given, **asked, backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
+        (dq,) = torch.autograd.grad(output.square().sum(), given[:1])
+        found.append((output, dq[:, :, :rows]))
+    for clean, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, clean)
+
+
 def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
     q, k, v = (x.requires_grad_() for x in normal((1, 2, 500, 64), (1, 1, 500, 64), (1, 1, 500, 64)))
     before = torch.get_num_threads()
@@ -187,8 +226,8 @@ def test_what_it_lacks_is_refused_by_name() -> None:
     q, k, v = normal(*[(1, 1, 8, 8)] * 3)
     with pytest.raises(Refused, match="flash-numba has no float64; it is in standard, flash, sdpa"):
         attention(q.double(), k.double(), v.double(), backend="flash-numba")
-    with pytest.raises(Refused, match="flash-numba has no softcap; it is in standard"):
-        attention(q, k, v, softcap=5.0, backend="flash-numba")
+    with pytest.raises(Refused, match="flash-numba has no gradient of attn_mask; it is in standard"):
+        attention(q, k, v, attn_mask=torch.zeros(8, 8, requires_grad=True), backend="flash-numba")
     q.requires_grad_()
     output = attention(q, k, v, backend="flash-numba")
     (dq,) = torch.autograd.grad(output.square().sum(), q, create_graph=True)
