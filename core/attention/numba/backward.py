@@ -69,9 +69,9 @@ def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, extras, sc
 
 
 @inlined
-def _block(
+def _block(  # type: ignore[no-untyped-def]
     q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, extras, scale, scratch, bits, b, h, kv, i0, begin, stop
-):  # type: ignore[no-untyped-def]
+):
     d, d_v, d_padded, d_v_padded = task.d, task.d_v, dk.row, dv.row
     count = min(QUERIES, task.queries - i0)
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
