@@ -4,6 +4,7 @@
 * `products`: matrix products of any size out of it.
 * `exponential`: 2^x and tanh as polynomials.
 * `softmax`: what is done to a tile of scores between the products.
+* `hidden`: the same where NaN lies behind a mask.
 * `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another.
 * `compiling`: how Numba is asked to compile.
 

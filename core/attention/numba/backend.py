@@ -16,7 +16,7 @@ from ..arguments import Options
 from ..band import band
 from ..dropout import choices, drawn_seed, seed_of
 from . import backward, forward
-from .shapes import KEYS_BACKWARD, QUERIES, Extras, Task, mask_of, rows
+from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol
@@ -114,6 +114,8 @@ def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, 
         return kept[-1].data_ptr()
 
     slopes, p = options.alibi_slopes, options.dropout_p
+    if not p and slopes is None and sink is None and options.softcap is None:
+        return NO_EXTRAS, kept
     rows = columns = least = 0
     if p:
         assert options.dropout_seed is not None  # drawn before, once for both passes

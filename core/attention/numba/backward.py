@@ -11,13 +11,12 @@ from numba import float32
 
 from .blocks import all_seen, copy_rows, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
+from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden, keys_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (
     LOG2_E,
     LOWEST,
-    add_where_seen,
-    all_finite,
     cap,
     drop,
     hide_by_mask,
@@ -32,7 +31,7 @@ from .vectors import load_float, load_int, take
 
 def room(d: int, d_v: int, d_padded: int, d_v_padded: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return QUERIES * (d + 2 * max(d, d_v) + d_padded + d_v_padded + 3 * KEYS_BACKWARD + 2)
+    return QUERIES * (d + 2 * max(d, d_v) + d_padded + d_v_padded + 5 * KEYS_BACKWARD + 2)
 
 
 @kernel
@@ -81,7 +80,10 @@ def _block(  # type: ignore[no-untyped-def]
     dO, rest = rest[: d_v_padded * QUERIES], rest[d_v_padded * QUERIES :]
     P, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     dS, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    # Where they are asked for: tanh of the cap, P with dropout, and the scores after P has taken their place.
     T, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    Z, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    scores, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     L, D = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
     dQt = Ot[: d * QUERIES]  # once D is known
     K = k.address + 4 * (b * k.batch + kv * k.head)
@@ -93,6 +95,7 @@ def _block(  # type: ignore[no-untyped-def]
     of_o = o.address + 4 * (b * o.batch + h * o.head + i0 * o.row)
     first, end = seen_keys(task, i0, count)
     first, end = max(first, begin), min(end, stop)
+    finite = True
     if first < end:
         # dS carries the scale of both dQ and dK, which it has from dO and D.
         unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
@@ -112,6 +115,7 @@ def _block(  # type: ignore[no-untyped-def]
             # NaN stays; −∞, of a row that sees nothing, would make NaN of −∞ − (−∞).
             L[i] = LOWEST if logarithm < LOWEST else logarithm
             D[i] -= scale * load_float(dlse, i)
+        finite = all_finite(Qt) and all_finite(dOt[: d_v * QUERIES]) and all_finite(D)
     dQt[:] = float32(0.0)
     if extras.row_bits:
         row = (b * task.heads + h) * task.queries + i0
@@ -122,38 +126,54 @@ def _block(  # type: ignore[no-untyped-def]
         width = min(KEYS_BACKWARD, end - j0)
         K_j, V_j = K + 4 * j0 * k.row, V + 4 * j0 * v.row
         multiply(P.ctypes.data, QUERIES, K_j, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d)
+        multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
+        at_edge = not all_seen(task, i0, count, j0, width)
+        careful = at_edge or mask.kind != 0
+        careful = careful and not (finite and keys_finite(P, width) and keys_finite(dS, width))
         if extras.softcap:
             cap(P, T, width, extras.softcap)
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
             subtract_alibi(P, j0, width, place, slope)
-        hides = not all_seen(task, i0, count, j0, width)
-        if hides:
+        if at_edge:
             hide_by_place(P, j0, width, place, task.left, task.right)
         if mask.kind:
             hide_by_mask(P, j0, width, i0, count, mask, b, h)
+        if careful:
+            scores[: width * QUERIES] = P[: width * QUERIES]
         probabilities(P, width, L)
+        if careful:
+            clear_hidden(P, scores, width)
         kept = P
-        columns = extras.column_bits + 4 * (b * task.keys + j0)
         if extras.row_bits:
-            kept = dS
+            kept = Z
+            columns = extras.column_bits + 4 * (b * task.keys + j0)
             drop(P, kept, width, bits, columns, extras.least, extras.kept_times)
-        multiply_add(
-            dV + 4 * j0 * d_v_padded, d_v_padded, kept.ctypes.data, QUERIES, 1, dO.ctypes.data, d_v_padded,
-            width, d_v_padded, count,
-        )  # fmt: skip
-        multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
-        if extras.row_bits:
             drop(dS, dS, width, bits, columns, extras.least, extras.kept_times)
         score_gradients(dS, P, width, D)
         if extras.softcap:
             through_cap(dS, T, width)
-        multiply_add(
-            dK + 4 * j0 * d_padded, d_padded, dS.ctypes.data, QUERIES, 1, Q.ctypes.data, d_padded,
-            width, d_padded, count,
-        )  # fmt: skip
-        if (hides or mask.kind) and not all_finite(K_j, k.row, width, d):
-            add_where_seen(dQt, K_j, k.row, dS, d, width)
+        dV_j, dK_j = dV + 4 * j0 * d_v_padded, dK + 4 * j0 * d_padded
+        if careful:
+            clear_hidden(dS, scores, width)
+            add_over_seeing_queries(dV_j, kept, scores, dO, d_v_padded, width, count)
+            add_over_seeing_queries(dK_j, dS, scores, Q, d_padded, width, count)
+            add_over_seen_keys(dQt, K_j, k.row, dS, scores, d, width)
         else:
+            multiply_add(
+                dV_j,
+                d_v_padded,
+                kept.ctypes.data,
+                QUERIES,
+                1,
+                dO.ctypes.data,
+                d_v_padded,
+                width,
+                d_v_padded,
+                count,
+            )
+            multiply_add(
+                dK_j, d_padded, dS.ctypes.data, QUERIES, 1, Q.ctypes.data, d_padded, width, d_padded, count
+            )
             multiply_add(dQt.ctypes.data, QUERIES, K_j, 1, k.row, dS.ctypes.data, QUERIES, d, QUERIES, width)
     out_of_lanes(dq, d, dQt, count, d)

@@ -9,13 +9,12 @@ from numba import float32
 from .blocks import all_seen, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
 from .exponential import exp2
+from .hidden import add_over_seen_keys, all_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS, QUERIES
 from .softmax import (
     LOG2_E,
     LOWEST,
-    add_where_seen,
-    all_finite,
     cap,
     drop,
     exponentials,
@@ -32,7 +31,7 @@ LN_2 = float32(math.log(2.0))
 
 def room(d: int, d_v: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return QUERIES * (d + d_v + KEYS + 4)
+    return QUERIES * (d + d_v + 2 * KEYS + 4)
 
 
 @kernel
@@ -58,16 +57,19 @@ def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):
         bh = item % heads
         b, h = bh // task.heads, bh % task.heads
         count = min(QUERIES, task.queries - i0)
-        _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count)
+        if not _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, False):
+            _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, True)
         item = take(counter)
 
 
 @inlined
-def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count):  # type: ignore[no-untyped-def]
+def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, careful):  # type: ignore[no-untyped-def]
+    """Whether it is done; if not, it must be done again and `careful`, as NaN may have come from behind a mask."""
     d, d_v = task.d, task.d_v
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
     Ot, rest = rest[: d_v * QUERIES], rest[d_v * QUERIES :]
     S, rest = rest[: KEYS * QUERIES], rest[KEYS * QUERIES :]
+    scores, rest = rest[: KEYS * QUERIES], rest[KEYS * QUERIES :]  # S where it is still needed, being careful
     m, m_new = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
     l, l_new = rest[2 * QUERIES : 3 * QUERIES], rest[3 * QUERIES : 4 * QUERIES]  # noqa: E741
     kv = h // (task.heads // task.kv_heads)
@@ -83,6 +85,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         for i in range(QUERIES):
             bits[i] = load_int(extras.row_bits, row + min(i, count - 1))
     first, end = seen_keys(task, i0, count)
+    hidden = mask.kind != 0
     place = i0 + task.shift
     for j0 in range(first, end, KEYS):
         width = min(KEYS, end - j0)
@@ -94,11 +97,14 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
             subtract_alibi(S, j0, width, place, slope)
-        hides = not all_seen(task, i0, count, j0, width)
-        if hides:
+        at_edge = not all_seen(task, i0, count, j0, width)
+        if at_edge:
+            hidden = True
             hide_by_place(S, j0, width, place, task.left, task.right)
         if mask.kind:
             hide_by_mask(S, j0, width, i0, count, mask, b, h)
+        if careful:
+            scores[: width * QUERIES] = S[: width * QUERIES]
         new_maximum(S, width, m, m_new)
         exponentials(S, width, m_new, l_new)
         for i in range(QUERIES):
@@ -112,10 +118,12 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
             columns = extras.column_bits + 4 * (b * task.keys + j0)
             drop(S, S, width, bits, columns, extras.least, extras.kept_times)
         V_j = V + 4 * j0 * v.row
-        if (hides or mask.kind) and not all_finite(V_j, v.row, width, d_v):
-            add_where_seen(Ot, V_j, v.row, S, d_v, width)
+        if careful:
+            add_over_seen_keys(Ot, V_j, v.row, S, scores, d_v, width)
         else:
             multiply_add(Ot.ctypes.data, QUERIES, V_j, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width)
+    if hidden and not careful and not all_finite(Ot):
+        return False
     if extras.sink:
         # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.
         s = load_float(extras.sink, h) * LOG2_E
@@ -137,3 +145,4 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         for i in range(QUERIES):
             Ot[c * QUERIES + i] *= l[i]
     out_of_lanes(o.address + 4 * (b * o.batch + h * o.head + i0 * o.row), o.row, Ot, count, d_v)
+    return True

@@ -72,6 +72,9 @@ class Extras(NamedTuple):
     kept_times: float
 
 
+NO_EXTRAS = Extras(0.0, 0, 0, 0, 0, 0, 0, 1.0)
+
+
 def rows(x: Tensor) -> Rows:
     """Of a tensor that must outlive their use."""
     assert x.stride(3) == 1 or x.shape[3] <= 1

@@ -12,14 +12,12 @@ from numba import float32, int32
 from .compiling import inlined
 from .exponential import exp2, tanh
 from .shapes import QUERIES
-from .vectors import bits_of_float, bits_of_pair, load_byte, load_float, load_int
+from .vectors import bits_of_pair, load_byte, load_float, load_int
 
 HIDDEN = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)
 LOG2_E = float32(1.4426950408889634)
 ZERO, ONE = float32(0.0), float32(1.0)
-EXPONENT = int32(0x7F800000)
-"""The bits of the exponent, which are all ones in NaN and infinity alone."""
 
 
 @inlined
@@ -82,11 +80,10 @@ def probabilities(S, width, L):  # type: ignore[no-untyped-def]
 
 @inlined
 def score_gradients(dP, P, width, D):  # type: ignore[no-untyped-def]
-    """dP becomes dS = P ∘ (dP − D), and 0 where P is, whatever the key that is hidden there holds."""
+    """dP becomes dS = P ∘ (dP − D)."""
     for j in range(width):
         for i in range(QUERIES):
-            p = P[j * QUERIES + i]
-            dP[j * QUERIES + i] = p * (dP[j * QUERIES + i] - D[i]) if p != ZERO else ZERO
+            dP[j * QUERIES + i] = P[j * QUERIES + i] * (dP[j * QUERIES + i] - D[i])
 
 
 @inlined
@@ -102,11 +99,11 @@ def cap(S, T, width, softcap):  # type: ignore[no-untyped-def]
 
 @inlined
 def through_cap(dS, T, width):  # type: ignore[no-untyped-def]
-    """dS becomes that of the scores before their cap, dS ∘ (1 − t²); 0 stays 0."""
+    """dS becomes that of the scores before their cap, dS ∘ (1 − t²)."""
     for j in range(width):
         for i in range(QUERIES):
-            x, t = dS[j * QUERIES + i], T[j * QUERIES + i]
-            dS[j * QUERIES + i] = x * (ONE - t * t) if x != ZERO else ZERO
+            t = T[j * QUERIES + i]
+            dS[j * QUERIES + i] *= ONE - t * t
 
 
 @inlined
@@ -134,24 +131,3 @@ def drop(P, to, width, rows, columns, least, times):  # type: ignore[no-untyped-
         for i in range(QUERIES):
             kept = bits_of_pair(rows[i], column) >= least
             to[j * QUERIES + i] = P[j * QUERIES + i] * times if kept else ZERO
-
-
-@inlined
-def all_finite(address, row, width, d):  # type: ignore[no-untyped-def]
-    """Whether there is no NaN and no infinity in some rows of a tensor."""
-    worst = int32(0)
-    for j in range(width):
-        for c in range(d):
-            worst = max(worst, int32(bits_of_float(load_float(address, j * row + c)) & EXPONENT))
-    return worst != EXPONENT
-
-
-@inlined
-def add_where_seen(C, address, row, P, d, width):  # type: ignore[no-untyped-def]
-    """C (d, QUERIES) += Xᵀ·P of the rows X of a tensor, where 0 times anything is 0, NaN and infinity too."""
-    for j in range(width):
-        for c in range(d):
-            x = load_float(address, j * row + c)
-            for i in range(QUERIES):
-                p = P[j * QUERIES + i]
-                C[c * QUERIES + i] += p * x if p != ZERO else ZERO

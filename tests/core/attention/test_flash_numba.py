@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ pytest.importorskip("numba")
 from lab.core.attention import attention, battery
 from lab.core.attention.arguments import Options
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import FURTHER, SHAPES
+from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.trial import Refused
 
 
@@ -113,29 +114,114 @@ def test_all_that_may_be_asked_together_with_the_gradient_of_the_sink(align: str
         torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
+def laid_out(x: Tensor, layout: str) -> Tensor:
+    """The same numbers, elsewhere in memory."""
+    if layout == "strided":
+        return x.transpose(1, 2).contiguous().transpose(1, 2)
+    if layout == "transposed":
+        return x.mT.contiguous().mT
+    if layout == "padded":
+        return torch.nn.functional.pad(x, (1, 2), value=math.nan)[..., 1:-2]
+    return x
+
+
+SEEN = torch.ones(90, 90, dtype=torch.bool)
+SEEN[:, 70] = False
+HIDING = {
+    "causal": {"causal": True},
+    "window": {"window_size": (-1, 3)},
+    "boolean": {"attn_mask": SEEN},
+    "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~SEEN, -math.inf)},
+    "dropout": {"attn_mask": SEEN, "dropout_p": 0.4, "dropout_seed": 3},
+    "softcap": {"attn_mask": SEEN, "softcap": 2.0, "alibi_slopes": torch.tensor([0.5, 0.1])},
+}
+"""Of 90 queries the first 60 do not see the key 70; with a mask none does."""
+
+
+@pytest.mark.parametrize("hidden", HIDING)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float) -> None:
+@pytest.mark.parametrize("layout", ["", "strided", "transposed", "padded"])
+def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout: str) -> None:
     q, k, v = normal(*[(1, 2, 90, 16)] * 3)
-    seen = torch.ones(90, 90, dtype=torch.bool)
-    seen[:, 70] = False
-    asked = {
-        "causal": {"causal": True},
-        "window": {"window_size": (-1, 3)},
-        "boolean": {"attn_mask": seen},
-        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~seen, -math.inf)},
-    }[hidden]
-    rows = 60 if hidden in ("causal", "window") else 90  # those that do not see the key 70
+    rows = 90 if "attn_mask" in HIDING[hidden] else 60
     found = []
     for number in (0.0, bad):
         K, V = k.clone(), v.clone()
         K[:, :, 70], V[:, :, 70] = number, number
-        given = [x.requires_grad_() for x in (q.clone(), K, V)]
-        output = attention(*given, **asked, backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
-        (dq,) = torch.autograd.grad(output.square().sum(), given[:1])
-        found.append((output, dq[:, :, :rows]))
+        given = [laid_out(x, layout).detach().requires_grad_() for x in (q, K, V)]
+        output = attention(*given, **HIDING[hidden], backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
+        dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
+        # What sees the key is NaN, and so is the gradient of each key that it sees besides.
+        found.append((output, dq[:, :, :rows], *((dk, dv) if rows == 90 else ())))
     for clean, mine in zip(*found, strict=True):
         torch.testing.assert_close(mine, clean)
+
+
+@pytest.mark.parametrize("row", [20, 80])
+@pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
+def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: int) -> None:
+    q, k, v = normal((1, 2, 90, 16), (1, 1, 90, 16), (1, 1, 90, 12))
+    seen = torch.ones(90, 90, dtype=torch.bool)
+    seen[row, row + 5 :] = False
+    asked = {
+        "causal": {"causal": True},
+        "window": {"window_size": (-1, 4)},
+        "boolean": {"attn_mask": seen},
+        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~seen, -math.inf)},
+    }[hidden]
+    first = row + (1 if hidden == "causal" else 5)
+    found = []
+    for number in (0.0, math.nan):
+        Q = q.clone()
+        Q[:, :, row, 3] = number
+        given = [x.clone().requires_grad_() for x in (Q, k, v)]
+        output = attention(*given, **asked, backend="flash-numba")  # type: ignore[call-overload]
+        dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
+        found.append((output, dq, dk, dv))
+    for name, clean, mine in zip(("O", "dq", "dk", "dv"), *found, strict=True):
+        places = torch.arange(90)
+        spoilt = places == row if name in ("O", "dq") else places < first
+        assert bool(mine[:, :, spoilt].isnan().all()), name
+        torch.testing.assert_close(mine[:, :, ~spoilt], clean[:, :, ~spoilt])
+
+
+def test_nan_behind_a_probability_too_small_for_float32_is_seen() -> None:
+    q, k, v = normal(*[(1, 1, 20, 16)] * 3)
+    k[:, :, 3] = -1000 * torch.nn.functional.normalize(q.sum(2), dim=-1)
+    q = (
+        q.abs() * k[:, :, 3].sign().neg()[:, :, None]
+    )  # every query has a score far below the others for this key
+    v[:, :, 3] = math.nan
+    output = attention(q, k, v, causal=True, backend="flash-numba")
+    assert bool(output[:, :, :3].isfinite().all()) and bool(output[:, :, 3:].isnan().all())
+
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+combinations = st.builds(
+    Shape,
+    queries=st.integers(1, 150),
+    keys=st.integers(1, 150),
+    causal=st.booleans(),
+    d=st.sampled_from([4, 17, 32]),
+    heads=st.sampled_from([2, 6]),
+    kv_heads=st.sampled_from([1, 2]),
+    mask=st.sampled_from(["", "", "boolean", "additive", "rows masked"]),
+    layout=st.sampled_from(["", "strided", "transposed", "padded", "expanded"]),
+    window=st.none() | st.tuples(st.integers(-1, 90), st.integers(-1, 90)),
+    softcap=st.sampled_from([0.0, 0.0, 2.0, 15.0]),
+    features=st.sets(st.sampled_from(["sink", "alibi", "top-left"])).map(lambda s: tuple(sorted(s))),
+    d_v=st.none() | st.sampled_from([3, 24]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=combinations, dropout=st.sampled_from([0.0, 0.3]), dtype=st.sampled_from(DTYPES))
+def test_combinations_of_all_that_may_be_asked(shape: Shape, dropout: float, dtype: torch.dtype) -> None:
+    given = inputs(shape, dtype)
+    options = replace(given.options, dropout_p=dropout, dropout_seed=7 if dropout else None)
+    function = by_name("flash-numba")
+    found = battery.check(function, given.q, given.k, given.v, options, gradients=True, shapes=())
+    assert found["refused"] == 0 and found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
 
 
 def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
