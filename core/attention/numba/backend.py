@@ -15,7 +15,7 @@ from ...trial import Refused
 from ..arguments import Options
 from ..band import band
 from ..dropout import choices, drawn_seed, seed_of
-from . import backward, forward
+from . import backward, few, forward
 from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
@@ -154,6 +154,10 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     O = torch.empty(task.batch, task.heads, task.queries, task.d_v)
     L = torch.empty(task.batch, task.heads, task.queries)
+    rows_of_head = task.heads // task.kv_heads * task.queries
+    if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
+        _few(q, k, v, mask, sink, O, L, task, options)
+        return O.to(q.dtype), L
     blocks = task.batch * task.heads * math.ceil(task.queries / QUERIES)
     Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
     threads = min(torch.get_num_threads(), max(1, blocks))
@@ -173,6 +177,42 @@ def _forward(
     )
     on_threads(lambda index: forward.forward(*given, scratch[index], bits[index]), threads)
     return O.to(q.dtype), L
+
+
+def _few(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    sink: Tensor | None,
+    O: Tensor,
+    L: Tensor,
+    task: Task,
+    options: Options,
+) -> None:
+    """O and L, by the kernel for few queries."""
+    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
+    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
+    rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
+    threads = min(torch.get_num_threads(), max(1, heads * parts))
+    extras, _kept = _extras(sink, task, options)
+    kept = torch.empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
+    scratch = torch.empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
+    counters = torch.zeros(1 + heads, dtype=torch.int64)
+    at = counters.data_ptr()
+    given = (
+        *map(rows, (Q, K, V)),
+        mask_of(seen),
+        rows(O),
+        L.data_ptr(),
+        task,
+        extras,
+        options.scale,
+        at,
+        at + 8,
+        kept,
+    )
+    on_threads(lambda index: few.few(*given, scratch[index]), threads)
 
 
 def _backward(

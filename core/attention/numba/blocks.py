@@ -35,8 +35,9 @@ def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def
     for i in range(count):
         for c in range(whole_c if i < whole_i else 0, d):
             X[c * QUERIES + i] = load_float(address, i * row + c)
-    for n in range(d * QUERIES):
-        X[n] *= scale
+    if scale != 1:
+        for n in range(d * QUERIES):
+            X[n] *= scale
 
 
 @inlined
