@@ -20,7 +20,7 @@ from .hidden import all_finite
 from .products import multiply, multiply_add
 from .shapes import QUERIES
 from .softmax import HIDDEN, LOG2_E, LOWEST, cap
-from .vectors import LANES, dot_products, load_byte, load_float, store_float, take
+from .vectors import LANES, dot_products, largest_of_row, load_byte, load_float, store_float, sum_of_row, take
 
 # ruff: noqa: E741 — O and l are the paper's symbols
 
@@ -37,7 +37,7 @@ ZERO, ONE = float32(0.0), float32(1.0)
 
 def room(rows: int, d: int, d_v_padded: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return rows * (d + 2 * TILE) + TILE * (d + d_v_padded) + LANES
+    return rows * (d + 2 * TILE) + TILE * (d + d_v_padded)
 
 
 def room_of_part(rows: int, d_v_padded: int) -> int:
@@ -80,8 +80,7 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
     Q, rest = scratch[: rows * d], scratch[rows * d :]
     Kt, rest = rest[: d * TILE], rest[d * TILE :]
     padded, rest = rest[: d_v * TILE], rest[d_v * TILE :]
-    S, rest = rest[: rows * TILE], rest[rows * TILE :]
-    scores, lanes = rest[: rows * TILE], rest[rows * TILE : rows * TILE + LANES]
+    S, scores = rest[: rows * TILE], rest[rows * TILE : 2 * rows * TILE]
     unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
     for row in range(rows):
         h, i = kv * groups + row // task.queries, row % task.queries
@@ -110,18 +109,24 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
         hidden = hidden or not all_seen(task, 0, task.queries, j0, width)
         for row in range(rows):
             h, i = kv * groups + row // task.queries, row % task.queries
-            s = S[row * TILE : (row + 1) * TILE]
-            _place(s, j0, width, i + task.shift, task, extras, b, h)
+            _place(S, row * TILE, j0, width, i + task.shift, task, extras, b, h)
             if mask.kind:
-                _mask(s, width, mask, b * mask.batch + h * mask.head + i * mask.query + j0 * mask.key)
-            if careful:
-                scores[row * TILE : (row + 1) * TILE] = s
-            m_new = _maximum(s, m[row], lanes)
+                at = b * mask.batch + h * mask.head + i * mask.query + j0 * mask.key
+                _mask(S, row * TILE, width, mask, at)
+        if careful:
+            scores[: rows * TILE] = S[: rows * TILE]
+        for row in range(rows):
+            s = S.ctypes.data + 4 * row * TILE
+            largest, m_new = largest_of_row(s), m[row] if m[row] > LOWEST else LOWEST
+            m_new = largest if largest > m_new else m_new
+            for n in range(row * TILE, (row + 1) * TILE):
+                S[n] = exp2(S[n] - m_new)
             worth = exp2(m[row] - m_new)
-            l[row] = l[row] * worth + _exponentials(s, m_new, lanes)
+            l[row] = l[row] * worth + sum_of_row(s)
             m[row] = m_new
-            for c in range(d_v):
-                O[row * d_v + c] *= worth
+            if worth != ONE:
+                for n in range(row * d_v, (row + 1) * d_v):
+                    O[n] *= worth
         V_j, v_row = v.address + 4 * (b * v.batch + kv * v.head + j0 * v.row), v.row
         if careful:
             _add_over_seen_keys(O, S, scores, V_j, v_row, rows, width, task.d_v, d_v)
@@ -134,57 +139,30 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
 
 
 @inlined
-def _place(s, j0, width, place, task, extras, b, h):  # type: ignore[no-untyped-def]
-    """ALiBi, and −∞ for what the query at `place` does not see, and beyond the tile."""
+def _place(S, at, j0, width, place, task, extras, b, h):  # type: ignore[no-untyped-def]
+    """ALiBi, and −∞ for what the query at `place`, whose row begins at `at`, does not see, and beyond the tile."""
     if extras.slopes:
         slope = float32(load_float(extras.slopes, b * extras.slopes_batch + h) * LOG2_E)
         nearest = int32(j0 - place)
         for j in range(TILE):
-            s[j] -= slope * float32(abs(nearest + int32(j)))
+            S[at + j] -= slope * float32(abs(nearest + int32(j)))
     low, high = place - task.left - j0, min(place + task.right - j0, width - 1)
     if low > 0 or high < TILE - 1:
         for j in range(TILE):
             if j < low or j > high:
-                s[j] = HIDDEN
+                S[at + j] = HIDDEN
 
 
 @inlined
-def _mask(s, width, mask, first):  # type: ignore[no-untyped-def]
+def _mask(S, at, width, mask, first):  # type: ignore[no-untyped-def]
+    """Hide, or add to, a row of scores as the mask says, whose number for the first of them is `first`."""
     for j in range(width):
         if mask.kind == 1:
             if load_byte(mask.address, first + j * mask.key) == 0:
-                s[j] = HIDDEN
+                S[at + j] = HIDDEN
         else:
             added = load_float(mask.address, first + j * mask.key)
-            s[j] = HIDDEN if added == HIDDEN else s[j] + LOG2_E * added
-
-
-@inlined
-def _maximum(s, before, lanes):  # type: ignore[no-untyped-def]
-    """max(before, all of s), never −∞."""
-    lanes[:] = LOWEST
-    for j in range(0, TILE, LANES):
-        for n in range(LANES):
-            lanes[n] = s[j + n] if s[j + n] > lanes[n] else lanes[n]
-    largest = before if before > LOWEST else LOWEST
-    for n in range(LANES):
-        largest = lanes[n] if lanes[n] > largest else largest
-    return largest
-
-
-@inlined
-def _exponentials(s, m, lanes):  # type: ignore[no-untyped-def]
-    """s becomes 2^(s − m); their sum."""
-    lanes[:] = ZERO
-    for j in range(0, TILE, LANES):
-        for n in range(LANES):
-            p = exp2(s[j + n] - m)
-            s[j + n] = p
-            lanes[n] += p
-    total = ZERO
-    for n in range(LANES):
-        total += lanes[n]
-    return total
+            S[at + j] = HIDDEN if added == HIDDEN else S[at + j] + LOG2_E * added
 
 
 @inlined

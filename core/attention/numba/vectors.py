@@ -26,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..dropout import PAIR_FIRST, PAIR_SECOND
+from .shapes import QUERIES
 
 _instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
@@ -207,6 +208,44 @@ def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 5), generate
+
+
+def _of_row(combine: Callable[[Any, Any, Any], Any]) -> Any:
+    @_instruction
+    def of_row(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = [
+                builder.load(
+                    builder.inttoptr(builder.add(arguments[0], _INT(n * LANES * _BYTES)), ir.PointerType()),
+                    align=_BYTES,
+                    typ=_VECTOR,
+                )
+                for n in range(QUERIES // LANES)
+            ]
+            while len(found) > 1:
+                found = [combine(builder, a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
+            half = LANES // 2
+            while half:
+                turn = ir.Constant(ir.VectorType(_LANE, LANES), [lane ^ half for lane in range(LANES)])
+                found = [combine(builder, found[0], builder.shuffle_vector(found[0], found[0], turn))]
+                half //= 2
+            return builder.extract_element(found[0], _LANE(0))
+
+        return types.float32(types.int64), generate
+
+    return of_row
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    kinds = ir.FunctionType(_VECTOR, [_VECTOR] * 2)
+    maxnum = cgutils.get_or_insert_function(builder.module, kinds, f"llvm.maxnum.v{LANES}f32")  # type: ignore[no-untyped-call]
+    return builder.call(maxnum, [a, b])
+
+
+sum_of_row = _of_row(lambda builder, a, b: builder.fadd(a, b))
+"""(address): the sum of QUERIES float32 from there."""
+largest_of_row = _of_row(_larger)
+"""(address): the largest of QUERIES float32 from there; NaN only if all are."""
 
 
 def _load(kind: Any, numba_kind: Any, size: int) -> Any:

@@ -36,6 +36,9 @@ def both(q: Tensor, k: Tensor, v: Tensor, **options: object) -> list[tuple[Tenso
         mask = asked.get("attn_mask")
         if isinstance(mask, Tensor) and mask.dtype != torch.bool:
             asked["attn_mask"] = mask.to(dtype)
+        sink = asked.get("sink")
+        if isinstance(sink, Tensor):
+            asked["sink"] = sink.to(dtype)
         output, lse = attention(*given, return_lse=True, backend=backend, **asked)  # type: ignore[call-overload]
         seen = lse.isfinite()
         weights = torch.cos(torch.arange(output.numel(), dtype=dtype)).view(output.shape)
@@ -222,6 +225,43 @@ def test_combinations_of_all_that_may_be_asked(shape: Shape, dropout: float, dty
     function = by_name("flash-numba")
     found = battery.check(function, given.q, given.k, given.v, options, gradients=True, shapes=())
     assert found["refused"] == 0 and found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
+
+
+FEW = {
+    "plain": {},
+    "causal": {"causal": True},
+    "window": {"window_size": (700, 2)},
+    "top-left": {"causal": True, "align": "top-left"},
+    "softcap and sink": {"softcap": 3.0, "sink": torch.tensor([0.5, -1.0, 2.0, 9.0])},
+    "alibi": {"causal": True, "alibi_slopes": torch.tensor([[0.5, 0.1, 0.01, 0.0]])},
+    "mask": {"attn_mask": torch.rand(4, 1, 1300, generator=torch.Generator().manual_seed(1)) < 0.6},
+}
+
+
+@pytest.mark.parametrize("asked", FEW)
+@pytest.mark.parametrize(("queries", "kv_heads", "d", "d_v"), [(1, 2, 64, 64), (5, 4, 16, 24), (3, 1, 20, 7)])
+def test_few_queries_beside_keys_in_parts(asked: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
+    q, k, v = normal((1, 4, queries, d), (1, kv_heads, 1300, d), (1, kv_heads, 1300, d_v))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(both(q, k, v, **FEW[asked]))
+    finally:
+        torch.set_num_threads(before)
+    assert_close(found[0])
+    assert torch.equal(found[0][0][0], found[1][0][0]) and torch.equal(found[0][1][0], found[1][1][0])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_the_empty_end_of_a_cache_holds_changes_nothing(bad: float) -> None:
+    q, k, v = normal((1, 4, 1, 32), (1, 2, 1100, 32), (1, 2, 1100, 32))
+    k[:, :, 700:], v[:, :, 700:] = bad, bad
+    seen = torch.arange(1100) < 700
+    output, lse = attention(q, k, v, attn_mask=seen, return_lse=True, backend="flash-numba")
+    true, true_lse = attention(q, k[:, :, :700], v[:, :, :700], return_lse=True, backend="standard")
+    torch.testing.assert_close(output, true)
+    torch.testing.assert_close(lse, true_lse)
 
 
 def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
