@@ -37,7 +37,7 @@ ZERO, ONE = float32(0.0), float32(1.0)
 
 def room(rows: int, d: int, d_v_padded: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return rows * (d + 2 * TILE) + TILE * (d + d_v_padded)
+    return room_of_part(rows, d_v_padded) + rows * (d + 2 * TILE) + TILE * (d + d_v_padded)
 
 
 def room_of_part(rows: int, d_v_padded: int) -> int:
@@ -76,8 +76,11 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
     """Whether it is done; if not, it must be done again and `careful`, as NaN may have come from behind a mask."""
     d, d_v, groups = task.d, (task.d_v + LANES - 1) // LANES * LANES, task.heads // task.kv_heads
     rows = groups * task.queries
-    O, m, l = found[: rows * d_v], found[rows * d_v : rows * (d_v + 1)], found[rows * (d_v + 1) :]
-    Q, rest = scratch[: rows * d], scratch[rows * d :]
+    # In memory of its own: lines of cache that another thread writes to beside would wander between the two.
+    size = rows * (d_v + 2)
+    result, rest = scratch[:size], scratch[size:]
+    O, m, l = result[: rows * d_v], result[rows * d_v : rows * (d_v + 1)], result[rows * (d_v + 1) :]
+    Q, rest = rest[: rows * d], rest[rows * d :]
     Kt, rest = rest[: d * TILE], rest[d * TILE :]
     padded, rest = rest[: d_v * TILE], rest[d_v * TILE :]
     S, scores = rest[: rows * TILE], rest[rows * TILE : 2 * rows * TILE]
@@ -135,6 +138,7 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
             copy_rows(padded, V_j, v_row, width, task.d_v, d_v)
             V_j, v_row = padded.ctypes.data, d_v
         multiply_add(O.ctypes.data, d_v, S.ctypes.data, TILE, 1, V_j, v_row, rows, d_v, width)
+    found[:] = result
     return careful or not hidden or all_finite(O)
 
 
