@@ -17,7 +17,7 @@ from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (
     LOG2_E,
     LOWEST,
-    cap,
+    cap_and_keep,
     drop,
     hide_by_mask,
     hide_by_place,
@@ -131,7 +131,7 @@ def _block(  # type: ignore[no-untyped-def]
         careful = at_edge or mask.kind != 0
         careful = careful and not (finite and keys_finite(P, width) and keys_finite(dS, width))
         if extras.softcap:
-            cap(P, T, width, extras.softcap)
+            cap_and_keep(P, T, width, extras.softcap)
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
             subtract_alibi(P, j0, width, place, slope)
@@ -148,8 +148,9 @@ def _block(  # type: ignore[no-untyped-def]
         if extras.row_bits:
             kept = Z
             columns = extras.column_bits + 4 * (b * task.keys + j0)
-            drop(P, kept, width, bits, columns, extras.least, extras.kept_times)
-            drop(dS, dS, width, bits, columns, extras.least, extras.kept_times)
+            Z[: width * QUERIES] = P[: width * QUERIES]
+            drop(Z, width, bits, columns, extras.least, extras.kept_times)
+            drop(dS, width, bits, columns, extras.least, extras.kept_times)
         score_gradients(dS, P, width, D)
         if extras.softcap:
             through_cap(dS, T, width)

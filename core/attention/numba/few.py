@@ -108,7 +108,7 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
             into_lanes(Kt, K_j, k.row, width, d, ONE)
             multiply(S.ctypes.data, TILE, Q.ctypes.data, d, 1, Kt.ctypes.data, TILE, rows, TILE, d)
         if extras.softcap:
-            cap(S, S, rows, extras.softcap)
+            cap(S, rows, extras.softcap)
         hidden = hidden or not all_seen(task, 0, task.queries, j0, width)
         for row in range(rows):
             h, i = kv * groups + row // task.queries, row % task.queries

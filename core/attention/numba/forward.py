@@ -93,7 +93,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
             S.ctypes.data, QUERIES, K + 4 * j0 * k.row, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d
         )
         if extras.softcap:
-            cap(S, S, width, extras.softcap)
+            cap(S, width, extras.softcap)
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
             subtract_alibi(S, j0, width, place, slope)
@@ -116,7 +116,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         m[:] = m_new
         if extras.row_bits:
             columns = extras.column_bits + 4 * (b * task.keys + j0)
-            drop(S, S, width, bits, columns, extras.least, extras.kept_times)
+            drop(S, width, bits, columns, extras.least, extras.kept_times)
         V_j = V + 4 * j0 * v.row
         if careful:
             add_over_seen_keys(Ot, V_j, v.row, S, scores, d_v, width)

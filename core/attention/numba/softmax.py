@@ -3,6 +3,9 @@
 A tile is transposed, Sᵀ (keys, QUERIES): each lane of a vector is a query, so that a row's maximum and sum are taken lane by
 lane and never across a vector, and the tile is what the next product multiplies with, without being turned.
 Scores are times log₂e, so that e^s is 2^S.
+
+A function that reads one tile and writes another is never given the same memory for both: compilers turn its loop to
+vectors on condition that the two do not overlap, and else go number by number.
 """
 
 from __future__ import annotations
@@ -87,14 +90,21 @@ def score_gradients(dP, P, width, D):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def cap(S, T, width, softcap):  # type: ignore[no-untyped-def]
-    """S, in units of the cap, becomes c·tanh(S), times log₂e; T the tanh itself, which may be the same memory as S."""
+def cap(S, width, softcap):  # type: ignore[no-untyped-def]
+    """S, in units of the cap, becomes c·tanh(S), times log₂e."""
     unit = float32(softcap * LOG2_E)
-    for j in range(width):
-        for i in range(QUERIES):
-            t = tanh(S[j * QUERIES + i])
-            T[j * QUERIES + i] = t
-            S[j * QUERIES + i] = unit * t
+    for n in range(width * QUERIES):
+        S[n] = unit * tanh(S[n])
+
+
+@inlined
+def cap_and_keep(S, T, width, softcap):  # type: ignore[no-untyped-def]
+    """As `cap`, and T, other memory, becomes the tanh itself."""
+    unit = float32(softcap * LOG2_E)
+    for n in range(width * QUERIES):
+        T[n] = tanh(S[n])
+    for n in range(width * QUERIES):
+        S[n] = unit * T[n]
 
 
 @inlined
@@ -118,8 +128,8 @@ def subtract_alibi(S, j0, width, place, slope):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def drop(P, to, width, rows, columns, least, times):  # type: ignore[no-untyped-def]
-    """`to`, which may be P, becomes P ∘ Z: what dropout keeps, times a number.
+def drop(P, width, rows, columns, least, times):  # type: ignore[no-untyped-def]
+    """P becomes P ∘ Z: what dropout keeps, times a number.
 
     Args:
         rows: int32 (QUERIES,).
@@ -130,4 +140,4 @@ def drop(P, to, width, rows, columns, least, times):  # type: ignore[no-untyped-
         column = load_int(columns, j)
         for i in range(QUERIES):
             kept = bits_of_pair(rows[i], column) >= least
-            to[j * QUERIES + i] = P[j * QUERIES + i] * times if kept else ZERO
+            P[j * QUERIES + i] *= times if kept else ZERO
