@@ -264,6 +264,18 @@ def test_what_the_empty_end_of_a_cache_holds_changes_nothing(bad: float) -> None
     torch.testing.assert_close(lse, true_lse)
 
 
+def test_auto_takes_it_for_what_pytorch_lacks_once_it_is_compiled() -> None:
+    from lab.core.attention.numba import backend
+
+    q, k, v = normal(*[(1, 1, 512, 16)] * 3)
+    asked = {"causal": True, "softcap": 2.0, "window_size": (100, 0)}
+    ours = attention(q, k, v, **asked, backend="flash-numba")  # type: ignore[call-overload]
+    flash = attention(q, k, v, **asked, backend="flash")  # type: ignore[call-overload]
+    taken = attention(q, k, v, **asked)  # type: ignore[call-overload]
+    assert not torch.equal(ours, flash)  # or nothing would be seen
+    assert torch.equal(taken, ours if backend.is_warm(gradients=False) else flash)
+
+
 def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
     q, k, v = (x.requires_grad_() for x in normal((1, 2, 500, 64), (1, 1, 500, 64), (1, 1, 500, 64)))
     before = torch.get_num_threads()
