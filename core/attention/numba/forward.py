@@ -38,7 +38,8 @@ def room(d: int, d_v: int) -> int:
 def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):  # type: ignore[no-untyped-def]
     """Take blocks from `counter` until there are none left; several threads may be at it at once.
 
-    Of all heads the last block comes first: with a causal mask it is the longest, and the short ones fill the end.
+    Head after head, so that its keys and values stay in the cache from block to block, and of each the last block first:
+    with a causal mask it is the longest, and the short ones fill the end.
 
     Args:
         q, k, v, o: `Rows`.
@@ -53,8 +54,8 @@ def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):
     heads = task.batch * task.heads
     item = take(counter)
     while item < blocks * heads:
-        i0 = (blocks - 1 - item // heads) * QUERIES
-        bh = item % heads
+        i0 = (blocks - 1 - item % blocks) * QUERIES
+        bh = item // blocks
         b, h = bh // task.heads, bh % task.heads
         count = min(QUERIES, task.queries - i0)
         if not _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, False):
