@@ -3,6 +3,8 @@
     python benchmarks/attention.py                  one thread; --threads 2: two
     python benchmarks/attention.py --window         a sliding window of N/16 beside PyTorch's with a mask
     python benchmarks/attention.py --heads 1 --lengths 256,1024 --pass fwd
+    python benchmarks/attention.py --features       soft caps, sinks, windows … beside `flash`, PyTorch having none
+    python benchmarks/attention.py --few            1 to 16 queries beside many keys
 
 Each call is timed in shuffled blocks beside PyTorch's, which is timed twice: its first time over its second is the
 control, and what differs from 1 there is noise. A call's rate is set against the best matrix product of this machine.
@@ -18,11 +20,20 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-HEAD_DIM = 64
 BACKWARD = 3.5
 """Operations of a forward and a backward pass over those of a forward pass: 2 products, and 5 more."""
+
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "cap+sink": {"causal": True, "softcap": 15.0, "sink": True},
+    "window": {"causal": True, "window_size": (127, 0)},
+    "alibi": {"causal": True, "alibi_slopes": True},
+    "dropout": {"causal": True, "dropout_p": 0.1, "dropout_seed": 1},
+}
+"""Where True stands for a tensor, one number for each head."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,10 @@ def arguments() -> argparse.Namespace:
     add("--largest", type=int, default=2**26, help="heads x N^2 beyond which a shape is left out (2^26)")
     add("--pass", dest="directions", default="fwd,fwd+bwd", help="fwd, fwd+bwd, or both with a comma")
     add("--kinds", default="causal,dense", help="causal, dense, or both with a comma")
+    add("--head-dim", type=int, default=64)
+    add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    add("--features", action="store_true", help="only what PyTorch's own lacks, beside the backend flash")
+    add("--few", action="store_true", help="only few queries, forward, 8 heads and 2 or 8 of keys")
     add("--window", action="store_true", help="only the sliding window, forward, N = 4096")
     add("--seconds", type=float, default=1.0, help="for each shape")
     add("--backend", default="flash-numba", help="any backend in its place")
@@ -78,20 +93,23 @@ def main() -> None:
     use_threads(given.threads)
     peak = measure_peaks("float32", "cpu", 2.0).matmul_gflops
     print(
-        f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
-        f"d = {HEAD_DIM}, best matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
+        f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, {given.dtype}, "
+        f"d = {given.head_dim}, best float32 matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
     if given.window:
         window(given, peak)
         return
-    print("heads      N  kind    pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
+    if given.few:
+        few(given)
+        return
+    print("heads      N  kind      pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
     rows = []
     for heads in given.heads:
         for length in given.lengths:
             if heads * length**2 > given.largest:
                 continue
-            for kind in given.kinds.split(","):
+            for kind in FEATURES if given.features else given.kinds.split(","):
                 for direction in given.directions.split(","):
                     rows.append(row(given, heads, length, kind, direction))
                     show(rows[-1], peak)
@@ -99,13 +117,19 @@ def main() -> None:
 
 
 def row(given: argparse.Namespace, heads: int, length: int, kind: str, direction: str) -> Row:
+    other = "flash" if given.features else "sdpa"
+    asked = FEATURES.get(kind, {"causal": kind == "causal"})
     calls = {
-        name: call(backend, heads, length, kind == "causal", direction)
-        for name, backend in (("ours", given.backend), ("sdpa", "sdpa"), ("again", "sdpa"))
+        name: call(given, backend, heads, length, asked, direction)
+        for name, backend in (("ours", given.backend), ("sdpa", other), ("again", other))
     }
-    operations = 4.0 * heads * length**2 * HEAD_DIM * (BACKWARD if direction == "fwd+bwd" else 1.0)
-    if kind == "causal":
-        operations *= (length + 1) / (2 * length)
+    pairs: float = length**2
+    if "window_size" in asked:
+        behind = min(length, asked["window_size"][0] + 1)
+        pairs = behind * (length - (behind - 1) / 2)
+    elif asked["causal"]:
+        pairs = length * (length + 1) / 2
+    operations = 4.0 * heads * pairs * given.head_dim * (BACKWARD if direction == "fwd+bwd" else 1.0)
     return timed(given, calls, operations, heads=heads, length=length, kind=kind, direction=direction)
 
 
@@ -129,22 +153,55 @@ def timed(
     )
 
 
-def call(backend: str, heads: int, length: int, causal: bool, direction: str) -> Callable[[], object]:
+def call(
+    given: argparse.Namespace, backend: str, heads: int, length: int, asked: dict[str, Any], direction: str
+) -> Callable[[], object]:
     import torch
 
     from lab.core.attention import attention
 
     torch.manual_seed(0)
-    backward = direction == "fwd+bwd"
-    q, k, v, dO = (torch.randn(1, heads, length, HEAD_DIM) for _ in range(4))
+    backward, dtype = direction == "fwd+bwd", getattr(torch, given.dtype)
+    q, k, v, dO = (torch.randn(1, heads, length, given.head_dim).to(dtype) for _ in range(4))
+    asked = {
+        name: torch.linspace(0.1, 1, heads) if value is True and name != "causal" else value
+        for name, value in asked.items()
+    }
     for x in (q, k, v):
         x.requires_grad_(backward)
 
     def run() -> object:
-        output = attention(q, k, v, causal=causal, backend=backend)
+        output = attention(q, k, v, **asked, backend=backend)
         return torch.autograd.grad(output, (q, k, v), dO) if backward else output
 
     return run
+
+
+def few(given: argparse.Namespace) -> None:
+    """Ours beside PyTorch's kernel and beside `short`, and how fast ours reads keys and values."""
+    import torch
+
+    from lab.core.attention import attention
+    from lab.core.measure.timer import time_blocks
+
+    print("heads  queries   keys      ours      sdpa     short  sdpa/ours  short/ours    GB/s")
+    for kv_heads in (2, 8):
+        for queries in (1, 4, 16):
+            for keys in (1024, 4096, 32768):
+                q = torch.randn(1, 8, queries, given.head_dim)
+                k, v = (torch.randn(1, kv_heads, keys, given.head_dim) for _ in range(2))
+                calls: dict[str, Callable[[], object]] = {
+                    name: partial(attention, q, k, v, backend=name)
+                    for name in (given.backend, "sdpa", "short")
+                }
+                times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
+                ours, sdpa, short = (statistics.median(each) for each in times.values())
+                print(
+                    f"  8/{kv_heads} {queries:8} {keys:6} {ours * 1e6:6.0f} µs {sdpa * 1e6:6.0f} µs "
+                    f"{short * 1e6:6.0f} µs {sdpa / ours:10.2f} {short / ours:11.2f} "
+                    f"{8 * k.numel() / ours * 1e-9:7.1f}",
+                    flush=True,
+                )
 
 
 def window(given: argparse.Namespace, peak: float) -> None:
@@ -158,7 +215,7 @@ def window(given: argparse.Namespace, peak: float) -> None:
     at = torch.arange(length)
     mask = (at <= at[:, None]) & (at >= at[:, None] - left)
     for heads in given.heads:
-        q, k, v = (torch.randn(1, heads, length, HEAD_DIM) for _ in range(3))
+        q, k, v = (torch.randn(1, heads, length, given.head_dim) for _ in range(3))
 
         def ours(q: Any = q, k: Any = k, v: Any = v) -> object:
             return attention(q, k, v, causal=True, window_size=(left, 0), backend=given.backend)
@@ -171,7 +228,7 @@ def window(given: argparse.Namespace, peak: float) -> None:
         found = timed(
             given,
             {"ours": ours, "sdpa": sdpa, "again": sdpa},
-            4.0 * heads * int(mask.sum()) * HEAD_DIM,
+            4.0 * heads * int(mask.sum()) * given.head_dim,
             heads=heads,
             length=length,
             kind="window",
@@ -183,7 +240,7 @@ def window(given: argparse.Namespace, peak: float) -> None:
 def show(found: Row, peak: float) -> None:
     middle, low, high = found.ratio
     print(
-        f"{found.heads:5} {found.length:6}  {found.kind:6}  {found.direction:7} "
+        f"{found.heads:5} {found.length:6}  {found.kind:8}  {found.direction:7} "
         f"{middle:6.2f} [{low:.2f}, {high:.2f}] {found.control:12.2f} {found.unsteady:11.2f} "
         f"{found.rate * 1e-9:8.0f} {found.rate * 1e-9 / peak:10.0%}",
         flush=True,
@@ -196,15 +253,16 @@ def summary(rows: Sequence[Row]) -> None:
         for kind in dict.fromkeys(each.kind for each in rows):
             for heads in (None, *dict.fromkeys(each.heads for each in rows)):
                 some = [
-                    each.ratio[0]
+                    each
                     for each in rows
                     if (each.direction, each.kind) == (direction, kind) and heads in (None, each.heads)
                 ]
                 if some:
-                    mean = math.exp(statistics.fmean(map(math.log, some)))
+                    ratios = [each.ratio[0] for each in some]
+                    mean = math.exp(statistics.fmean(map(math.log, ratios)))
                     whose = "all" if heads is None else f"{heads} heads"
                     print(
-                        f"{direction:7} {kind:6} {whose:8}: geometric mean {mean:.2f}, least {min(some):.2f}"
+                        f"{direction:7} {kind:8} {whose:8}: geometric mean {mean:.2f}, least {min(ratios):.2f}"
                     )
     controls = [each.control for each in rows]
     print(f"control: {min(controls):.2f} to {max(controls):.2f}")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from .cache_folder import cache_folder
@@ -43,13 +45,16 @@ def code_kept(sources: Path) -> Iterator[None]:
         settings.CACHE_DIR = before
 
 
-_pools: dict[int, ThreadPoolExecutor] = {}
+_Turns = Callable[[], None]
+_waiting: dict[int, SimpleQueue[_Turns]] = {}
+"""By number of threads, where those that are kept wait: a new one costs about as much as the shortest kernel."""
 
 
 def on_threads(work: Callable[[int], object], threads: int) -> None:
     """Call `work(0)` … `work(threads − 1)` at once, the first of them on the thread that asks.
 
-    For work that lets go of Python's lock.
+    For work that lets go of Python's lock. What no other thread has begun when the first is done, that one does too:
+    a thread may take longer to wake than a short kernel takes.
 
     Raises:
         Exception: what one of them has raised.
@@ -57,15 +62,51 @@ def on_threads(work: Callable[[int], object], threads: int) -> None:
     if threads <= 1:
         work(0)
         return
-    if threads not in _pools:
-        # Kept: a new thread costs about as much as the shortest kernel.
-        _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="kernel")
-    others = [_pools[threads].submit(work, index) for index in range(1, threads)]
-    work(0)
-    for other in others:
-        other.result()
+    if threads not in _waiting:
+        _waiting[threads] = SimpleQueue()
+        for _ in range(1, threads):
+            Thread(target=_serve, args=(_waiting[threads],), name="kernel", daemon=True).start()
+    left = deque(range(1, threads))
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def turns() -> None:
+        while left:
+            try:
+                index = left.popleft()
+            except IndexError:  # another was quicker
+                return
+            try:
+                work(index)
+            except BaseException as error:
+                ended.put(error)
+            else:
+                ended.put(None)
+
+    for _ in range(1, threads):
+        _waiting[threads].put(turns)
+    try:
+        work(0)
+        turns()
+    finally:
+        # After an error nothing more is begun; what was begun is waited for, since it uses the caller's memory.
+        begun = threads - 1
+        while left:
+            try:
+                left.popleft()
+            except IndexError:
+                break
+            begun -= 1
+        errors = [ended.get() for _ in range(begun)]
+    for error in errors:
+        if error is not None:
+            raise error
 
 
-# A forked process has the pools but not their threads, and would wait for them for ever.
+def _serve(waiting: SimpleQueue[_Turns]) -> None:
+    while True:
+        waiting.get()()
+
+
+# A forked process has the queues but not the threads behind them, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)
+    os.register_at_fork(after_in_child=_waiting.clear)

@@ -57,7 +57,7 @@ EVERYTHING = frozenset(
 BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
     "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
-    "flash-numba": Backend(flash_numba, frozenset({"window_size", "return_lse"}), "tiles compiled by Numba"),
+    "flash-numba": Backend(flash_numba, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Numba"),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "flex": Backend(
         flex,
@@ -149,8 +149,8 @@ def attention(
         softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
         sink: (heads,), one more logit for each head, whose probability goes nowhere.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
-        dropout_seed: the same seed drops the same probabilities, in standard and flash alike (see `dropout`). None: it is
-            drawn from PyTorch's generator, so `torch.manual_seed` makes it reproducible too.
+        dropout_seed: the same seed drops the same probabilities, in standard, flash and flash-numba alike (see `dropout`).
+            None: it is drawn from PyTorch's generator, so `torch.manual_seed` makes it reproducible too.
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores and its sink, (batch, heads, queries), float32 or
             float64. It has a gradient.

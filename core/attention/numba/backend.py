@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from ...compiled import on_threads
 from ...trial import Refused
-from ..arguments import Options, Window
-from . import backward, forward
-from .shapes import KEYS_BACKWARD, QUERIES, Task, mask_of, rows
+from ..arguments import Options
+from ..band import band
+from ..dropout import choices, drawn_seed, seed_of
+from . import backward, few, forward
+from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol
@@ -26,7 +29,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients.
 
     Half precision is computed in float32 and rounded once, at the end. A row that may attend to nothing gives 0, −∞ as
-    its L, and gradients of 0.
+    its L (or that of the sink), and gradients of 0. What a key holds that a mask hides changes nothing, be it NaN.
 
     Raises:
         Refused: on another device than a CPU, in float64, and in the backward pass of its gradients.
@@ -35,11 +38,16 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
         raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
     if q.dtype == torch.float64:
         raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
-    task = _task(q, k, v, options.causal, options.window_size)
-    if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-        return _forward(q, k, v, options.attn_mask, task, options.scale)
+    if options.dropout_p and options.dropout_seed is None:
+        options = replace(options, dropout_seed=drawn_seed())
+    task, mask, sink = _task(q, k, v, options), options.attn_mask, options.sink
+    wanted = (
+        q.requires_grad or k.requires_grad or v.requires_grad or (sink is not None and sink.requires_grad)
+    )
+    if not (torch.is_grad_enabled() and wanted):
+        return _forward(q, k, v, mask, sink, task, options)
     results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
-        q, k, v, options.attn_mask, task, options.scale
+        q, k, v, mask, sink, task, options
     )
     return results
 
@@ -53,28 +61,35 @@ class _Flash(torch.autograd.Function):
     # `setup_context`, the newer form, makes PyTorch inspect signatures on each call, for 40 μs.
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, task: Task, scale: float
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        sink: Tensor | None,
+        task: Task,
+        options: Options,
     ) -> tuple[Tensor, Tensor]:
-        O, L = _forward(q, k, v, mask, task, scale)
-        ctx.task, ctx.scale = task, scale
-        ctx.save_for_backward(q, k, v, mask, O, L)
+        O, L = _forward(q, k, v, mask, sink, task, options)
+        ctx.task, ctx.options = task, options
+        ctx.save_for_backward(q, k, v, mask, sink, O, L)
         ctx.set_materialize_grads(False)
         return O, L
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        given = (*ctx.saved_tensors, dO, dL, ctx.task, ctx.scale)
+        given = (*ctx.saved_tensors, dO, dL, ctx.task, ctx.options)
         compute = _Gradients.apply if torch.is_grad_enabled() else _backward
         gradients = compute(*given)
         kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
-        return (*kept, None, None, None)
+        return (*kept, None, None)
 
 
 class _Gradients(torch.autograd.Function):
     """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
 
     @staticmethod
-    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
         return _backward(*given)
 
     @staticmethod
@@ -82,25 +97,122 @@ class _Gradients(torch.autograd.Function):
         raise Refused("flash-numba has no second derivative; it is in standard")
 
 
-def _task(q: Tensor, k: Tensor, v: Tensor, causal: bool, window: Window | None) -> Task:
-    left, right = (NO_BOUND if side < 0 else side for side in window or (-1, -1))
-    B, H, N_q, d = q.shape
-    return Task(B, H, k.shape[1], N_q, k.shape[2], d, v.shape[3], left, 0 if causal else right)
+def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
+    (B, H, N_q, d), (H_kv, N_k, d_v) = q.shape, v.shape[1:]
+    place = band(N_q, N_k, options)
+    left = NO_BOUND if place.low is None else place.shift - place.low
+    right = NO_BOUND if place.high is None else place.high - place.shift
+    return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, place.shift)
+
+
+def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
+    """What is asked besides, and the tensors behind its addresses, which must outlive their use."""
+    kept: list[Tensor] = []
+
+    def address(x: Tensor) -> int:
+        kept.append(x.contiguous())
+        return kept[-1].data_ptr()
+
+    slopes, p = options.alibi_slopes, options.dropout_p
+    if not p and slopes is None and sink is None and options.softcap is None:
+        return NO_EXTRAS, kept
+    rows = columns = least = 0
+    if p:
+        assert options.dropout_seed is not None  # drawn before, once for both passes
+        cpu = torch.device("cpu")
+        made = [
+            choices(p, seed_of(options.dropout_seed, b), range(task.heads), task.queries, task.keys, cpu)
+            for b in range(task.batch)
+        ]
+        least = made[0].least if made else 0
+        # One more number, so that there is an address where there are no queries.
+        rows = address(
+            torch.cat([*(each.rows.flatten() for each in made), torch.zeros(1, dtype=torch.int32)])
+        )
+        columns = address(torch.cat([*(each.columns for each in made), torch.zeros(1, dtype=torch.int32)]))
+    found = Extras(
+        softcap=float(options.softcap or 0),
+        slopes=0 if slopes is None else address(slopes.float()),
+        slopes_batch=0 if slopes is None or len(slopes) == 1 else task.heads,
+        sink=0 if sink is None else address(sink.detach().float()),
+        row_bits=rows,
+        column_bits=columns,
+        least=least,
+        kept_times=1 / (1 - p),
+    )
+    return found, kept
 
 
 def _forward(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, task: Task, scale: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    sink: Tensor | None,
+    task: Task,
+    options: Options,
 ) -> tuple[Tensor, Tensor]:
     O = torch.empty(task.batch, task.heads, task.queries, task.d_v)
     L = torch.empty(task.batch, task.heads, task.queries)
+    rows_of_head = task.heads // task.kv_heads * task.queries
+    if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
+        _few(q, k, v, mask, sink, O, L, task, options)
+        return O.to(q.dtype), L
     blocks = task.batch * task.heads * math.ceil(task.queries / QUERIES)
     Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
     threads = min(torch.get_num_threads(), max(1, blocks))
+    extras, _kept = _extras(sink, task, options)
+    bits = np.empty((threads, QUERIES), dtype=np.int32)
     scratch = torch.empty(threads, forward.room(task.d, task.d_v)).numpy()
     counter = torch.zeros(1, dtype=torch.int64)
-    given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, scale, counter.data_ptr())
-    on_threads(lambda index: forward.forward(*given, scratch[index]), threads)
+    given = (
+        *map(rows, (Q, K, V)),
+        mask_of(seen),
+        rows(O),
+        L.data_ptr(),
+        task,
+        extras,
+        options.scale,
+        counter.data_ptr(),
+    )
+    on_threads(lambda index: forward.forward(*given, scratch[index], bits[index]), threads)
     return O.to(q.dtype), L
+
+
+def _few(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    sink: Tensor | None,
+    O: Tensor,
+    L: Tensor,
+    task: Task,
+    options: Options,
+) -> None:
+    """O and L, by the kernel for few queries."""
+    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
+    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
+    rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
+    threads = min(torch.get_num_threads(), max(1, heads * parts))
+    extras, _kept = _extras(sink, task, options)
+    kept = torch.empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
+    scratch = torch.empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
+    counters = torch.zeros(1 + heads, dtype=torch.int64)
+    at = counters.data_ptr()
+    given = (
+        *map(rows, (Q, K, V)),
+        mask_of(seen),
+        rows(O),
+        L.data_ptr(),
+        task,
+        extras,
+        options.scale,
+        at,
+        at + 8,
+        kept,
+    )
+    on_threads(lambda index: few.few(*given, scratch[index]), threads)
 
 
 def _backward(
@@ -108,31 +220,43 @@ def _backward(
     k: Tensor,
     v: Tensor,
     mask: Tensor | None,
+    sink: Tensor | None,
     O: Tensor,
     L: Tensor,
     dO: Tensor | None,
     dL: Tensor | None,
     task: Task,
-    scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    options: Options,
+) -> tuple[Tensor | None, ...]:
     Q, K, V, O, seen = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(mask, task)
     dO = torch.zeros_like(O) if dO is None else _rows(dO)
     dL = torch.zeros_like(L) if dL is None else dL.contiguous()
     d, d_v = (math.ceil(width / LANES) * LANES for width in (task.d, task.d_v))
+    extras, _kept = _extras(sink, task, options)
     ends = _ends(task, torch.get_num_threads())
     parts = len(ends) - 1
     dQ = torch.empty(parts, *q.shape)
     dK, dV = (torch.zeros(*k.shape[:3], width) for width in (d, d_v))
     threads = min(torch.get_num_threads(), max(1, task.batch * task.kv_heads * parts))
     scratch = torch.empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
+    bits = np.empty((threads, QUERIES), dtype=np.int32)
     counter = torch.zeros(1, dtype=torch.int64)
     given = (
         *map(rows, (Q, K, V)), mask_of(seen), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
-        dQ.data_ptr(), rows(dK), rows(dV), ends, task, scale, counter.data_ptr(),
+        dQ.data_ptr(), rows(dK), rows(dV), ends, task, extras, options.scale, counter.data_ptr(),
     )  # fmt: skip
-    on_threads(lambda index: backward.backward(*given, scratch[index]), threads)
+    on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads)
     dq = dQ[0] if parts == 1 else dQ.sum(0)
-    return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype)
+    dsink = None if sink is None else _gradient_of_sink(sink, O, L, dO, dL)
+    return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), None, dsink
+
+
+def _gradient_of_sink(sink: Tensor, O: Tensor, L: Tensor, dO: Tensor, dL: Tensor) -> Tensor:
+    """−Σ e^(sink − L)·D over all rows of a head."""
+    D = (dO * O).sum(-1) - dL
+    lowest = torch.finfo(L.dtype).min
+    share = (sink.detach().to(L.dtype)[:, None] - L.clamp_min(lowest)).exp_()
+    return (share * D).sum((0, 2)).neg_().to(sink.dtype)
 
 
 def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -144,7 +268,7 @@ def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         return np.array([0, task.keys], dtype=np.int64)
     first = np.arange(tiles) * KEYS_BACKWARD
     # Key j is seen by the queries at places j − right … j + left.
-    shift = task.keys - task.queries
+    shift = task.shift
     low = np.clip(first - task.right - shift, 0, task.queries)
     high = np.clip(first + KEYS_BACKWARD + task.left - shift, 0, task.queries)
     work = np.concatenate([[0], np.cumsum(np.maximum(high - low, 0))])

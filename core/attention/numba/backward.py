@@ -11,19 +11,31 @@ from numba import float32
 
 from .blocks import all_seen, copy_rows, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
+from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden, keys_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS_BACKWARD, QUERIES
-from .softmax import LOG2_E, LOWEST, hide_by_mask, hide_by_place, probabilities, score_gradients
-from .vectors import load_float, take
+from .softmax import (
+    LOG2_E,
+    LOWEST,
+    cap_and_keep,
+    drop,
+    hide_by_mask,
+    hide_by_place,
+    probabilities,
+    score_gradients,
+    subtract_alibi,
+    through_cap,
+)
+from .vectors import load_float, load_int, take
 
 
 def room(d: int, d_v: int, d_padded: int, d_v_padded: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return QUERIES * (d + 2 * max(d, d_v) + d_padded + d_v_padded + 2 * KEYS_BACKWARD + 2)
+    return QUERIES * (d + 2 * max(d, d_v) + d_padded + d_v_padded + 5 * KEYS_BACKWARD + 2)
 
 
 @kernel
-def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, scale, counter, scratch):  # type: ignore[no-untyped-def]
+def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, extras, scale, counter, scratch, bits):  # type: ignore[no-untyped-def]
     """Take parts from `counter` until there are none left; several threads may be at it at once.
 
     Args:
@@ -33,9 +45,10 @@ def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, scale, cou
         dq: address of (parts of a head, batch, heads, queries, d) float32; need not be 0.
         dk, dv: `Rows` of tensors with heads of k, all 0, whose rows are a multiple of LANES.
         ends: int64 (parts of a head + 1,), the keys at which parts begin, then the number of keys.
-        task: `Task`.
+        task, extras: `Task`, `Extras`.
         counter: address of an int64, 0 at first.
         scratch: float32 (`room(…)`,), of this thread alone.
+        bits: int32 (QUERIES,), of this thread alone.
     """
     parts = ends.size - 1
     item = take(counter)
@@ -49,13 +62,15 @@ def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, scale, cou
             for i0 in range(0, task.queries, QUERIES):
                 _block(
                     q, k, v, mask, o, do, lse + 4 * (row + i0), dlse + 4 * (row + i0), dq_head + 4 * i0 * task.d,
-                    dk, dv, task, scale, scratch, b, h, kv, i0, ends[part], ends[part + 1],
+                    dk, dv, task, extras, scale, scratch, bits, b, h, kv, i0, ends[part], ends[part + 1],
                 )  # fmt: skip
         item = take(counter)
 
 
 @inlined
-def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b, h, kv, i0, begin, stop):  # type: ignore[no-untyped-def]
+def _block(  # type: ignore[no-untyped-def]
+    q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, extras, scale, scratch, bits, b, h, kv, i0, begin, stop
+):
     d, d_v, d_padded, d_v_padded = task.d, task.d_v, dk.row, dv.row
     count = min(QUERIES, task.queries - i0)
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
@@ -65,6 +80,10 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
     dO, rest = rest[: d_v_padded * QUERIES], rest[d_v_padded * QUERIES :]
     P, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     dS, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    # Where they are asked for: tanh of the cap, P with dropout, and the scores after P has taken their place.
+    T, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    Z, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
+    scores, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     L, D = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
     dQt = Ot[: d * QUERIES]  # once D is known
     K = k.address + 4 * (b * k.batch + kv * k.head)
@@ -76,9 +95,11 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
     of_o = o.address + 4 * (b * o.batch + h * o.head + i0 * o.row)
     first, end = seen_keys(task, i0, count)
     first, end = max(first, begin), min(end, stop)
+    finite = True
     if first < end:
         # dS carries the scale of both dQ and dK, which it has from dO and D.
-        into_lanes(Qt, of_q, q.row, count, d, scale * LOG2_E)
+        unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
+        into_lanes(Qt, of_q, q.row, count, d, unit)
         into_lanes(dOt, of_do, do.row, count, d_v, scale)
         into_lanes(Ot, of_o, o.row, count, d_v, float32(1.0))
         copy_rows(Q, of_q, q.row, count, d, d_padded)
@@ -94,26 +115,66 @@ def _block(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, task, scale, scratch, b,
             # NaN stays; −∞, of a row that sees nothing, would make NaN of −∞ − (−∞).
             L[i] = LOWEST if logarithm < LOWEST else logarithm
             D[i] -= scale * load_float(dlse, i)
+        finite = all_finite(Qt) and all_finite(dOt[: d_v * QUERIES]) and all_finite(D)
     dQt[:] = float32(0.0)
-    place = i0 + task.keys - task.queries
+    if extras.row_bits:
+        row = (b * task.heads + h) * task.queries + i0
+        for i in range(QUERIES):
+            bits[i] = load_int(extras.row_bits, row + min(i, count - 1))
+    place = i0 + task.shift
     for j0 in range(first, end, KEYS_BACKWARD):
         width = min(KEYS_BACKWARD, end - j0)
         K_j, V_j = K + 4 * j0 * k.row, V + 4 * j0 * v.row
         multiply(P.ctypes.data, QUERIES, K_j, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d)
-        if not all_seen(task, i0, count, j0, width):
+        multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
+        at_edge = not all_seen(task, i0, count, j0, width)
+        careful = at_edge or mask.kind != 0
+        careful = careful and not (finite and keys_finite(P, width) and keys_finite(dS, width))
+        if extras.softcap:
+            cap_and_keep(P, T, width, extras.softcap)
+        if extras.slopes:
+            slope = load_float(extras.slopes, b * extras.slopes_batch + h)
+            subtract_alibi(P, j0, width, place, slope)
+        if at_edge:
             hide_by_place(P, j0, width, place, task.left, task.right)
         if mask.kind:
             hide_by_mask(P, j0, width, i0, count, mask, b, h)
+        if careful:
+            scores[: width * QUERIES] = P[: width * QUERIES]
         probabilities(P, width, L)
-        multiply_add(
-            dV + 4 * j0 * d_v_padded, d_v_padded, P.ctypes.data, QUERIES, 1, dO.ctypes.data, d_v_padded,
-            width, d_v_padded, count,
-        )  # fmt: skip
-        multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
+        if careful:
+            clear_hidden(P, scores, width)
+        kept = P
+        if extras.row_bits:
+            kept = Z
+            columns = extras.column_bits + 4 * (b * task.keys + j0)
+            Z[: width * QUERIES] = P[: width * QUERIES]
+            drop(Z, width, bits, columns, extras.least, extras.kept_times)
+            drop(dS, width, bits, columns, extras.least, extras.kept_times)
         score_gradients(dS, P, width, D)
-        multiply_add(
-            dK + 4 * j0 * d_padded, d_padded, dS.ctypes.data, QUERIES, 1, Q.ctypes.data, d_padded,
-            width, d_padded, count,
-        )  # fmt: skip
-        multiply_add(dQt.ctypes.data, QUERIES, K_j, 1, k.row, dS.ctypes.data, QUERIES, d, QUERIES, width)
+        if extras.softcap:
+            through_cap(dS, T, width)
+        dV_j, dK_j = dV + 4 * j0 * d_v_padded, dK + 4 * j0 * d_padded
+        if careful:
+            clear_hidden(dS, scores, width)
+            add_over_seeing_queries(dV_j, kept, scores, dO, d_v_padded, width, count)
+            add_over_seeing_queries(dK_j, dS, scores, Q, d_padded, width, count)
+            add_over_seen_keys(dQt, K_j, k.row, dS, scores, d, width)
+        else:
+            multiply_add(
+                dV_j,
+                d_v_padded,
+                kept.ctypes.data,
+                QUERIES,
+                1,
+                dO.ctypes.data,
+                d_v_padded,
+                width,
+                d_v_padded,
+                count,
+            )
+            multiply_add(
+                dK_j, d_padded, dS.ctypes.data, QUERIES, 1, Q.ctypes.data, d_padded, width, d_padded, count
+            )
+            multiply_add(dQt.ctypes.data, QUERIES, K_j, 1, k.row, dS.ctypes.data, QUERIES, d, QUERIES, width)
     out_of_lanes(dq, d, dQt, count, d)

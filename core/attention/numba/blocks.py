@@ -12,14 +12,14 @@ from .vectors import LANES, load_float, store_float, transpose
 @inlined
 def seen_keys(task, i0, count):  # type: ignore[no-untyped-def]
     """(first, one past the last) key that any of the queries i0 … i0 + count − 1 sees; nothing: first ≥ last."""
-    place = i0 + task.keys - task.queries
+    place = i0 + task.shift
     return max(0, place - task.left), min(task.keys, place + count + task.right)
 
 
 @inlined
 def all_seen(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
     """Whether each of the queries sees each of the keys j0 … j0 + width − 1."""
-    place = i0 + task.keys - task.queries
+    place = i0 + task.shift
     return j0 >= place + count - 1 - task.left and j0 + width - 1 <= place + task.right
 
 
@@ -35,8 +35,9 @@ def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def
     for i in range(count):
         for c in range(whole_c if i < whole_i else 0, d):
             X[c * QUERIES + i] = load_float(address, i * row + c)
-    for n in range(d * QUERIES):
-        X[n] *= scale
+    if scale != 1:
+        for n in range(d * QUERIES):
+            X[n] *= scale
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""2^x as a polynomial, which compilers can turn into vectors; a call of a library's exp2 they cannot."""
+"""2^x and tanh as polynomials, which compilers can turn into vectors; a call of a library's they cannot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ C1, C2, C3 = float32(0.6931471824645996), float32(0.24022647738456726), float32(
 C4, C5, C6 = float32(0.00961843691766262), float32(0.0013398875016719103), float32(0.00015353361959569156)
 """2^f = 1 + C1·f + … + C6·f^6 for |f| ≤ 1/2: the least relative error with a 1 in front, 2.0e-9 before rounding.
 Degree 5 would err by 9.1e-8, more than float32 does."""
-ONE = float32(1.0)
+ZERO, ONE, TWO = float32(0.0), float32(1.0), float32(2.0)
 
 
 @inlined
@@ -32,3 +32,28 @@ def exp2(x):  # type: ignore[no-untyped-def]
     p = fused(p, f, C1)
     p = fused(p, f, ONE)
     return p * float_of_bits(bits_of_float(shifted) << _LAST)
+
+
+T1, T2, T3 = float32(-0.3333328068256378), float32(0.13331443071365356), float32(-0.05373974144458771)
+T4, T5 = float32(0.02063916064798832), float32(-0.005705058109015226)
+"""tanh u = u + u³·(T1 + … + T5·u^8) for |u| ≤ 5/8: off by 4.4e-9 before rounding."""
+SMALL = float32(0.625)
+LARGE = float32(20.0)
+"""From here on tanh is 1 in float32."""
+TWO_LOG2_E = float32(2.8853900817779268)
+
+
+@inlined
+def tanh(u):  # type: ignore[no-untyped-def]
+    """tanh of a float32; both ways are computed, which is what lanes can do. NaN stays NaN."""
+    z = u * u
+    p = fused(T5, z, T4)
+    p = fused(p, z, T3)
+    p = fused(p, z, T2)
+    p = fused(p, z, T1)
+    near = fused(u * z, p, u)
+    size = abs(u)
+    size = LARGE if size > LARGE else size
+    far = ONE - TWO / (exp2(size * TWO_LOG2_E) + ONE)
+    far = -far if u < ZERO else far
+    return near if abs(u) < SMALL else far

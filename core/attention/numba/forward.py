@@ -9,10 +9,21 @@ from numba import float32
 from .blocks import all_seen, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
 from .exponential import exp2
+from .hidden import add_over_seen_keys, all_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS, QUERIES
-from .softmax import LOG2_E, exponentials, hide_by_mask, hide_by_place, new_maximum
-from .vectors import store_float, take
+from .softmax import (
+    LOG2_E,
+    LOWEST,
+    cap,
+    drop,
+    exponentials,
+    hide_by_mask,
+    hide_by_place,
+    new_maximum,
+    subtract_alibi,
+)
+from .vectors import load_float, load_int, store_float, take
 
 NOTHING = float32(float("-inf"))
 LN_2 = float32(math.log(2.0))
@@ -20,61 +31,81 @@ LN_2 = float32(math.log(2.0))
 
 def room(d: int, d_v: int) -> int:
     """How many numbers of scratch memory a thread needs."""
-    return QUERIES * (d + d_v + KEYS + 4)
+    return QUERIES * (d + d_v + 2 * KEYS + 4)
 
 
 @kernel
-def forward(q, k, v, mask, o, lse, task, scale, counter, scratch):  # type: ignore[no-untyped-def]
+def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):  # type: ignore[no-untyped-def]
     """Take blocks from `counter` until there are none left; several threads may be at it at once.
 
-    Of all heads the last block comes first: with a causal mask it is the longest, and the short ones fill the end.
+    Head after head, so that its keys and values stay in the cache from block to block, and of each the last block first:
+    with a causal mask it is the longest, and the short ones fill the end.
 
     Args:
         q, k, v, o: `Rows`.
         mask: `Mask`.
         lse: address of (batch, heads, queries) float32.
-        task: `Task`.
+        task, extras: `Task`, `Extras`.
         counter: address of an int64, 0 at first.
         scratch: float32 (`room(d, d_v)`,), of this thread alone.
+        bits: int32 (QUERIES,), of this thread alone.
     """
     blocks = (task.queries + QUERIES - 1) // QUERIES
     heads = task.batch * task.heads
     item = take(counter)
     while item < blocks * heads:
-        i0 = (blocks - 1 - item // heads) * QUERIES
-        bh = item % heads
+        i0 = (blocks - 1 - item % blocks) * QUERIES
+        bh = item // blocks
         b, h = bh // task.heads, bh % task.heads
         count = min(QUERIES, task.queries - i0)
-        _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count)
+        if not _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, False):
+            _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, True)
         item = take(counter)
 
 
 @inlined
-def _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count):  # type: ignore[no-untyped-def]
+def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, careful):  # type: ignore[no-untyped-def]
+    """Whether it is done; if not, it must be done again and `careful`, as NaN may have come from behind a mask."""
     d, d_v = task.d, task.d_v
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
     Ot, rest = rest[: d_v * QUERIES], rest[d_v * QUERIES :]
     S, rest = rest[: KEYS * QUERIES], rest[KEYS * QUERIES :]
+    scores, rest = rest[: KEYS * QUERIES], rest[KEYS * QUERIES :]  # S where it is still needed, being careful
     m, m_new = rest[:QUERIES], rest[QUERIES : 2 * QUERIES]
     l, l_new = rest[2 * QUERIES : 3 * QUERIES], rest[3 * QUERIES : 4 * QUERIES]  # noqa: E741
     kv = h // (task.heads // task.kv_heads)
     K = k.address + 4 * (b * k.batch + kv * k.head)
     V = v.address + 4 * (b * v.batch + kv * v.head)
-    into_lanes(Qt, q.address + 4 * (b * q.batch + h * q.head + i0 * q.row), q.row, count, d, scale * LOG2_E)
+    unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
+    into_lanes(Qt, q.address + 4 * (b * q.batch + h * q.head + i0 * q.row), q.row, count, d, unit)
     Ot[:] = float32(0.0)
     m[:] = NOTHING
     l[:] = float32(0.0)
+    if extras.row_bits:
+        row = (b * task.heads + h) * task.queries + i0
+        for i in range(QUERIES):
+            bits[i] = load_int(extras.row_bits, row + min(i, count - 1))
     first, end = seen_keys(task, i0, count)
-    place = i0 + task.keys - task.queries
+    hidden = mask.kind != 0
+    place = i0 + task.shift
     for j0 in range(first, end, KEYS):
         width = min(KEYS, end - j0)
         multiply(
             S.ctypes.data, QUERIES, K + 4 * j0 * k.row, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d
         )
-        if not all_seen(task, i0, count, j0, width):
+        if extras.softcap:
+            cap(S, width, extras.softcap)
+        if extras.slopes:
+            slope = load_float(extras.slopes, b * extras.slopes_batch + h)
+            subtract_alibi(S, j0, width, place, slope)
+        at_edge = not all_seen(task, i0, count, j0, width)
+        if at_edge:
+            hidden = True
             hide_by_place(S, j0, width, place, task.left, task.right)
         if mask.kind:
             hide_by_mask(S, j0, width, i0, count, mask, b, h)
+        if careful:
+            scores[: width * QUERIES] = S[: width * QUERIES]
         new_maximum(S, width, m, m_new)
         exponentials(S, width, m_new, l_new)
         for i in range(QUERIES):
@@ -84,9 +115,28 @@ def _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count):  # typ
             for i in range(QUERIES):
                 Ot[c * QUERIES + i] *= m[i]
         m[:] = m_new
-        multiply_add(
-            Ot.ctypes.data, QUERIES, V + 4 * j0 * v.row, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width
-        )
+        if extras.row_bits:
+            columns = extras.column_bits + 4 * (b * task.keys + j0)
+            drop(S, width, bits, columns, extras.least, extras.kept_times)
+        V_j = V + 4 * j0 * v.row
+        if careful:
+            add_over_seen_keys(Ot, V_j, v.row, S, scores, d_v, width)
+        else:
+            multiply_add(Ot.ctypes.data, QUERIES, V_j, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width)
+    if hidden and not careful and not all_finite(Ot):
+        return False
+    if extras.sink:
+        # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.
+        s = load_float(extras.sink, h) * LOG2_E
+        for i in range(QUERIES):
+            m_new[i] = m[i] if not m[i] < LOWEST else LOWEST
+            m_new[i] = s if s > m_new[i] else m_new[i]
+            m[i] = exp2(m[i] - m_new[i])
+            l[i] = l[i] * m[i] + exp2(s - m_new[i])
+        for c in range(d_v):
+            for i in range(QUERIES):
+                Ot[c * QUERIES + i] *= m[i]
+        m[:] = m_new
     at = (b * task.heads + h) * task.queries + i0
     for i in range(count):
         store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else NOTHING)
@@ -96,3 +146,4 @@ def _block(q, k, v, mask, o, lse, task, scale, scratch, b, h, i0, count):  # typ
         for i in range(QUERIES):
             Ot[c * QUERIES + i] *= l[i]
     out_of_lanes(o.address + 4 * (b * o.batch + h * o.head + i0 * o.row), o.row, Ot, count, d_v)
+    return True

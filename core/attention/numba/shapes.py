@@ -47,6 +47,32 @@ class Task(NamedTuple):
     d_v: int
     left: int
     right: int
+    shift: int
+
+
+class Extras(NamedTuple):
+    """What is asked besides; addresses are 0 where it is not.
+
+    Attributes:
+        softcap: 0 for none.
+        slopes: of float32 (batch or 1, heads), `slopes_batch` apart.
+        sink: of float32 (heads,).
+        row_bits, column_bits: of int32 (batch, heads, queries) and (batch, keys), those of `dropout.Choices`.
+        least: what the bits of a pair must reach to be kept.
+        kept_times: 1/(1 − p).
+    """
+
+    softcap: float
+    slopes: int
+    slopes_batch: int
+    sink: int
+    row_bits: int
+    column_bits: int
+    least: int
+    kept_times: float
+
+
+NO_EXTRAS = Extras(0.0, 0, 0, 0, 0, 0, 0, 1.0)
 
 
 def rows(x: Tensor) -> Rows:

@@ -3,20 +3,24 @@
 A tile is transposed, Sᵀ (keys, QUERIES): each lane of a vector is a query, so that a row's maximum and sum are taken lane by
 lane and never across a vector, and the tile is what the next product multiplies with, without being turned.
 Scores are times log₂e, so that e^s is 2^S.
+
+A function that reads one tile and writes another is never given the same memory for both: compilers turn its loop to
+vectors on condition that the two do not overlap, and else go number by number.
 """
 
 from __future__ import annotations
 
-from numba import float32
+from numba import float32, int32
 
 from .compiling import inlined
-from .exponential import exp2
+from .exponential import exp2, tanh
 from .shapes import QUERIES
-from .vectors import load_byte, load_float
+from .vectors import bits_of_pair, load_byte, load_float, load_int
 
 HIDDEN = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)
 LOG2_E = float32(1.4426950408889634)
+ZERO, ONE = float32(0.0), float32(1.0)
 
 
 @inlined
@@ -41,7 +45,9 @@ def hide_by_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untype
                 if load_byte(mask.address, row + j * mask.key) == 0:
                     S[j * QUERIES + i] = HIDDEN
             else:
-                S[j * QUERIES + i] += LOG2_E * load_float(mask.address, row + j * mask.key)
+                added = load_float(mask.address, row + j * mask.key)
+                # −∞ is written and not added, because NaN − ∞ would be NaN.
+                S[j * QUERIES + i] = HIDDEN if added == HIDDEN else S[j * QUERIES + i] + LOG2_E * added
 
 
 @inlined
@@ -81,3 +87,57 @@ def score_gradients(dP, P, width, D):  # type: ignore[no-untyped-def]
     for j in range(width):
         for i in range(QUERIES):
             dP[j * QUERIES + i] = P[j * QUERIES + i] * (dP[j * QUERIES + i] - D[i])
+
+
+@inlined
+def cap(S, width, softcap):  # type: ignore[no-untyped-def]
+    """S, in units of the cap, becomes c·tanh(S), times log₂e."""
+    unit = float32(softcap * LOG2_E)
+    for n in range(width * QUERIES):
+        S[n] = unit * tanh(S[n])
+
+
+@inlined
+def cap_and_keep(S, T, width, softcap):  # type: ignore[no-untyped-def]
+    """As `cap`, and T, other memory, becomes the tanh itself."""
+    unit = float32(softcap * LOG2_E)
+    for n in range(width * QUERIES):
+        T[n] = tanh(S[n])
+    for n in range(width * QUERIES):
+        S[n] = unit * T[n]
+
+
+@inlined
+def through_cap(dS, T, width):  # type: ignore[no-untyped-def]
+    """dS becomes that of the scores before their cap, dS ∘ (1 − t²)."""
+    for j in range(width):
+        for i in range(QUERIES):
+            t = T[j * QUERIES + i]
+            dS[j * QUERIES + i] *= ONE - t * t
+
+
+@inlined
+def subtract_alibi(S, j0, width, place, slope):  # type: ignore[no-untyped-def]
+    """Slope times the distance of key j0 + j from the place of lane i, `place` + i."""
+    unit = float32(slope * LOG2_E)
+    for j in range(width):
+        first = int32(j0 + j - place)
+        for i in range(QUERIES):
+            far = float32(abs(first - int32(i)))
+            S[j * QUERIES + i] -= unit * far
+
+
+@inlined
+def drop(P, width, rows, columns, least, times):  # type: ignore[no-untyped-def]
+    """P becomes P ∘ Z: what dropout keeps, times a number.
+
+    Args:
+        rows: int32 (QUERIES,).
+        columns: address of the bits of the tile's first key.
+    """
+    least, times = int32(least), float32(times)
+    for j in range(width):
+        column = load_int(columns, j)
+        for i in range(QUERIES):
+            kept = bits_of_pair(rows[i], column) >= least
+            P[j * QUERIES + i] *= times if kept else ZERO

@@ -25,6 +25,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..dropout import PAIR_FIRST, PAIR_SECOND
+from .shapes import QUERIES
+
 _instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
 
@@ -34,6 +37,9 @@ LANES = 16 if WIDE else 8
 VECTORS = 4 if WIDE else 2
 COLUMNS = LANES * VECTORS
 ROWS = 4 if WIDE else 6
+
+AHEAD = 64
+"""Rows: about as long as memory takes to answer."""
 
 _FLOAT, _INT, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -149,6 +155,99 @@ def transpose(context: Any, to: Any, to_row: Any, source: Any, source_row: Any) 
     return types.void(*(types.int64,) * 4), generate
 
 
+@_instruction
+def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any) -> Any:
+    """(address, address, address, distance, number): the products of x with each of LANES rows, `row` apart, go to `to`.
+
+    x and the rows have chunks · LANES numbers. What is read in order is `AHEAD` fetched before it is needed.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, x, rows, row, chunks = arguments
+        fma = _multiply_add(builder, _VECTOR, f"v{LANES}f32")
+        kinds = ir.FunctionType(ir.VoidType(), [ir.PointerType(), _LANE, _LANE, _LANE])
+        fetch = cgutils.get_or_insert_function(builder.module, kinds, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        distance = builder.mul(row, _INT(_BYTES))
+        ahead = builder.mul(distance, _INT(AHEAD))
+        before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        n = builder.phi(_INT)
+        sums = [builder.phi(_VECTOR) for _ in range(LANES)]
+        offset = builder.mul(n, _INT(LANES * _BYTES))
+
+        def load(at: Any) -> Any:
+            return builder.load(builder.inttoptr(at, ir.PointerType()), align=_BYTES, typ=_VECTOR)
+
+        of_x, at, new = load(builder.add(x, offset)), builder.add(rows, offset), []
+        for each in sums:
+            new.append(builder.call(fma, [load(at), of_x, each]))
+            soon = builder.inttoptr(builder.add(at, ahead), ir.PointerType())
+            builder.call(fetch, [soon, _LANE(0), _LANE(3), _LANE(1)])
+            at = builder.add(at, distance)
+        following = builder.add(n, _INT(1))
+        builder.cbranch(builder.icmp_signed("<", following, chunks), loop, after)
+        n.add_incoming(_INT(0), before)
+        n.add_incoming(following, loop)
+        for each, total in zip(sums, new, strict=True):
+            each.add_incoming(ir.Constant(_VECTOR, [0.0] * LANES), before)
+            each.add_incoming(total, loop)
+        builder.position_at_end(after)
+        half = LANES // 2
+        while half:
+            # Where a lane has bit `half`, it goes on with the second of a pair, else with the first: both halves at once.
+            own = [lane + (LANES if lane & half else 0) for lane in range(LANES)]
+            other = [(lane ^ half) + (LANES if lane & half else 0) for lane in range(LANES)]
+            pick = [ir.Constant(ir.VectorType(_LANE, LANES), each) for each in (own, other)]
+            new = [
+                builder.fadd(*(builder.shuffle_vector(new[i], new[i + half], each) for each in pick))
+                for i in range(half)
+            ]
+            half //= 2
+        builder.store(new[0], builder.inttoptr(to, ir.PointerType()), align=_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), generate
+
+
+def _of_row(combine: Callable[[Any, Any, Any], Any]) -> Any:
+    @_instruction
+    def of_row(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = [
+                builder.load(
+                    builder.inttoptr(builder.add(arguments[0], _INT(n * LANES * _BYTES)), ir.PointerType()),
+                    align=_BYTES,
+                    typ=_VECTOR,
+                )
+                for n in range(QUERIES // LANES)
+            ]
+            while len(found) > 1:
+                found = [combine(builder, a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
+            half = LANES // 2
+            while half:
+                turn = ir.Constant(ir.VectorType(_LANE, LANES), [lane ^ half for lane in range(LANES)])
+                found = [combine(builder, found[0], builder.shuffle_vector(found[0], found[0], turn))]
+                half //= 2
+            return builder.extract_element(found[0], _LANE(0))
+
+        return types.float32(types.int64), generate
+
+    return of_row
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    kinds = ir.FunctionType(_VECTOR, [_VECTOR] * 2)
+    maxnum = cgutils.get_or_insert_function(builder.module, kinds, f"llvm.maxnum.v{LANES}f32")  # type: ignore[no-untyped-call]
+    return builder.call(maxnum, [a, b])
+
+
+sum_of_row = _of_row(lambda builder, a, b: builder.fadd(a, b))
+"""(address): the sum of QUERIES float32 from there."""
+largest_of_row = _of_row(_larger)
+"""(address): the largest of QUERIES float32 from there; NaN only if all are."""
+
+
 def _load(kind: Any, numba_kind: Any, size: int) -> Any:
     @_instruction
     def load(context: Any, base: Any, number: Any) -> Any:
@@ -163,6 +262,8 @@ def _load(kind: Any, numba_kind: Any, size: int) -> Any:
 
 load_float = _load(_FLOAT, types.float32, 4)
 """(address, n): the n-th float32 from there."""
+load_int = _load(_LANE, types.int32, 4)
+"""(address, n): the n-th int32 from there."""
 load_byte = _load(ir.IntType(8), types.uint8, 1)
 """(address, n): the n-th byte from there."""
 
@@ -181,11 +282,14 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
 
 @_instruction
 def take(context: Any, counter: Any) -> Any:
-    """(address of an int64): its value, which is one more for whoever asks next, on whatever thread."""
+    """(address of an int64): its value, which is one more for whoever asks next, on whatever thread.
+
+    What others wrote before they asked is there to be read.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         at = builder.inttoptr(arguments[0], ir.PointerType())
-        return builder.atomic_rmw("add", at, _INT(1), "monotonic")
+        return builder.atomic_rmw("add", at, _INT(1), "acq_rel")
 
     return types.int64(types.int64), generate
 
@@ -208,6 +312,18 @@ def bits_of_float(context: Any, number: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.int32(types.float32), generate
+
+
+@_instruction
+def bits_of_pair(context: Any, row: Any, column: Any) -> Any:
+    """The bits of a pair of `dropout.Choices`, int32, out of those of its row and its column."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.mul(builder.xor(*arguments), _LANE(PAIR_FIRST))
+        bits = builder.xor(bits, builder.lshr(bits, _LANE(15)))
+        return builder.mul(bits, _LANE(PAIR_SECOND))
+
+    return types.int32(types.int32, types.int32), generate
 
 
 @_instruction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ pytest.importorskip("numba")
 from lab.core.attention import attention, battery
 from lab.core.attention.arguments import Options
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import FURTHER, SHAPES
+from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.trial import Refused
 
 
@@ -35,6 +36,9 @@ def both(q: Tensor, k: Tensor, v: Tensor, **options: object) -> list[tuple[Tenso
         mask = asked.get("attn_mask")
         if isinstance(mask, Tensor) and mask.dtype != torch.bool:
             asked["attn_mask"] = mask.to(dtype)
+        sink = asked.get("sink")
+        if isinstance(sink, Tensor):
+            asked["sink"] = sink.to(dtype)
         output, lse = attention(*given, return_lse=True, backend=backend, **asked)  # type: ignore[call-overload]
         seen = lse.isfinite()
         weights = torch.cos(torch.arange(output.numel(), dtype=dtype)).view(output.shape)
@@ -97,6 +101,179 @@ def test_any_shape(
         assert_close(both(q, k, v, causal=causal, window_size=window, attn_mask=attn_mask))
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("align", ["bottom-right", "top-left"])
+def test_all_that_may_be_asked_together_with_the_gradient_of_the_sink(align: str) -> None:
+    given = normal((2, 4, 90, 32), (2, 2, 110, 32), (2, 2, 110, 24), (4,))
+    found = []
+    for backend, dtype in (("flash-numba", torch.float32), ("standard", torch.float64)):
+        q, k, v, sink = (x.to(dtype).requires_grad_() for x in given)
+        asked = {"causal": True, "align": align, "window_size": (40, 0), "softcap": 2.0, "sink": sink}
+        asked |= {"alibi_slopes": torch.tensor([0.5, 0.25, 0.1, 0.0]), "dropout_p": 0.3, "dropout_seed": 4}
+        output = attention(q, k, v, **asked, backend=backend)  # type: ignore[call-overload]
+        found.append([output, *torch.autograd.grad(output.square().sum(), (q, k, v, sink))])
+    for mine, true in zip(*found, strict=True):
+        torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
+
+
+def laid_out(x: Tensor, layout: str) -> Tensor:
+    """The same numbers, elsewhere in memory."""
+    if layout == "strided":
+        return x.transpose(1, 2).contiguous().transpose(1, 2)
+    if layout == "transposed":
+        return x.mT.contiguous().mT
+    if layout == "padded":
+        return torch.nn.functional.pad(x, (1, 2), value=math.nan)[..., 1:-2]
+    return x
+
+
+SEEN = torch.ones(90, 90, dtype=torch.bool)
+SEEN[:, 70] = False
+HIDING = {
+    "causal": {"causal": True},
+    "window": {"window_size": (-1, 3)},
+    "boolean": {"attn_mask": SEEN},
+    "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~SEEN, -math.inf)},
+    "dropout": {"attn_mask": SEEN, "dropout_p": 0.4, "dropout_seed": 3},
+    "softcap": {"attn_mask": SEEN, "softcap": 2.0, "alibi_slopes": torch.tensor([0.5, 0.1])},
+}
+"""Of 90 queries the first 60 do not see the key 70; with a mask none does."""
+
+
+@pytest.mark.parametrize("hidden", HIDING)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("layout", ["", "strided", "transposed", "padded"])
+def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout: str) -> None:
+    q, k, v = normal(*[(1, 2, 90, 16)] * 3)
+    rows = 90 if "attn_mask" in HIDING[hidden] else 60
+    found = []
+    for number in (0.0, bad):
+        K, V = k.clone(), v.clone()
+        K[:, :, 70], V[:, :, 70] = number, number
+        given = [laid_out(x, layout).detach().requires_grad_() for x in (q, K, V)]
+        output = attention(*given, **HIDING[hidden], backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
+        dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
+        # What sees the key is NaN, and so is the gradient of each key that it sees besides.
+        found.append((output, dq[:, :, :rows], *((dk, dv) if rows == 90 else ())))
+    for clean, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, clean)
+
+
+@pytest.mark.parametrize("row", [20, 80])
+@pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
+def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: int) -> None:
+    q, k, v = normal((1, 2, 90, 16), (1, 1, 90, 16), (1, 1, 90, 12))
+    seen = torch.ones(90, 90, dtype=torch.bool)
+    seen[row, row + 5 :] = False
+    asked = {
+        "causal": {"causal": True},
+        "window": {"window_size": (-1, 4)},
+        "boolean": {"attn_mask": seen},
+        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~seen, -math.inf)},
+    }[hidden]
+    first = row + (1 if hidden == "causal" else 5)
+    found = []
+    for number in (0.0, math.nan):
+        Q = q.clone()
+        Q[:, :, row, 3] = number
+        given = [x.clone().requires_grad_() for x in (Q, k, v)]
+        output = attention(*given, **asked, backend="flash-numba")  # type: ignore[call-overload]
+        dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
+        found.append((output, dq, dk, dv))
+    for name, clean, mine in zip(("O", "dq", "dk", "dv"), *found, strict=True):
+        places = torch.arange(90)
+        spoilt = places == row if name in ("O", "dq") else places < first
+        assert bool(mine[:, :, spoilt].isnan().all()), name
+        torch.testing.assert_close(mine[:, :, ~spoilt], clean[:, :, ~spoilt])
+
+
+def test_nan_behind_a_probability_too_small_for_float32_is_seen() -> None:
+    q, k, v = normal(*[(1, 1, 20, 16)] * 3)
+    k[:, :, 3] = -1000 * torch.nn.functional.normalize(q.sum(2), dim=-1)
+    q = (
+        q.abs() * k[:, :, 3].sign().neg()[:, :, None]
+    )  # every query has a score far below the others for this key
+    v[:, :, 3] = math.nan
+    output = attention(q, k, v, causal=True, backend="flash-numba")
+    assert bool(output[:, :, :3].isfinite().all()) and bool(output[:, :, 3:].isnan().all())
+
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+combinations = st.builds(
+    Shape,
+    queries=st.integers(1, 150),
+    keys=st.integers(1, 150),
+    causal=st.booleans(),
+    d=st.sampled_from([4, 17, 32]),
+    heads=st.sampled_from([2, 6]),
+    kv_heads=st.sampled_from([1, 2]),
+    mask=st.sampled_from(["", "", "boolean", "additive", "rows masked"]),
+    layout=st.sampled_from(["", "strided", "transposed", "padded", "expanded"]),
+    window=st.none() | st.tuples(st.integers(-1, 90), st.integers(-1, 90)),
+    softcap=st.sampled_from([0.0, 0.0, 2.0, 15.0]),
+    features=st.sets(st.sampled_from(["sink", "alibi", "top-left"])).map(lambda s: tuple(sorted(s))),
+    d_v=st.none() | st.sampled_from([3, 24]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=combinations, dropout=st.sampled_from([0.0, 0.3]), dtype=st.sampled_from(DTYPES))
+def test_combinations_of_all_that_may_be_asked(shape: Shape, dropout: float, dtype: torch.dtype) -> None:
+    given = inputs(shape, dtype)
+    options = replace(given.options, dropout_p=dropout, dropout_seed=7 if dropout else None)
+    function = by_name("flash-numba")
+    found = battery.check(function, given.q, given.k, given.v, options, gradients=True, shapes=())
+    assert found["refused"] == 0 and found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
+
+
+FEW = {
+    "plain": {},
+    "causal": {"causal": True},
+    "window": {"window_size": (700, 2)},
+    "top-left": {"causal": True, "align": "top-left"},
+    "softcap and sink": {"softcap": 3.0, "sink": torch.tensor([0.5, -1.0, 2.0, 9.0])},
+    "alibi": {"causal": True, "alibi_slopes": torch.tensor([[0.5, 0.1, 0.01, 0.0]])},
+    "mask": {"attn_mask": torch.rand(4, 1, 1300, generator=torch.Generator().manual_seed(1)) < 0.6},
+}
+
+
+@pytest.mark.parametrize("asked", FEW)
+@pytest.mark.parametrize(("queries", "kv_heads", "d", "d_v"), [(1, 2, 64, 64), (5, 4, 16, 24), (3, 1, 20, 7)])
+def test_few_queries_beside_keys_in_parts(asked: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
+    q, k, v = normal((1, 4, queries, d), (1, kv_heads, 1300, d), (1, kv_heads, 1300, d_v))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(both(q, k, v, **FEW[asked]))
+    finally:
+        torch.set_num_threads(before)
+    assert_close(found[0])
+    assert torch.equal(found[0][0][0], found[1][0][0]) and torch.equal(found[0][1][0], found[1][1][0])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_the_empty_end_of_a_cache_holds_changes_nothing(bad: float) -> None:
+    q, k, v = normal((1, 4, 1, 32), (1, 2, 1100, 32), (1, 2, 1100, 32))
+    k[:, :, 700:], v[:, :, 700:] = bad, bad
+    seen = torch.arange(1100) < 700
+    output, lse = attention(q, k, v, attn_mask=seen, return_lse=True, backend="flash-numba")
+    true, true_lse = attention(q, k[:, :, :700], v[:, :, :700], return_lse=True, backend="standard")
+    torch.testing.assert_close(output, true)
+    torch.testing.assert_close(lse, true_lse)
+
+
+def test_auto_takes_it_for_what_pytorch_lacks_once_it_is_compiled() -> None:
+    from lab.core.attention.numba import backend
+
+    q, k, v = normal(*[(1, 1, 512, 16)] * 3)
+    asked = {"causal": True, "softcap": 2.0, "window_size": (100, 0)}
+    ours = attention(q, k, v, **asked, backend="flash-numba")  # type: ignore[call-overload]
+    flash = attention(q, k, v, **asked, backend="flash")  # type: ignore[call-overload]
+    taken = attention(q, k, v, **asked)  # type: ignore[call-overload]
+    assert not torch.equal(ours, flash)  # or nothing would be seen
+    assert torch.equal(taken, ours if backend.is_warm(gradients=False) else flash)
 
 
 def test_calls_are_equal_to_the_bit_on_several_threads() -> None:
@@ -187,8 +364,8 @@ def test_what_it_lacks_is_refused_by_name() -> None:
     q, k, v = normal(*[(1, 1, 8, 8)] * 3)
     with pytest.raises(Refused, match="flash-numba has no float64; it is in standard, flash, sdpa"):
         attention(q.double(), k.double(), v.double(), backend="flash-numba")
-    with pytest.raises(Refused, match="flash-numba has no softcap; it is in standard"):
-        attention(q, k, v, softcap=5.0, backend="flash-numba")
+    with pytest.raises(Refused, match="flash-numba has no gradient of attn_mask; it is in standard"):
+        attention(q, k, v, attn_mask=torch.zeros(8, 8, requires_grad=True), backend="flash-numba")
     q.requires_grad_()
     output = attention(q, k, v, backend="flash-numba")
     (dq,) = torch.autograd.grad(output.square().sum(), q, create_graph=True)
