@@ -226,6 +226,16 @@ def test_gradients_of_first_and_second_order(name, dim):
     assert torch.autograd.gradgradcheck(lambda x: SOFTMAXES[name](x, dim), x)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_gradients_from_a_gradient_with_gaps(name, dim):
+    g = normal(9, 17, 6, seed=1).permute(2, 1, 0)[::2, :, ::3]
+    x = normal(3, 17, 3).requires_grad_()
+    (found,) = torch.autograd.grad(SOFTMAXES[name](x, dim), x, g)
+    (expected,) = torch.autograd.grad(torch.softmax(x, dim), x, g)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+
+
 def test_without_gradients_nothing_is_kept():
     x = normal(3, 5).requires_grad_()
     with torch.no_grad():
