@@ -73,9 +73,10 @@ def fill(y: Tensor, x: Tensor, kernel: Kernel) -> None:
     threads = threads_for(rows * columns)
     if threads == 1:
         kernel(numbers, starts, result, columns, 0, rows, room(dtype, columns))
-    elif rows < threads and (shared := _in_columns(kernel)):
+    # Sharing columns wakes the threads twice, which for one row of 1.2 million did not pay yet.
+    elif rows < (of_a_row := threads_for(columns // 2)) and (shared := _in_columns(kernel)):
         for r, start in enumerate(starts):
-            _fill_row(shared, numbers, start, result, r, columns, dtype, threads)
+            _fill_row(shared, numbers, start, result, r, columns, dtype, of_a_row)
     else:
         in_shares(
             lambda first, last: kernel(numbers, starts, result, columns, first, last, room(dtype, columns)),
