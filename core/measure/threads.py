@@ -36,10 +36,24 @@ def use_threads(n: int) -> None:
     import torch
 
     torch.set_num_threads(n)
-    if "numba" in sys.modules:
+    if "numba" in sys.modules and _numba_has_threads():
         import numba
 
         numba.set_num_threads(n)
-    else:
-        # Numba reads it when it is imported.
-        os.environ["NUMBA_NUM_THREADS"] = str(n)
+        return
+    os.environ["NUMBA_NUM_THREADS"] = str(n)  # Numba reads it when it is imported
+    if "numba" in sys.modules:
+        from numba.core import config
+
+        config.reload_config()  # setting the number would start the threads, which few kernels use
+
+
+def _numba_has_threads() -> bool:
+    """Whether Numba's own threads have been started; their largest number is fixed then."""
+    import numba
+
+    try:
+        numba.threading_layer()
+    except ValueError:
+        return False
+    return True
