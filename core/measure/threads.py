@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -43,17 +44,21 @@ def use_threads(n: int) -> None:
         return
     os.environ["NUMBA_NUM_THREADS"] = str(n)  # Numba reads it when it is imported
     if "numba" in sys.modules:
-        from numba.core import config
+        import numba
+        from numba.np.ufunc import parallel
 
-        config.reload_config()  # setting the number would start the threads, which few kernels use
+        # How many it will start. `set_num_threads` would start them, which few kernels use, and in a process that was
+        # forked with Numba loaded leave a semaphore behind.
+        settings: Any = numba.config
+        settings.NUMBA_NUM_THREADS = parallel.NUM_THREADS = n
 
 
 def _numba_has_threads() -> bool:
     """Whether Numba's own threads have been started; their largest number is fixed then."""
-    import numba
+    from numba.np.ufunc.parallel import threading_layer
 
     try:
-        numba.threading_layer()
+        threading_layer()
     except ValueError:
         return False
     return True

@@ -134,7 +134,7 @@ def rows_of(x: Tensor) -> tuple[Numbers, Numbers, int]:
 
     The numbers are those of x itself, unless its last dimension has gaps; then of a copy.
     """
-    columns = x.shape[-1] if x.dim() else 1
+    columns = x.size(-1) if x.dim() else 1
     if not x.is_contiguous():
         if x.stride(-1) == 1:
             reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
