@@ -58,7 +58,7 @@ def _numba_has_threads() -> bool:
     from numba.np.ufunc.parallel import threading_layer
 
     try:
-        threading_layer()
+        threading_layer()  # type: ignore[no-untyped-call]
     except ValueError:
         return False
     return True
