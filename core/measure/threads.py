@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -36,10 +37,28 @@ def use_threads(n: int) -> None:
     import torch
 
     torch.set_num_threads(n)
-    if "numba" in sys.modules:
+    if "numba" in sys.modules and _numba_has_threads():
         import numba
 
         numba.set_num_threads(n)
-    else:
-        # Numba reads it when it is imported.
-        os.environ["NUMBA_NUM_THREADS"] = str(n)
+        return
+    os.environ["NUMBA_NUM_THREADS"] = str(n)  # Numba reads it when it is imported
+    if "numba" in sys.modules:
+        import numba
+        from numba.np.ufunc import parallel
+
+        # How many it will start. `set_num_threads` would start them, which few kernels use, and in a process that was
+        # forked with Numba loaded leave a semaphore behind.
+        settings: Any = numba.config
+        settings.NUMBA_NUM_THREADS = parallel.NUM_THREADS = n
+
+
+def _numba_has_threads() -> bool:
+    """Whether Numba's own threads have been started; their largest number is fixed then."""
+    from numba.np.ufunc.parallel import threading_layer
+
+    try:
+        threading_layer()  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return True

@@ -1,4 +1,7 @@
-"""A gradient for softmaxes whose forward pass is a kernel."""
+"""Gradients for softmax, log-softmax and logsumexp whose forward pass is a kernel.
+
+Backward passes are in PyTorch operations, which have gradients of their own; in float32 for halves.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,25 @@ def differentiable(forward: Forward, x: Tensor, dim: int) -> Tensor:
     return y
 
 
-class _Softmax(torch.autograd.Function):
-    """Backward in PyTorch operations, which have gradients of their own; in float32 for halves."""
+def differentiable_log_softmax(forward: Forward, x: Tensor, dim: int) -> Tensor:
+    """The same of a log-softmax y: g − e^y·Σ g."""
+    y: Tensor = _LogSoftmax.apply(x, dim, forward)  # type: ignore[no-untyped-call]
+    return y
 
+
+def differentiable_logsumexp(forward: Forward, softmax: Forward, x: Tensor, dim: int) -> Tensor:
+    """The same of a logsumexp: g·softmax(x).
+
+    Taken of x and not of the result, e^(x − y): in bfloat16 a result of 8 is off by 1.6%.
+
+    Args:
+        softmax: with gradients of its own.
+    """
+    y: Tensor = _LogSumExp.apply(x, dim, forward, softmax)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, dim: int, forward: Forward) -> Tensor:
         return forward(x.detach(), dim)
@@ -44,3 +63,29 @@ class _Softmax(torch.autograd.Function):
         wide, g = y.to(dtype), g.to(dtype)
         inner = (g * wide).sum(ctx.dim, keepdim=True)
         return (wide * (g - inner)).to(y.dtype), None, None
+
+
+class _LogSoftmax(_Softmax):
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (y,), (g,) = ctx.saved_tensors, gradients
+        dtype = accumulator(y.dtype)
+        wide = g.to(dtype)
+        return (wide - y.to(dtype).exp() * wide.sum(ctx.dim, keepdim=True)).to(y.dtype), None, None
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, dim: int, forward: Forward, softmax: Forward) -> Tensor:
+        return forward(x.detach(), dim)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.dim, _, ctx.softmax = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (x,), (g,) = ctx.saved_tensors, gradients
+        rows = g.unsqueeze(ctx.dim) if x.dim() else g
+        return rows * ctx.softmax(x, ctx.dim), None, None, None

@@ -1,37 +1,21 @@
-"""Softmax by the Numba kernels: tensors in, tensors out, with gradients. Numba is imported by the first call.
+"""Softmax, its logarithm and its top-k by the Numba kernels: tensors in, tensors out, with gradients.
 
-Rows are shared out among as many threads as torch has (`torch.set_num_threads`); one row is one thread's. Rows may lie
-anywhere, a last dimension with gaps is copied. The first call with a dtype compiles, for a second or two, and keeps the
-result in the cache folder for later processes.
+Numba is imported by the first call. Rows may lie anywhere, a last dimension with gaps is copied. The first call with a
+dtype compiles, for a second or two, and keeps the result in the cache folder for later processes. Threads: see
+numba_rows.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..compiled import on_threads
-from ..trial import Refused
-from .differentiable import differentiable
+from .differentiable import differentiable, differentiable_log_softmax, differentiable_logsumexp
+from .numba_rows import Kernel, fill, in_shares, kernel_of, rows_of, threads_for
 from .operations import accumulator, needs_gradient
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Numbers = np.ndarray[Any, Any]
-
-Kernel = Callable[..., None]
-
-WORTH_A_THREAD = 1 << 19
-"""Elements, some 150 µs of work. Waking a second thread took 50 to 100 µs: 64 rows of 4,000 columns, 90 µs on one
-thread, took 120 on two, and 64 of 32,000 columns 480 for 620."""
-
-_AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see kernels/bits.py
-_DTYPES = (*_AS_INTEGERS, torch.float32, torch.float64)
 
 
 def safe(x: Tensor, dim: int = -1) -> Tensor:
@@ -65,6 +49,26 @@ def two_pass(x: Tensor, dim: int = -1) -> Tensor:
     return _softmax("two-pass-numba", x, dim)
 
 
+def safe_log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """The logarithm of softmax, its maximum in a pass of its own; see `safe` and `logarithms.log_softmax`."""
+    return _log_softmax("safe-numba", x, dim)
+
+
+def online_log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """The logarithm of softmax, m and d in one pass; see `safe` and `logarithms.log_softmax`."""
+    return _log_softmax("online-numba", x, dim)
+
+
+def safe_logsumexp(x: Tensor, dim: int = -1) -> Tensor:
+    """log Σ e^x, its maximum in a pass of its own; see `safe` and `logarithms.logsumexp`."""
+    return _logsumexp("safe-numba", x, dim)
+
+
+def online_logsumexp(x: Tensor, dim: int = -1) -> Tensor:
+    """log Σ e^x in one pass; see `safe` and `logarithms.logsumexp`."""
+    return _logsumexp("online-numba", x, dim)
+
+
 def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Algorithm 4 of Milakov & Gimelshein: one pass over x, which never writes the softmax.
 
@@ -75,21 +79,24 @@ def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
         ValueError: k is larger than the size of `dim`.
         Refused: as `safe`.
     """
+    if not x.dim():
+        v, z = online_topk(x[None], k)
+        return v[0], z[0]
     if k > x.shape[dim]:
         raise ValueError(f"k = {k} of only {x.shape[dim]} columns")
-    kernel = _kernel("online-topk-numba", x)
+    kernel = kernel_of("top-k", "online-numba", x)
     with torch.no_grad():
         moved = x.detach().movedim(dim, -1)
-        numbers, starts, columns = _rows_of(moved)
         v = torch.empty(*moved.shape[:-1], k, dtype=accumulator(x.dtype))
         z = torch.empty(v.shape, dtype=torch.int64)
         if v.numel():
+            numbers, starts, columns = rows_of(moved)
             u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
-
-            def share(first: int, last: int) -> None:
-                kernel(numbers, starts, columns, first, last, u, p)
-
-            _in_shares(share, len(starts), columns)
+            in_shares(
+                lambda first, last: kernel(numbers, starts, columns, first, last, u, p),
+                len(starts),
+                threads_for(len(starts) * columns),
+            )
     v, z = v.movedim(-1, dim), z.movedim(-1, dim)
     return (rescaled(x, dim).gather(dim, z) if needs_gradient(x) else v.to(x.dtype)), z
 
@@ -99,7 +106,7 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
 
     Args:
         name: as in the registry, such as "safe-numba".
-        output: "softmax" or "top-k".
+        output: "softmax", "log-softmax", "logsumexp" or "top-k".
     """
     import time
 
@@ -108,112 +115,45 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
     if output == "top-k":
         online_topk(x, 1)
     else:
-        _softmax(name, x, -1)
+        {"softmax": _softmax, "log-softmax": _log_softmax, "logsumexp": _logsumexp}[output](name, x, -1)
     return time.perf_counter() - begin
 
 
 def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
-    kernel = _kernel(name, x)
+    kernel = kernel_of("softmax", name, x)
     if needs_gradient(x):
-        return differentiable(partial(_forward, kernel=kernel), x, dim)
-    return _forward(x, dim, kernel)
+        return differentiable(partial(_like_x, kernel=kernel), x, dim)
+    return _like_x(x, dim, kernel)
 
 
-def _forward(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
-    if dim not in (-1, x.dim() - 1):
-        return _forward(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
-    numbers, starts, columns = _rows_of(x)
+def _log_softmax(name: str, x: Tensor, dim: int) -> Tensor:
+    kernel = kernel_of("log-softmax", name, x)
+    if needs_gradient(x):
+        return differentiable_log_softmax(partial(_like_x, kernel=kernel), x, dim)
+    return _like_x(x, dim, kernel)
+
+
+def _logsumexp(name: str, x: Tensor, dim: int) -> Tensor:
+    kernel = kernel_of("logsumexp", name, x)
+    if needs_gradient(x):
+        return differentiable_logsumexp(partial(_reduced, kernel=kernel), rescaled, x, dim)
+    return _reduced(x, dim, kernel)
+
+
+def _like_x(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
+    if dim != -1 and dim != x.dim() - 1:
+        return _like_x(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
     y = torch.empty_like(x) if x.is_contiguous() else x.new_empty(x.shape)
-    result, dtype = _numbers(y), x.dtype
-
-    def share(first: int, last: int) -> None:
-        kernel(numbers, starts, result, columns, first, last, _room(dtype, columns))
-
-    if result.size:
-        _in_shares(share, len(starts), columns)
+    if y.numel():
+        fill(y, x, kernel)
     return y
 
 
-def _room(dtype: torch.dtype, columns: int) -> Numbers:
-    """Where a row of exponentials waits for its sum: for halves. Others wait in the result."""
-    if dtype in _AS_INTEGERS:
-        return torch.empty(columns, dtype=torch.float32).numpy()
-    return _nothing(dtype)
-
-
-def _rows_of(x: Tensor) -> tuple[Numbers, Numbers, int]:
-    """(numbers, starts, columns): row r of x, along its last dimension, is numbers[starts[r] : starts[r] + columns].
-
-    The numbers are those of x itself, unless its last dimension has gaps; then of a copy.
-    """
-    columns = x.shape[-1] if x.dim() else 1
-    if not x.is_contiguous():
-        if x.stride(-1) == 1:
-            reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
-            return _numbers(x.as_strided((reach,), (1,))), _starts(x.shape[:-1], x.stride()[:-1]), columns
-        x = x.contiguous()
-    numbers = _numbers(x)
-    return numbers, _even_starts(numbers.size, columns), columns
-
-
-def _numbers(x: Tensor) -> Numbers:
-    """The numbers of a tensor without gaps, flat; halves as the integers that they are made of."""
-    integers = _AS_INTEGERS.get(x.dtype)
-    flat: Numbers = (x if integers is None else x.view(integers)).numpy().ravel()
-    return flat
-
-
-@lru_cache(maxsize=8)
-def _even_starts(size: int, columns: int) -> Numbers:
-    """Where each row begins if there are no gaps."""
-    return _starts((size // max(columns, 1),), (columns,))
-
-
-def _starts(shape: Sequence[int], strides: Sequence[int]) -> Numbers:
-    """Where each row begins."""
-    import numpy as np
-
-    starts = np.zeros(1, np.int64)
-    for size, stride in zip(shape, strides, strict=True):
-        starts = np.add.outer(starts, np.arange(size) * stride).ravel()
-    return starts
-
-
-@cache
-def _nothing(dtype: torch.dtype) -> Numbers:
-    return torch.empty(0, dtype=dtype).numpy()
-
-
-def _in_shares(share: Callable[[int, int], None], rows: int, columns: int) -> None:
-    """share(first, last) for all rows, on as many threads as torch has and there is work for."""
-    threads = min(torch.get_num_threads(), rows, rows * columns // WORTH_A_THREAD)
-    if threads <= 1:
-        return share(0, rows)
-    cuts = [rows * i // threads for i in range(threads + 1)]
-    on_threads(lambda i: share(cuts[i], cuts[i + 1]), threads)
-
-
-def _kernel(name: str, x: Tensor) -> Kernel:
-    if not x.is_cpu:
-        raise Refused(f"softmax {name} works on the CPU, not on {x.device.type}")
-    if x.dtype not in _DTYPES:
-        raise Refused(f"softmax {name} takes floating point, not {str(x.dtype).removeprefix('torch.')}")
-    return _imported(name)
-
-
-@cache
-def _imported(name: str) -> Kernel:
-    try:
-        from .kernels import rows, topk, two_pass
-    except ModuleNotFoundError as error:
-        if error.name not in ("numba", "llvmlite"):
-            raise
-        raise Refused(f"softmax {name} needs numba: pip install numba") from error
-    kernels: dict[str, Kernel] = {
-        "safe-numba": rows.safe,
-        "online-numba": rows.online,
-        "online-rescaled-numba": rows.rescaled,
-        "two-pass-numba": two_pass.two_pass,
-        "online-topk-numba": topk.online_topk,
-    }
-    return kernels[name]
+def _reduced(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
+    moved = x.movedim(dim, -1)
+    y = x.new_empty(moved.shape[:-1])
+    if moved.numel():
+        fill(y, moved, kernel)
+    else:
+        y.fill_(-math.inf)
+    return y

@@ -137,7 +137,7 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
 
 def needs_gradient(x: Tensor) -> bool:
     """Whether what is computed from x must be kept for a backward pass, which forbids overwriting it."""
-    return torch.is_grad_enabled() and x.requires_grad
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 def blocks(x: Tensor, dim: int, block: int) -> tuple[Tensor, ...]:

@@ -77,12 +77,16 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
         "safe": logarithms.safe_log_softmax,
         "online": logarithms.log_softmax,
         "torch": _torch_log_softmax,
+        "safe-numba": numba_softmax.safe_log_softmax,
+        "online-numba": numba_softmax.online_log_softmax,
     },
     "logsumexp": {
         "naive": logarithms.naive_logsumexp,
         "safe": logarithms.safe_logsumexp,
         "online": logarithms.logsumexp,
         "torch": _torch_logsumexp,
+        "safe-numba": numba_softmax.safe_logsumexp,
+        "online-numba": numba_softmax.online_logsumexp,
     },
     "top-k": {
         "naive": topk.naive_topk,

@@ -10,6 +10,6 @@ from pathlib import Path
 from ...compiled import code_kept
 
 with code_kept(Path(__file__).parent):
-    from . import rows, topk, two_pass
+    from . import columns, logarithms, rows, topk, two_pass
 
-__all__ = ["rows", "topk", "two_pass"]
+__all__ = ["columns", "logarithms", "rows", "topk", "two_pass"]

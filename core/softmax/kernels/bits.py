@@ -1,15 +1,20 @@
 """Numbers as their bits: halves widened and narrowed, and floats as integers that can be compared.
 
-All of it is arithmetic on integers of the same width, which the compiler does on a whole vector at once; Numba has no
-half precision of its own on a CPU. Halves come as the integers they are made of: bfloat16 as uint16 and float16 as
-int16, which is how a kernel's one source tells them apart.
+Numba has no half precision of its own on a CPU. Halves come as the integers they are made of: bfloat16 as uint16 and
+float16 as int16, which is how a kernel's one source tells them apart. float16 is converted by the processor where it
+can, 16 at once with AVX-512; elsewhere, and bfloat16 everywhere, by arithmetic on integers, which the compiler does on
+a whole vector too.
 """
 
 from __future__ import annotations
 
+import platform
+from typing import Any
+
 import numpy as np
+from llvmlite import binding, ir
 from numba import njit, types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 _I32 = np.int32
 _F32_MIN, _F64_MIN = np.finfo(np.float32).min, np.finfo(np.float64).min
@@ -56,15 +61,48 @@ def from_float16(h):
 
 @njit
 def to_float16(value):
-    """The nearest float16 of a value in [0, 65504], the even one of two as near; NaN stays NaN.
+    """The nearest float16, the even one of two as near; NaN stays NaN, and 65,520 and more are ∞.
 
     Below 2^-14 the spacing is 2^-24, which is also the spacing of float32 around 1/2: adding 1/2 rounds.
     """
     b = _bits(value)
-    normal = (b - _I32(112 << 23) + _I32(0xFFF) + ((b >> _I32(13)) & _I32(1))) >> _I32(13)
-    subnormal = _bits(value + np.float32(0.5)) - _I32(0x3F000000)
-    h = subnormal if b < _I32(113 << 23) else normal
-    return np.int16(0x7E00) if np.isnan(value) else np.int16(h)
+    size = b & _I32(0x7FFFFFFF)
+    normal = (size - _I32(112 << 23) + _I32(0xFFF) + ((size >> _I32(13)) & _I32(1))) >> _I32(13)
+    subnormal = _bits(_float(size) + np.float32(0.5)) - _I32(0x3F000000)
+    h = subnormal if size < _I32(113 << 23) else min(normal, _I32(0x7C00))
+    h = _I32(0x7E00) if size > _INFINITY else h
+    return np.int16(h | ((b >> _I32(16)) & _I32(0x8000)))
+
+
+def converts_float16() -> bool:
+    """Whether this processor has instructions for it. Without them LLVM would call a function that is not there."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    return bool(binding.get_host_cpu_features().get("f16c"))
+
+
+@intrinsic
+def widened(typing_context, h):
+    """The float32 of a float16, by the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.int16), generate
+
+
+@intrinsic
+def narrowed(typing_context, value):
+    """The nearest float16 of a float32, by the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+    return types.int16(types.float32), generate
+
+
+_from_float16: Any = widened if converts_float16() else from_float16
+_to_float16: Any = narrowed if converts_float16() else to_float16
 
 
 def load(x, j):
@@ -80,7 +118,7 @@ def _load(x, j):
     if x.dtype == types.uint16:
         return lambda x, j: from_bfloat16(x[j])
     if x.dtype == types.int16:
-        return lambda x, j: from_float16(x[j])
+        return lambda x, j: _from_float16(x[j])
     return lambda x, j: x[j]
 
 
@@ -95,7 +133,7 @@ def _store(y, j, value):
     if y.dtype == types.int16:
 
         def store_float16(y, j, value):
-            y[j] = to_float16(value)
+            y[j] = _to_float16(np.float32(value))
 
         return store_float16
 

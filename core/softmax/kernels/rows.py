@@ -104,40 +104,62 @@ def safe(x, starts, y, V, first, last, e):
         scaled(e_r, y_r, to(1.0, d) / d)
 
 
+@njit
+def pair(x, e):
+    """(m, d) of a row in one pass: lines 1–6 of Algorithm 3, with blocks for elements.
+
+    d is added up in float64: a long row has thousands of blocks. Where nothing but −∞ was seen, m is the lowest number
+    and d is 0.
+    """
+    m, d = lowest(e), 0.0
+    for b in range(0, x.size, BLOCK):
+        x_b = x[b : b + BLOCK]
+        m_new = max(m, largest(x_b))
+        d = d * exp_below(m - m_new) + normalizer(x_b, m_new)
+        m = m_new
+    return m, d
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def online(x, starts, y, V, first, last, e):
-    """Algorithm 3 with blocks for elements: m and d in one pass, and every exponential again in the second."""
+    """Algorithm 3: m and d in one pass, and every exponential again in the second."""
     for r in range(first, last):
         x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
-        m, d = lowest(e), 0.0  # d in float64: a long row has thousands of blocks
-        for b in range(0, V, BLOCK):
-            x_b = x_r[b : b + BLOCK]
-            m_new = max(m, largest(x_b))
-            d = d * exp_below(m - m_new) + normalizer(x_b, m_new)
-            m = m_new
+        m, d = pair(x_r, e)
         c = to(1 / d, m)
         for j in range(V):
             store(y_r, j, exp_below(load(x_r, j) - m) * c)
 
 
+@njit
+def kept(x, e, before):
+    """The same, but it leaves e^(x − m so far) in e, and the m so far of each block in `before`."""
+    m, d = lowest(before), 0.0
+    for b in range(0, x.size, BLOCK):
+        x_b = x[b : b + BLOCK]
+        m_new = max(m, largest(x_b))
+        d = d * exp_below(m - m_new) + exponentials(x_b, e[b : b + BLOCK], m_new)
+        m = m_new
+        before[b // BLOCK] = m
+    return m, d
+
+
+@njit
+def rescale(e, y, before, m, c):
+    """What `kept` has left, multiplied by e^(m then − m)·c."""
+    for b in range(0, y.size, BLOCK):
+        scaled(e[b : b + BLOCK], y[b : b + BLOCK], exp_below(before[b // BLOCK] - m) * c)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def rescaled(x, starts, y, V, first, last, e):
-    """The same, but the first pass leaves e^(x − m so far), and the second multiplies by e^(m then − m)/d.
+    """Algorithm 3 with each exponential once: kept by the first pass, and rescaled by the second.
 
-    Each exponential is computed once, for one more load than Algorithm 3 has.
+    For one more load than Algorithm 3 has.
     """
     before = np.empty((V + BLOCK - 1) // BLOCK, e.dtype)
     for r in range(first, last):
         x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
         e_r = waiting(y_r, e)
-        m, d = lowest(e), 0.0  # d in float64: a long row has thousands of blocks
-        for b in range(0, V, BLOCK):
-            x_b = x_r[b : b + BLOCK]
-            m_new = max(m, largest(x_b))
-            d = d * exp_below(m - m_new) + exponentials(x_b, e_r[b : b + BLOCK], m_new)
-            m = m_new
-            before[b // BLOCK] = m
-        c = to(1 / d, m)
-        for b in range(0, V, BLOCK):
-            factor = exp_below(before[b // BLOCK] - m) * c
-            scaled(e_r[b : b + BLOCK], y_r[b : b + BLOCK], factor)
+        m, d = kept(x_r, e_r, before)
+        rescale(e_r, y_r, before, m, to(1 / d, m))

@@ -8,6 +8,9 @@ from .bits import load, lowest, to
 from .exponential import exp_below
 from .rows import BLOCK, largest, normalizer
 
+PART = 64
+"""Elements of a block that are looked through one by one if the largest of them is a candidate."""
+
 
 @njit
 def rise(u, p, value, j):
@@ -17,6 +20,21 @@ def rise(u, p, value, j):
         u[k], p[k] = u[k - 1], p[k - 1]
         k -= 1
     u[k], p[k] = value, j
+
+
+@njit
+def search(x, u, p, b):
+    """Let those of a block that beat the smallest of the K rise; the block begins with column b.
+
+    It is looked through in parts, of which most have none: for a large K nearly every block has one.
+    """
+    K = u.size
+    for part in range(0, x.size, PART):
+        x_p = x[part : part + PART]
+        if largest(x_p) > u[K - 1]:
+            for j in range(x_p.size):
+                if b + part + j >= K and load(x_p, j) > u[K - 1]:
+                    rise(u, p, load(x_p, j), b + part + j)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -42,8 +60,6 @@ def online_topk(x, starts, V, first, last, u, p):
             d = d * exp_below(m - m_new) + normalizer(x_b, m_new)
             m = m_new
             if m_b > u_r[K - 1]:
-                for j in range(x_b.size):
-                    if b + j >= K and load(x_b, j) > u_r[K - 1]:
-                        rise(u_r, p_r, load(x_b, j), b + j)
+                search(x_b, u_r, p_r, b)
         for j in range(K):
             u_r[j] = to(exp_below(u_r[j] - m) / d, m)

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 numba = pytest.importorskip("numba")
 
 from lab.core.measure.correctness import compare  # noqa: E402
-from lab.core.softmax import SOFTMAXES, numba_softmax, operations  # noqa: E402
+from lab.core.softmax import SOFTMAXES, numba_rows, operations  # noqa: E402
 from lab.core.softmax.kernels import bits, exponential, rows  # noqa: E402
 from lab.core.softmax.numba_softmax import online_topk  # noqa: E402
 from lab.core.softmax.properties import exponential_error  # noqa: E402
-from lab.core.softmax.registry import NUMBA  # noqa: E402
+from lab.core.softmax.registry import NUMBA, implementations  # noqa: E402
 from lab.core.trial import Refused  # noqa: E402
+
+from .corners import TRUTH  # noqa: E402
 
 NAMES = sorted(NUMBA)
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -48,28 +50,61 @@ def _narrowed(numbers, result):
         bits.store(result, j, numbers[j])
 
 
-@pytest.mark.parametrize(
-    ("dtype", "integers"), [(torch.bfloat16, torch.uint16), (torch.float16, torch.int16)]
-)
-def test_every_half_is_widened_exactly(dtype, integers):
+@numba.njit
+def _widened_by_integers(numbers, result):
+    for j in range(numbers.size):
+        result[j] = bits.from_float16(numbers[j])
+
+
+@numba.njit
+def _narrowed_by_integers(numbers, result):
+    for j in range(numbers.size):
+        result[j] = bits.to_float16(numbers[j])
+
+
+HALVES_WIDENED = [
+    (torch.bfloat16, torch.uint16, _widened),
+    (torch.float16, torch.int16, _widened),
+    (torch.float16, torch.int16, _widened_by_integers),  # where the processor cannot
+]
+HALVES_NARROWED = [
+    (torch.bfloat16, torch.uint16, _narrowed),
+    (torch.float16, torch.int16, _narrowed),
+    (torch.float16, torch.int16, _narrowed_by_integers),
+]
+
+
+@pytest.mark.parametrize(("dtype", "integers", "widen"), HALVES_WIDENED)
+def test_every_half_is_widened_exactly(dtype, integers, widen):
     halves = torch.arange(1 << 16, dtype=torch.int32).to(torch.uint16).view(dtype)
     found = torch.empty(1 << 16)
-    _widened(halves.view(integers).numpy(), found.numpy())
+    widen(halves.view(integers).numpy(), found.numpy())
     torch.testing.assert_close(found, halves.float(), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "integers"), [(torch.bfloat16, torch.uint16), (torch.float16, torch.int16)]
-)
-def test_halves_are_rounded_to_the_nearest_even(dtype, integers):
+@pytest.mark.parametrize(("dtype", "integers", "narrow"), HALVES_NARROWED)
+def test_halves_are_rounded_to_the_nearest_even(dtype, integers, narrow):
     every = torch.arange(1 << 15, dtype=torch.int32).to(torch.uint16).view(dtype).float()
-    every = every[every <= 1]  # probabilities
+    every = every[every.isfinite()]
     ties = (every[1:] + every[:-1]) / 2
-    up, down = ties.nextafter(torch.tensor(2.0)), ties.nextafter(torch.tensor(0.0))
-    x = torch.cat([every, ties, up, down, torch.rand(100_000), torch.tensor([math.nan])])
+    up, down = ties.nextafter(torch.tensor(math.inf)), ties.nextafter(torch.tensor(0.0))
+    x = torch.cat([every, ties, up, down, torch.rand(100_000), torch.tensor([1e30, math.inf, math.nan])])
+    if dtype == torch.float16:
+        x = torch.cat([x, torch.tensor([65_519.0, 65_520.0, 1e5])])
+    x = torch.cat([x, -x])
     found = torch.empty(len(x), dtype=dtype)
-    _narrowed(x.numpy(), found.view(integers).numpy())
+    narrow(x.numpy(), found.view(integers).numpy())
     torch.testing.assert_close(found, x.to(dtype), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.skipif(not bits.converts_float16(), reason="this processor has no instruction for it")
+def test_float16_is_converted_by_the_processor():
+    kernel = SOFTMAXES["safe-numba"]
+    kernel(torch.zeros(1, 1, dtype=torch.float16))
+    assert bits._from_float16 is bits.widened
+    code = "".join(_narrowed.inspect_asm(signature) for signature in _narrowed.signatures)
+    if "vzeroupper" in code:
+        assert "vcvtps2ph" in code
 
 
 def test_the_exponential_is_as_exact_as_it_says():
@@ -158,11 +193,11 @@ def test_layouts(name, dtype):
 
 def test_rows_with_gaps_between_them_are_not_copied():
     x = torch.zeros(4, 5, 6, 40)[:, ::2, 1:, :33]
-    numbers, starts, columns = numba_softmax._rows_of(x)
+    numbers, starts, columns = numba_rows.rows_of(x)
     assert numbers.ctypes.data == x.data_ptr()
     assert len(starts) == 4 * 3 * 5 and columns == 33
     gaps = torch.zeros(4, 10)[:, ::2]
-    assert numba_softmax._rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
+    assert numba_rows.rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -226,6 +261,46 @@ def test_gradients_of_first_and_second_order(name, dim):
     assert torch.autograd.gradgradcheck(lambda x: SOFTMAXES[name](x, dim), x)
 
 
+LOGARITHMS = [
+    (output, name) for output in ("log-softmax", "logsumexp") for name in ("safe-numba", "online-numba")
+]
+
+
+@pytest.mark.parametrize(("output", "name"), LOGARITHMS)
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_gradients_of_logarithms(output, name, dim):
+    function = implementations(output)[name].function
+    x = normal(3, 4, 5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: function(x, dim), x)
+    assert torch.autograd.gradgradcheck(lambda x: function(x, dim), x)
+    number = normal().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: function(x, -1), number)
+    assert not function(x.detach(), dim).requires_grad
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize(("output", "name"), LOGARITHMS)
+def test_gradients_of_logarithms_in_halves(output, name, dtype):
+    x = normal(4, 300, dtype=dtype).requires_grad_()
+    y = implementations(output)[name].function(x, -1)
+    g = normal(*y.shape, dtype=dtype, seed=1)
+    (found,) = torch.autograd.grad(y, x, g)
+    (standard,) = torch.autograd.grad(TRUTH[output](x, -1), x, g)
+    wide = x.detach().double().requires_grad_()
+    (truth,) = torch.autograd.grad(TRUTH[output](wide, -1), wide, g.double())
+    compare("beside torch", found, standard, truth)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_gradients_from_a_gradient_with_gaps(name, dim):
+    g = normal(9, 17, 6, seed=1).permute(2, 1, 0)[::2, :, ::3]
+    x = normal(3, 17, 3).requires_grad_()
+    (found,) = torch.autograd.grad(SOFTMAXES[name](x, dim), x, g)
+    (expected,) = torch.autograd.grad(torch.softmax(x, dim), x, g)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+
+
 def test_without_gradients_nothing_is_kept():
     x = normal(3, 5).requires_grad_()
     with torch.no_grad():
@@ -249,15 +324,15 @@ def test_gradients_in_halves(dtype):
 def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
-    monkeypatch.setattr(numba_softmax, "WORTH_A_THREAD", 1000)
+    monkeypatch.setattr(numba_rows, "WORTH_A_THREAD", 1000)
     asked = []
 
     def on_threads(work, threads):
         asked.append(threads)
         shared(work, threads)
 
-    shared = numba_softmax.on_threads
-    monkeypatch.setattr(numba_softmax, "on_threads", on_threads)
+    shared = numba_rows.on_threads
+    monkeypatch.setattr(numba_rows, "on_threads", on_threads)
     torch.set_num_threads(3)
     try:
         together = SOFTMAXES[name](x)
