@@ -4,7 +4,7 @@
 * `attention_varlen`: sequences packed behind each other; `attention_decode`: one query beside a cache, split over its keys.
 * `reference`: the papers' algorithms line by line.
 * `standard`, `flash` (tiles in PyTorch, with first and second derivative), `flash_numba` (tiles compiled for the CPU; its
-  kernels are in `numba`), `short`, `sdpa`, `flex`: the backends.
+  kernels are in `numba`), `flash_triton` (for the GPU; kernels in `triton`), `short`, `sdpa`, `flex`: the backends.
 * `band`, `scores`, `dropout`: what may be asked besides, inside a tile.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
 * `trial`: what the experiment files run.

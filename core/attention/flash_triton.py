@@ -1,0 +1,42 @@
+"""The door to the Triton kernels: Triton is imported by the first call, and its absence is said in one line."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from ..trial import Refused
+from .arguments import Options
+
+LARGEST = 256
+"""The largest head_dim."""
+
+
+def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """`triton.backend.flash_triton`.
+
+    Raises:
+        Refused: there is no Triton, or it cannot compute this.
+    """
+    reason = refusal(q, v)
+    if reason:
+        raise Refused(reason)
+    from .triton.backend import flash_triton as kernel
+
+    return kernel(q, k, v, options)
+
+
+def refusal(q: Tensor, v: Tensor) -> str:
+    """Why these cannot be computed here, in one line; empty where they can."""
+    if find_spec("triton") is None:
+        return "flash-triton needs Triton: pip install triton"
+    if not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"flash-triton runs on CUDA, not on {q.device.type}; flash and sdpa do"
+    if q.dtype == torch.float64:
+        return "flash-triton has no float64; it is in standard, flash, sdpa"
+    if max(q.shape[3], v.shape[3]) > LARGEST:
+        return f"flash-triton takes head_dim up to {LARGEST}, not {max(q.shape[3], v.shape[3])}; flash has no bound"
+    return ""
