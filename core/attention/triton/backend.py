@@ -14,13 +14,15 @@ from torch import Tensor
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band
-from ..dropout import choices, drawn_seed, seed_of
-from . import backward, forward
+from ..dropout import WORD, drawn_seed, least_of
+from . import backward
+from .kind import Kind
+from .tuning import L2_CACHE, launch
 
 # ruff: noqa: E741 — O is the paper's symbol
 
-INTERPRETED = 32
-"""Queries and keys of a tile under the interpreter."""
+ROWS = 64
+"""Rows of a program that prepares the backward pass."""
 
 
 def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -34,11 +36,13 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
     """
     if options.dropout_p and options.dropout_seed is None:
         options = replace(options, dropout_seed=drawn_seed())
-    given, dtype = (q, k, v), q.dtype
+    dtype = q.dtype
+    if options.scale <= 0:  # which is rare; the kernels may take it that the largest product has the largest score
+        q, options = q * (-1 if options.scale < 0 else 0), replace(options, scale=-options.scale or 1.0)
     if not q.is_cuda:
-        given = (q.float(), k.float(), v.float())
-    sink = options.sink
-    O, L = _Flash.apply(*given, sink, replace(options, sink=None))
+        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = (x if x.stride(3) == 1 else x.contiguous() for x in (q, k, v))
+    O, L = _Flash.apply(q, k, v, options.sink, replace(options, sink=None))
     return O.to(dtype), L
 
 
@@ -55,9 +59,7 @@ class _Flash(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        gradients = _Gradients.apply(*ctx.saved_tensors, dO, dL, ctx.options)
-        kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
-        return (*kept, None)
+        return (*_Gradients.apply(*ctx.saved_tensors, dO, dL, ctx.options, ctx.needs_input_grad[:4]), None)
 
 
 class _Gradients(torch.autograd.Function):
@@ -76,95 +78,76 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, options: Opti
     O = torch.empty(*q.shape[:3], v.shape[3], dtype=q.dtype, device=q.device)
     L = torch.empty(q.shape[:3], device=q.device)
     if L.numel():
-        _launch(forward.forward, q, k, v, sink, options, q.shape[2], q.shape[1], O=O, L=L)
+        mask, slopes = options.attn_mask, options.alibi_slopes
+        given = (q, k, v, O, L, _or(mask, q), _or(slopes, q), _or(sink, q))
+        _launch("forward", given, q, k, v, options, has_sink=sink is not None)
     return O, L
 
 
 def _backward(
     q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, O: Tensor, L: Tensor, dO: Tensor | None, dL: Tensor | None,
-    options: Options,
+    options: Options, needed: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
+    if not L.numel():
+        return tuple(torch.zeros_like(x) if x is not None else None for x in (q, k, v, sink))
     dO = torch.zeros_like(O) if dO is None else dO.contiguous()
     dL = torch.zeros_like(L) if dL is None else dL.contiguous()
-    delta = torch.empty_like(L)
-    dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
-    if L.numel():
-        with _device(q):
-            width = _width(v.shape[3])
-            backward.preprocess[(triton.cdiv(L.numel(), 64),)](
-                O, dO, dL, delta, L.numel(), v.shape[3], width, 64
-            )
-        made = partial(
-            _launch,
-            q=q,
-            k=k,
-            v=v,
-            sink=sink,
-            options=options,
-            O=O,
-            L=L,
-            dO=dO,
-            delta=delta,
-            gradients=(dq, dk, dv),
-        )
-        made(backward.of_queries, length=q.shape[2], heads=q.shape[1])
+    delta, powers = torch.empty_like(L), torch.empty_like(L)
+    d_v = v.shape[3]
+    with torch.cuda.device(q.device) if q.is_cuda else nullcontext():
+        blocks = triton.cdiv(L.numel(), ROWS)
+        backward.preprocess[(blocks,)](O, dO, L, dL, powers, delta, L.numel(), d_v, _width(d_v), ROWS)
+    made = partial(_launch, q=q, k=k, v=v, options=options)
+    behind = (_or(options.attn_mask, q), _or(options.alibi_slopes, q))
+    dq = dk = dv = dsink = None
+    if needed[0]:
+        dq = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+        made("of_queries", (q, k, v, dO, powers, delta, dq, *behind))
+    if needed[1] or needed[2]:
+        dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (k, v))
         if k.shape[2]:
-            made(backward.of_keys, length=k.shape[2], heads=k.shape[1])
-    dsink = None
-    if sink is not None:
+            made("of_keys", (q, k, v, dO, powers, delta, dk, dv, *behind))
+    if sink is not None and needed[3]:
         share = (sink.float()[:, None] - L.clamp_min(torch.finfo(L.dtype).min)).exp()
         dsink = -(share * delta).sum((0, 2)).to(sink.dtype)
-    return dq, dk, dv, dsink
+    return dq, dk if needed[1] else None, dv if needed[2] else None, dsink
 
 
 def _launch(
-    kernel: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, options: Options, length: int, heads: int, *,
-    O: Tensor, L: Tensor, dO: Tensor | None = None, delta: Tensor | None = None,
-    gradients: tuple[Tensor, Tensor, Tensor] | None = None,
+    name: str, given: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, options: Options, *, has_sink: bool = False
 ) -> None:  # fmt: skip
-    B, H, N_q, d = q.shape
-    q, k, v = (x if x.stride(3) == 1 else x.contiguous() for x in (q, k, v))
-    place, mask, slopes, p = (
-        band(N_q, k.shape[2], options),
-        options.attn_mask,
-        options.alibi_slopes,
-        options.dropout_p,
-    )
-    kind, strides = 0, (0, 0, 0, 0)
+    """Start the kernel of that name on the tensors `given`, and on all numbers that the kernels have in common."""
+    (B, H, N_q, d), (N_k, d_v) = q.shape, v.shape[2:]
+    groups = H // k.shape[1]
+    place, mask, slopes, p = band(N_q, N_k, options), options.attn_mask, options.alibi_slopes, options.dropout_p
+    kind = Kind(
+        d, d_v, _width(d), _width(d_v), MASK=0 if mask is None else 1 if mask.dtype == torch.bool else 2,
+        CAP=options.softcap is not None, ALIBI=slopes is not None, SINK=has_sink, DROP=p > 0,
+        LOW=place.low is not None, HIGH=place.high is not None,
+        FOLDED=options.softcap is None and slopes is None and (mask is None or mask.dtype == torch.bool),
+    )  # fmt: skip
+    # A stride of 0 where it is one for all: nothing is expanded in memory.
+    of_mask = (0,) * 4
     if mask is not None:
-        kind = 1 if mask.dtype == torch.bool else 2
-        # A stride of 0 where it is one for all: nothing is expanded in memory.
-        strides = tuple(s if n > 1 else 0 for s, n in zip(mask.stride(), mask.shape, strict=True))  # type: ignore[assignment]
-        mask = mask.view(torch.uint8) if kind == 1 else mask
-    rows = columns = None
-    least = 0
-    if p:
-        assert options.dropout_seed is not None
-        made = [
-            choices(p, seed_of(options.dropout_seed, b), range(H), N_q, k.shape[2], q.device)
-            for b in range(B)
-        ]
-        rows, columns = torch.stack([c.rows for c in made]), torch.stack([c.columns for c in made])
-        least = made[0].least
-    block = INTERPRETED if not q.is_cuda else 32 if q.dtype == torch.float32 or d > 128 else 64
-    none = q  # stands for what a flag leaves unread
-    with _device(q):
-        kernel[(triton.cdiv(length, block), B * heads)](
-            q, k, v, O, none if dO is None else dO, L, none if delta is None else delta, *(gradients or (none,) * 3),
-            none if mask is None else mask, none if slopes is None else slopes, none if sink is None else sink,
-            none if rows is None else rows, none if columns is None else columns,
-            *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *O.stride()[:3], *strides,
-            H if slopes is not None and len(slopes) > 1 else 0, H, H // k.shape[1], N_q, k.shape[2], options.scale,
-            options.softcap or 1.0, place.low or 0, place.high or 0, place.shift, least, 1 / (1 - p),
-            D=d, D_V=v.shape[3], WIDTH=_width(d), WIDTH_V=_width(v.shape[3]), MASK=kind,
-            CAP=options.softcap is not None, ALIBI=slopes is not None, SINK=sink is not None, DROP=p > 0,
-            LOW=place.low is not None, HIGH=place.high is not None, BLOCK_M=block, BLOCK_N=block, num_warps=4,
-        )  # fmt: skip
+        of_mask = tuple(s if n > 1 else 0 for s, n in zip(mask.stride(), mask.shape, strict=True))  # type: ignore[assignment]
+    seed = (options.dropout_seed or 0) % WORD
+    over_keys = name == "of_keys"
+    # What all blocks of a sequence read: its keys and values, shared by a group, or all queries of the group.
+    read = N_q * groups if over_keys else N_k / groups
+    section = max(1, int(L2_CACHE / max(1, read * (d + d_v) * q.element_size())))
+    sequences = B * (k.shape[1] if over_keys else H)
+    launch(
+        name, N_k if over_keys else N_q, sequences, *given, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *of_mask,
+        H if slopes is not None and len(slopes) > 1 else 0, sequences, min(section, sequences), H, groups, N_q, N_k,
+        options.scale, options.softcap or 1.0, place.low or 0, place.high or 0, place.shift,
+        seed - WORD if seed >= WORD // 2 else seed, least_of(p), 1 / (1 - p), queries=N_q, keys=N_k, kind=kind,
+    )  # fmt: skip
+
+
+def _or(x: Tensor | None, other: Tensor) -> Tensor:
+    """x as a kernel takes it; where there is none, whatever stands for what is not read."""
+    return other if x is None else x.view(torch.uint8) if x.dtype == torch.bool else x
 
 
 def _width(d: int) -> int:
     return max(16, int(triton.next_power_of_2(d)))
-
-
-def _device(q: Tensor) -> Any:
-    return torch.cuda.device(q.device) if q.is_cuda else nullcontext()

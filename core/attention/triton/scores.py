@@ -1,18 +1,44 @@
-"""The scores of one tile, for queries i and keys j of any orientation that broadcasts."""
+"""The scores of one tile, for queries i and keys j of any orientation that broadcasts.
+
+A `rule` is (mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift): where the mask of this head begins
+and its strides, the lengths, and how scores are made and hidden.
+"""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
+LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
+LOWEST = tl.constexpr(-3.4e38)
+"""Near the least float32."""
+
 
 @triton.jit
-def tile(x, first, limit, stride, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """(ROWS, WIDTH) from row `first`; 0 outside of (limit, SIZE). The row is a 64-bit offset."""
+def tile(x, first, limit, stride, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, EDGE: tl.constexpr):
+    """(ROWS, WIDTH) from row `first`; 0 outside of (limit, SIZE). Without EDGE all rows are inside.
+
+    The row is a 64-bit offset. What needs no mask has none: it is a copy to shared memory that runs ahead of the products.
+    """
     r = first + tl.arange(0, ROWS)
     c = tl.arange(0, WIDTH)
     at = x + r.to(tl.int64)[:, None] * stride + c[None, :]
-    return tl.load(at, mask=(r < limit)[:, None] & (c < SIZE)[None, :], other=0.0)
+    if EDGE:
+        return tl.load(at, mask=(r < limit)[:, None] & (c < SIZE)[None, :], other=0.0)
+    elif SIZE < WIDTH:
+        return tl.load(at, mask=(c < SIZE)[None, :], other=0.0)
+    else:
+        return tl.load(at)
+
+
+@triton.jit
+def numbers(x, at, limit, EDGE: tl.constexpr):
+    """x[at]; 0 from `limit` on."""
+    if EDGE:
+        return tl.load(x + at, mask=at < limit, other=0.0)
+    else:
+        return tl.load(x + at)
 
 
 @triton.jit
@@ -24,42 +50,46 @@ def tanh(x):
 
 
 @triton.jit
-def scores(
-    qk, i, j, mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift,
-    MASK: tl.constexpr, CAP: tl.constexpr, ALIBI: tl.constexpr, LOW: tl.constexpr, HIGH: tl.constexpr,
-    EDGE: tl.constexpr,
-):  # fmt: skip
-    """The scores, −∞ where hidden, and tanh of the soft cap (anything without one)."""
-    u = qk * scale
-    t = u
-    if CAP:
-        t = tanh(u / cap)
-        u = t * cap
-    if ALIBI:
-        u -= slope * tl.abs(j - (i + shift)).to(tl.float32)
+def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr):
+    """The scores u, −∞ where hidden, and tanh of the soft cap (anything without one).
+
+    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either.
+    """
+    mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift = rule
+    u, t = qk, qk
+    if KIND.CAP:
+        t = tanh(qk * (scale / cap))
+        u = t * (cap * LOG2_E)
+    elif not KIND.FOLDED:
+        u = qk * (scale * LOG2_E)
+    if KIND.ALIBI:
+        u -= slope * LOG2_E * tl.abs(j - (i + shift)).to(tl.float32)
     inside = (i < queries) & (j < keys)
-    if MASK > 0:
+    if KIND.MASK > 0:
         at = mask + i.to(tl.int64) * mask_i + j.to(tl.int64) * mask_j
-        if MASK == 1:
+        if KIND.MASK == 1:
             u = tl.where(tl.load(at, mask=inside, other=0) != 0, u, -float("inf"))
         else:
             added = tl.load(at, mask=inside, other=-float("inf")).to(tl.float32)
-            u = tl.where(added == -float("inf"), added, u + added)
+            more = added * LOG2_E
+            # The least float32, as some write into masks, is no −∞ yet.
+            more = tl.where((more < LOWEST) & (added > -float("inf")), LOWEST, more)
+            u = tl.where(more == -float("inf"), more, u + more)
     if EDGE:
-        if LOW:
+        if KIND.LOW:
             inside = inside & (j >= i + low)
-        if HIGH:
+        if KIND.HIGH:
             inside = inside & (j <= i + high)
         u = tl.where(inside, u, -float("inf"))
     return u, t
 
 
 @triton.jit
-def kept(rows, columns, least):
-    """What dropout keeps: the choices of `dropout.Choices`."""
-    bits = (rows ^ columns).to(tl.uint32, bitcast=True) * 0x2C1B3C6D
-    bits = (bits ^ (bits >> 15)) * 0x297A2D39
-    return bits.to(tl.int32, bitcast=True) >= least
+def powers(u, m, scale, KIND: tl.constexpr):
+    """e^(score − m·ln 2) for scores u as `scores` gives them."""
+    if KIND.FOLDED:
+        u = u * (scale * LOG2_E)
+    return tl.exp2(u - m)
 
 
 @triton.jit
