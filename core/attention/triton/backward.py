@@ -10,7 +10,7 @@ import triton.language as tl
 
 from .choices import column_bits, kept, row_bits, seed_of
 from .order import keys_of, place, queries_of
-from .scores import LOG2_E, add_product, finite, numbers, powers, scores, tile
+from .scores import LOG2_E, finite, numbers, powers, scores, tile
 
 
 @triton.jit
@@ -114,13 +114,15 @@ def walk_queries(
         delta_i = numbers(delta, i, queries, EDGE)
         u, t = scores(tl.dot(k_j, tl.trans(q_i), input_precision="ieee"), i[None, :], j[:, None], rule, KIND, EDGE)
         p = powers(u, L[None, :], scale, KIND)
+        if EDGE or KIND.MASK > 0:
+            p = tl.where(u == -float("inf"), 0.0, p)  # also where the query is NaN
         dp = tl.dot(v_j, tl.trans(do_i), input_precision="ieee")
         dropped = p
         if KIND.DROP:
             keeps = kept(row_bits(seed_b, h, i)[None, :], columns[:, None], least)
             dp = tl.where(keeps, dp * share, 0.0)
             dropped = tl.where(keeps, p, 0.0)
-        dv_j = add_product(dv_j, dropped, do_i, u != -float("inf"), EDGE or KIND.MASK > 0)
+        dv_j = tl.dot(dropped.to(do_i.dtype), do_i, dv_j, input_precision="ieee")
         ds = p * (dp - delta_i[None, :])
         if KIND.CAP:
             ds *= 1 - t * t

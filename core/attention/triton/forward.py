@@ -7,7 +7,7 @@ import triton.language as tl
 
 from .choices import column_bits, kept, row_bits, seed_of
 from .order import keys_of, place
-from .scores import LN_2, LOG2_E, add_product, powers, scores, tile
+from .scores import LN_2, LOG2_E, powers, scores, tile, without_hidden
 
 # ruff: noqa: E741 — l is the paper's symbol
 
@@ -34,7 +34,9 @@ def walk(
         if KIND.DROP:
             p = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], least), p, 0.0)
         v_j = tile(v, j0, keys, v_n, KIND.D_V, BLOCK_N, KIND.WIDTH_V, EDGE)
-        acc = add_product(acc * rescale[:, None], p, v_j, u != -float("inf"), EDGE or KIND.MASK > 0)
+        if EDGE or KIND.MASK > 0:
+            p, v_j = without_hidden(p, u, v_j)
+        acc = tl.dot(p.to(v_j.dtype), v_j, acc * rescale[:, None], input_precision="ieee")
         m = m_new
     return acc, l, m
 

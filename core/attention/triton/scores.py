@@ -98,14 +98,10 @@ def finite(x):
 
 
 @triton.jit
-def add_product(acc, p, x, seen, HIDES: tl.constexpr):
-    """acc + p·x. Where pairs may be hidden, what is not finite in x makes NaN of the rows that see it, and of no others."""
-    if HIDES:
-        bad = ~(tl.abs(x) < float("inf"))
-        acc = tl.dot(p.to(x.dtype), tl.where(bad, 0.0, x), acc, input_precision="ieee")
-        if tl.max(tl.max(bad.to(tl.int32), 1), 0) > 0:
-            hits = tl.dot(seen.to(x.dtype), bad.to(x.dtype), input_precision="ieee")
-            acc = tl.where(hits > 0, float("nan"), acc)
-    else:
-        acc = tl.dot(p.to(x.dtype), x, acc, input_precision="ieee")
-    return acc
+def without_hidden(p, u, x):
+    """p and x for p·x, where what is not finite in a row of x makes NaN of the rows of p that see it, and of no others.
+
+    By itself it would make NaN of all, for 0·NaN is NaN.
+    """
+    bad = tl.max((~(tl.abs(x) < float("inf"))).to(tl.int32), 1) > 0
+    return tl.where((u != -float("inf")) & bad[None, :], float("nan"), p), finite(x)
