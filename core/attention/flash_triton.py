@@ -13,6 +13,9 @@ from .arguments import Options
 
 LARGEST = 256
 """The largest head_dim."""
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+CAPABILITY = (8, 0)
+"""The least compute capability: from there on a GPU has bfloat16, and copies that run ahead of the products."""
 
 
 def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -35,8 +38,11 @@ def refusal(q: Tensor, v: Tensor) -> str:
         return "flash-triton needs Triton: pip install triton"
     if not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
         return f"flash-triton runs on CUDA, not on {q.device.type}; flash and sdpa do"
-    if q.dtype == torch.float64:
-        return "flash-triton has no float64; it is in standard, flash, sdpa"
+    if q.is_cuda and torch.version.hip is None and torch.cuda.get_device_capability(q.device) < CAPABILITY:
+        has = ".".join(map(str, torch.cuda.get_device_capability(q.device)))
+        return f"flash-triton needs compute capability 8.0 (Ampere) or more, this GPU has {has}; flash and sdpa do not"
+    if q.dtype not in DTYPES:
+        return f"flash-triton has no {str(q.dtype).removeprefix('torch.')}; it is in standard, flash, sdpa"
     if max(q.shape[3], v.shape[3]) > LARGEST:
         return f"flash-triton takes head_dim up to {LARGEST}, not {max(q.shape[3], v.shape[3])}; flash has no bound"
     return ""

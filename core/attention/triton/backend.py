@@ -37,7 +37,9 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
     if options.dropout_p and options.dropout_seed is None:
         options = replace(options, dropout_seed=drawn_seed())
     dtype = q.dtype
-    if options.scale <= 0:  # which is rare; the kernels may take it that the largest product has the largest score
+    if (
+        options.scale <= 0
+    ):  # which is rare; the kernels may take it that the largest product has the largest score
         q, options = q * (-1 if options.scale < 0 else 0), replace(options, scale=-options.scale or 1.0)
     if not q.is_cuda:
         q, k, v = q.float(), k.float(), v.float()
@@ -119,7 +121,12 @@ def _launch(
     """Start the kernel of that name on the tensors `given`, and on all numbers that the kernels have in common."""
     (B, H, N_q, d), (N_k, d_v) = q.shape, v.shape[2:]
     groups = H // k.shape[1]
-    place, mask, slopes, p = band(N_q, N_k, options), options.attn_mask, options.alibi_slopes, options.dropout_p
+    place, mask, slopes, p = (
+        band(N_q, N_k, options),
+        options.attn_mask,
+        options.alibi_slopes,
+        options.dropout_p,
+    )
     kind = Kind(
         d, d_v, _width(d), _width(d_v), MASK=0 if mask is None else 1 if mask.dtype == torch.bool else 2,
         CAP=options.softcap is not None, ALIBI=slopes is not None, SINK=has_sink, DROP=p > 0,

@@ -14,7 +14,9 @@ from .scores import LOG2_E, finite, numbers, powers, scores, tile
 
 
 @triton.jit
-def preprocess(o, do, lse, dlse, powers_of_2, delta, rows, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+def preprocess(
+    o, do, lse, dlse, powers_of_2, delta, rows, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr
+):
     """Δ = rowsum(dO∘O) − dL, and L·log₂e, of contiguous rows.
 
     Of a row that sees nothing L becomes +∞, so that e^(s − L) is 0.
@@ -23,8 +25,8 @@ def preprocess(o, do, lse, dlse, powers_of_2, delta, rows, SIZE: tl.constexpr, W
     d = tl.sum(tile(o, first, rows, SIZE, SIZE, BLOCK, WIDTH, True).to(tl.float32)
                * tile(do, first, rows, SIZE, SIZE, BLOCK, WIDTH, True).to(tl.float32), 1)  # fmt: skip
     at = first + tl.arange(0, BLOCK)
-    tl.store(delta + at, d - numbers(dlse, at, rows, True), mask=at < rows)
-    L = numbers(lse, at, rows, True) * LOG2_E
+    tl.store(delta + at, d - numbers(dlse, at, rows), mask=at < rows)
+    L = numbers(lse, at, rows) * LOG2_E
     tl.store(powers_of_2 + at, tl.where(-float("inf") == L, float("inf"), L), mask=at < rows)
 
 
@@ -34,11 +36,14 @@ def walk_keys(
     KIND: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     keys, scale = rule[4], rule[5]
+    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for j0 in range(start, stop, BLOCK_N):
         j = j0 + tl.arange(0, BLOCK_N)
         k_j = tile(k, j0, keys, k_n, KIND.D, BLOCK_N, KIND.WIDTH, EDGE)
         v_j = tile(v, j0, keys, v_n, KIND.D_V, BLOCK_N, KIND.WIDTH_V, EDGE)
-        u, t = scores(tl.dot(q_i, tl.trans(k_j), input_precision="ieee"), i[:, None], j[None, :], rule, KIND, EDGE)
+        u, t = scores(
+            tl.dot(q_i, tl.trans(k_j), input_precision="ieee"), i[:, None], j[None, :], rule, KIND, EDGE, True
+        )
         p = powers(u, L[:, None], scale, KIND)
         dp = tl.dot(do_i, tl.trans(v_j), input_precision="ieee")
         if KIND.DROP:
@@ -46,7 +51,7 @@ def walk_keys(
         ds = p * (dp - delta_i[:, None])
         if KIND.CAP:
             ds *= 1 - t * t
-        if EDGE or KIND.MASK > 0:
+        if HIDES:
             ds = tl.where(u == -float("inf"), 0.0, ds)
             k_j = finite(k_j)  # a NaN in a key that is seen is in ds already
         dq_i = tl.dot(ds.to(k_j.dtype), k_j, dq_i, input_precision="ieee")
@@ -80,8 +85,8 @@ def of_queries(
     first = sequence.to(tl.int64) * queries
     q_i = tile(q + b * q_b + h * q_h, i0, queries, q_n, KIND.D, BLOCK_M, KIND.WIDTH, True)
     do_i = tile(do + first * KIND.D_V, i0, queries, KIND.D_V, KIND.D_V, BLOCK_M, KIND.WIDTH_V, True)
-    L = numbers(lse + first, i, queries, True)
-    delta_i = numbers(delta + first, i, queries, True)
+    L = numbers(lse + first, i, queries)
+    delta_i = numbers(delta + first, i, queries)
     dq_i = tl.zeros((BLOCK_M, KIND.WIDTH), tl.float32)
     start, full, end, stop = keys_of(i0, queries, keys, low, high, KIND, BLOCK_M, BLOCK_N)
     if KIND.LOW:
@@ -106,15 +111,24 @@ def walk_queries(
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     queries, scale = rule[3], rule[5]
+    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for i0 in range(start, stop, BLOCK_M):
         i = i0 + tl.arange(0, BLOCK_M)
-        q_i = tile(q, i0, queries, q_n, KIND.D, BLOCK_M, KIND.WIDTH, EDGE)
-        do_i = tile(do, i0, queries, KIND.D_V, KIND.D_V, BLOCK_M, KIND.WIDTH_V, EDGE)
-        L = numbers(lse, i, queries, EDGE)
-        delta_i = numbers(delta, i, queries, EDGE)
-        u, t = scores(tl.dot(k_j, tl.trans(q_i), input_precision="ieee"), i[None, :], j[:, None], rule, KIND, EDGE)
+        q_i = tile(q, i0, queries, q_n, KIND.D, BLOCK_M, KIND.WIDTH, True)
+        do_i = tile(do, i0, queries, KIND.D_V, KIND.D_V, BLOCK_M, KIND.WIDTH_V, True)
+        L = numbers(lse, i, queries)
+        delta_i = numbers(delta, i, queries)
+        u, t = scores(
+            tl.dot(k_j, tl.trans(q_i), input_precision="ieee"),
+            i[None, :],
+            j[:, None],
+            rule,
+            KIND,
+            EDGE,
+            False,
+        )
         p = powers(u, L[None, :], scale, KIND)
-        if EDGE or KIND.MASK > 0:
+        if HIDES:
             p = tl.where(u == -float("inf"), 0.0, p)  # also where the query is NaN
         dp = tl.dot(v_j, tl.trans(do_i), input_precision="ieee")
         dropped = p
@@ -126,8 +140,8 @@ def walk_queries(
         ds = p * (dp - delta_i[None, :])
         if KIND.CAP:
             ds *= 1 - t * t
-        if EDGE or KIND.MASK > 0:
-            ds = tl.where(u == -float("inf"), 0.0, ds)
+        if HIDES:
+            ds = tl.where(p == 0, 0.0, ds)  # what is hidden, without keeping u
             q_i = finite(q_i)  # as a key's in `walk_keys`
         dk_j = tl.dot(ds.to(q_i.dtype), q_i, dk_j, input_precision="ieee")
     return dk_j, dv_j
@@ -175,10 +189,11 @@ def of_keys(
             dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, full, end, rule, columns, seed_b, h,
             least, share, KIND, BLOCK_M, False,
         )  # fmt: skip
-        dk_j, dv_j = walk_queries(
-            dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, end, stop, rule, columns, seed_b, h,
-            least, share, KIND, BLOCK_M, True,
-        )  # fmt: skip
+        if KIND.LOW:
+            dk_j, dv_j = walk_queries(
+                dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, end, stop, rule, columns, seed_b,
+                h, least, share, KIND, BLOCK_M, True,
+            )  # fmt: skip
     rows = sequence.to(tl.int64) * keys + j
     c, c_v = tl.arange(0, KIND.WIDTH), tl.arange(0, KIND.WIDTH_V)
     inside = (j < keys)[:, None]

@@ -19,10 +19,13 @@ def walk(
 ):  # fmt: skip
     """The sum O, not yet divided, the sum ℓ of each row and its maximum m, in powers of 2, after the keys to `stop`."""
     keys, scale = rule[4], rule[5]
+    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for j0 in range(start, stop, BLOCK_N):
         j = j0 + tl.arange(0, BLOCK_N)
         k_j = tile(k, j0, keys, k_n, KIND.D, BLOCK_N, KIND.WIDTH, EDGE)
-        u, _ = scores(tl.dot(q_i, tl.trans(k_j), input_precision="ieee"), i[:, None], j[None, :], rule, KIND, EDGE)
+        u, _ = scores(
+            tl.dot(q_i, tl.trans(k_j), input_precision="ieee"), i[:, None], j[None, :], rule, KIND, EDGE, True
+        )
         largest = tl.max(u, 1)
         if KIND.FOLDED:
             largest *= scale * LOG2_E  # of a row and not of each of its scores: the scale is above 0
@@ -34,7 +37,7 @@ def walk(
         if KIND.DROP:
             p = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], least), p, 0.0)
         v_j = tile(v, j0, keys, v_n, KIND.D_V, BLOCK_N, KIND.WIDTH_V, EDGE)
-        if EDGE or KIND.MASK > 0:
+        if HIDES:
             p, v_j = without_hidden(p, u, v_j)
         acc = tl.dot(p.to(v_j.dtype), v_j, acc * rescale[:, None], input_precision="ieee")
         m = m_new

@@ -42,10 +42,13 @@ def keys_of(i0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.conste
 
 
 @triton.jit
-def queries_of(j0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+def queries_of(
+    j0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
+):
     """As `keys_of`: the queries that see some key of the block, and those that see all.
 
-    Keys past the last are no edge: they are in rows of dK and dV that nobody stores.
+    The ends of both are no edge: keys past the last are in rows of dK and dV that nobody stores, and queries past the
+    last are read as 0 and add nothing.
     """
     start, stop, full, end = 0, queries, 0, queries
     if KIND.HIGH:
@@ -55,5 +58,6 @@ def queries_of(j0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.con
     if KIND.LOW:
         stop = tl.minimum(queries, tl.maximum(0, j0 + BLOCK_N - low))
         end = tl.minimum(queries, tl.maximum(0, j0 - low + 1))
+        end = end // BLOCK_M * BLOCK_M
     full = tl.minimum(full, tl.cdiv(tl.maximum(start, stop), BLOCK_M) * BLOCK_M)
-    return start, full, tl.maximum(end // BLOCK_M * BLOCK_M, full), stop
+    return start, full, tl.maximum(end, full), stop

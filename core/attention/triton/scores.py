@@ -16,16 +16,19 @@ LOWEST = tl.constexpr(-3.4e38)
 
 
 @triton.jit
-def tile(x, first, limit, stride, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, EDGE: tl.constexpr):
+def tile(
+    x, first, limit, stride, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, EDGE: tl.constexpr
+):
     """(ROWS, WIDTH) from row `first`; 0 outside of (limit, SIZE). Without EDGE all rows are inside.
 
-    The row is a 64-bit offset. What needs no mask has none: it is a copy to shared memory that runs ahead of the products.
+    Offsets have 64 bits up to the first row and 32 inside of the tile, the same in each: fewer registers. What needs no
+    mask has none: it is a copy to shared memory that runs ahead of the products.
     """
-    r = first + tl.arange(0, ROWS)
+    r = tl.arange(0, ROWS)
     c = tl.arange(0, WIDTH)
-    at = x + r.to(tl.int64)[:, None] * stride + c[None, :]
+    at = x + tl.cast(first, tl.int64) * stride + (r[:, None] * stride + c[None, :])
     if EDGE:
-        return tl.load(at, mask=(r < limit)[:, None] & (c < SIZE)[None, :], other=0.0)
+        return tl.load(at, mask=(r < limit - first)[:, None] & (c < SIZE)[None, :], other=0.0)
     elif SIZE < WIDTH:
         return tl.load(at, mask=(c < SIZE)[None, :], other=0.0)
     else:
@@ -33,12 +36,9 @@ def tile(x, first, limit, stride, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDTH:
 
 
 @triton.jit
-def numbers(x, at, limit, EDGE: tl.constexpr):
+def numbers(x, at, limit):
     """x[at]; 0 from `limit` on."""
-    if EDGE:
-        return tl.load(x + at, mask=at < limit, other=0.0)
-    else:
-        return tl.load(x + at)
+    return tl.load(x + at, mask=at < limit, other=0.0)
 
 
 @triton.jit
@@ -50,10 +50,11 @@ def tanh(x):
 
 
 @triton.jit
-def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr):
+def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr, ENDS: tl.constexpr):
     """The scores u, −∞ where hidden, and tanh of the soft cap (anything without one).
 
-    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either.
+    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an EDGE the band
+    hides, and with ENDS the end of the keys; queries past the last need no hiding, they are read as 0 and not stored.
     """
     mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift = rule
     u, t = qk, qk
@@ -64,8 +65,8 @@ def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr):
         u = qk * (scale * LOG2_E)
     if KIND.ALIBI:
         u -= slope * LOG2_E * tl.abs(j - (i + shift)).to(tl.float32)
-    inside = (i < queries) & (j < keys)
     if KIND.MASK > 0:
+        inside = (i < queries) & (j < keys)
         at = mask + i.to(tl.int64) * mask_i + j.to(tl.int64) * mask_j
         if KIND.MASK == 1:
             u = tl.where(tl.load(at, mask=inside, other=0) != 0, u, -float("inf"))
@@ -76,11 +77,12 @@ def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr):
             more = tl.where((more < LOWEST) & (added > -float("inf")), LOWEST, more)
             u = tl.where(more == -float("inf"), more, u + more)
     if EDGE:
+        if ENDS:
+            u = tl.where(j < keys, u, -float("inf"))
         if KIND.LOW:
-            inside = inside & (j >= i + low)
+            u = tl.where(j - low >= i, u, -float("inf"))
         if KIND.HIGH:
-            inside = inside & (j <= i + high)
-        u = tl.where(inside, u, -float("inf"))
+            u = tl.where(j - high <= i, u, -float("inf"))
     return u, t
 
 
