@@ -1,4 +1,4 @@
-"""The door to the Triton kernels: Triton is imported by the first call, and its absence is said in one line."""
+"""The door to the Triton kernels: Triton is imported by the first call, and its absence said in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 256
 """The largest head_dim."""
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 CAPABILITY = (8, 0)
-"""The least compute capability: from there on a GPU has bfloat16, and copies that run ahead of the products."""
+"""The least compute capability: from there on a GPU has bfloat16, and copies that run ahead of products."""
 
 
 def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -40,9 +40,12 @@ def refusal(q: Tensor, v: Tensor) -> str:
         return f"flash-triton runs on CUDA, not on {q.device.type}; flash and sdpa do"
     if q.is_cuda and torch.version.hip is None and torch.cuda.get_device_capability(q.device) < CAPABILITY:
         has = ".".join(map(str, torch.cuda.get_device_capability(q.device)))
-        return f"flash-triton needs compute capability 8.0 (Ampere) or more, this GPU has {has}; flash and sdpa do not"
+        return (
+            f"flash-triton needs compute capability 8.0 (Ampere), this GPU has {has}; flash and sdpa do not"
+        )
     if q.dtype not in DTYPES:
         return f"flash-triton has no {str(q.dtype).removeprefix('torch.')}; it is in standard, flash, sdpa"
-    if max(q.shape[3], v.shape[3]) > LARGEST:
-        return f"flash-triton takes head_dim up to {LARGEST}, not {max(q.shape[3], v.shape[3])}; flash has no bound"
+    d = max(q.shape[3], v.shape[3])
+    if d > LARGEST:
+        return f"flash-triton takes head_dim up to {LARGEST}, not {d}; flash has no bound"
     return ""

@@ -4,7 +4,7 @@
 * `scores`: what is done to a tile of scores before the softmax, and products that no hidden NaN gets into.
 * `choices`: the choices of dropout, made where they are used.
 * `order`: which block of which sequence a program computes, and which tiles an edge of the band crosses.
-* `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2; dK with dV and dQ in kernels of their own, no atomics.
+* `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2; dK with dV, and dQ, apart; no atomics.
 
 Nothing here is imported before a call asks for it: Triton need not be there.
 """

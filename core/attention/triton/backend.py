@@ -21,6 +21,8 @@ from .tuning import L2_CACHE, launch
 
 # ruff: noqa: E741 — O is the paper's symbol
 
+FAR = 1 << 24
+"""Rows so far apart are copied: within a tile their distance, of 32 bits, would overflow."""
 ROWS = 64
 """Rows of a program that prepares the backward pass."""
 
@@ -28,8 +30,8 @@ ROWS = 64
 def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients, and so has the sink.
 
-    A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. Under the interpreter,
-    whose products know no bfloat16, half precision is computed in float32.
+    A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. Under the
+    interpreter, whose products know no bfloat16, half precision is computed in float32.
 
     Raises:
         Refused: in the backward pass of its gradients.
@@ -43,7 +45,7 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
         q, options = q * (-1 if options.scale < 0 else 0), replace(options, scale=-options.scale or 1.0)
     if not q.is_cuda:
         q, k, v = q.float(), k.float(), v.float()
-    q, k, v = (x if x.stride(3) == 1 else x.contiguous() for x in (q, k, v))
+    q, k, v = (x if x.stride(3) == 1 and x.stride(2) < FAR else x.contiguous() for x in (q, k, v))
     O, L = _Flash.apply(q, k, v, options.sink, replace(options, sink=None))
     return O.to(dtype), L
 
@@ -87,8 +89,8 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, options: Opti
 
 
 def _backward(
-    q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, O: Tensor, L: Tensor, dO: Tensor | None, dL: Tensor | None,
-    options: Options, needed: tuple[bool, ...],
+    q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, O: Tensor, L: Tensor,
+    dO: Tensor | None, dL: Tensor | None, options: Options, needed: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     if not L.numel():
         return tuple(torch.zeros_like(x) if x is not None else None for x in (q, k, v, sink))
@@ -116,9 +118,10 @@ def _backward(
 
 
 def _launch(
-    name: str, given: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, options: Options, *, has_sink: bool = False
+    name: str, given: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, options: Options, *,
+    has_sink: bool = False,
 ) -> None:  # fmt: skip
-    """Start the kernel of that name on the tensors `given`, and on all numbers that the kernels have in common."""
+    """Start the kernel of that name on the tensors `given`, and on the numbers that all kernels take."""
     (B, H, N_q, d), (N_k, d_v) = q.shape, v.shape[2:]
     groups = H // k.shape[1]
     place, mask, slopes, p = (
@@ -134,9 +137,9 @@ def _launch(
         FOLDED=options.softcap is None and slopes is None and (mask is None or mask.dtype == torch.bool),
     )  # fmt: skip
     # A stride of 0 where it is one for all: nothing is expanded in memory.
-    of_mask = (0,) * 4
+    of_mask = [0] * 4
     if mask is not None:
-        of_mask = tuple(s if n > 1 else 0 for s, n in zip(mask.stride(), mask.shape, strict=True))  # type: ignore[assignment]
+        of_mask = [s if n > 1 else 0 for s, n in zip(mask.stride(), mask.shape, strict=True)]
     seed = (options.dropout_seed or 0) % WORD
     over_keys = name == "of_keys"
     # What all blocks of a sequence read: its keys and values, shared by a group, or all queries of the group.
@@ -144,10 +147,13 @@ def _launch(
     section = max(1, int(L2_CACHE / max(1, read * (d + d_v) * q.element_size())))
     sequences = B * (k.shape[1] if over_keys else H)
     launch(
-        name, N_k if over_keys else N_q, sequences, *given, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *of_mask,
-        H if slopes is not None and len(slopes) > 1 else 0, sequences, min(section, sequences), H, groups, N_q, N_k,
+        name, N_k if over_keys else N_q, sequences, *given,
+        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *of_mask,
+        H if slopes is not None and len(slopes) > 1 else 0,
+        sequences, min(section, sequences), H, groups, N_q, N_k,
         options.scale, options.softcap or 1.0, place.low or 0, place.high or 0, place.shift,
-        seed - WORD if seed >= WORD // 2 else seed, least_of(p), 1 / (1 - p), queries=N_q, keys=N_k, kind=kind,
+        seed - WORD if seed >= WORD // 2 else seed, least_of(p), 1 / (1 - p),
+        queries=N_q, keys=N_k, kind=kind,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Algorithm 2 of FlashAttention-2, with one order for every sum: dQ by blocks of queries, dK and dV by blocks of keys.
+"""Algorithm 2 of FlashAttention-2, with one order for every sum: dQ by queries, dK and dV by keys.
 
 As in the forward pass, only tiles at an edge are masked.
 """
@@ -91,14 +91,16 @@ def of_queries(
     start, full, end, stop = keys_of(i0, queries, keys, low, high, KIND, BLOCK_M, BLOCK_N)
     if KIND.LOW:
         dq_i = walk_keys(
-            dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, start, tl.minimum(full, stop), rule, bits, seed_b, least,
-            share, KIND, BLOCK_N, True,
+            dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, start, tl.minimum(full, stop), rule, bits, seed_b,
+            least, share, KIND, BLOCK_N, True,
         )  # fmt: skip
     dq_i = walk_keys(
-        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, least, share, KIND, BLOCK_N, False
+        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, least, share,
+        KIND, BLOCK_N, False,
     )  # fmt: skip
     dq_i = walk_keys(
-        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, least, share, KIND, BLOCK_N, True
+        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, least, share,
+        KIND, BLOCK_N, True,
     )  # fmt: skip
     c = tl.arange(0, KIND.WIDTH)
     at = dq + (first + i)[:, None] * KIND.D + c[None, :]
@@ -182,17 +184,17 @@ def of_keys(
         q_h0, do_h = q + b * q_b + h * q_h, do + first * KIND.D_V
         if KIND.HIGH:
             dk_j, dv_j = walk_queries(
-                dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, start, tl.minimum(full, stop),
-                rule, columns, seed_b, h, least, share, KIND, BLOCK_M, True,
+                dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, start,
+                tl.minimum(full, stop), rule, columns, seed_b, h, least, share, KIND, BLOCK_M, True,
             )  # fmt: skip
         dk_j, dv_j = walk_queries(
-            dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, full, end, rule, columns, seed_b, h,
-            least, share, KIND, BLOCK_M, False,
+            dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, full, end, rule, columns,
+            seed_b, h, least, share, KIND, BLOCK_M, False,
         )  # fmt: skip
         if KIND.LOW:
             dk_j, dv_j = walk_queries(
-                dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, end, stop, rule, columns, seed_b,
-                h, least, share, KIND, BLOCK_M, True,
+                dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, end, stop, rule,
+                columns, seed_b, h, least, share, KIND, BLOCK_M, True,
             )  # fmt: skip
     rows = sequence.to(tl.int64) * keys + j
     c, c_v = tl.arange(0, KIND.WIDTH), tl.arange(0, KIND.WIDTH_V)

@@ -1,4 +1,4 @@
-"""The choices of `dropout.Choices`, made in the kernel from the seed: no bits are read, and none lie in memory."""
+"""The choices of `dropout.Choices`, made in the kernel from the seed: no bits lie in memory."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ class Kind(NamedTuple):
         WIDTH, WIDTH_V: the powers of two, at least 16, that hold them.
         MASK: 0 for none, 1 for a boolean one, 2 for one that is added.
         LOW, HIGH: whether the band has a bound on that side.
-        FOLDED: scores are Q·Kᵀ·scale and nothing else; then scale·log₂e is multiplied where a maximum is subtracted,
-            which together is one instruction.
+        FOLDED: scores are Q·Kᵀ·scale and nothing else; then scale·log₂e is multiplied where a maximum is
+            subtracted, which together is one instruction.
     """
 
     D: int

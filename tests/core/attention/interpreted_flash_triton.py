@@ -1,4 +1,4 @@
-"""flash-triton under Triton's interpreter. Run by test_flash_triton.py in a process of its own, with TRITON_INTERPRET=1."""
+"""flash-triton under Triton's interpreter: run by test_flash_triton.py in a process with TRITON_INTERPRET=1."""
 
 import math
 
@@ -33,14 +33,16 @@ def normal(*shape, seed=0):
 def test_shapes_by_the_rule(shape):
     q, k, v = (normal(1, 1, 2, 4, seed=i) for i in range(3))
     options = inputs(Shape(2, 2, d=4), torch.float32).options
-    found = check(by_name("flash-triton"), q, k, v, options, gradients=True, shapes=[shape], of_options=shape.mask != "additive")  # fmt: skip
+    function, of_options = by_name("flash-triton"), shape.mask != "additive"
+    found = check(function, q, k, v, options, gradients=True, shapes=[shape], of_options=of_options)
     assert not found["refused"] and not found["nan_astray"]
 
 
 def test_dropout_sink_and_log_sum_exp_with_gradients_are_those_of_standard_and_the_same_twice():
     found = []
     for backend in ("flash-triton", "flash-triton", "standard"):
-        q, k, v, sink = (x.requires_grad_() for x in (normal(2, 4, 40, 8), normal(2, 2, 50, 8, seed=1), normal(2, 2, 50, 8, seed=2), normal(4)))  # fmt: skip
+        of_keys = (normal(2, 2, 50, 8, seed=seed) for seed in (1, 2))
+        q, k, v, sink = (x.requires_grad_() for x in (normal(2, 4, 40, 8), *of_keys, normal(4)))
         O, L = attention(  # noqa: E741
             q, k, v, causal=True, sink=sink, dropout_p=0.3, dropout_seed=5, return_lse=True, backend=backend
         )
@@ -48,6 +50,26 @@ def test_dropout_sink_and_log_sum_exp_with_gradients_are_those_of_standard_and_t
     for mine, again, true in zip(*found, strict=True):
         assert torch.equal(mine, again)
         torch.testing.assert_close(mine, true, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale, room", [(-0.7, 1 << 25), (0.0, 1), (0.4, 6400)])
+def test_any_scale_and_sections_of_any_size(scale, room, monkeypatch):
+    """Scales of either sign; and one head, two of three, or all of them in a section."""
+    monkeypatch.setattr("lab.core.attention.triton.backend.L2_CACHE", room)
+    found = []
+    for backend in ("flash-triton", "standard"):
+        q, k, v = (normal(1, 3, 50, 8, seed=seed).requires_grad_() for seed in range(3))
+        O = attention(q, k, v, causal=True, scale=scale, backend=backend)  # noqa: E741
+        found.append([O, *torch.autograd.grad(O.square().sum(), (q, k, v))])
+    for mine, true in zip(*found, strict=True):
+        torch.testing.assert_close(mine, true, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_of_the_least_numbers_hides_nothing_where_all_are_equal():
+    q, k, v = (normal(1, 1, 5, 8, seed=i) for i in range(3))
+    mask = torch.full((5, 5), torch.finfo(torch.float32).min)
+    O = attention(q, k, v, attn_mask=mask, backend="flash-triton")  # noqa: E741
+    torch.testing.assert_close(O, v.mean(2, keepdim=True).expand_as(O))
 
 
 def test_a_nan_that_is_hidden_does_not_leak():

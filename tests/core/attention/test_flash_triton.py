@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 
 def test_under_the_interpreter():
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_flash_triton.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "interpreted_flash_triton.py"],
         env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, cwd=HERE.parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
@@ -40,7 +40,7 @@ def test_a_gpu_that_is_too_old_is_refused_in_one_line(monkeypatch):
         is_cuda=True, device=torch.device("cuda", 0), dtype=torch.float16, shape=(1, 1, 2, 64)
     )
     assert refusal(q, q) == (
-        "flash-triton needs compute capability 8.0 (Ampere) or more, this GPU has 7.5; flash and sdpa do not"
+        "flash-triton needs compute capability 8.0 (Ampere), this GPU has 7.5; flash and sdpa do not"
     )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     assert refusal(q, q) == ""
@@ -58,4 +58,6 @@ def test_on_a_gpu(dtype):
     from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 
     given = inputs(Shape(64, 64), dtype, "cuda")
-    check(by_name("flash-triton"), given.q, given.k, given.v, given.options, gradients=True, shapes=(*SHAPES, *FURTHER))  # fmt: skip
+    check(
+        by_name("flash-triton"), given.q, given.k, given.v, given.options, gradients=True, shapes=(*SHAPES, *FURTHER)
+    )  # fmt: skip
