@@ -1,4 +1,4 @@
-"""Algorithm 1 of FlashAttention-2: a block of queries, tile by tile of keys; only those at an edge are masked."""
+"""Algorithm 1 of FlashAttention-2: a block of queries, tile by tile of keys; those at an edge are masked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def walk(
     acc, l, m, q_i, k, v, k_n, v_n, i, start, stop, rule, bits, seed_b, least,
     KIND: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
-    """O, not yet divided, the sum ℓ of each row and its maximum m, in powers of 2, after the keys to `stop`."""
+    """O, not yet divided, each row's sum ℓ and its maximum m, in powers of 2, after the keys to `stop`."""
     keys, scale = rule[4], rule[5]
     HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for j0 in range(start, stop, BLOCK_N):

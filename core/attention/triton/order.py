@@ -11,8 +11,8 @@ def place(sequences, section, LAST_FIRST: tl.constexpr):
     """(block, sequence) of this program; a sequence is a head of an element of the batch.
 
     The programs lie on one axis, which alone may be longer than 65,535, and start about in their order. The
-    longest blocks come first, so that what is left at the end is short; and that within a section of sequences
-    whose rows fit into the L2 cache together, since every block of a sequence reads them again.
+    longest blocks come first, so that what is left at the end is short; and that within a section of
+    sequences whose rows fit into the L2 cache together, since every block of a sequence reads them again.
     """
     program = tl.program_id(0)
     blocks = tl.num_programs(0) // sequences
@@ -27,8 +27,8 @@ def place(sequences, section, LAST_FIRST: tl.constexpr):
 
 @triton.jit
 def keys_of(i0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """start ≤ full ≤ end ≤ stop: keys from start to stop are seen by some query of the block, those of the tiles
-    from full to end by all (but that full may be past stop, where there are none such)."""
+    """start ≤ full ≤ end ≤ stop: keys from start to stop are seen by some query of the block, those of the
+    tiles from full to end by all (but that full may be past stop, where there are none such)."""
     start, stop, full, end = 0, keys, 0, keys
     if KIND.LOW:
         last = tl.minimum(i0 + BLOCK_M, queries) - 1
@@ -47,8 +47,8 @@ def queries_of(
 ):
     """As `keys_of`: the queries that see some key of the block, and those that see all.
 
-    The ends of both are no edge: keys past the last are in rows of dK and dV that nobody stores, and queries past
-    the last are read as 0 and add nothing.
+    The ends of both are no edge: keys past the last are in rows of dK and dV that nobody stores, and queries
+    past the last are read as 0 and add nothing.
     """
     start, stop, full, end = 0, queries, 0, queries
     if KIND.HIGH:

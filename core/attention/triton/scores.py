@@ -1,7 +1,7 @@
 """The scores of one tile, for queries i and keys j of any orientation that broadcasts.
 
-A `rule` is (mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift): where the mask of this head
-begins and its strides, the lengths, and how scores are made and hidden.
+A `rule` is (mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift): where the mask of this
+head begins and its strides, the lengths, and how scores are made and hidden.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def tile(
 ):
     """(ROWS, WIDTH) from row `first`; 0 outside of (limit, SIZE). Without EDGE all rows are inside.
 
-    Offsets have 64 bits up to the first row and 32 inside of the tile, the same in each: fewer registers. What
-    needs no mask has none: it is a copy to shared memory that runs ahead of the products.
+    Offsets have 64 bits up to the first row and 32 inside of the tile, the same in each: fewer registers.
+    What needs no mask has none: it is a copy to shared memory that runs ahead of the products.
     """
     r = tl.arange(0, ROWS)
     c = tl.arange(0, WIDTH)
@@ -53,8 +53,9 @@ def tanh(x):
 def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr, ENDS: tl.constexpr):
     """The scores u, −∞ where hidden, and tanh of the soft cap (anything without one).
 
-    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an EDGE the
-    band hides, and with ENDS the end of the keys; queries past the last are read as 0 and not stored.
+    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an
+    EDGE the band hides, and with ENDS the end of the keys; queries past the last are read as 0 and not
+    stored.
     """
     mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift = rule
     u, t = qk, qk
@@ -101,7 +102,7 @@ def finite(x):
 
 @triton.jit
 def without_hidden(p, u, x):
-    """p and x for p·x, where a row of x that is not finite makes NaN of the rows of p that see it, of no others.
+    """p and x for p·x, where a row of x that is not finite makes NaN of those rows of p alone that see it.
 
     By itself it would make NaN of all, for 0·NaN is NaN.
     """

@@ -15,7 +15,7 @@ from . import backward, forward
 from .kind import Kind
 
 LONG = 1024
-"""Timing some sizes compiles as many kernels, for seconds each: it is done from so many queries and keys on."""
+"""Timing some sizes compiles as many kernels, for seconds each: it is done from this length on."""
 LONGEST = 8192
 """Beyond this the best size changes no more."""
 INTERPRETED = 32
@@ -35,8 +35,9 @@ class Sizes(NamedTuple):
 
 KERNELS = {"forward": forward.forward, "of_queries": backward.of_queries, "of_keys": backward.of_keys}
 
-# The first of each spills no registers on an H100, as ptxas tells (tests/core/attention/test_triton_compiles.py). For
-# dK and dV, which are two sums at once, tiles of 64 queries would.
+# The first of each spills no registers on an H100, as ptxas tells
+# (tests/core/attention/test_triton_compiles.py). For dK and dV, which are two sums at once, tiles of 64
+# queries would.
 _NARROW = {
     "forward": (Sizes(128, 64, 3, 8), Sizes(64, 64, 3, 4), Sizes(128, 128, 3, 8), Sizes(128, 64, 3, 4)),
     "of_queries": (Sizes(64, 64, 3, 4), Sizes(128, 64, 3, 8), Sizes(128, 32, 3, 4), Sizes(128, 128, 2, 8)),
@@ -65,7 +66,7 @@ def about(length: int) -> int:
 
 
 def launch(name: str, length: int, sequences: int, *given: Any, queries: int, keys: int, kind: Kind) -> None:
-    """Start a kernel on all blocks of `sequences` of that length: on `given`, the first of it q, and on `kind`."""
+    """Start a kernel on all blocks of `sequences` of that length, with `given`, the first of it q."""
     kernel, block = KERNELS[name], "BLOCK_N" if name == "of_keys" else "BLOCK_M"
 
     def grid(sizes: dict[str, int]) -> tuple[int]:

@@ -1,4 +1,4 @@
-"""flash-triton under Triton's interpreter: run by test_flash_triton.py in a process with TRITON_INTERPRET=1."""
+"""flash-triton under Triton's interpreter: run by test_flash_triton.py in its own process."""
 
 import math
 

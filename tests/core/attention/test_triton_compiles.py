@@ -1,4 +1,4 @@
-"""The Triton kernels of attention, compiled for an H100 where there is none: it would take them, and spill nothing."""
+"""The Triton kernels of attention, compiled for an H100 where there is none: it would take them."""
 
 import importlib.util
 import re
@@ -37,7 +37,7 @@ def ptxas():
 
 
 def compiled(name: str, kind: Kind, tiles: Sizes):
-    """What Triton makes of a kernel that is called in bfloat16, addresses, strides and lengths multiples of 16."""
+    """What Triton makes of a kernel that is called in bfloat16, addresses and lengths multiples of 16."""
     kernel = KERNELS[name]
     constants = {"KIND": kind, "BLOCK_M": tiles.BLOCK_M, "BLOCK_N": tiles.BLOCK_N}
     types, round_numbers = {}, {}
