@@ -4,9 +4,10 @@
 * `attention_varlen`: sequences packed behind each other; `attention_decode`: one query beside a cache, split over its keys.
 * `reference`: the papers' algorithms line by line.
 * `standard`, `flash` (tiles in PyTorch, with first and second derivative), `flash_numba` (tiles compiled for the CPU; its
-  kernels are in `numba`), `short`, `sdpa`, `flex`: the backends.
+  kernels are in `numba`), `flash_triton` (for the GPU; kernels in `triton`), `short`, `sdpa`, `flex`: the backends.
 * `band`, `scores`, `dropout`: what may be asked besides, inside a tile; `hidden`: a NaN behind a mask stays there.
-* `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move.
+* `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move; `work`: what a call has to do.
+* `precision`: the papers' claims about numbers, in emulated arithmetic; `rivals`: other packages, on a GPU.
 * `trial`: what the experiment files run.
 
 Names load when they are first asked for, so that importing `lab.core.attention.trial` for its parameters costs no torch.

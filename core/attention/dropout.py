@@ -68,10 +68,15 @@ def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: 
     Args:
         seed: of the element of the batch, see `seed_of`.
     """
-    of_heads = torch.tensor([_signed(_mixed(seed ^ (h + 1) * GOLDEN)) for h in heads], device=device)
+    of_heads = torch.tensor([_signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
     rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * _signed(GOLDEN))
     columns = _bits(torch.arange(keys, device=device) * _signed(GOLDEN) + _signed(_mixed(seed ^ OF_KEYS)))
-    return Choices(rows, columns, min(round(p * 2**32), 2**32 - 1) - 2**31)
+    return Choices(rows, columns, least_of(p))
+
+
+def least_of(p: float) -> int:
+    """What the bits of a pair must reach, as a signed number, to be kept with probability 1 − p."""
+    return min(round(p * 2**32), 2**32 - 1) - 2**31
 
 
 def kept_of_all(p: float, seed: int, shape: tuple[int, int, int, int], device: torch.device) -> Tensor:

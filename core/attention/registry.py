@@ -13,6 +13,7 @@ from ..trial import Refused
 from .arguments import MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
 from .flash import flash
 from .flash_numba import flash_numba, is_faster
+from .flash_triton import flash_triton, refusal
 from .flex import flex, how_flex_ran
 from .sdpa import kernel_of_sdpa, sdpa
 from .short import FEW_KEYS, short
@@ -58,6 +59,9 @@ BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
     "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
     "flash-numba": Backend(flash_numba, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Numba"),
+    "flash-triton": Backend(
+        flash_triton, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Triton for the GPU"
+    ),
     "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
     "flex": Backend(
         flex,
@@ -156,7 +160,7 @@ def attention(
             float64. It has a gradient.
         backend: a name in `BACKENDS`, or "auto": the first of these that can do what is asked: short (on a CPU, for one
             query or few keys), flash-numba (where it is known to be faster, once something has asked for it by name:
-            "auto" compiles nothing), sdpa, flash, standard.
+            "auto" compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
 
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
@@ -206,7 +210,8 @@ def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options) -> str:
     first: tuple[str, ...] = (
         ("short",) if is_short else ("flash-numba",) if is_faster(q, k, v, options) else ()
     )
-    order: tuple[str, ...] = (*first, "sdpa", "flash", "standard")
+    on_gpu = ("flash-triton",) if q.is_cuda and not refusal(q, v) else ()
+    order: tuple[str, ...] = (*first, "sdpa", *on_gpu, "flash", "standard")
     return next(
         name for name in order if BACKENDS[name].has.issuperset(options.unusual)
     )  # standard has everything

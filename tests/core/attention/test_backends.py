@@ -18,7 +18,9 @@ from lab.core.attention.tiles import Plan, computed_scores
 from lab.core.measure.memory import _allocated_on_cpu
 from lab.core.trial import Refused
 
-ALL = sorted(BACKENDS.keys() - {"flash-numba"})  # which has no float64, and a file of its own
+ALL = sorted(
+    BACKENDS.keys() - {"flash-numba", "flash-triton"}
+)  # which have no float64, and files of their own
 WITHOUT_GRADIENTS = ["flex"]  # on a CPU
 
 
