@@ -30,7 +30,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Ten
 
     wants_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
     if wants_gradient and q.device.type == "cpu":
-        raise Refused("flex has no gradients on a CPU; they are in standard, flash, sdpa")
+        raise Refused("flex has no gradients on a CPU; they are in standard, flash, flash-numba, sdpa")
     if 0 in (q.shape[2], k.shape[2]):
         lse = q.new_full(q.shape[:3], -math.inf, dtype=torch.promote_types(q.dtype, torch.float32))
         return q.new_zeros(*q.shape[:3], v.shape[3]), lse

@@ -94,7 +94,7 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *of_gradients: Tensor) -> None:
-        raise Refused("flash-numba has no second derivative; it is in standard")
+        raise Refused("flash-numba has no second derivative; it is in standard, flash")
 
 
 def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
