@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -247,8 +246,10 @@ def _judge(
         if math.isfinite(wrong.error) and output.dtype in (torch.float32, torch.float64):
             # Only now, because it costs another walk over all scores.
             allowed = max(allowed, times * _of_rounded_scores(_double(given), output.dtype))
-            with suppress(Wrong):
+            try:
                 return judge(least_allowed=allowed)
+            except Wrong as again:
+                allowed = again.allowed  # the absolute cap holds all the same
         hint = _hint(given, output, expected, allowed)
         raise Wrong(f"{wrong.case}{hint}", wrong.error, allowed) from None
 

@@ -153,7 +153,8 @@ def attention(
         softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
         sink: (heads,), one more logit for each head, whose probability goes nowhere.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
-        dropout_seed: the same seed drops the same probabilities, in standard, flash and flash-numba alike (see `dropout`).
+        dropout_seed: the same seed drops the same probabilities, in standard, flash, flash-numba and flash-triton alike
+            (see `dropout`).
             None: it is drawn from PyTorch's generator, so `torch.manual_seed` makes it reproducible too.
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores and its sink, (batch, heads, queries), float32 or

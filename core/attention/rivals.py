@@ -6,6 +6,7 @@ They take (batch, length, heads, head_dim), half precision and CUDA; what they d
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def flash_attn(
     Raises:
         NotImplementedError: on a CPU, in single precision, for other head sizes.
     """
-    _refuse(q, v)
+    _refuse("flash_attn", q, v)
     from flash_attn import flash_attn_func
 
     output: Tensor = flash_attn_func(
@@ -54,7 +55,7 @@ def xformers(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> 
     Raises:
         NotImplementedError: on a CPU, in single precision, for other head sizes, with fewer heads of k than of q.
     """
-    _refuse(q, v)
+    _refuse("xformers", q, v)
     if k.shape[2] != q.shape[2]:
         raise NotImplementedError("as many heads of k as of q")
     from xformers.ops import memory_efficient_attention
@@ -74,7 +75,9 @@ def rival(name: str) -> Adapted:
     return adapted(RIVALS[name], layout="bshd")
 
 
-def _refuse(q: Tensor, v: Tensor) -> None:
+def _refuse(package: str, q: Tensor, v: Tensor) -> None:
+    if find_spec(package) is None:
+        raise NotImplementedError(f"{package} is not installed")
     if not q.is_cuda:
         raise NotImplementedError("runs on CUDA only")
     if q.dtype not in (torch.float16, torch.bfloat16):

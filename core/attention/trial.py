@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COMPILED = ("flash-numba", "flash-triton")
 """What is compiled by its first call, or loaded where an earlier process has compiled it."""
+FIRST = 32
+"""Queries of the first call: for fewer there is another kernel."""
 SHAPES_UP_TO = 512
 """Points no longer than this run the small shapes as well. They say the same at every length; only a user's function
 runs them everywhere, so that one which is wrong there is timed nowhere."""
@@ -124,7 +126,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         return torch.autograd.grad(output, (q, k, v), q.detach())
 
     def check() -> Mapping[str, float]:
-        first = {"first_call": _first_call(function, q, k, v, backward)} if name in COMPILED else {}
+        first = {"first_call": _first_call(name, q, k, v, backward)} if name in COMPILED else {}
         metrics = first | battery.check(
             function,
             q.detach(),
@@ -155,18 +157,21 @@ def _found(
     return by_name(name), find(name).kernel
 
 
-def _first_call(function: Function, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> float:
-    """Seconds of a call so small that they are those of compiling, or of loading what is compiled."""
+def _first_call(name: str, q: Tensor, k: Tensor, v: Tensor, backward: bool) -> float:
+    """Seconds of a call so small that they are those of compiling, or of loading what is compiled.
+
+    A GPU's sizes of tiles are found in the first long call, which is warm-up and not in here.
+    """
     import time
 
     import torch
 
     from .arguments import Options
+    from .registry import find
 
     begin = time.perf_counter()
-    q, k, v = (x[:1, :, :1].detach().requires_grad_(backward) for x in (q, k, v))
-    output = function(q, k, v, Options(causal=True, scale=1.0))
-    output = output[0] if isinstance(output, tuple) else output
+    q, k, v = (x[:1, :, :FIRST].detach().requires_grad_(backward) for x in (q, k, v))
+    output, _ = find(name).function(q, k, v, Options(causal=True, scale=1.0))
     if backward:
         torch.autograd.grad(output.sum(), (q, k, v))
     return time.perf_counter() - begin

@@ -45,10 +45,10 @@ def least_work(name: str, params: Params) -> dict[str, float]:
         numbers *= 3  # q, k, v, O and dO are read, dQ, dK and dV written; nearly
     work = {"operations": operations * pairs, "bytes": float(numbers * ITEMSIZE[params.dtype])}
     moved = _moved(name, params)
-    if (
-        moved is not None
-    ):  # both without the causal order, which spares an algorithm as much of one as of the other
-        work["intensity"] = operations * params.seq_len * keys / moved
+    if moved is not None:
+        # Tiles that are hidden are neither computed nor moved; standard attention moves all and uses half.
+        useful = pairs if ALGORITHMS[name] == "standard" else params.seq_len * keys
+        work["intensity"] = operations * useful / moved
     return work
 
 

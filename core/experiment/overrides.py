@@ -102,8 +102,10 @@ def _with_what_is_installed(document: Document, asked: tuple[str, ...]) -> Docum
     variants: dict[str, Any] = document.data.get("variants") or {}
 
     def stays(name: str) -> bool:
-        needed = (variants[name] or {}).get("needs")
-        return not needed or name in asked or find_spec(needed) is not None
+        needed = variants[name].get("needs") if isinstance(variants[name], dict) else None
+        if not isinstance(needed, str):  # a mistake of shape is told later
+            return True
+        return not needed or name in asked or find_spec(needed.partition(".")[0]) is not None
 
     return replace(
         document, data={**document.data, "variants": {n: variants[n] for n in variants if stays(n)}}

@@ -133,6 +133,8 @@ def limit(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Serie
         places = sorted(bounds[0])
         lowest = [bounds[0][place] for place in places]
     else:
+        if any(len(at) < 2 for at in bounds):
+            return None  # one place makes no line
         ends = (min(map(min, bounds)) / REACH, max(map(max, bounds)))
         places = list(np.geomspace(*ends, FINE))
         lines = [np.polyfit(np.log(list(at)), np.log(list(at.values())), 1) for at in bounds]

@@ -1,7 +1,8 @@
 """Tensors as the rows that the Numba kernels work on, and how threads share them.
 
-Rows are shared out among as many threads as torch has (`torch.set_num_threads`). If there are fewer rows than threads,
-the online forms share the columns of each row instead; of the others one row is one thread's.
+Rows are shared out among at most as many threads as torch has (`torch.set_num_threads`), where there is work enough. If
+there are fewer rows than threads, online-rescaled and the online logarithms share the columns of each row instead; of
+the others one row is one thread's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Kernel = Callable[..., None]
 
 WORTH_A_THREAD = 1 << 19
 """Elements, some 150 µs of work. Waking a second thread took 50 to 100 µs: 64 rows of 4,000 columns, 90 µs on one
-thread, took 120 on two, and 64 of 32,000 columns 480 for 620."""
+thread, took 120 on two, and 64 of 32,000 columns 480 where one took 620."""
 
 _AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see kernels/bits.py
 _DTYPES = frozenset({*_AS_INTEGERS, torch.float32, torch.float64})

@@ -107,3 +107,20 @@ def test_what_the_point_needs_and_a_function_does_not_take_is_refused(context):
         ).check()
     with pytest.raises(ValueError, match="layout is 'sbhd'"):
         users(context, "layout = 'sbhd'\ndef f(q, k, v): pass")
+
+
+@pytest.mark.parametrize("direction", ["fwd", "fwd+bwd"])
+def test_what_is_compiled_tells_how_long_its_first_call_took(context, direction):
+    pytest.importorskip("numba")
+    of = Params(implementation="flash-numba", seq_len=64, sequences=2, shapes=False, direction=direction)
+    assert case(of, context).check()["first_call"] > 0
+
+
+def test_standard_attention_has_half_the_intensity_where_half_of_what_it_moves_is_used(context):
+    def intensity(name, causal):
+        of = Params(implementation=name, seq_len=512, causal=causal)
+        return case(of, context).work["intensity"]
+
+    assert intensity("standard", True) == pytest.approx(intensity("standard", False) * 513 / 1024)
+    assert intensity("flash", True) == intensity("flash", False)
+    assert intensity("flash", True) > 2 * intensity("standard", False)
