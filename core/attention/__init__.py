@@ -8,6 +8,8 @@
 * `band`, `scores`, `dropout`: what may be asked besides, inside a tile; `hidden`: a NaN behind a mask stays there.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move; `work`: what a call has to do.
 * `precision`: the papers' claims about numbers, in emulated arithmetic; `rivals`: other packages, on a GPU.
+* `battery`: whether one is right, on `shapes` and `variations` of an input; `rounding` is what must be allowed,
+  `usual_mistakes` a guess at what is wrong.
 * `trial`: what the experiment files run.
 
 Names load when they are first asked for, so that importing `lab.core.attention.trial` for its parameters costs no torch.

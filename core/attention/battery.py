@@ -7,7 +7,7 @@ in the same dtype as the standard form: the worse of scaling the queries and sca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,8 +19,11 @@ from ..measure.correctness import compare
 from ..trial import Refused, Wrong
 from .arguments import Options
 from .band import band
+from .rounding import of_rounded_scores
 from .shapes import SHAPES, Inputs, Shape, inputs
-from .standard import scores, standard
+from .standard import standard
+from .usual_mistakes import hint
+from .variations import again, double, some_rows, variables, with_gradients
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], Any]
 """(q, k, v, options) to the output, or to the output and the log-sum-exp or None."""
@@ -80,7 +83,7 @@ def check(
     for shape in shapes:
         small = inputs(shape, q.dtype, q.device)
         if gradients and of_options:
-            small = replace(small, options=_with_gradients(small.options))
+            small = replace(small, options=with_gradients(small.options))
         # A gradient through a NaN is NaN nearly everywhere, and says nothing.
         wants_gradients = gradients and not shape.nan and shape.queries > 0 and shape.keys > 0
         try:
@@ -89,9 +92,9 @@ def check(
             tally.refused += 1
     metrics = _compare_point(function, Inputs(q, k, v, options), tally)
     if gradients:
-        last = _some_rows(Inputs(q, k, v, options), max(0, q.shape[2] - POINT_GRADIENTS), q.shape[2])
+        last = some_rows(Inputs(q, k, v, options), max(0, q.shape[2] - POINT_GRADIENTS), q.shape[2])
         if options.dropout_p:  # whose choices are those of a query's number
-            last = _some_rows(Inputs(q, k, v, options), 0, min(POINT_GRADIENTS, q.shape[2]))
+            last = some_rows(Inputs(q, k, v, options), 0, min(POINT_GRADIENTS, q.shape[2]))
         ratio = _compare(function, f"{_words(last)} {_short(q.dtype)}", last, tally, gradients=True)
         metrics |= {"grad_error_ratio": ratio, "grad_error_of_allowed": tally.grad_of_allowed}
     if tally.lse_error is not None:
@@ -114,7 +117,7 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     for name, x, was in zip("qkv", (given.q, given.k, given.v), before, strict=True):
         if not torch.equal(x.nan_to_num(), was.nan_to_num()):
             raise Wrong(f"{case}: {name} was overwritten", math.inf, 0.0)
-    truth, same, other = _double(given), _again(given), _again(given)
+    truth, same, other = double(given), again(given), again(given)
     expected, expected_lse = standard(truth.q, truth.k, truth.v, truth.options)
     usual, usual_lse = standard(same.q, same.k, same.v, same.options)
     scaled_later, _ = standard(other.q, other.k, other.v, other.options, scale_first=False)
@@ -141,11 +144,11 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
             raise Refused("gives no gradients")
         weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
         dones = [
-            torch.autograd.grad((o * weights.to(o)).sum(), list(_variables(each).values()))
+            torch.autograd.grad((o * weights.to(o)).sum(), list(variables(each).values()))
             for o, each in ((output, given), (of_usual[0], same), (of_usual[1], other), (expected, truth))
         ]
         size = _size_of_terms(truth, weights)
-        for name, mine, one, two, true in zip(_variables(given), *dones, strict=True):
+        for name, mine, one, two, true in zip(variables(given), *dones, strict=True):
             theirs = _worse(one, two, true)
             found = compare(
                 f"{case}, gradient of {name}",
@@ -195,10 +198,6 @@ def _size_of_terms(truth: Inputs, dO: Tensor) -> float:
     return float(dP.abs().max()) * truth.options.scale * largest
 
 
-def _largest(x: Tensor) -> float:
-    return float(x.detach().nan_to_num(0, 0, 0).abs().max()) if x.numel() else 0.0
-
-
 def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str, float]:
     """The point's own input, on some of its rows: the rows of a causal matrix need only the keys they see."""
     case = f"{_words(given)} {_short(given.q.dtype)}"
@@ -213,8 +212,8 @@ def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str,
         for start in starts if not options.dropout_p else starts[:1]:
             stop = min(start + POINT_ROWS, queries)
             end = max(0, place.keys(start, stop, k.shape[2]).stop)
-            part = _some_rows(given, start, stop, end)
-            truth = _double(part)
+            part = some_rows(given, start, stop, end)
+            truth = double(part)
             one, _ = standard(part.q, part.k, part.v, part.options)
             two, _ = standard(part.q, part.k, part.v, part.options, scale_first=False)
             expected, _ = standard(truth.q, truth.k, truth.v, truth.options)
@@ -245,112 +244,13 @@ def _judge(
         allowed = wrong.allowed
         if math.isfinite(wrong.error) and output.dtype in (torch.float32, torch.float64):
             # Only now, because it costs another walk over all scores.
-            allowed = max(allowed, times * _of_rounded_scores(_double(given), output.dtype))
+            allowed = max(allowed, times * of_rounded_scores(double(given), output.dtype))
             try:
                 return judge(least_allowed=allowed)
-            except Wrong as again:
-                allowed = again.allowed  # the absolute cap holds all the same
-        hint = _hint(given, output, expected, allowed)
-        raise Wrong(f"{wrong.case}{hint}", wrong.error, allowed) from None
-
-
-def _of_rounded_scores(truth: Inputs, dtype: torch.dtype) -> float:
-    """How far the output may be off because each score is rounded twice, as a product and when it is scaled.
-
-    With u the rounding unit of `dtype` (half of eps) a score s is off by |δ| ≤ 2u|s|, and of one row then
-
-        |δO| = |Σ_j P_j δ_j (V_j − O)| ≤ 2u Σ_j P_j |s_j| |V_j − O| ≤ 2u √(Σ_j P_j s_j² · Σ_j P_j (V_j − O)²)
-
-    to first order (own derivation; the last step is the inequality of Cauchy and Schwarz). Over few rows of large scores
-    the standard form by luck has far less, the more so where its scale is a power of two and rounds nothing. In half
-    precision it rounds the scores themselves, and there this has no say.
-    """
-    S = scores(truth.q.detach(), truth.k.detach(), truth.options).detach()
-    S = S.masked_fill(S.isneginf().all(-1, keepdim=True), 0)  # such a row gives 0
-    groups, sink = S.shape[1] // truth.k.shape[1], truth.options.sink
-    column = [] if sink is None else [sink.detach().view(1, -1, 1, 1).expand(*S.shape[:3], 1)]
-    P = torch.softmax(torch.cat([S, *column], -1), -1)[..., : S.shape[-1]]
-    V = truth.v.detach().repeat_interleave(groups, 1)
-    O = P @ V  # noqa: E741
-    spread = P @ V.square() - 2 * O * O + P.sum(-1, keepdim=True) * O * O
-    of_scores = (P * S.masked_fill(S.isneginf(), 0).square()).sum(-1, keepdim=True)
-    return torch.finfo(dtype).eps * _largest((of_scores * spread.clamp_min(0)).sqrt())
-
-
-def _hint(given: Inputs, output: Tensor, expected: Tensor, allowed: float) -> str:
-    """The first bad row, and what the usual mistakes would have given."""
-    if output.shape != expected.shape:
-        return ""
-    # A NaN where there should be none is bad as well, and no comparison with it is true.
-    right = (output.detach().double() - expected.detach()).abs() <= allowed
-    bad = (~(right | expected.isnan())).any(-1).nonzero()
-    hint = f" (first bad row {int(bad[:, 2].min())})" if len(bad) else ""
-    truth = _double(given)
-    for words, options in _mistakes(truth):
-        guess, _ = standard(truth.q, truth.k, truth.v, options)
-        if torch.allclose(output.detach().double(), guess, rtol=0, atol=max(allowed, 1e-6), equal_nan=True):
-            return f"{hint}: {words}?"
-    return hint
-
-
-def _mistakes(truth: Inputs) -> Iterator[tuple[str, Options]]:
-    options, (queries, keys) = truth.options, (truth.q.shape[2], truth.k.shape[2])
-    if options.causal:
-        yield "causal ignored", replace(options, causal=False)
-        if queries != keys and options.shift is None:
-            yield "causal mask aligned top-left", replace(options, shift=0)
-        if queries != keys and options.shift == 0:
-            yield "causal mask aligned bottom-right", replace(options, shift=None)
-    yield "scale left out", replace(options, scale=1.0)
-
-
-def _double(given: Inputs) -> Inputs:
-    def double(x: Tensor) -> Tensor:
-        return x.detach().double().requires_grad_(x.requires_grad)
-
-    options = given.options
-    if options.attn_mask is not None and options.attn_mask.dtype != torch.bool:
-        options = replace(options, attn_mask=double(options.attn_mask))
-    if options.sink is not None:
-        options = replace(options, sink=double(options.sink))
-    if options.alibi_slopes is not None:
-        options = replace(options, alibi_slopes=options.alibi_slopes.double())
-    return Inputs(double(given.q), double(given.k), double(given.v), options)
-
-
-def _again(given: Inputs) -> Inputs:
-    q, k, v = (x.detach().requires_grad_(x.requires_grad) for x in (given.q, given.k, given.v))
-    return replace(given, q=q, k=k, v=v)
-
-
-def _with_gradients(options: Options) -> Options:
-    mask, sink = options.attn_mask, options.sink
-    if mask is not None and mask.is_floating_point():
-        options = replace(options, attn_mask=mask.detach().requires_grad_())
-    return options if sink is None else replace(options, sink=sink.detach().requires_grad_())
-
-
-def _variables(given: Inputs) -> dict[str, Tensor]:
-    """What has gradients, by name."""
-    named = {"q": given.q, "k": given.k, "v": given.v}
-    named |= {"attn_mask": given.options.attn_mask, "sink": given.options.sink}  # type: ignore[dict-item]
-    return {name: x for name, x in named.items() if x is not None and x.requires_grad}
-
-
-def _some_rows(given: Inputs, start: int, stop: int, end: int | None = None) -> Inputs:
-    """The queries from start to stop of the first element of the batch, beside the keys before `end`, seen as before."""
-    q, k, v, options = given.q, given.k, given.v, given.options
-    keys = k.shape[2] if end is None else end
-    shift = start + band(q.shape[2], k.shape[2], options).shift
-    if options.attn_mask is not None:
-        mask = options.attn_mask[:1]
-        mask = mask[:, :, start:stop] if mask.shape[2] > 1 else mask
-        options = replace(options, attn_mask=mask[..., :keys])
-    if options.alibi_slopes is not None:
-        options = replace(options, alibi_slopes=options.alibi_slopes[:1])
-    # A shift that says nothing new is left out: not everybody has more than one.
-    options = replace(options, shift=None if shift == keys - (stop - start) else shift)
-    return Inputs(q[:1, :, start:stop], k[:1, :, :keys], v[:1, :, :keys], options)
+            except Wrong as still:
+                allowed = still.allowed  # the absolute cap holds all the same
+        guess = hint(given, output, expected, allowed)
+        raise Wrong(f"{wrong.case}{guess}", wrong.error, allowed) from None
 
 
 def _words(given: Inputs) -> str:

@@ -10,10 +10,12 @@ of MurmurHash3): seven cheap operations for each number of a tile. Good enough t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from .arguments import Options
 
 GOLDEN = 0x9E3779B97F4A7C15
 WORD = 1 << 64
@@ -25,6 +27,13 @@ OF_KEYS = 0x6B65797300000000
 def drawn_seed() -> int:
     """A seed from PyTorch's own generator, so that `torch.manual_seed` makes dropout reproducible."""
     return int(torch.randint(1 << 62, ()).item())
+
+
+def seeded(options: Options) -> Options:
+    """With a seed drawn where dropout is asked for and none is given: once, for both passes."""
+    if options.dropout_p and options.dropout_seed is None:
+        return replace(options, dropout_seed=drawn_seed())
+    return options
 
 
 def seed_of(seed: int, batch: int) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..trial import Refused
 from .arguments import Options
 from .band import band
-from .dropout import drawn_seed
+from .dropout import seeded
 from .hidden import add_product, all_finite, can_leak
 from .scores import Scores, add_to_mask
 from .second_derivative import second_derivative, share_of_sink
@@ -42,8 +42,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     Raises:
         Refused: in the backward pass of the second derivative; a third one is in `standard`.
     """
-    if options.dropout_p and options.dropout_seed is None:
-        options = replace(options, dropout_seed=drawn_seed())
+    options = seeded(options)
     mask, sink = options.attn_mask, options.sink
     if mask is not None or sink is not None:
         options = replace(options, attn_mask=None, sink=None)

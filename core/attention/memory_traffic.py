@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 Direction = Literal["fwd", "fwd+bwd"]
@@ -33,6 +34,7 @@ class SlowMemory:
         self.stores += sum(numbers)
 
 
+@cache
 def traffic(
     algorithm: Algorithm,
     N: int,

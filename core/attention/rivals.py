@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..trial import Refused
 from .users import Adapted, adapted
 
 LARGEST_HEAD = 256
@@ -31,7 +32,7 @@ def flash_attn(
     """FlashAttention-2 of the package flash-attn, whose causal order is aligned bottom-right.
 
     Raises:
-        NotImplementedError: on a CPU, in single precision, for other head sizes.
+        Refused: where it is not installed, on a CPU, in single precision, for other head sizes.
     """
     _refuse("flash_attn", q, v)
     from flash_attn import flash_attn_func
@@ -53,11 +54,11 @@ def xformers(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> 
     """The memory-efficient attention of xFormers.
 
     Raises:
-        NotImplementedError: on a CPU, in single precision, for other head sizes, with fewer heads of k than of q.
+        Refused: where it is not installed, on a CPU, in single precision, for other head sizes, with fewer heads of k than of q.
     """
     _refuse("xformers", q, v)
     if k.shape[2] != q.shape[2]:
-        raise NotImplementedError("as many heads of k as of q")
+        raise Refused("as many heads of k as of q")
     from xformers.ops import memory_efficient_attention
     from xformers.ops.fmha.attn_bias import LowerTriangularFromBottomRightMask
 
@@ -77,12 +78,10 @@ def rival(name: str) -> Adapted:
 
 def _refuse(package: str, q: Tensor, v: Tensor) -> None:
     if find_spec(package) is None:
-        raise NotImplementedError(f"{package} is not installed")
+        raise Refused(f"{package} is not installed")
     if not q.is_cuda:
-        raise NotImplementedError("runs on CUDA only")
+        raise Refused("runs on CUDA only")
     if q.dtype not in (torch.float16, torch.bfloat16):
-        raise NotImplementedError("takes float16 and bfloat16")
+        raise Refused("takes float16 and bfloat16")
     if q.shape[3] != v.shape[3] or q.shape[3] > LARGEST_HEAD or q.shape[3] % 8:
-        raise NotImplementedError(
-            f"head_dim must be a multiple of 8 up to {LARGEST_HEAD}, the same in q and v"
-        )
+        raise Refused(f"head_dim must be a multiple of 8 up to {LARGEST_HEAD}, the same in q and v")

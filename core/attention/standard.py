@@ -7,14 +7,13 @@ of attention. In half precision every step is rounded to it, as in an eager mode
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .arguments import Options
 from .band import Band, band, distances
-from .dropout import drawn_seed, kept_of_all
+from .dropout import kept_of_all, seeded
 from .hidden import SeenProduct, SeenScores, all_finite, can_leak
 
 # ruff: noqa: E741 — O is the paper's symbol
@@ -31,8 +30,7 @@ def standard(
     Args:
         scale_first: the queries are scaled (fewer numbers), or else the scores; the same but for rounding.
     """
-    if options.dropout_p and options.dropout_seed is None:
-        options = replace(options, dropout_seed=drawn_seed())
+    options = seeded(options)
     O, lse = _textbook(q, k, v, options, scale_first, None)
     # The gradients are autograd's: what is bad in a hidden key and reaches nothing else shows in them alone.
     looked_at = (O, q, k) if O.requires_grad else (O,)

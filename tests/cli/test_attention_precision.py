@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
-LAB = Path(sys.executable).parent / "lab"
-
-
-def lab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LAB_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [LAB, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
-    )
+Lab = Callable[..., CompletedProcess[str]]
 
 
-def test_the_quick_run_shows_saturation(tmp_path: Path) -> None:
-    done = lab(tmp_path, "run", "attention-precision", "--quick", "--json")
+def test_the_quick_run_shows_saturation(lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", "attention-precision", "--quick", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     json.loads(done.stdout)
     (run,) = tmp_path.glob("results/attention-precision/*")
@@ -32,6 +24,6 @@ def test_the_quick_run_shows_saturation(tmp_path: Path) -> None:
     assert len(list(run.glob("plots/*.png"))) >= 4
 
 
-def test_an_unknown_format_is_one_line(tmp_path: Path) -> None:
-    done = lab(tmp_path, "run", "attention-precision", "--quick", "-s", "kept=bfloat")
+def test_an_unknown_format_is_one_line(lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", "attention-precision", "--quick", "-s", "kept=bfloat")
     assert done.returncode == 2 and "kept" in done.stderr and "Traceback" not in done.stderr

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
-LAB = Path(sys.executable).parent / "lab"
-
-
-def lab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LAB_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [LAB, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
-    )
+Lab = Callable[..., CompletedProcess[str]]
 
 
-def test_the_quick_run_tells_bias_from_noise(tmp_path: Path) -> None:
-    done = lab(tmp_path, "run", "kd-loss-bias", "--quick", "--json")
+def test_the_quick_run_tells_bias_from_noise(lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", "kd-loss-bias", "--quick", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     json.loads(done.stdout)
     (run,) = tmp_path.glob("results/kd-loss-bias/*")
@@ -38,6 +30,6 @@ def test_the_quick_run_tells_bias_from_noise(tmp_path: Path) -> None:
     assert mean("angle", "sampled-50", 8192) < 0.7 * mean("angle", "sampled-50", 1024)
 
 
-def test_more_kept_tokens_than_there_are_is_one_line(tmp_path: Path) -> None:
-    done = lab(tmp_path, "run", "kd-loss-bias", "--quick", "--variants", "top-50", "-s", "k=0")
+def test_more_kept_tokens_than_there_are_is_one_line(lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", "kd-loss-bias", "--quick", "--variants", "top-50", "-s", "k=0")
     assert done.returncode == 2 and "k" in done.stderr and "Traceback" not in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from ...compiled import on_threads
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band
-from ..dropout import choices, drawn_seed, seed_of
+from ..dropout import choices, seed_of, seeded
+from ..sink import gradient_of_sink
 from . import backward, few, forward
 from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
@@ -38,8 +38,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
         raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
     if q.dtype == torch.float64:
         raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
-    if options.dropout_p and options.dropout_seed is None:
-        options = replace(options, dropout_seed=drawn_seed())
+    options = seeded(options)
     task, mask, sink = _task(q, k, v, options), options.attn_mask, options.sink
     wanted = (
         q.requires_grad or k.requires_grad or v.requires_grad or (sink is not None and sink.requires_grad)
@@ -154,65 +153,41 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     O = torch.empty(task.batch, task.heads, task.queries, task.d_v)
     L = torch.empty(task.batch, task.heads, task.queries)
+    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
+    extras, _kept = _extras(sink, task, options)
+    given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, extras, options.scale)
     rows_of_head = task.heads // task.kv_heads * task.queries
     if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
-        _few(q, k, v, mask, sink, O, L, task, options)
-        return O.to(q.dtype), L
-    blocks = task.batch * task.heads * math.ceil(task.queries / QUERIES)
-    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
-    threads = min(torch.get_num_threads(), max(1, blocks))
-    extras, _kept = _extras(sink, task, options)
-    bits = np.empty((threads, QUERIES), dtype=np.int32)
-    scratch = torch.empty(threads, forward.room(task.d, task.d_v)).numpy()
-    counter = torch.zeros(1, dtype=torch.int64)
-    given = (
-        *map(rows, (Q, K, V)),
-        mask_of(seen),
-        rows(O),
-        L.data_ptr(),
-        task,
-        extras,
-        options.scale,
-        counter.data_ptr(),
-    )
-    on_threads(lambda index: forward.forward(*given, scratch[index], bits[index]), threads)
+        _of_few_queries(given, task)
+    else:
+        _of_blocks(given, task)
     return O.to(q.dtype), L
 
 
-def _few(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | None,
-    sink: Tensor | None,
-    O: Tensor,
-    L: Tensor,
-    task: Task,
-    options: Options,
-) -> None:
-    """O and L, by the kernel for few queries."""
-    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
+def _of_blocks(given: tuple[Any, ...], task: Task) -> None:
+    """O and L, block by block of queries."""
+    threads = _threads(task.batch * task.heads * math.ceil(task.queries / QUERIES))
+    bits = np.empty((threads, QUERIES), dtype=np.int32)
+    scratch = torch.empty(threads, forward.room(task.d, task.d_v)).numpy()
+    counter = torch.zeros(1, dtype=torch.int64)
+    at = counter.data_ptr()
+    on_threads(lambda index: forward.forward(*given, at, scratch[index], bits[index]), threads)
+
+
+def _of_few_queries(given: tuple[Any, ...], task: Task) -> None:
+    """O and L, by parts of the keys."""
     heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
-    threads = min(torch.get_num_threads(), max(1, heads * parts))
-    extras, _kept = _extras(sink, task, options)
+    threads = _threads(heads * parts)
     kept = torch.empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
     scratch = torch.empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
     counters = torch.zeros(1 + heads, dtype=torch.int64)
     at = counters.data_ptr()
-    given = (
-        *map(rows, (Q, K, V)),
-        mask_of(seen),
-        rows(O),
-        L.data_ptr(),
-        task,
-        extras,
-        options.scale,
-        at,
-        at + 8,
-        kept,
-    )
-    on_threads(lambda index: few.few(*given, scratch[index]), threads)
+    on_threads(lambda index: few.few(*given, at, at + 8, kept, scratch[index]), threads)
+
+
+def _threads(items: int) -> int:
+    return min(torch.get_num_threads(), max(1, items))
 
 
 def _backward(
@@ -237,7 +212,7 @@ def _backward(
     parts = len(ends) - 1
     dQ = torch.empty(parts, *q.shape)
     dK, dV = (torch.zeros(*k.shape[:3], width) for width in (d, d_v))
-    threads = min(torch.get_num_threads(), max(1, task.batch * task.kv_heads * parts))
+    threads = _threads(task.batch * task.kv_heads * parts)
     scratch = torch.empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
     bits = np.empty((threads, QUERIES), dtype=np.int32)
     counter = torch.zeros(1, dtype=torch.int64)
@@ -247,16 +222,8 @@ def _backward(
     )  # fmt: skip
     on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads)
     dq = dQ[0] if parts == 1 else dQ.sum(0)
-    dsink = None if sink is None else _gradient_of_sink(sink, O, L, dO, dL)
+    dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)
     return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), None, dsink
-
-
-def _gradient_of_sink(sink: Tensor, O: Tensor, L: Tensor, dO: Tensor, dL: Tensor) -> Tensor:
-    """−Σ e^(sink − L)·D over all rows of a head."""
-    D = (dO * O).sum(-1) - dL
-    lowest = torch.finfo(L.dtype).min
-    share = (sink.detach().to(L.dtype)[:, None] - L.clamp_min(lowest)).exp_()
-    return (share * D).sum((0, 2)).neg_().to(sink.dtype)
 
 
 def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -19,7 +19,7 @@ from .exponential import exp2
 from .hidden import all_finite
 from .products import multiply, multiply_add
 from .shapes import QUERIES
-from .softmax import HIDDEN, LOG2_E, LOWEST, cap
+from .softmax import HIDDEN, LN_2, LOG2_E, LOWEST, cap
 from .vectors import LANES, dot_products, largest_of_row, load_byte, load_float, store_float, sum_of_row, take
 
 # ruff: noqa: E741 — O and l are the paper's symbols
@@ -31,7 +31,6 @@ TILE = QUERIES
 """Keys of a tile."""
 ROWS_OF_DOTS = 8
 """Up to so many rows their scores are dot products, beyond it is worth turning keys into lanes."""
-LN_2 = float32(math.log(2.0))
 ZERO, ONE = float32(0.0), float32(1.0)
 
 

@@ -13,6 +13,8 @@ from .hidden import add_over_seen_keys, all_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS, QUERIES
 from .softmax import (
+    HIDDEN,
+    LN_2,
     LOG2_E,
     LOWEST,
     cap,
@@ -24,9 +26,6 @@ from .softmax import (
     subtract_alibi,
 )
 from .vectors import load_float, load_int, store_float, take
-
-NOTHING = float32(float("-inf"))
-LN_2 = float32(math.log(2.0))
 
 
 def room(d: int, d_v: int) -> int:
@@ -79,7 +78,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
     unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
     into_lanes(Qt, q.address + 4 * (b * q.batch + h * q.head + i0 * q.row), q.row, count, d, unit)
     Ot[:] = float32(0.0)
-    m[:] = NOTHING
+    m[:] = HIDDEN
     l[:] = float32(0.0)
     if extras.row_bits:
         row = (b * task.heads + h) * task.queries + i0
@@ -139,7 +138,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         m[:] = m_new
     at = (b * task.heads + h) * task.queries + i0
     for i in range(count):
-        store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else NOTHING)
+        store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else HIDDEN)
     for i in range(QUERIES):
         l[i] = float32(1.0) / l[i] if l[i] != 0 else float32(0.0)
     for c in range(d_v):

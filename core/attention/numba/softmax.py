@@ -19,7 +19,7 @@ from .vectors import bits_of_pair, load_byte, load_float, load_int
 
 HIDDEN = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)
-LOG2_E = float32(1.4426950408889634)
+LOG2_E, LN_2 = float32(1.4426950408889634), float32(0.6931471805599453)
 ZERO, ONE = float32(0.0), float32(1.0)
 
 

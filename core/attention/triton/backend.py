@@ -14,7 +14,8 @@ from torch import Tensor
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band
-from ..dropout import WORD, drawn_seed, least_of
+from ..dropout import WORD, least_of, seeded
+from ..sink import gradient_of_sink
 from . import backward
 from .kind import Kind
 from .tuning import L2_CACHE, launch
@@ -31,17 +32,15 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients, and so has the sink.
 
     A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. Under the
-    interpreter, whose products know no bfloat16, half precision is computed in float32.
+    interpreter, whose products know no bfloat16, half precision is computed in float32. A NaN in a key that is hidden
+    changes nothing; one in dO may reach dV of keys that are hidden from its row, in the same tile.
 
     Raises:
         Refused: in the backward pass of its gradients.
     """
-    if options.dropout_p and options.dropout_seed is None:
-        options = replace(options, dropout_seed=drawn_seed())
+    options = seeded(options)
     dtype = q.dtype
-    if (
-        options.scale <= 0
-    ):  # which is rare; the kernels may take it that the largest product has the largest score
+    if options.scale <= 0:  # rare; the kernels take it that the largest product has the largest score
         q, options = q * (-1 if options.scale < 0 else 0), replace(options, scale=-options.scale or 1.0)
     if not q.is_cuda:
         q, k, v = q.float(), k.float(), v.float()
@@ -112,8 +111,7 @@ def _backward(
         if k.shape[2]:
             made("of_keys", (q, k, v, dO, powers, delta, dk, dv, *behind))
     if sink is not None and needed[3]:
-        share = (sink.float()[:, None] - L.clamp_min(torch.finfo(L.dtype).min)).exp()
-        dsink = -(share * delta).sum((0, 2)).to(sink.dtype)
+        dsink = gradient_of_sink(sink, L, delta)
     return dq, dk if needed[1] else None, dv if needed[2] else None, dsink
 
 
@@ -124,12 +122,8 @@ def _launch(
     """Start the kernel of that name on the tensors `given`, and on the numbers that all kernels take."""
     (B, H, N_q, d), (N_k, d_v) = q.shape, v.shape[2:]
     groups = H // k.shape[1]
-    place, mask, slopes, p = (
-        band(N_q, N_k, options),
-        options.attn_mask,
-        options.alibi_slopes,
-        options.dropout_p,
-    )
+    place, p = band(N_q, N_k, options), options.dropout_p
+    mask, slopes = options.attn_mask, options.alibi_slopes
     kind = Kind(
         d, d_v, _width(d), _width(d_v), MASK=0 if mask is None else 1 if mask.dtype == torch.bool else 2,
         CAP=options.softcap is not None, ALIBI=slopes is not None, SINK=has_sink, DROP=p > 0,

@@ -169,7 +169,7 @@ def test_a_nan_that_leaks_is_counted_and_the_rest_of_that_case_is_still_judged()
 @pytest.mark.parametrize("features", [(), ("large",), ("low",)])
 def test_what_is_allowed_for_rounded_scores_bounds_what_their_rounding_does(features):
     """Each score is off by 2u of itself, up or down: the output moves, and by no more than is said."""
-    from lab.core.attention.battery import _of_rounded_scores
+    from lab.core.attention.rounding import of_rounded_scores
 
     given = inputs(Shape(33, 40, heads=1, kv_heads=1, features=features), torch.float64)
     eps = 1e-6
@@ -177,5 +177,5 @@ def test_what_is_allowed_for_rounded_scores_bounds_what_their_rounding_does(feat
     signs = torch.randn(S.shape, generator=torch.Generator().manual_seed(2)).sign()
     expected, found = (torch.softmax(s, -1) @ given.v for s in (S, S * (1 + eps * signs)))
     moved = (found - expected).abs().max().item()
-    bound = _of_rounded_scores(given, torch.float32) * eps / torch.finfo(torch.float32).eps
+    bound = of_rounded_scores(given, torch.float32) * eps / torch.finfo(torch.float32).eps
     assert bound / 50 < moved < bound
