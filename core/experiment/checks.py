@@ -219,6 +219,7 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
     if measure.axis is None:
         _check_names(set(measure.variants) - set(measure.of), experiment, (*keys, "measure", "over"), wrong)
     _check_where(measure.where, experiment, (*keys, "measure", "where"), wrong)
+    _check_names([claim.against] if claim.against is not None else [], experiment, (*keys, "against"), wrong)
     source = claim.source.split(",")[0].strip()
     if source != "ours" and source not in experiment.sources:
         wrong((*keys, "source"), f"no source {source}.{nearest(source, {*experiment.sources, 'ours'})}")

@@ -227,6 +227,11 @@ class Claim(Part):
     says: str
     source: str = Field(description="a key of `sources` and the place: `milakov2018, §3`; or `ours`")
     paper: float | str | None = Field(None, description="the figure the source gives")
+    against: str | None = Field(
+        None,
+        description="the variant that the source compares with, where that is not the file's `baseline`; "
+        "the measure then has it in `of` or `over`",
+    )
     measure: Measure
     expect: Expect
     threshold: Literal["ours", "paper", "arithmetic"] = Field(

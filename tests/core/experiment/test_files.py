@@ -56,6 +56,9 @@ WRONG = {
     ),
     "where that never is": ("where: {size: 1}}", "where: {size: 3}}", "{value: steps", "size is never 3"),
     "unknown source": ("source: made, by", "source: mad, by", "source: made, by", "no source mad. Did you mean made?"),
+    "against an unknown variant": (
+        "measure: {ratio: time, of: same", "against: bas\n    measure: {ratio: time, of: same", "of: same", "no variant bas. Did you mean base?",
+    ),
     "impossible between": ("[0.95, 1.05]", "[1.05, 0.95]", "[0.95, 1.05]", "expect cannot be met: nothing lies between"),
     "impossible ratio": ("{at_most: 0.99}", "{at_most: -1}", "at_most: 0.99", "expect cannot be met: a ratio is above 0"),
     "impossible interval": ("[0.95, 1.05]", "[1, 1]", "[0.95, 1.05]", "an interval never fits into the single value"),
