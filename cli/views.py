@@ -124,6 +124,9 @@ def paper(verdict: Verdict, experiment: Experiment) -> str:
 
 def legend(verdicts: Sequence[Verdict]) -> str:
     parts = [text for letter, text in LEGEND.items() if any(verdict.letter == letter for verdict in verdicts)]
+    parts += [
+        f"for {escape(limit)}" for limit in dict.fromkeys(verdict.holds_for for verdict in verdicts) if limit
+    ]
     if any(verdict.word.endswith("*") for verdict in verdicts):
         parts.append("* claimed for another device")
     return "  ".join(parts)

@@ -87,6 +87,7 @@ def _tier_rows(
     present: bool,
 ) -> list[dict[str, Any]]:
     """The rows of one tier at one point for one metric."""
+    metric = readings.with_prompts(metric, place, members)
     figures = {variant: readings.figures.get((variant, place, name), {}) for variant in members}
     leader = _leader(figures, metric) if tier != "reference" else None
     rows = []

@@ -2,7 +2,8 @@
 
 Counted numbers stand as they are. Timed ones are positive and their noise is proportional, so they go by
 logarithms. Trained ones go by the plain scale; a proportion whose seeds all agree gets its interval over
-the prompts instead, since the seeds then say nothing about how it would vary.
+the prompts instead, since the seeds then say nothing about how it would vary. How many prompts there are is
+a number here: `Readings.with_prompts` puts it in the place of the metric that counts them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def counted(value: float) -> Interval:
     return Interval(value, None, None, 1)
 
 
-def value_of(figure: Replicates, metric: Metric) -> Interval:
+def value_of(figure: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
     """One variant's figure: the number if counted, the median of timed replicates, the mean of trained ones.
 
     Raises:
@@ -43,13 +44,13 @@ def value_of(figure: Replicates, metric: Metric) -> Interval:
     if metric.kind == "timed" and min(x) > 0:
         # The median resists the one process that was disturbed. The interval is that of the geometric mean,
         # widened in the rare case that it does not reach the median.
-        found, median = log_mean_interval(x), float(np.median(x))
+        found, median = log_mean_interval(x, level), float(np.median(x))
         if found.low is None or found.high is None:
             return replace(found, estimate=median)
         return replace(found, estimate=median, low=min(found.low, median), high=max(found.high, median))
-    found = mean_interval(x)
-    if found.agree and metric.out_of:
-        return _over_prompts(found.estimate, metric.out_of)
+    found = mean_interval(x, level)
+    if found.agree and (prompts := _prompts(metric)):
+        return _over_prompts(found.estimate, prompts, level)
     return found
 
 
@@ -67,8 +68,8 @@ def ratio_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL)
             raise ValueError(f"no ratio of {first:g} to {second:g}")
         return counted(first / second)
     found = ratio_interval(x, y, level)
-    if found.agree and metric.out_of:
-        return _combined(found, x, y, metric.out_of, math.log, math.exp)
+    if found.agree and (prompts := _prompts(metric)):
+        return _combined(found, x, y, prompts, math.log, math.exp)
     return found
 
 
@@ -82,8 +83,8 @@ def difference_of(a: Replicates, b: Replicates, metric: Metric, level: float = L
     if metric.kind == "counted":
         return counted(_finite(_only(a)) - _finite(_only(b)))
     found = difference_interval(x, y, level)
-    if found.agree and metric.out_of:
-        return _combined(found, x, y, metric.out_of, float, float)
+    if found.agree and (prompts := _prompts(metric)):
+        return _combined(found, x, y, prompts, float, float)
     return found
 
 
@@ -109,8 +110,19 @@ def _finite(value: float) -> float:
     return value
 
 
+def _prompts(metric: Metric) -> int | None:
+    assert not isinstance(metric.out_of, str), "with_prompts says how many there are"
+    return metric.out_of
+
+
 def _over_prompts(proportion: float, prompts: int, level: float = LEVEL) -> Interval:
-    """The interval over prompts. All seeds answer the same ones, so these count once, not once a seed."""
+    """The interval over the prompts of one seed, whatever the number of seeds.
+
+    Each seed draws its own prompts, but the seeds' prompts are not so many independent trials: they come from one
+    pool, which may hold few more than one seed's draw (there are 37 problems of parity at depths 4 to 6), and models
+    of one recipe err on the same ones. Adding them up would count a problem once a seed and make the interval up to
+    √seeds too narrow. Where the draws do differ this one is too wide, which is the side to err on.
+    """
     return replace(proportion_interval(round(proportion * prompts), prompts, level), estimate=proportion)
 
 

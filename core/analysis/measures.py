@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..experiment.schema import Experiment, Measure, Scalar
 from .estimates import counted, difference_of, ratio_of, value_of
-from .statistics import Floats, Interval, exponent_interval, trend_interval
+from .statistics import LEVEL, Floats, Interval, exponent_interval, trend_interval
 from .tables import NotTested, Place, Readings, Replicates, place_of
 
 
@@ -36,9 +36,13 @@ class Measured:
 
 
 def measured(
-    measure: Measure, experiment: Experiment, readings: Readings, curves: pd.DataFrame | None = None
+    measure: Measure,
+    experiment: Experiment,
+    readings: Readings,
+    curves: pd.DataFrame | None = None,
+    level: float = LEVEL,
 ) -> Measured:
-    """Take the measure of a claim from a run.
+    """Take the measure of a claim from a run, with intervals of this level.
 
     Raises:
         NotTested: something it needs is not there, or no such number can be formed; the message says what.
@@ -49,29 +53,29 @@ def measured(
         if variant not in readings.variants:
             raise NotTested(f"{variant} is not in this run")
     if measure.kind == "trend" and measure.axis == "step":
-        return _over_steps(measure, experiment, readings, curves)
+        return _over_steps(measure, experiment, readings, curves, level)
     if measure.axis is not None:
-        return _along_axis(measure, measure.axis, experiment, readings)
-    return _at_point(measure, experiment, readings)
+        return _along_axis(measure, measure.axis, experiment, readings, level)
+    return _at_point(measure, experiment, readings, level)
 
 
-def _at_point(measure: Measure, experiment: Experiment, readings: Readings) -> Measured:
-    metric = experiment.metrics[measure.metric]
+def _at_point(measure: Measure, experiment: Experiment, readings: Readings, level: float) -> Measured:
     place = place_of(experiment, readings, measure.where)
+    metric = readings.with_prompts(experiment.metrics[measure.metric], place, measure.variants)
     found = [_whole(readings.get(variant, place, measure.metric), measure.metric, variant)
              for variant in measure.variants]  # fmt: skip
     steps: tuple[Interval, ...]
     figures: tuple[Interval, ...] = ()
     try:
         if measure.kind == "value":
-            steps = (value_of(found[0], metric),)
+            steps = (value_of(found[0], metric, level),)
         elif measure.kind == "ratio":
-            steps = (ratio_of(found[0], found[1], metric),)
+            steps = (ratio_of(found[0], found[1], metric, level),)
         elif measure.kind == "difference":
-            steps = (difference_of(found[0], found[1], metric),)
+            steps = (difference_of(found[0], found[1], metric, level),)
         else:
-            figures = tuple(value_of(figure, metric) for figure in found)
-            steps = tuple(difference_of(b, a, metric) for a, b in pairwise(found))
+            figures = tuple(value_of(figure, metric, level) for figure in found)
+            steps = tuple(difference_of(b, a, metric, level) for a, b in pairwise(found))
     except ValueError as error:
         raise NotTested(f"{measure.metric} of {' and '.join(measure.variants)}: {error}") from error
     groups = pairwise(found) if len(found) > 1 else [(found[0], found[0])]
@@ -87,7 +91,9 @@ def _whole(figure: Replicates, name: str, variant: str) -> Replicates:
     return figure
 
 
-def _along_axis(measure: Measure, axis: str, experiment: Experiment, readings: Readings) -> Measured:
+def _along_axis(
+    measure: Measure, axis: str, experiment: Experiment, readings: Readings, level: float
+) -> Measured:
     """An exponent or a trend over all points of one axis; a variant that failed at one of them leaves a
     gap, and with it no answer."""
     variant, name = measure.of[0], measure.metric
@@ -118,11 +124,16 @@ def _along_axis(measure: Measure, axis: str, experiment: Experiment, readings: R
         [float(v) for v in values if v is not None],
         table,
         _as_point(readings, open_place),
+        level,
     )
 
 
 def _over_steps(
-    measure: Measure, experiment: Experiment, readings: Readings, curves: pd.DataFrame | None
+    measure: Measure,
+    experiment: Experiment,
+    readings: Readings,
+    curves: pd.DataFrame | None,
+    level: float,
 ) -> Measured:
     variant, name = measure.of[0], measure.metric
     place = place_of(experiment, readings, measure.where)
@@ -138,11 +149,16 @@ def _over_steps(
         raise NotTested(f"no curve of {name} for {variant}")
     table = rows.pivot_table(index="replicate", columns="step", values="value", aggfunc="mean")
     steps = [float(step) for step in table.columns]
-    return _line(measure, experiment, steps, table.to_numpy(dtype=float), _as_point(readings, place))
+    return _line(measure, experiment, steps, table.to_numpy(dtype=float), _as_point(readings, place), level)
 
 
 def _line(
-    measure: Measure, experiment: Experiment, xs: Sequence[float], table: Floats, place: dict[str, Scalar]
+    measure: Measure,
+    experiment: Experiment,
+    xs: Sequence[float],
+    table: Floats,
+    place: dict[str, Scalar],
+    level: float,
 ) -> Measured:
     sampled = experiment.metrics[measure.metric].kind != "counted"
     form: Callable[..., Interval] = exponent_interval if measure.kind == "exponent" else trend_interval
@@ -151,7 +167,7 @@ def _line(
     if measure.kind == "trend" and len(set(xs)) < 3:
         raise NotTested(f"a trend over {measure.over} needs three points; this run has {len(set(xs))}")
     try:
-        found = form(xs, table)
+        found = form(xs, table, level)
     except ValueError as error:
         raise NotTested(f"{measure.metric} of {measure.of[0]} over {measure.over}: {error}") from error
     if not sampled:

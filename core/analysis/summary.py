@@ -54,6 +54,7 @@ def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:
     }
     place = place_of(experiment, readings, headline | piece.where, otherwise="max")
     of = readings.get(piece.of, place, piece.metric)
+    metric = readings.with_prompts(metric, place, [piece.of, piece.over or piece.of])
     if piece.over is None:
         found = value_of(of, metric)
         return digits.format(found.estimate, *found.printed, metric.unit, with_interval=False)

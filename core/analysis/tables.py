@@ -12,14 +12,14 @@ The order of their rows means nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
 
-from ..experiment.schema import Experiment, Scalar
+from ..experiment.schema import Experiment, Metric, Scalar
 
 Place = tuple[Scalar | None, ...]  # the values of the point keys, in their order; None: not set in this run
 Replicates = Mapping[int, float]  # by repeat or seed
@@ -87,6 +87,19 @@ class Readings:
                 raise NotTested(f"{key}={value} is not in this run")
         at = self.words(place)
         raise NotTested(f"{metric} of {variant} was not measured{f' at {at}' if at else ''}")
+
+    def with_prompts(self, metric: Metric, place: Place, variants: Iterable[str]) -> Metric:
+        """The metric with a number for its `out_of`: the fewest distinct prompts that any replicate of these variants
+        answered. Where nobody counted them it is 1, of which nothing follows."""
+        if not isinstance(metric.out_of, str):
+            return metric
+        counts = [
+            count
+            for variant in variants
+            for count in self.figures.get((variant, place, metric.out_of), {}).values()
+        ]
+        fewest = min((int(count) for count in counts if math.isfinite(count)), default=1)
+        return metric.model_copy(update={"out_of": max(fewest, 1)})
 
     def words(self, place: Place) -> str:
         """`columns=1000, rows=64`."""

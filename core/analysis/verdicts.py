@@ -50,6 +50,7 @@ class Verdict:
         replicates: seeds or repeats (pairs) behind it; 0 where not tested, 1 for counted.
         more: how many more of them would settle an unclear claim or turn a preview into a verdict; None:
             unknown, or nothing to settle.
+        holds_for: what a sampled verdict is limited to, "these two teachers", where the file says so.
     """
 
     claim: str
@@ -73,6 +74,7 @@ class Verdict:
     differences: tuple[str, ...] = ()
     replicates: int = 0
     more: int | None = None
+    holds_for: str = ""
 
     @property
     def estimate(self) -> float | None:
@@ -118,16 +120,18 @@ def _verdict(
     word, detail, more = (
         ("not tested", why, None) if seen is None else _word(claim, experiment, environment, seen)
     )
+    holds_for = experiment.holds_for if seen and seen.sampled else ""
     place = seen.place if seen else {k: v for k, v in measure.where.items() if v not in ("max", "min")}
     return Verdict(
         claim=claim.id, says=claim.says, source=claim.source, paper=claim.paper, threshold=claim.threshold,
         note=claim.note, letter=LETTERS[metric.kind] if metric else "", measure=measure.kind,
         metric=measure.metric, variants=tuple(measure.variants), unit=unit, expected=expected(claim.expect),
-        region=_region(claim.expect), word=word, detail=detail, more=more,
+        region=_region(claim.expect), word=word, more=more,
+        detail="; ".join(part for part in (detail, holds_for and f"for {holds_for}") if part),
         here=_here(measure.kind, unit, seen) if seen else "",
         interval=seen.steps[0] if seen and len(seen.steps) == 1 else None,
         place=tuple(place.items()), replicates=seen.replicates if seen else 0,
-        differences=tuple(differences(claim, experiment, place, environment)),
+        differences=tuple(differences(claim, experiment, place, environment)), holds_for=holds_for,
     )  # fmt: skip
 
 
@@ -254,7 +258,7 @@ def claims_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     columns = [
         "claim", "says", "source", "paper", "threshold", "letter", "measure", "metric", "variants", "place",
         "expected", "estimate", "low", "high", "level", "unit", "replicates", "here", "word", "detail",
-        "more", "differences", "note",
+        "more", "holds_for", "differences", "note",
     ]  # fmt: skip
     rows = []
     for verdict in verdicts:

@@ -87,6 +87,11 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     for name, metric in experiment.metrics.items():
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
+        if isinstance(metric.out_of, str) and (
+            metric.out_of not in experiment.metrics or metric.out_of == name
+        ):
+            near = nearest(metric.out_of, set(experiment.metrics) - {name})
+            wrong(("metrics", name, "out_of"), f"no metric {metric.out_of}.{near}")
         if metric.gap is not None:
             of, here = metric.gap.of, ("metrics", name, "gap")
             if of not in experiment.metrics or of == name:

@@ -89,8 +89,10 @@ class Metric(Part):
     )
     says: str = Field("", description="what the number means, in one line")
     label: str = Field("", description="a short heading for tables; the metric's name where it is left out")
-    out_of: int | None = Field(
-        None, ge=1, description="a proportion of so many prompts: its interval when all seeds agree"
+    out_of: Annotated[int, Field(ge=1)] | str | None = Field(
+        None,
+        description="a proportion of so many distinct prompts (a number, or the metric that counts them seed by seed): "
+        "its interval when all seeds agree",
     )
     gap: Gap | None = Field(
         None,
@@ -286,6 +288,11 @@ class Experiment(Part):
     baseline: str
     repeats: int | None = Field(None, ge=1, description="timing experiments: processes per point")
     seeds: int | None = Field(None, ge=1, description="training experiments: seeds per variant and point")
+    holds_for: str = Field(
+        "",
+        description="what verdicts are limited to, printed beside them: `these two teachers`, where replicates do not "
+        "vary all that a claim speaks of",
+    )
     sample_seconds: float = Field(1.0, gt=0, description="how long one timing process samples")
     timeout: float = Field(120.0, gt=0, description="seconds after which a trial is stopped and recorded so")
     presets: dict[str, Preset] = {}

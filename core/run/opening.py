@@ -47,6 +47,7 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
         version=loaded.experiment.version,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         seconds=0.0,
+        planned=loaded.experiment.replicates,  # fixes when verdicts are given, however often the run goes on
         status="running",
         process=this_process(),
         files=references(loaded),
@@ -82,6 +83,14 @@ def experiment_of(run: Run) -> Experiment:
 
 def claim(run: Run, loaded: Loaded) -> None:
     """Take over a run that is to go on, perhaps with more replicates than before."""
+    planned = planned_of(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
     sessions = int(run.facts.get("sessions", 1)) + 1
-    run.tell(status="running", process=this_process(), sessions=sessions)
+    run.tell(status="running", process=this_process(), sessions=sessions, planned=planned)
+
+
+def planned_of(run: Run) -> int:
+    """The replicates that were asked for when the run was made; those of its file where an older run does not say."""
+    planned = run.facts.get("planned")
+    is_number = isinstance(planned, int) and not isinstance(planned, bool) and planned > 0
+    return planned if is_number else experiment_of(run).replicates

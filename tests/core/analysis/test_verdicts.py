@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.core.analysis.comparison import compare
 from lab.core.analysis.verdicts import Verdict, chances, claims_table, judge, tally
 from lab.core.experiment.schema import Experiment
 
@@ -297,6 +298,51 @@ def test_seeds_that_all_agree_get_the_interval_over_prompts() -> None:
     measure = {"ratio": "right", "of": "online", "over": "safe", "where": {"columns": 1000}}
     times_as_often = {"measure": measure, "expect": {"at_least": 2}}
     assert verdict(times_as_often, values, training=True).word == "holds"
+
+
+def counting(counts: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Nothing right in 128 answers of each seed, and a metric that counts the distinct problems among them."""
+    metrics = {
+        "right": {"kind": "trained", "out_of": "distinct"},
+        "distinct": {"kind": "trained"},
+        "rate": {"kind": "trained", "out_of": 128},
+    }
+    values = table(
+        rows("online", "right", [0.0] * 6),
+        rows("online", "distinct", counts),
+        rows("online", "rate", [0.0] * 6),
+    )
+    return values, {"metrics": metrics, "training": True}
+
+
+def test_prompts_that_repeat_count_once() -> None:
+    """Clopper and Pearson's upper end of 0 in n is 1 - (α/2)^(1/n), with n the fewest distinct of any seed."""
+    values, more = counting([40, 37, 41, 39, 40, 38])
+    for metric, n in (("right", 37), ("rate", 128)):
+        found = verdict(right("value", {"at_most": 0.5}, metric), values, **more)
+        assert found.interval is not None and found.interval.n == n
+        assert found.interval.high == pytest.approx(1 - ((1 - found.interval.level) / 2) ** (1 / n))
+    shown: Any = compare(experiment(**more), values).set_index("metric")
+    assert shown.loc["right", "high"] == pytest.approx(0.095, abs=0.001)
+    assert shown.loc["rate", "high"] == pytest.approx(0.028, abs=0.001)
+
+
+def test_where_nobody_counted_the_prompts_agreement_says_nothing() -> None:
+    values, more = counting([])
+    found = verdict(right("value", {"at_most": 0.5}), values, **more)
+    assert found.word == "unclear" and found.interval is not None and found.interval.n == 1
+
+
+def test_what_a_verdict_is_limited_to_stands_beside_it() -> None:
+    values = table(rows("online", "right", 0.9 + SIX), rows("online", "accesses", 3))
+    made = experiment(
+        right("value", {"at_least": 0.5}), right("value", {"at_most": 3}, "accesses"),
+        right("value", {"at_most": 3}, "tokens"), training=True, holds_for="these two teachers",
+    )  # fmt: skip
+    sampled, counted, missing = judge(made, values, None, None, CPU)
+    assert sampled.detail == "for these two teachers" and sampled.holds_for == "these two teachers"
+    assert counted.holds_for == "" and counted.detail == "" and missing.holds_for == ""
+    assert list(claims_table([sampled, counted]).holds_for) == ["these two teachers", ""]
 
 
 def test_seeds_that_all_agree_without_prompts_say_so() -> None:

@@ -63,6 +63,10 @@ WRONG = {
     "impossible ratio": ("{at_most: 0.99}", "{at_most: -1}", "at_most: 0.99", "expect cannot be met: a ratio is above 0"),
     "impossible interval": ("[0.95, 1.05]", "[1, 1]", "[0.95, 1.05]", "an interval never fits into the single value"),
     "empty expect": ("{at_most: 0.99}", "{}", "at_most: 0.99", "expect says nothing"),
+    "prompts counted by an unknown metric": (
+        "  error: {better", "  right: {kind: trained, out_of: step}\n  error: {better", "  error: {better",
+        "no metric step. Did you mean steps?",
+    ),
     "two measures": ("{value: steps, of", "{value: steps, ratio: time, of", "{value: steps", "here: value and ratio"),
     "unknown baseline": ("baseline: base", "baseline: basis", "baseline: base", "no variant basis. Did you mean base?"),
     "seeds for a timed subject": ("repeats: 6", "seeds: 6", "repeats: 6", "is timed: say `repeats`"),
