@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,8 @@ def validate(
         bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
     ] = False,
 ) -> None:
-    """Check an experiment file and each of its presets; say how likely each sampled claim is to be settled."""
+    """Check an experiment file and each of its presets; warn of claims that say less than they seem to; say how likely
+    each sampled claim is to be settled."""
     if schema:
         from ..core.experiment.schema import Experiment
 
@@ -36,6 +38,7 @@ def validate(
     if file is None:
         stop("which file? lab validate FILE")
     from ..core.experiment.load import validate as check
+    from ..core.experiment.warnings import warnings
     from ..core.run.folder import newest
     from ..core.run.plan import plan
 
@@ -50,11 +53,19 @@ def validate(
         from ..core.run.results import gather
 
         chances = chances_of(gather(last).verdicts, experiment.replicates)
+    found = warnings(experiment, loaded.document)
     if json:
-        print_json({"file": str(find(file)), "valid": True, "trials": len(plan(loaded)), "chances": chances})
+        told = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
+        known = {"file": str(find(file)), "valid": True, "trials": len(plan(loaded)), "chances": chances}
+        print_json(known | {"warnings": told})
         return
     screen = out()
-    screen.print(escape(f"{file}: fine; {len(plan(loaded))} trials, {len(experiment.claims)} claims"))
+    counted = f", {len(found)} warning{'s' * (len(found) > 1)}" if found else ""
+    screen.print(
+        escape(f"{file}: fine; {len(plan(loaded))} trials, {len(experiment.claims)} claims{counted}")
+    )
+    for one in found:
+        screen.print(escape(str(one)), soft_wrap=True)
     if chances and last is not None:
         noun = "repeats" if experiment.repeats else "seeds"
         screen.print(

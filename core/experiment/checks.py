@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from . import possible
 from .discovery import known
 from .document import Document, Keys, shorten
 from .mistakes import Mistake, nearest
@@ -239,18 +240,20 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
                 (*keys, "measure"),
                 f"where on {axis}? It has {len(values)} values: add where: {{{axis}: {values[-1]}}}",
             )
-    for message in _impossible(claim, metric.kind if metric else "counted"):
+    for message in _impossible(claim, experiment) if metric is not None else ():
         wrong((*keys, "expect"), message)
 
 
-def _impossible(claim: Claim, kind: str) -> Iterator[str]:
+def _impossible(claim: Claim, experiment: Experiment) -> Iterator[str]:
     low, high = claim.expect.region
+    kind = experiment.metrics[claim.measure.metric].kind
     if (claim.measure.kind == "order") != (claim.expect.order is not None):
         yield "expect cannot be met: `order: increasing` or `decreasing` belongs to the measure `order`, and to no other"
     if claim.measure.kind == "ratio" and high <= 0:
         yield f"expect cannot be met: a ratio is above 0, never at most {high:g}"
-    if claim.measure.kind == "trend" and (low > 1 or high < -1):
-        yield "expect cannot be met: a rank correlation lies between -1 and 1"
+    least, most = possible.of_claim(claim, experiment)
+    if claim.measure.kind != "ratio" and (low > most or high < least):
+        yield f"expect cannot be met: this {claim.measure.kind} lies between {least:g} and {most:g}"
     if kind != "counted" and claim.expect.between is not None and low == high:
         yield f"expect cannot be met: an interval never fits into the single value {low:g}"
 

@@ -89,6 +89,10 @@ class Metric(Part):
     )
     says: str = Field("", description="what the number means, in one line")
     label: str = Field("", description="a short heading for tables; the metric's name where it is left out")
+    range: tuple[float, float] | None = Field(
+        None,
+        description="the least and the greatest value it can take, where unit and kind do not say so: `[0, 1]` for a share",
+    )
     out_of: Annotated[int, Field(ge=1)] | str | None = Field(
         None,
         description="a proportion of so many distinct prompts (a number, or the metric that counts them seed by seed): "
@@ -99,6 +103,12 @@ class Metric(Part):
         description="no trial measures it: how far each variant is on the way from one to another, in percent",
     )
     alarm: Alarm | None = None
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range: nothing lies between {self.range[0]:g} and {self.range[1]:g}")
+        return self
 
 
 def _one_or_many(value: object) -> object:

@@ -62,6 +62,10 @@ WRONG = {
     "impossible between": ("[0.95, 1.05]", "[1.05, 0.95]", "[0.95, 1.05]", "expect cannot be met: nothing lies between"),
     "impossible ratio": ("{at_most: 0.99}", "{at_most: -1}", "at_most: 0.99", "expect cannot be met: a ratio is above 0"),
     "impossible interval": ("[0.95, 1.05]", "[1, 1]", "[0.95, 1.05]", "an interval never fits into the single value"),
+    "impossible share": (
+        "steps: {better: lower,", "steps: {range: [0, 1], better: lower,", "{between: [7, 7]}", "this value lies between 0 and 1",
+    ),
+    "range upside down": ("steps: {better: lower,", "steps: {range: [1, 0], better: lower,", "steps: {", "range: nothing lies between 1 and 0"),
     "empty expect": ("{at_most: 0.99}", "{}", "at_most: 0.99", "expect says nothing"),
     "prompts counted by an unknown metric": (
         "  error: {better", "  right: {kind: trained, out_of: step}\n  error: {better", "  error: {better",
@@ -74,7 +78,7 @@ WRONG = {
     "missing trial file": ("./known_trial.py", "./no.py", "trial: ", "no such file: no.py"),
     "tag": ("sample_seconds: 0.1", "sample_seconds: !!python/object/apply:os.system [ls]", "sample_seconds", "tags such as"),
     "summary with unknown metric": ("{time: tenth-slower / base}", "{tim: tenth-slower / base}", "summary:", "no metric tim"),
-    "summary that does not close": ("{size.max}", "{size.max", "summary:", ""),
+    "summary that does not close": ("{size.max}", "{size.max", "summary:", "position 9: a { without its partner"),
     "preset with unknown variant parameter": ("{hanging: null}", "{base: {facto: 2}}", "quick:", "unknown parameter facto"),
     "plot of unknown metric": ("y: time,", "y: tine,", "y: time,", "no metric tine. Did you mean time?"),
     "plot with unknown limit": ("limit: time_at_peak", "limit: time_at_pek", "y: time,", "no metric time_at_pek. Did you mean time_at_peak?"),
