@@ -195,19 +195,19 @@ def _replicates(experiment: Any) -> str:
 def _print_control(seen: Results, screen: Console) -> None:
     from ..core.analysis import digits
 
-    found = [
-        digits.format(row["ratio"], row["low"], row["high"], kind="ratio") + (" off!" if row["off"] else "")
-        for row in seen.control.to_dict("records")
-    ]
-    if found:
-        shown = escape(", ".join(found))
-        screen.print(
-            f"[quiet]A/A control, {seen.experiment.baseline} against itself: {shown}[/]", soft_wrap=True
-        )
+    found: dict[str, list[str]] = {}
+    for row in seen.control.to_dict("records"):
+        shown = digits.format(row["ratio"], row["low"], row["high"], kind="ratio")
+        found.setdefault(row["variant"], []).append(shown + (" off!" if row["off"] else ""))
+    for variant, ratios in found.items():
+        line = f"A/A control, {variant} against itself: {', '.join(ratios)}"
+        screen.print(f"[quiet]{escape(line)}[/]", soft_wrap=True)
 
 
 def _print_reasons(seen: Results, screen: Console) -> None:
     """Behind each claim: its source, whose threshold it is, what would settle it, how the setting differs."""
+    from ..core.analysis.verdicts import by_chance
+
     screen.print()
     for verdict in seen.verdicts:
         bounds = {
@@ -227,10 +227,8 @@ def _print_reasons(seen: Results, screen: Console) -> None:
             f"[name]{escape(verdict.claim)}[/] [quiet]{escape(' · '.join(p for p in parts if p))}[/]",
             soft_wrap=True,
         )
-    judged = sum(1 for v in seen.verdicts if v.letter != "C" and v.word not in ("not tested", "preview"))
-    counted = sum(1 for v in seen.verdicts if v.letter == "C" and v.word != "not tested")
-    chance = ", each at 95%: of twenty such, one may be wrong by chance" if judged else ""
-    screen.print(f"[quiet]claims judged: {counted} counted, {judged} by an interval{chance}[/]")
+    if said := by_chance(seen.verdicts):
+        screen.print(f"[quiet]{said}[/]")
 
 
 def _print_json(seen: Results, comparison: pd.DataFrame) -> None:

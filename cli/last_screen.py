@@ -105,6 +105,8 @@ def _head(results: Results) -> list[str]:
 
 def _tail(results: Results) -> list[str]:
     """What a reader must know of these figures, and what to type next."""
+    from ..core.analysis.verdicts import by_chance
+
     name = results.experiment.name
     problems = states(results, BAD)
     lines = [f"[bad]{escape(line)}[/]" for line in problems[:3]]
@@ -116,6 +118,8 @@ def _tail(results: Results) -> list[str]:
         lines.append(f"[quiet]{escape(control)}[/]")
     if results.verdicts:
         lines.append(f"[quiet]{legend(results.verdicts)}[/]")
+    if said := by_chance(results.verdicts):
+        lines.append(f"[quiet]{said}[/]")
     folder = escape(str(results.run.folder))
     this = name if results.facts["full"] else f"{name} --run {results.run.id}"
     return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
@@ -132,18 +136,19 @@ def _refused_here(results: Results) -> list[str]:
 
 
 def _control(results: Results) -> str | None:
-    """The baseline timed twice, at the headline's point: how far off the clock can be."""
+    """The baseline timed twice, at the headline's point: how far off the clock can be in the tier that is shown."""
     from ..core.analysis import digits
     from ..core.analysis.statistics import FEWEST
 
     rows, point = results.control, largest(results.experiment)
+    rows = rows[rows["tier"] == results.experiment.variants[results.experiment.baseline].tier]
     for key in results.experiment.point_keys:
         rows = rows[rows[key] == point[key]]
     if rows.empty:
         return None
     row = rows.iloc[0]
     ends = (row["low"], row["high"]) if row["n"] >= FEWEST else (None, None)
-    return f"A/A control: {results.experiment.baseline} beside itself {digits.format(row['ratio'], *ends, kind='ratio')}"
+    return f"A/A control: {row['variant']} beside itself {digits.format(row['ratio'], *ends, kind='ratio')}"
 
 
 def _headline(results: Results, screen: Console) -> list[Text]:

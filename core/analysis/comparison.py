@@ -1,4 +1,4 @@
-"""Every variant at every point beside the baseline of its tier, and the baseline beside itself."""
+"""Every variant at every point beside the baseline of its tier."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..experiment.schema import AGAIN, RATES, Experiment, Metric
-from .estimates import difference_of, paired, ratio_of, value_of
-from .statistics import FEWEST, LEVEL, Interval, ratio_interval
-from .tables import Place, Readings, Replicates, point_words, read
+from ..experiment.schema import Experiment, Metric
+from .estimates import difference_of, ratio_of, value_of
+from .statistics import FEWEST, LEVEL, Interval
+from .tables import Place, Readings, Replicates, in_order, read
 
 COLUMNS = [
     "metric", "tier", "baseline", "kind", "unit",
@@ -20,12 +20,6 @@ COLUMNS = [
     "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
     "difference", "best", "status", "reason", "kernel",
 ]  # fmt: skip
-
-# A control is off when its interval excludes 1 and it is further than this away. Either alone would cry
-# wolf: one in twenty 95% intervals excludes 1 by chance, and with quiet replicates a harmless 0.5% is
-# "significant". Claims keep margins of 5% and more, so a baseline that differs from itself by over 3% could
-# make one true by itself.
-CONTROL_MARGIN = 0.03
 
 
 def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -41,7 +35,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         change, change_low, change_high: this figure minus the baseline's, in the metric's unit; the
             baseline's own ratio is 1 and its change 0, without intervals
         difference: "lower", "higher", "~" (none seen), "" (the baseline itself, or not comparable)
-        best: leads its tier at this point, and some other there is seen to differ from it
+        best: leads its tier at this point, and is seen to beat every other there
         status, reason: as in `status`; "missing" where a figure should be and is not
         kernel: as in `status`: what somebody else's code chose to run here; "" where nothing was chosen
 
@@ -57,7 +51,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")
     readings = read(experiment, values, status)
     rows: list[dict[str, Any]] = []
-    for place in _in_order(experiment, readings):
+    for place in in_order(experiment, readings):
         present = readings.measured.get(place, set())
         for name, metric in experiment.metrics.items():
             for tier, members in experiment.tiers.items():
@@ -185,72 +179,17 @@ def _leader(figures: dict[str, Replicates], metric: Metric) -> float | None:
 
 
 def _is_best(variant: str, leader: float | None, figures: dict[str, Replicates], metric: Metric) -> bool:
+    """Whether a variant leads and beats every rival that has a figure; counted numbers may share the lead."""
     mine, _ = _value(figures[variant], metric)
     if leader is None or mine is None or mine.estimate != leader:
         return False
     rivals = [figure for other, figure in figures.items() if other != variant and figure]
-    # The leader is chosen after looking, out of all pairs: each pair is asked for proof accordingly
-    # (Bonferroni), else among five equal variants one would too often be called best.
-    level = 1 - (1 - LEVEL) / max(1, len(rivals) * (len(rivals) + 1) / 2)
-    return any(_against(rival, figures[variant], metric, level)[2] in ("lower", "higher") for rival in rivals)
-
-
-def _in_order(experiment: Experiment, readings: Readings) -> list[Place]:
-    """The points as the file lists them: axes first, then what only `checks` has."""
-
-    def rank(place: Place) -> list[tuple[int, str]]:
-        ranks = []
-        for key, value in zip(readings.keys, place, strict=True):
-            listed = [*experiment.axes.get(key, []), *experiment.checked.get(key, [])]
-            ranks.append((listed.index(value), "") if value in listed else (-1, str(value)))
-        return ranks
-
-    return sorted(readings.places, key=rank)
-
-
-def control(experiment: Experiment, values: pd.DataFrame) -> pd.DataFrame:
-    """The baseline's second figures divided by its first, at every point: 1 but for noise.
-
-    Columns: the point keys, metric, ratio, low, high, n, off (the machine was not steady enough to trust
-    small ratios at this point), reason (why, in words; "" when fine). Rates follow from times and are left out.
-    """
-    readings = read(experiment, values)
-    again = experiment.baseline + AGAIN
-    rows: list[dict[str, Any]] = []
-    for place in _in_order(experiment, readings):
-        for name, metric in experiment.metrics.items():
-            first = readings.figures.get((experiment.baseline, place, name))
-            second = readings.figures.get((again, place, name))
-            if metric.kind != "timed" or name in RATES or first is None or second is None:
-                continue
-            rows.append(dict(zip(readings.keys, place, strict=True)) | _control(name, first, second))
-    return pd.DataFrame(
-        rows, columns=[*readings.keys, "metric", "ratio", "low", "high", "n", "off", "reason"]
-    ).astype({"n": int, "off": bool})
-
-
-def _control(name: str, first: Replicates, second: Replicates) -> dict[str, Any]:
-    try:
-        found = ratio_interval(*paired(second, first))
-    except ValueError as error:
-        nothing = {"ratio": math.nan, "low": math.nan, "high": math.nan, "n": 0}
-        return {"metric": name, **nothing, "off": True, "reason": str(error)}
-    off = found.excludes(1) and abs(found.estimate - 1) > CONTROL_MARGIN
-    percent = f"{abs(found.estimate - 1):.0%} {'above' if found.estimate > 1 else 'below'}"
-    reason = f"{name} of the baseline came out {percent} itself" if off else ""
-    row = _columns("ratio", found)
-    return {
-        "metric": name, "ratio": row["ratio"], "low": row["ratio_low"], "high": row["ratio_high"],
-        "n": found.n, "off": off, "reason": reason,
-    }  # fmt: skip
-
-
-def controls_off(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The points of a control table that are off, in words.
-
-    `columns=1000: time of the baseline came out 8% above itself`
-    """
-    off = table[table["off"]]
-    return [
-        f"{point_words(keys, tuple(row[key] for key in keys))}: {row['reason']}" for _, row in off.iterrows()
-    ]
+    if metric.kind == "counted":
+        others = (rival for rival in rivals if rival[min(rival)] != leader)
+        return any(_against(figures[variant], rival, metric)[2] == metric.better for rival in others)
+    # To be called best wrongly, a variant must be seen to beat the truly best one (or, where that is the variant
+    # itself, one as good): one side of one interval. Any of the variants may, so they share the error (Bonferroni).
+    level = 1 - 2 * (1 - LEVEL) / (len(rivals) + 1) if rivals else LEVEL
+    return bool(rivals) and all(
+        _against(figures[variant], rival, metric, level)[2] == metric.better for rival in rivals
+    )

@@ -75,7 +75,10 @@ def _at_point(measure: Measure, experiment: Experiment, readings: Readings, leve
             steps = (difference_of(found[0], found[1], metric, level),)
         else:
             figures = tuple(value_of(figure, metric, level) for figure in found)
-            steps = tuple(difference_of(b, a, metric, level) for a, b in pairwise(found))
+            # One step the wrong way refutes an order, so the steps share what the verdict may err (Bonferroni); two
+            # may have half of it each as they are, since a step errs on one side only.
+            share = 1 - (1 - level) * 2 / max(2, len(found) - 1)
+            steps = tuple(difference_of(b, a, metric, share) for a, b in pairwise(found))
     except ValueError as error:
         raise NotTested(f"{measure.metric} of {' and '.join(measure.variants)}: {error}") from error
     groups = pairwise(found) if len(found) > 1 else [(found[0], found[0])]

@@ -33,35 +33,51 @@ def is_elsewhere(claim: Claim, environment: Mapping[str, Any]) -> bool:
 
 
 def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
-    """The starred word for a claim about another kind of device, and the same as a sentence.
+    """The word for a claim about another kind of device, and the same as a sentence.
 
-    Ratios of times: "faster*" or "slower*", said of the variant that the claim calls faster: `over` where the
-    region lies at 1 or above, else `of`. Other ratios and differences: "higher*" or "lower*", said of `of`;
-    an order: of the later beside the earlier; values, exponents and trends: beside the region. "same*": no
-    difference seen.
+    The expected region decides, by the interval:
+
+    - inside: the direction that is seen. For ratios of times "faster*" or "slower*", said of the variant that the
+      claim calls faster: `over` where the region lies at 1 or above, else `of`. For other ratios and differences
+      "higher*" or "lower*", said of `of`; an order: of the later beside the earlier. "same*" where a region around
+      "no difference" holds an interval that does so too; and for a value, an exponent or a trend, as claimed.
+    - outside: "same*" where no difference is seen, "slower*" and its like where it is seen the other way round; and
+      where the direction is right, but the figure lies short of what is claimed or beyond it, "lower*" or "higher*",
+      said of the figure beside the region. "at least 1.7" is not met by 1.05.
+    - across an edge of it: "unclear".
     """
     measure, found = claim.measure, measured.steps[0]
     if measure.kind == "order":
         sides = {_side(step, (0.0, 0.0)) for step in measured.steps}
         level = _LEVELS[sides.pop() if len(sides) == 1 else 0]
         said = f"{measure.metric} of each is {level} than before"
-        words = "no steady order seen" if level == "same" else said
-    elif measure.kind in ("ratio", "difference"):
-        of, over = measure.variants
-        side = _side(found, (1.0, 1.0) if measure.kind == "ratio" else (0.0, 0.0))
-        if measure.kind == "ratio" and unit in TIME_UNITS:
-            if claim.expect.region[0] >= 1:
-                of, over, side = over, of, -side
-            level = _PACES[side]
-            words = f"{of} is {level} than {over}"
+        return f"{level}*", "no steady order seen" if level == "same" else said
+    region, beside = claim.expect.region, _side(found, claim.expect.region)
+    across = beside == 0 and not _is_inside(found, region)
+    if measure.kind not in ("ratio", "difference"):
+        if across:
+            return "unclear", "whether within what is claimed is unclear"
+        level = _LEVELS[beside]
+        return f"{level}*", "within what is claimed" if level == "same" else f"{level} than claimed"
+    of, over = measure.variants
+    none = 1.0 if measure.kind == "ratio" else 0.0
+    side = _side(found, (none, none))
+    if measure.kind == "ratio" and unit in TIME_UNITS:
+        if region[0] >= 1:
+            seen, words = _PACES[-side], f"{over} is {_PACES[-side]} than {of}"
         else:
-            level = _LEVELS[side]
-            words = f"{measure.metric} of {of} is {level} than that of {over}"
-        words = f"no difference seen between {of} and {over}" if side == 0 else words
+            seen, words = _PACES[side], f"{of} is {_PACES[side]} than {over}"
     else:
-        level = _LEVELS[_side(found, claim.expect.region)]
-        words = "within what is claimed" if level == "same" else f"{level} than claimed"
-    return f"{level}*", words
+        seen, words = _LEVELS[side], f"{measure.metric} of {of} is {_LEVELS[side]} than that of {over}"
+    if side == 0:
+        words = f"no difference seen between {of} and {over}"
+    if across:
+        return "unclear", f"{words}, whether as claimed is unclear"
+    claimed = _side(Interval(none, None, None, 1), region)  # where "no difference" lies beside the region
+    if beside and claimed and side == -claimed:
+        short = "less than" if beside == claimed else "beyond what is"
+        return f"{_LEVELS[beside]}*", f"{words}, but {short} claimed"
+    return f"{seen}*", words
 
 
 _LEVELS = {-1: "lower", 0: "same", 1: "higher"}
@@ -70,9 +86,19 @@ _PACES = {-1: "faster", 0: "same", 1: "slower"}  # of a time: less is faster
 
 def _side(found: Interval, region: Region) -> int:
     """-1 wholly below, 1 wholly above, 0 neither."""
-    low = found.estimate if found.low is None else found.low
-    high = found.estimate if found.high is None else found.high
+    low, high = _ends(found)
     return -1 if high < region[0] else 1 if low > region[1] else 0
+
+
+def _is_inside(found: Interval, region: Region) -> bool:
+    low, high = _ends(found)
+    return region[0] <= low and high <= region[1]
+
+
+def _ends(found: Interval) -> tuple[float, float]:
+    """Of an interval, or of a number without one."""
+    low = found.estimate if found.low is None else found.low
+    return low, found.estimate if found.high is None else found.high
 
 
 def differences(

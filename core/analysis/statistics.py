@@ -248,51 +248,33 @@ def _working(interval: Interval, region: Region) -> tuple[float, Region]:
     return math.log(interval.estimate), (low, high)
 
 
-def replicates_to_settle(interval: Interval, region: Region, at_most: int = 1000) -> int | None:
-    """How many more replicates until the interval would clear the nearest bound of `region`.
+def would_clear(interval: Interval, region: Region, n: int, level: float) -> bool:
+    """Whether `n` replicates with this estimate and spread would clear the nearest bound of `region`, at this level.
 
-    The estimate and the spread are taken as they stand, so this is a middling guess: with that many more,
-    about half of all such cases settle. `chance_to_settle` gives the odds.
-
-    Returns:
-        0 when it clears it already; None when the estimate sits on a bound, when it would take more than
-        `at_most`, or when the spread is unknown (one replicate, or a proportion over prompts, which more
-        seeds do not help).
+    Raises:
+        ValueError: the spread is unknown.
     """
-    if interval.spread is None or interval.n < 2:
-        return None
+    if interval.spread is None:
+        raise ValueError("the spread is unknown")
     estimate, bounds = _working(interval, region)
     distance = min((abs(estimate - bound) for bound in bounds if math.isfinite(bound)), default=math.inf)
     if distance == 0:
-        return None
+        return False
     if interval.spread == 0:
-        return max(0, FEWEST - interval.n)
-
-    def clears(n: int) -> bool:
-        return _t_quantile(n, interval.level) * float(interval.spread or 0) / math.sqrt(n) <= distance
-
-    enough, short = interval.n + at_most, interval.n
-    if clears(short):
-        return 0
-    if not clears(enough):
-        return None
-    while enough - short > 1:  # the half-width only shrinks with n
-        middle = (enough + short) // 2
-        enough, short = (middle, short) if clears(middle) else (enough, middle)
-    return enough - interval.n
+        return n >= FEWEST
+    return _t_quantile(n, level) * interval.spread / math.sqrt(n) <= distance
 
 
 def chance_to_settle(estimate: float, spread: float, n: int, region: Region, level: float = LEVEL) -> float:
     """How likely it is that an interval of `n` replicates falls wholly inside or wholly outside `region`.
 
-    For planning: the truth is taken to be `estimate`, with normal noise of standard deviation `spread`. All
-        on the
-    working scale: pass logarithms for a ratio, or take `chance_with`.
+    For planning: the truth is taken to be `estimate`, with normal noise of standard deviation `spread`. All on the
+    working scale: pass logarithms for a ratio, or take `chance_with`. Fewer than six replicates settle nothing.
     """
-    if n < 2:
+    if n < FEWEST:
         return 0.0
     if spread == 0:
-        return float(n >= FEWEST)
+        return 1.0
     error = spread / math.sqrt(n)
     # The half-width varies with the sample's own variance: averaged over 2000 equally likely values of it.
     tails = (np.arange(2000) + 0.5) / 2000
@@ -303,9 +285,9 @@ def chance_to_settle(estimate: float, spread: float, n: int, region: Region, lev
     return float(np.mean(np.maximum(inside, 0) + outside))
 
 
-def chance_with(interval: Interval, n: int, region: Region) -> float | None:
+def chance_with(interval: Interval, n: int, region: Region, level: float = LEVEL) -> float | None:
     """`chance_to_settle` for `n` replicates like those of `interval`; None when its spread is unknown."""
     if interval.spread is None:
         return None
     estimate, working = _working(interval, region)
-    return chance_to_settle(estimate, interval.spread, n, working, interval.level)
+    return chance_to_settle(estimate, interval.spread, n, working, level)

@@ -223,3 +223,16 @@ def _left_out(
     if otherwise == "max":
         return ends(swept)[1]
     raise NotTested(f"`where` leaves out {key}, which has {len(swept)} values in this run")
+
+
+def in_order(experiment: Experiment, readings: Readings) -> list[Place]:
+    """The points as the file lists them: axes first, then what only `checks` has."""
+
+    def rank(place: Place) -> list[tuple[int, str]]:
+        ranks = []
+        for key, value in zip(readings.keys, place, strict=True):
+            listed = [*experiment.axes.get(key, []), *experiment.checked.get(key, [])]
+            ranks.append((listed.index(value), "") if value in listed else (-1, str(value)))
+        return ranks
+
+    return sorted(readings.places, key=rank)

@@ -2,16 +2,22 @@
 
 The rule: an interval inside the expected region holds; wholly outside, the claim fails here; otherwise it
 is unclear, and the verdict says how many more replicates would settle it. Counted numbers have no interval
-and are judged as they are. Fewer than six replicates of a sampled number make a preview. What was claimed
-for another kind of device is shown with a star and counted neither way; only counted numbers, the same on
-every machine, are judged wherever they are seen.
+and are judged as they are. Sampled ones are judged at the looks of `looks`, on the replicates of that look and
+at its level, so that the interval printed with a verdict is the verdict's own: a little wider than the 95%
+intervals in tables, which hold for one figure at one time. Before the first look a verdict is a preview.
+
+So is one about times where the clock could not be trusted: the A/A control of its tier is off at its point, or
+fewer than six of its processes had a machine that was not busy with something else (the others are left out).
+
+What was claimed for another kind of device is shown with a star and counted neither way; only counted numbers,
+the same on every machine, are judged wherever they are seen.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +25,12 @@ import pandas as pd
 
 from ..experiment.schema import Claim, Expect, Experiment, Scalar
 from . import digits
+from .course import Course, busy_among, control_doubt, quiet, up_to
+from .looks import FIRST_ERROR, last_and_next, more_to_settle
 from .measures import Measured, measured
 from .setting import differences, is_elsewhere, seen_word
-from .statistics import FEWEST, Interval, Region, chance_with, replicates_to_settle
-from .tables import NotTested, read
+from .statistics import FEWEST, LEVEL, Interval, Region, chance_with
+from .tables import NotTested, Readings, read
 
 LETTERS = {"counted": "C", "timed": "T", "trained": "R"}
 WORDS = (
@@ -42,12 +50,13 @@ class Verdict:
         place: the point it was measured at.
         unit: of `interval`: the metric's for values, differences and orders; "x" for ratios; else "".
         expected: the accepted region in words, and `region` in numbers (infinite where open).
-        interval: what was seen; None where not tested, and for an order of more than two variants.
+        interval: what was seen, at the level of the look; None where not tested, and for an order of more than two
+            variants.
         here: the figure as it prints, "0.6x [0.6, 0.7]"; "" where not tested.
         word: one of WORDS.
         detail: the rest of the sentence: why not tested, what a preview leans to, what would settle it.
         differences: what differs between the source's setting and this run.
-        replicates: seeds or repeats (pairs) behind it; 0 where not tested, 1 for counted.
+        replicates: seeds or repeats (pairs) that were judged; 0 where not tested, 1 for counted.
         more: how many more of them would settle an unclear claim or turn a preview into a verdict; None:
             unknown, or nothing to settle.
         holds_for: what a sampled verdict is limited to, "these two teachers", where the file says so.
@@ -91,6 +100,7 @@ def judge(
     status: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
     environment: Mapping[str, Any] | None = None,
+    course: Course | None = None,
 ) -> list[Verdict]:
     """Judge every claim of an experiment by one run.
 
@@ -99,35 +109,80 @@ def judge(
         values, status, curves: see `tables`.
         environment: `device` (cpu or cuda) and, where known, `device_name`; what else it holds is looked up
             for a claim's setting (`threads`, `torch`, …).
+        course: how the run went; left out, it was made for the replicates of `experiment`, and undisturbed.
     """
+    course = course or Course(experiment.replicates, experiment.replicates)
+    look, following = last_and_next(course.planned, course.complete)
     readings = read(experiment, values, status)
+    if look is not None:
+        readings = up_to(readings, look.n)
+        curves = None if curves is None else curves[curves["replicate"] < look.n]
+    level = (look or following).level
+    undisturbed = quiet(readings, course)
     verdicts = []
     for claim in experiment.claims:
         try:
-            seen = measured(claim.measure, experiment, readings, curves)
+            seen = measured(claim.measure, experiment, readings, curves, level)
         except NotTested as why:
-            verdicts.append(_verdict(claim, experiment, environment or {}, None, str(why)))
-        else:
-            verdicts.append(_verdict(claim, experiment, environment or {}, seen, ""))
+            verdicts.append(_verdict(claim, experiment, environment or {}, None, str(why), course))
+            continue
+        doubts, left_out = [], ""
+        if experiment.metrics[claim.measure.metric].kind == "timed":
+            seen, busy, left_out = _undisturbed(claim, experiment, readings, undisturbed, seen, course, level)
+            off = control_doubt(course, claim.measure, experiment, readings, seen)
+            doubts = [doubt for doubt in (busy, off) if doubt]
+        verdicts.append(_verdict(claim, experiment, environment or {}, seen, left_out, course, doubts))
     return verdicts
 
 
+def _undisturbed(
+    claim: Claim,
+    experiment: Experiment,
+    readings: Readings,
+    undisturbed: Readings,
+    seen: Measured,
+    course: Course,
+    level: float,
+) -> tuple[Measured, str, str]:
+    """The measure by the processes that had a quiet machine, where they are enough; else by all, and why that is
+    no verdict. Last comes what to say of those that were left out."""
+    busy, of = busy_among(course, readings, claim.measure, seen)
+    if not busy:
+        return seen, "", ""
+    try:
+        rest = measured(claim.measure, experiment, undisturbed, None, level)
+    except NotTested:
+        rest = None
+    if rest is not None and rest.replicates >= FEWEST:
+        return rest, "", f"{busy} of {of} processes left out: the machine was busy with something else"
+    return seen, f"the machine was busy with something else in {busy} of {of} timing processes", ""
+
+
 def _verdict(
-    claim: Claim, experiment: Experiment, environment: Mapping[str, Any], seen: Measured | None, why: str
+    claim: Claim,
+    experiment: Experiment,
+    environment: Mapping[str, Any],
+    seen: Measured | None,
+    said: str,
+    course: Course,
+    doubts: Sequence[str] = (),
 ) -> Verdict:
     measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
     unit = "x" if measure.kind == "ratio" else "" if measure.axis or metric is None else metric.unit
     word, detail, more = (
-        ("not tested", why, None) if seen is None else _word(claim, experiment, environment, seen)
+        ("not tested", "", None)
+        if seen is None
+        else _word(claim, experiment, environment, seen, course, doubts)
     )
     holds_for = experiment.holds_for if seen and seen.sampled else ""
+    details = (detail, said, holds_for and f"for {holds_for}")
     place = seen.place if seen else {k: v for k, v in measure.where.items() if v not in ("max", "min")}
     return Verdict(
         claim=claim.id, says=claim.says, source=claim.source, paper=claim.paper, threshold=claim.threshold,
         note=claim.note, letter=LETTERS[metric.kind] if metric else "", measure=measure.kind,
         metric=measure.metric, variants=tuple(measure.variants), unit=unit, expected=expected(claim.expect),
         region=_region(claim.expect), word=word, more=more,
-        detail="; ".join(part for part in (detail, holds_for and f"for {holds_for}") if part),
+        detail="; ".join(part for part in details if part),
         here=_here(measure.kind, unit, seen) if seen else "",
         interval=seen.steps[0] if seen and len(seen.steps) == 1 else None,
         place=tuple(place.items()), replicates=seen.replicates if seen else 0,
@@ -136,33 +191,53 @@ def _verdict(
 
 
 def _word(
-    claim: Claim, experiment: Experiment, environment: Mapping[str, Any], seen: Measured
+    claim: Claim,
+    experiment: Experiment,
+    environment: Mapping[str, Any],
+    seen: Measured,
+    course: Course,
+    doubts: Sequence[str],
 ) -> tuple[str, str, int | None]:
     """The word, the rest of the sentence, and how many more replicates it would take."""
     region, strict = _region(claim.expect), claim.expect.order is not None
     if not seen.sampled:
         stands = [_stand(step, region, strict) for step in seen.steps]
         return ("holds", "", None) if all(s == "inside" for s in stands) else ("fails here", "", None)
-    unit = experiment.metrics[claim.measure.metric].unit
     noun = "seed" if experiment.seeds is not None else "repeat"
-    elsewhere = ""
-    word = _by_interval(seen, region, strict)
+    word, elsewhere = _by_interval(seen, region, strict), ""
     if is_elsewhere(claim, environment):
-        word, said = seen_word(claim, unit, seen)
-        elsewhere = f"claimed for {_device_words(claim)}, seen on {_device_words(environment)}: {said}"
-    if seen.replicates < FEWEST:
+        word, beside = seen_word(claim, experiment.metrics[claim.measure.metric].unit, seen)
+        elsewhere = f"claimed for {_device_words(claim)}, seen on {_device_words(environment)}: {beside}"
+    look, following = last_and_next(course.planned, course.complete)
+    more = None if elsewhere else _more(seen, region, course)
+    early = _too_early(seen, course, noun)
+    if early or doubts:
         leaning = word if elsewhere else _by_estimate(seen, region, strict)
-        short = FEWEST - seen.replicates
-        settle = None if elsewhere else _more(seen, region)
-        detail = f"leans to {leaning}: {seen.replicates} of the {FEWEST} {noun}s a verdict takes"
-        return "preview", f"{detail}; {elsewhere}" if elsewhere else detail, max(short, settle or 0)
+        reasons = [f"leans to {leaning}: {'; '.join([*early, *doubts])}", elsewhere]
+        until = None if doubts else max(following.n - course.complete, more or 0)
+        return "preview", "; ".join(part for part in reasons if part), until
+    standing = ""
+    if look is not None and course.complete > look.n:
+        standing = f"judged at {look.n} of {course.complete} {noun}s; the next look is at {following.n}"
     if elsewhere:
-        return word, elsewhere, None
-    if word != "unclear":
-        return word, _agreement(seen, noun), None
-    more = _more(seen, region)
-    more = None if more is None else max(more, 1)
-    return word, _unclear(seen, more, noun), more
+        detail, more = elsewhere, None
+    elif word == "unclear":
+        detail = _unclear(seen, more, noun)
+    else:
+        detail, more = _agreement(seen, noun), None
+    return word, "; ".join(part for part in (detail, standing) if part), more
+
+
+def _too_early(seen: Measured, course: Course, noun: str) -> list[str]:
+    """What is missing for a verdict; nothing when its first look is due."""
+    look, following = last_and_next(course.planned, course.complete)
+    if look is not None:
+        if seen.replicates >= FEWEST:
+            return []
+        return [f"{seen.replicates} of the {FEWEST} {noun}s a verdict takes"]
+    if seen.replicates < following.n:
+        return [f"{seen.replicates} of the {following.n} {noun}s a verdict takes"]
+    return [f"other trials of its first {following.n} {noun}s are still to come"]
 
 
 def _region(expect: Expect) -> Region:
@@ -204,9 +279,13 @@ def _by_estimate(seen: Measured, region: Region, strict: bool) -> str:
     return "holds" if all(_stand(point, region, strict) == "inside" for point in points) else "fails here"
 
 
-def _more(seen: Measured, region: Region) -> int | None:
-    """Replicates until every undecided step is decided; None when one of them would stay so."""
-    needs = [replicates_to_settle(step, region) for step in seen.steps]
+def _more(seen: Measured, region: Region, course: Course) -> int | None:
+    """Replicates until a look at which every undecided step is decided; None when one of them would stay so."""
+    needs = [
+        0 if step.low is not None and _stand(step, region) != "open"
+        else more_to_settle(step, region, course.planned, course.complete)
+        for step in seen.steps
+    ]  # fmt: skip
     return None if None in needs else max(need for need in needs if need is not None)
 
 
@@ -284,15 +363,26 @@ def tally(verdicts: Iterable[Verdict]) -> str:
     return ", ".join(f"{count} {word}" for count, word in shown if count)
 
 
+def by_chance(verdicts: Iterable[Verdict]) -> str:
+    """`of 23 sampled claims judged, at most 1.2 false by chance`: what to expect where each may err in 5 of 100 runs.
+
+    Counted numbers do not vary, so they are not among them; empty where nothing sampled was judged.
+    """
+    judged = sum(1 for v in verdicts if v.letter != "C" and v.word not in ("preview", "not tested"))
+    claims = "claim" if judged == 1 else "claims"
+    expected_false = f"{judged * (1 - LEVEL):.2g}"
+    return f"of {judged} sampled {claims} judged, at most {expected_false} false by chance" if judged else ""
+
+
 def chances(verdicts: Iterable[Verdict], replicates: int) -> dict[str, float | None]:
-    """How likely each sampled claim is to be settled by so many replicates, from the spread that this run
-    saw.
+    """How likely each sampled claim is to be settled at the first look of a run of so many replicates, from the
+    spread that this run saw.
 
     Claims of counted numbers, of orders with several steps and untested ones are left out; None where the
     spread is unknown.
     """
     return {
-        verdict.claim: chance_with(verdict.interval, replicates, verdict.region)
+        verdict.claim: chance_with(verdict.interval, replicates, verdict.region, 1 - FIRST_ERROR)
         for verdict in verdicts
         if verdict.letter != "C" and verdict.interval is not None
     }

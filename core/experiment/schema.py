@@ -20,7 +20,7 @@ OVER = {
     "exponent": "axis",
     "trend": "axis",
 }
-AGAIN = " again"  # the baseline's second turn in a timing process, the A/A control; no variant's name holds a space
+AGAIN = " again"  # the second turn of a tier's first, in one timing process: the A/A control; no name holds a space
 # Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
 RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")

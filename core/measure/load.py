@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -19,8 +20,14 @@ def load_note(threads: int) -> str | None:
     and memory are shared). Watches for 0.1 s. The cores of other virtual machines on the same host count as far as
     the kernel is told ("steal").
     """
+    others = used_by_others()
+    time.sleep(_WATCH_SECONDS)
+    return busy_note(others(), threads)
+
+
+def busy_note(others: float, threads: int) -> str | None:
+    """The sentence of `load_note` for other processes that use so many cores."""
     cores = psutil.cpu_count() or 1
-    others = _cores_used_by_others(_WATCH_SECONDS)
     if not in_the_way(others, threads, cores):
         return None
     return f"busy: other processes use {min(others, cores):.1f} of {cores} cores; timings will be noisier"
@@ -31,12 +38,16 @@ def in_the_way(others: float, threads: int, cores: int) -> bool:
     return others >= _QUIET and (cores - others < threads + 0.5 or others > cores / 2)
 
 
-def _cores_used_by_others(seconds: float) -> float:
+def used_by_others() -> Callable[[], float]:
+    """Begin to watch; what is returned says how many cores other processes have used since then, on average."""
     me = psutil.Process()
     all_before, own_before, begin = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
-    time.sleep(seconds)
-    all_after, own_after, end = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
-    return max(0.0, (all_after - all_before) - (own_after - own_before)) / (end - begin)
+
+    def since() -> float:
+        everything, own = _busy_seconds() - all_before, sum(me.cpu_times()[:2]) - own_before
+        return max(0.0, everything - own) / (time.perf_counter() - begin)
+
+    return since
 
 
 def _busy_seconds() -> float:

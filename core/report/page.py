@@ -60,6 +60,7 @@ def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:
         "written": datetime.now(UTC).strftime("%d %b %Y").lstrip("0"),
         "marks": words.MARKS,
         "terms": words.TERMS,
+        "how_to_read": words.HOW_TO_READ,
         "letters": words.LETTERS,
         "family": words.family,
         "beside": lambda path: _beside(path, folder),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis import digits
-from ..analysis.verdicts import Verdict
+from ..analysis.verdicts import Verdict, by_chance
 from ..experiment.schema import Experiment
 from . import svg, words
 from .cuts import Drawing, drawing
@@ -68,6 +68,7 @@ class Section:
     facts: list[str]
     tally: dict[str, int]
     said: str
+    chance: str
     summary: list[str]
     warnings: Sequence[str]
     figures: list[Figure]
@@ -104,6 +105,7 @@ def _section(page: Page, id: str, name: str) -> Section:
         facts=_facts(page.run, experiment),
         tally=tally,
         said=words.counted_words(tally),
+        chance=by_chance(verdicts),
         summary=[line for line in page.summary.splitlines() if line.strip()],
         warnings=page.warnings,
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],

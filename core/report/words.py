@@ -27,7 +27,7 @@ MARKS = {
     "holds": Mark("✓", "holds", "the interval lies wholly inside what the claim expects"),
     "fails here": Mark("✗", "fails", "the interval lies wholly outside what the claim expects"),
     "unclear": Mark("?", "unclear", "the interval reaches over the edge of what the claim expects; more replicates may settle it"),
-    "preview": Mark("…", "preview", "fewer than six replicates: too early for a verdict"),
+    "preview": Mark("…", "preview", "too few replicates for a verdict, or a clock that cannot be trusted: the reason stands beside it"),
     OTHER_DEVICE: Mark("*", "elsewhere", "claimed for another kind of device: seen here, counted neither way"),
     "not tested": Mark("–", "untested", "this run has no figure for it"),
 }  # fmt: skip
@@ -43,9 +43,16 @@ TERMS = {
     "~": "no difference seen: the interval of the difference to the baseline contains none",
     "ratio": "this variant's figure divided by that of its tier's baseline",
     "speed": "so many times as fast as the first of its tier: that one's time divided by this one's",
-    "best": "leads its tier at this point, and some other variant is seen to differ from it",
+    "best": "leads its tier at this point, and is seen to be better than every other variant there",
+    "verdict's interval": "the interval by which a claim is judged: at 96.9% where the run has as many replicates as were "
+    "planned, and higher at each later look, so that going on with a run cannot make more than 5 of 100 verdicts false",
     "threshold": "who set the bounds that decide the verdict: the paper, we, or arithmetic",
 }
+HOW_TO_READ = (
+    "Replicates cover what varies between them. The processes of one run were timed in one sitting on one machine: "
+    "they say nothing of other days and other machines. Seeds vary what the seed draws and nothing else. "
+    "Each sampled claim may be judged falsely in 5 of 100 runs."
+)
 LETTERS = {"C": "counted", "T": "timed", "R": "trained"}
 
 

@@ -149,11 +149,19 @@ def _job(loaded: Loaded, run: Run, where: Place, trial: Trial, variants: Sequenc
         base=str(loaded.folder),
         folder=str(run.of(trial)),
         params=params,
-        control=loaded.experiment.baseline if trial.kind == "time" else None,
+        controls=_controls(loaded, variants) if trial.kind == "time" else (),
         device=where.device,
         threads=where.threads,
         sample_seconds=loaded.experiment.sample_seconds,
     )
+
+
+def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:
+    """The first of each tier that is timed: the A/A control."""
+    firsts = (
+        next((name for name in names if name in timed), None) for names in loaded.experiment.tiers.values()
+    )
+    return tuple(name for name in firsts if name is not None)
 
 
 @contextmanager

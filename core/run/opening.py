@@ -92,6 +92,6 @@ def claim(run: Run, loaded: Loaded) -> None:
 def planned_of(run: Run) -> int:
     """The replicates that were asked for when the run was made; those of its file where an older run does not say."""
     planned = run.facts.get("planned")
-    if isinstance(planned, int) and planned > 0:
+    if isinstance(planned, int) and not isinstance(planned, bool) and planned > 0:
         return planned
     return experiment_of(run).replicates

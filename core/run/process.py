@@ -34,7 +34,7 @@ class Job:
     base: str  # folder that references are relative to
     folder: str  # the trial's own
     params: Mapping[str, Mapping[str, Any]]  # of each variant that takes part
-    control: str | None  # the variant timed twice
+    controls: tuple[str, ...]  # variants that are timed twice
     device: str
     threads: int
     sample_seconds: float
@@ -155,12 +155,12 @@ def _check(case: Case, job: Job) -> dict[str, Any]:
 
 
 def _time(job: Job, cases: Mapping[str, Case], tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
-    from ..measure.load import load_note
+    from ..measure.load import busy_note, used_by_others
     from ..measure.timer import time_blocks, timer_name
 
     calls = {name: case.call for name, case in cases.items()}
-    if job.control in calls:
-        calls[job.control + AGAIN] = calls[job.control]
+    calls |= {name + AGAIN: calls[name] for name in job.controls}
+    others = used_by_others()
     samples = time_blocks(
         calls,
         device=job.device,
@@ -175,7 +175,7 @@ def _time(job: Job, cases: Mapping[str, Case], tell: Callable[[tuple[Any, ...]],
         "work": {name: dict(case.work) for name, case in cases.items()},
         "timer": timer_name(job.device),
         "threads": job.threads,
-        "load": load_note(job.threads),
+        "load": busy_note(others(), job.threads),
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from ..experiment.schema import AGAIN, Experiment, Metric
 from ..trial import TwoCuts
 from .files import read_lines, write
 from .folder import Run
-from .opening import experiment_of
+from .opening import experiment_of, planned_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +56,9 @@ def gather(run: Run) -> Results:
     import pandas as pd
 
     from ..analysis.alarms import alarms
-    from ..analysis.comparison import compare, control, controls_off
+    from ..analysis.comparison import compare
+    from ..analysis.control import control, off_in, off_words
+    from ..analysis.course import Course
     from ..analysis.gaps import with_gaps
     from ..analysis.summary import fill
     from ..analysis.verdicts import judge
@@ -71,6 +76,12 @@ def gather(run: Run) -> Results:
     )
     values = with_gaps(experiment, values)
     control_table = control(experiment, values)
+    course = Course(
+        planned=planned_of(run),
+        complete=_complete(experiment, trials),
+        busy=_busy(keys, trials),
+        off=off_in(control_table, keys),
+    )
     samples, cuts = _samples(experiment, run, trials)
     return Results(
         experiment=experiment,
@@ -84,11 +95,11 @@ def gather(run: Run) -> Results:
         cuts=cuts,
         comparison=compare(experiment, values, status),
         control=control_table,
-        verdicts=judge(experiment, values, status, curves, setting),
+        verdicts=judge(experiment, values, status, curves, setting, course),
         summary=fill(experiment, values, status),
         warnings=[
             *alarms(experiment, values),
-            *_warnings(facts, environment, trials, controls_off(control_table, keys)),
+            *_warnings(facts, environment, trials, off_words(control_table, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
         ],
     )
@@ -159,6 +170,24 @@ def _timed(
             yield variant, "peak", best
             yield variant, "of_peak", 100 * work[bound] / seconds / 1e9 / best
             yield variant, "time_at_peak", work[bound] / 1e9 / best
+
+
+def _complete(experiment: Experiment, trials: Sequence[Mapping[str, Any]]) -> int:
+    """How many replicates have no trial to come: all of theirs have ended, in whatever way."""
+    kind = "train" if experiment.repeats is None else "time"
+    each = math.prod(len(values) for values in experiment.axes.values())
+    each *= len(experiment.variants) if kind == "train" else 1
+    ended = Counter(trial["replicate"] for trial in trials if trial["kind"] == kind)
+    return next(replicate for replicate in itertools.count() if ended[replicate] < each)
+
+
+def _busy(keys: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> frozenset[tuple[tuple[Any, ...], int]]:
+    """Place and replicate of the timing processes beside which the machine was busy."""
+    return frozenset(
+        (tuple(trial["point"].get(key) for key in keys), trial["replicate"])
+        for trial in trials
+        if trial["kind"] == "time" and trial.get("load")
+    )
 
 
 def _factor(name: str, metric: Metric) -> float:
@@ -259,7 +288,7 @@ def _warnings(
         found.append(f"the machine was busy with something else in {busy} of {len(timed)} timing processes")
     if environment.get("on_battery"):
         found.append("on battery: clocks may be held down")
-    found += [f"A/A control off, smaller differences there mean nothing: {off}" for off in controls]
+    found += [f"A/A control off, claims about times there are not judged: {off}" for off in controls]
     for trial in trials:
         if trial["kind"] in ("time", "peaks") and trial["status"] != "ok":
             found.append(f"a timing process failed at {trial['point'] or 'the peaks'}: {trial['reason']}")
