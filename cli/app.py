@@ -14,6 +14,8 @@ from .screen import err
 app = typer.Typer(
     name="lab",
     help="Claims from machine-learning papers, tried on this machine.",
+    epilog="run, show, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
+    "read a stranger's file first. list, claims, runs and report execute nothing.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..core.experiment.discovery import BUILT_IN, find
+from ..core.experiment.discovery import BUILT_IN
+from .finding import path_of
 from .screen import out, print_json, stop, table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -29,7 +30,10 @@ def validate(
     ] = False,
 ) -> None:
     """Check an experiment file and each of its presets; warn of claims that say less than they seem to; say how likely
-    each sampled claim is to be settled."""
+    each sampled claim is to be settled.
+
+    Imports, and so executes, the Python file named in the experiment's trial: line.
+    """
     if schema:
         from ..core.experiment.schema import Experiment
 
@@ -42,7 +46,8 @@ def validate(
     from ..core.run.folder import newest
     from ..core.run.plan import plan
 
-    loaded = check(find(file))
+    path = path_of(file)
+    loaded = check(path)
     experiment = loaded.experiment
     last = newest(results, experiment.name, full=True, finished=True) or newest(
         results, experiment.name, finished=True
@@ -56,7 +61,7 @@ def validate(
     found = warnings(experiment, loaded.document)
     if json:
         told = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
-        known = {"file": str(find(file)), "valid": True, "trials": len(plan(loaded)), "chances": chances}
+        known = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
         print_json(known | {"warnings": told})
         return
     screen = out()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..core.experiment.discovery import BUILT_IN, known
+from ..core.experiment.discovery import BUILT_IN, hidden, known
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes, nearest
+from ..core.experiment.overview import overview
+from .finding import path_of, say_hidden
 from .screen import about, ago, duration, err, out, print_json, stop, table
 
 Word = Annotated[str | None, typer.Argument(help="Name, paper or any word")]
@@ -103,12 +106,16 @@ def show(
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """One experiment: question, sources, variants, grid, how many trials, how long it took last time."""
-    from ..core.experiment.load import load
+    """One experiment: question, sources, variants, grid, how many trials, how long it took last time.
+
+    Imports, and so executes, the Python file named in the experiment's trial: line.
+    """
+    from ..core.experiment.load import load_document
+    from ..core.experiment.request import Request
     from ..core.run.folder import newest
     from ..core.run.plan import plan
 
-    loaded = load(name)
+    loaded = load_document(read(path_of(name)), Request())
     experiment, trials = loaded.experiment, plan(loaded)
     kinds = {kind: sum(trial.kind == kind for trial in trials) for kind in ("check", "time", "train")}
     last = newest(results, experiment.name, full=True, finished=True)
@@ -143,7 +150,8 @@ def show(
         for claim in experiment.claims
     ]
     screen.print(table(["claim", "paper", "source"], rows, shorten=0))
-    screen.print(f"\nnext  [command]lab run {escape(name)}[/] · [command]lab run {escape(name)} --quick[/]")
+    again = escape(shlex.join(["lab", "run", name]))
+    screen.print(f"\nnext  [command]{again}[/] · [command]{again} --quick[/]")
 
 
 def list_runs(results: Results = RESULTS, json: Json = False) -> None:
@@ -234,9 +242,11 @@ def _plain(value: Any) -> str:
 
 def _experiments(word: str | None) -> Iterator[dict[str, Any]]:
     """The bare data of every experiment in which the word stands; a file that cannot be read is named, not fatal."""
+    for name in hidden():
+        say_hidden(name, known()[name])
     for path in known().values():
         try:
-            data = read(path).data
+            data = overview(read(path))
         except Mistakes as mistakes:
             err().print(str(mistakes), markup=False)
             continue
@@ -245,7 +255,7 @@ def _experiments(word: str | None) -> Iterator[dict[str, Any]]:
             or word.lower()
             in str({key: data.get(key) for key in ("name", "title", "question", "sources", "claims")}).lower()
         ):
-            yield data | {"name": data.get("name", path.stem)}
+            yield data
 
 
 def _rows(experiments: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Iterator[list[str]]:

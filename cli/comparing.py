@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..core.experiment.discovery import find
 from ..core.experiment.document import read
+from .finding import path_of
 from .performing import Asked, perform
 from .screen import ago, err, out, print_json, stop
 from .side_by_side import print_side_by_side, run_called
@@ -64,11 +64,12 @@ def compare(
 
 def _run_to_show(name: str, results: Path) -> Run:
     """The newest full run, else the newest quick one; where there is none, a quick one is made."""
+    from ..core.experiment.shape import shaped
     from ..core.run.folder import newest
 
     known = (results / name).is_dir()
-    document = None if known else read(find(name))
-    title = name if document is None else str(document.data.get("name", name))
+    document = None if known else read(path_of(name))
+    title = name if document is None else shaped(document).name
     run = newest(results, title, full=True, finished=True) or newest(results, title, finished=True)
     if run is not None:
         return run
@@ -77,10 +78,10 @@ def _run_to_show(name: str, results: Path) -> Run:
             f"no finished run of {title}; this is {unfinished.id}, unfinished: lab run {title} --resume"
         )
         return unfinished
-    document = document or read(find(name))
+    document = document or read(path_of(name))
     from ..core.experiment.request import Request
 
-    has_quick = "quick" in (document.data.get("presets") or {})
+    has_quick = "quick" in shaped(document).presets
     what = "making a quick one" if has_quick else "making one"
     err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
     code = perform(

@@ -117,13 +117,14 @@ def _fresh(document: Document, asked: Asked, where: Place) -> tuple[Run | None, 
 def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]:
     """The newest run of this name that is not finished, or that has fewer replicates than are asked for now."""
     from ..core.experiment.load import load_document
+    from ..core.experiment.shape import shaped
     from ..core.run.folder import runs
     from ..core.run.opening import claim
 
     request = asked.request
     if request.preset or request.sets or request.add or request.direction or request.variants:
         stop("--resume goes on with a run as it was asked for; only --seeds or --repeats may grow")
-    name = document.data.get("name", "")
+    name = shaped(document).name
     more = request.seeds or request.repeats
     for run in runs(asked.results, name):
         facts = run.facts

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..core.experiment.discovery import find
 from ..core.experiment.document import read
+from .finding import path_of
 from .performing import Asked, perform, print_question
 from .screen import people, stop
 
@@ -80,8 +80,7 @@ def run(
             stop(f"--fail-on {word}: fails, wrong or unclear")
     screen = people(json)
     # The first lines need nothing but the file: they stand there while everything else is being loaded.
-    path = find(name)
-    document = read(path)
+    document = read(path_of(name))
     print_question(document, screen)
 
     from ..core.experiment.request import Request

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..core.experiment.discovery import find
 from ..core.experiment.document import read
+from .finding import path_of
 from .screen import people, print_json
 
 CANDIDATE = "yours"
@@ -35,19 +35,21 @@ def verify(
     from ..core.experiment.load import load_document
     from ..core.experiment.mistakes import Mistakes
     from ..core.experiment.request import Request
+    from ..core.experiment.shape import shaped
     from ..core.run.environment import NoDevice, place
     from ..core.run.execute import check_only, warm_up
     from ..core.run.plan import check_points
     from .screen import stop
 
     screen = people(json)
-    document = read(find(name))
+    document = read(path_of(name))
     try:
         where = place(device, 1, None)
     except NoDevice as error:
         stop(error)
-    warm_up(str(document.data.get("trial")))
-    preset = "verify" if "verify" in (document.data.get("presets") or {}) else None
+    as_written = shaped(document)
+    warm_up(as_written.trial)
+    preset = "verify" if "verify" in as_written.presets else None
     request = Request(
         preset=preset, sets=tuple(set_ or ()), add=(f"{CANDIDATE}={function}",), direction=direction
     )

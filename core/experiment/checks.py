@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from .discovery import known
 from .document import Document, Keys, shorten
 from .mistakes import Mistake, nearest
 from .schema import Claim, Experiment
+from .shape import plainly
 from .standing import BesideTheFile, missing
 from .subject import Subject
 from .summary import parse
@@ -47,6 +50,7 @@ COLUMNS = frozenset(
         "kernel",
     ]
 )
+MOST_TRIALS = 100_000  # each takes about 8 KB of memory, and seconds at best
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
@@ -58,33 +62,21 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
         found.append(Mistake(document.mark(keys), message))
 
     other = known().get(experiment.name)
-    if other is not None and other.resolve() != document.path.resolve():
+    if other is not None and os.path.realpath(other) != os.path.realpath(document.path):
         wrong(
             ("name",),
             f"{experiment.name} is the name of another experiment ({shorten(other)}): their runs would mix",
         )
     _check_kind(experiment, subject, wrong)
-    for name in experiment.variants:
-        if not NAME.fullmatch(name):
-            wrong(("variants", name), f"a variant's name is letters, digits, - and _; not {name!r}")
     if experiment.baseline not in experiment.variants:
         wrong(
             ("baseline",),
             f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}",
         )
-    for at, axis, values in _swept(experiment, document):
-        if axis not in subject.params.model_fields:
-            wrong(
-                at,
-                f"{axis} is no parameter of {experiment.trial}.{nearest(axis, subject.params.model_fields)}",
-            )
-        if axis in COLUMNS:
-            wrong(at, f"an axis cannot be called {axis}: the tables have a column of that name")
-        if len(set(map(str, values))) < len(values):
-            wrong(at, f"{axis} names a value twice")
+    for at, axis, _ in _swept(experiment, document):
         if axis not in experiment.axes and axis not in experiment.params:
             wrong(at, f"{axis} needs a value in `params` too: the one at which things are timed")
-    found += param_mistakes(experiment, document, subject)
+    found += grid_mistakes(experiment, document, subject)
     for name, metric in experiment.metrics.items():
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
@@ -137,7 +129,53 @@ def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
         wrong(("repeats",), f"{experiment.trial} trains: say `seeds`, not `repeats`")
 
 
-def param_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
+def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
+    """What is wrong with the trials that a file, or what was asked of it, stands for: variants, axes, parameters, and
+    how many there are."""
+    for name in experiment.variants:
+        if not NAME.fullmatch(name):
+            what = f"a variant's name is letters, digits, - and _; not {name!r}"
+            yield Mistake(document.mark(("variants", name)), what)
+    fields = subject.params.model_fields
+    for at, axis, values in _swept(experiment, document):
+        mark = document.mark(at)
+        if axis not in fields:
+            yield Mistake(mark, f"{axis} is no parameter of {experiment.trial}.{nearest(axis, fields)}")
+        if axis in COLUMNS:
+            yield Mistake(mark, f"an axis cannot be called {axis}: the tables have a column of that name")
+        if len(set(map(str, values))) < len(values) or len(set(map(_as_number, values))) < len(values):
+            yield Mistake(mark, f"{axis} names a value twice")
+        if any(isinstance(value, float) and math.isnan(value) for value in values):
+            yield Mistake(mark, f"{axis}: nan is no value of an axis")
+        if any(isinstance(value, str) and "\n" in value for value in values):
+            yield Mistake(mark, f"{axis}: a value of an axis is one line")
+    if (count := _trials(experiment, subject)) > MOST_TRIALS:
+        count_of = "repeats" if experiment.repeats else "seeds"
+        what = f"{count:,} trials are more than a run can hold, {MOST_TRIALS:,}: fewer {count_of}, values or variants"
+        yield Mistake(document.mark((count_of,)), what)
+    else:
+        yield from _param_mistakes(experiment, document, subject)
+
+
+def _as_number(value: Any) -> float | str:
+    """The value as it stands in a table: 1 and 1.0 are one there, and so are whole numbers that a float cannot tell apart."""
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return str(value)
+
+
+def _trials(experiment: Experiment, subject: Subject) -> int:
+    def points(grid: dict[str, list[Any]]) -> int:
+        return math.prod(map(len, grid.values()))
+
+    timed, variants = points(experiment.axes), len(experiment.variants)
+    if not subject.is_timing:
+        return variants * timed * experiment.replicates
+    return variants * (timed + sum(map(points, experiment.checks))) + timed * experiment.replicates
+
+
+def _param_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
     """Unknown parameters, values of the wrong type, and files that are not there, in `params`, in each variant and along
     each axis."""
     fields = subject.params.model_fields
@@ -172,18 +210,6 @@ def param_mistakes(experiment: Experiment, document: Document, subject: Subject)
                     yield Mistake(document.mark(at), f"{name}: {plainly(one)}" if name else plainly(one))
         if keys == ("params",):
             base = {key: value for key, value in change.items() if key in fields}
-
-
-def plainly(error: Any) -> str:
-    """One of pydantic's findings as a sentence without its preambles."""
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    given = error.get("input")
-    shown = (
-        ""
-        if isinstance(given, dict | list) or error["type"] in ("missing", "value_error")
-        else f", not {given!r}"
-    )
-    return message[:1].lower() + message[1:] + shown
 
 
 def _check_names(names: Iterable[str], experiment: Experiment, keys: Keys, wrong: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from .document import shorten
@@ -20,11 +22,17 @@ def here() -> Path:
 
 def known() -> dict[str, Path]:
     """Every experiment by name; one of the user's own hides a built-in of the same name."""
-    found: dict[str, Path] = {}
-    for folder in (BUILT_IN, here()):
-        if folder.is_dir():
-            found |= {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES}
-    return dict(sorted(found.items()))
+    return dict(sorted((_inside(BUILT_IN) | _inside(here())).items()))
+
+
+def hidden() -> list[str]:
+    """The built-in experiments that cannot be seen here, because the user has one of the same name."""
+    return sorted(_inside(BUILT_IN).keys() & _inside(here()).keys()) if here().resolve() != BUILT_IN else []
+
+
+def _inside(folder: Path) -> dict[str, Path]:
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.stem: path for path in paths if path.suffix in SUFFIXES}
 
 
 def find(name: str) -> Path:
@@ -33,9 +41,11 @@ def find(name: str) -> Path:
     Raises:
         Mistakes: there is none; with the nearest name.
     """
-    path = Path(name).expanduser()
+    path = Path(name)
     if path.suffix in SUFFIXES or len(path.parts) > 1:
-        if path.is_file():
+        with suppress(RuntimeError):  # the home of nobody
+            path = path.expanduser()
+        if os.path.lexists(path):  # without raising, whatever the path; `read` says what is wrong with it
             return path
         raise Mistakes([Mistake(Mark(shorten(path)), "no such file")])
     experiments = known()

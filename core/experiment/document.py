@@ -5,6 +5,8 @@ Tags are refused (a file of data must not construct objects), and aliases may no
 
 from __future__ import annotations
 
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ Keys = tuple[str | int, ...]  # the way to a value: ("claims", 0, "expect")
 MOST_NODES = 20_000  # an ordinary file has a few hundred; ten lines of nested aliases could have billions
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 40
+
+# What a terminal would obey and UTF-8 cannot hold; it has no place in a name, a sentence or a path.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,11 @@ def read(path: Path) -> Document:
     """Read an experiment file.
 
     Raises:
-        Mistakes: not there, not UTF-8, not YAML, empty, not a mapping, duplicate keys, tags, runaway aliases.
+        Mistakes: not there, no file, too long, not UTF-8, not YAML, empty, not a mapping, duplicate keys, tags, merge keys,
+            control characters, runaway aliases.
     """
     shown = shorten(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Mistakes([Mistake(Mark(shown), f"cannot be read: {error.strerror}")]) from None
-    if len(raw) > MOST_BYTES:
-        raise Mistakes(
-            [Mistake(Mark(shown), f"is {len(raw):,} bytes long; an experiment is a few kilobytes")]
-        )
+    raw = _content(path, shown)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -69,9 +68,52 @@ def read(path: Path) -> Document:
     return Document(data, marks, path)
 
 
+def _content(path: Path, shown: str) -> bytes:
+    """The bytes of an ordinary file of ordinary size: a pipe would never end, and 6 GB are looked at before they are read."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise Mistakes([Mistake(Mark(shown), "cannot be read: it is no ordinary file")])
+        size = about.st_size
+        if size <= MOST_BYTES:
+            with path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+            size = max(size, len(raw))
+    except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a null byte
+        what = getattr(error, "strerror", None) or str(error)
+        raise Mistakes([Mistake(Mark(shown), f"cannot be read: {what}")]) from None
+    if size > MOST_BYTES:
+        raise Mistakes([Mistake(Mark(shown), f"is {size:,} bytes long; an experiment is a few kilobytes")])
+    return raw
+
+
 def read_value(text: str, source: str) -> Any:
     """The value in `key=value` of the command line, in the same YAML."""
-    return _parse(text, source, lines=False)[0]
+    return _parse(printable(text, source), source, lines=False)[0]
+
+
+def printable(text: str, source: str) -> str:
+    """The same text.
+
+    Raises:
+        Mistakes: it holds what a terminal would obey, or what is no character.
+    """
+    if _CONTROL.search(text):
+        raise Mistakes([Mistake(Mark(source), "holds a control character")])
+    return text
+
+
+def plain_value(text: str) -> Any:
+    """What one word of the command line means: a number, true, false or null, else the text as it stands."""
+    import yaml
+
+    from .plain_yaml import PlainLoader
+
+    tag = PlainLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    try:
+        return _scalar(yaml.ScalarNode(tag, text))
+    except ValueError:  # more digits than Python takes for a number
+        return text
 
 
 def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, Mark]]:
@@ -83,14 +125,18 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
     from .plain_yaml import PlainLoader
 
     try:
+        # Composing is recursive, in C, and would end the process; the events are not.
+        depth = 0
+        for event in yaml.parse(text, Loader=PlainLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                raise Mistakes([Mistake(mark_of(event.start_mark), "is nested too deeply")])
         root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
         raise Mistakes([Mistake(mark_of(error.problem_mark), f"is not YAML: {what}")]) from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise Mistakes([Mistake(Mark(source), f"is not YAML: {str(error).splitlines()[0]}")]) from None
-    except RecursionError:
-        raise Mistakes([Mistake(Mark(source), "is nested too deeply")]) from None
     if root is None:
         return None, {}
     marks: dict[Keys, Mark] = {(): mark_of(root.start_mark)}
@@ -118,10 +164,14 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             for index, item in enumerate(node.value):
                 marks.setdefault((*keys, index), mark_of(item.start_mark))
             return [build(item, (*keys, index), inside) for index, item in enumerate(node.value)]
+        if _CONTROL.search(node.value):
+            mistakes.append(Mistake(mark_of(node.start_mark), "holds a control character"))
+            return None
         try:
             return _scalar(node)
-        except ValueError:  # `!!int abc`
-            mistakes.append(Mistake(mark_of(node.start_mark), f"{node.value} is not what its tag says"))
+        except ValueError:  # `!!int abc`, or more digits than Python takes
+            what = node.value if len(node.value) < 60 else f"{node.value[:50]}…"
+            mistakes.append(Mistake(mark_of(node.start_mark), f"{what} is not what its tag says"))
             return None
 
     def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
@@ -131,6 +181,13 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
                 mistakes.append(Mistake(mark_of(key_node.start_mark), "a key must be a word"))
                 continue
             key = str(key_node.value)
+            if key == "<<":
+                what = "merge keys (<<) are not read; write out what they stand for"
+                mistakes.append(Mistake(mark_of(key_node.start_mark), what))
+                continue
+            if _CONTROL.search(key):
+                mistakes.append(Mistake(mark_of(key_node.start_mark), "a key holds a control character"))
+                continue
             if key in seen:
                 first = f", first at line {seen[key]}" if lines else ""
                 mistakes.append(Mistake(mark_of(key_node.start_mark), f"duplicate key {key}{first}"))
@@ -166,5 +223,5 @@ def shorten(path: Path) -> str:
     """The path as one would type it here."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # RuntimeError: a loop of links
         return str(path)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..own_files import is_reference
-from .document import Document, Keys, read_value
+from .document import Document, Keys, plain_value, printable, read_value
 from .mistakes import Mark, Mistake, Mistakes, nearest
 from .request import Request
 from .schema import Experiment
-from .standing import standing
+from .shape import shaped
+from .standing import plain, standing
 from .subject import NoSubject, Subject
 
 SETTABLE = (
@@ -37,6 +42,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
         Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
     """
     document = _with_preset(document, request.preset)
+    shaped(document)
     document = _with_what_is_installed(document, request.variants)
     mistakes: list[Mistake] = []
     for text in request.add:
@@ -62,6 +68,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
 def _collect(mistakes: list[Mistake], document: Document, change: Any) -> Document:
     try:
         changed: Document = change(document)
+        shaped(changed)  # so that each change finds what it expects
         return changed
     except Mistakes as error:
         mistakes += error.mistakes
@@ -105,11 +112,18 @@ def _with_what_is_installed(document: Document, asked: tuple[str, ...]) -> Docum
         needed = variants[name].get("needs") if isinstance(variants[name], dict) else None
         if not isinstance(needed, str):  # a mistake of shape is told later
             return True
-        return not needed or name in asked or find_spec(needed.partition(".")[0]) is not None
+        return not needed or name in asked or _is_installed(needed.partition(".")[0])
 
     return replace(
         document, data={**document.data, "variants": {n: variants[n] for n in variants if stays(n)}}
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # "" or "__main__": no name of a package
+        return False
 
 
 def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:
@@ -127,10 +141,10 @@ def _with_direction(document: Document, subject: Subject, direction: str, sets: 
 
 
 def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> Document:
-    mark = Mark(f"-s {text}")
+    mark = Mark(f"-s {printable(text, '-s')}")
     key, equals, raw = text.partition("=")
     key = key.strip()
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise Mistakes([Mistake(mark, "write it as key=value")])
     keys = _keys_for(document, subject, key, mark)
     variants = document.data.get("variants") or {}
@@ -164,31 +178,76 @@ def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Key
 
 def _typed(raw: str, keys: Keys, subject: Subject, mark: Mark) -> Any:
     """The value as the schema wants it: lists need no brackets, text no quotes."""
-    flow = raw.startswith(("[", "{"))
-    is_axis = len(keys) == 2 and keys[0] in ("axes", "checks")
-    name = str(keys[-1])
-    annotation = (
-        str(subject.params.model_fields[name].annotation) if name in subject.params.model_fields else ""
+    kind = _kind_at(keys, subject)
+    is_swept = len(keys) == 2 and keys[0] in ("axes", "checks")
+    is_list = is_swept or (
+        keys[0] not in ("axes", "checks") and typing.get_origin(plain(kind)) in (list, tuple, Sequence)
     )
-    if not flow and (
-        is_axis or (keys[0] != "axes" and re.match(r"(typing\.)?(list|tuple|Sequence)\b", annotation))
-    ):
-        return [_scalar(part.strip(), annotation, mark) for part in raw.split(",")]
-    if flow:
+    if is_list and not raw.startswith("["):
+        # A comma inside of quotes belongs to the text.
+        parts = raw.split(",") if not set(raw) & set("\"'") else read_value(f"[{raw}]", str(mark))
+        return [_word(part.strip(), kind, mark) if isinstance(part, str) else part for part in parts]
+    if raw.startswith(("[", "{")) and (is_list or not _is_text(kind)):
+        return _fitted(read_value(raw, str(mark)), kind)
+    return _word(raw, kind, mark)
+
+
+def _word(raw: str, kind: Any, mark: Mark) -> Any:
+    """One scalar. Quotes around it make it text, and what is text by its type needs none."""
+    if len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "\"'":
         return read_value(raw, str(mark))
-    return _scalar(raw, annotation, mark)
-
-
-def _scalar(raw: str, annotation: str, mark: Mark) -> Any:
-    if annotation in ("<class 'str'>", "str"):
-        return raw.strip("'\"")
-    if not raw:
+    if not raw and not _is_text(kind):
         raise Mistakes([Mistake(mark, "has no value")])
-    value = read_value(raw, str(mark))
-    is_whole = (
-        isinstance(value, float) and value.is_integer() and "int" in annotation and "float" not in annotation
-    )
-    return int(value) if is_whole else value  # 1e4 keys are 10,000 keys
+    value = plain_value(raw)
+    is_null = value is None and raw and type(None) in _leaves(kind)
+    return raw if _is_text(kind) and not is_null else _fitted(value, kind)
+
+
+def _fitted(value: Any, kind: Any) -> Any:
+    """The value with whole numbers where its type wants them: 1e4 keys are 10,000 keys."""
+    if isinstance(value, dict):
+        kind = plain(kind)
+        of_values = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        return {
+            key: _fitted(one, fields[key].annotation if key in fields else of_values)
+            for key, one in value.items()
+        }
+    if isinstance(value, list):  # along an axis each has the type of the parameter itself
+        return [_fitted(one, kind) for one in value]
+    leaves = _leaves(kind)
+    is_whole = isinstance(value, float) and value.is_integer() and int in leaves and float not in leaves
+    return int(value) if is_whole else value
+
+
+def _kind_at(keys: Keys, subject: Subject) -> Any:
+    """The type of what stands at these keys, by the schema or by the subject; None where neither knows."""
+    if keys[0] not in ("params", "axes", "checks", "variants"):
+        field = Experiment.model_fields.get(str(keys[0]))
+        return field.annotation if field is not None and len(keys) == 1 else None
+    if keys == ("variants",):
+        return types.GenericAlias(dict, (str, subject.params))
+    kind: Any = subject.params
+    for key in keys[2:] if keys[0] == "variants" else keys[1:]:
+        kind = plain(kind)
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        if key not in fields:
+            return None
+        kind = fields[str(key)].annotation
+    return kind
+
+
+def _is_text(kind: Any) -> bool:
+    leaves = _leaves(kind) - {type(None)}
+    return bool(leaves) and leaves <= {str, Path}
+
+
+def _leaves(kind: Any) -> set[Any]:
+    """The types of the scalars inside of a type: `{int}` of `list[int]`, `{str, NoneType}` of `str | None`."""
+    if typing.get_origin(kind) is typing.Literal:
+        return {type(value) for value in typing.get_args(kind)}
+    inside = [one for one in typing.get_args(kind) if isinstance(one, type) or typing.get_args(one)]
+    return {leaf for one in inside for leaf in _leaves(one)} if inside else {kind}
 
 
 def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark) -> Any:

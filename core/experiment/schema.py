@@ -270,8 +270,8 @@ class Preset(Part):
     variants: dict[str, dict[str, Any] | None] = {}
     repeats: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
-    sample_seconds: float | None = Field(None, gt=0)
-    timeout: float | None = Field(None, gt=0)
+    sample_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 class Experiment(Part):
@@ -303,8 +303,12 @@ class Experiment(Part):
         description="what verdicts are limited to, printed beside them: `these two teachers`, where replicates do not "
         "vary all that a claim speaks of",
     )
-    sample_seconds: float = Field(1.0, gt=0, description="how long one timing process samples")
-    timeout: float = Field(120.0, gt=0, description="seconds after which a trial is stopped and recorded so")
+    sample_seconds: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="how long one timing process samples"
+    )
+    timeout: float = Field(
+        120.0, gt=0, allow_inf_nan=False, description="seconds after which a trial is stopped and recorded so"
+    )
     presets: dict[str, Preset] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
     plots: list[Plot] = []

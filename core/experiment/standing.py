@@ -7,6 +7,7 @@ relative to the experiment file.
 from __future__ import annotations
 
 import copy
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 
 from ..own_files import Term, is_reference, terms
 from .document import Keys
-from .subject import NoSubject, load_function, reference
+from .subject import NoSubject, beside, load_function, reference
 
 Named = tuple[Keys, str, bool]  # the keys to a text, the text, and whether it is a path as a whole
 
@@ -30,7 +31,7 @@ class BesideTheFile:
     folder: Path
 
     def path(self, path: Path) -> Path:
-        return (self.folder / path.expanduser()).resolve()
+        return beside(self.folder, str(path))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:
@@ -105,8 +106,8 @@ def _paths(named: Named, folder: Path) -> list[Path]:
 
 
 def _path(text: str, folder: Path) -> Path:
-    path = BesideTheFile(folder).path(Path(text))
-    if not path.exists():
+    path = beside(folder, text)
+    if not os.path.exists(path):
         raise NoSubject(f"no such file or folder: {text}")
     return path
 

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -66,7 +67,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
             case and trial.
     """
     if is_file(trial):
-        path = (folder / trial).resolve()
+        path = beside(folder, trial)
         module = load_file(path)
     else:
         if trial not in built_in():
@@ -86,13 +87,25 @@ def load_subject(trial: str, folder: Path) -> Subject:
     return Subject(params, case, train, path)
 
 
+def beside(folder: Path, text: str) -> Path:
+    """The absolute path of what a text names; relative to the folder, and `~` is somebody's home.
+
+    Raises:
+        NoSubject: no path can be made of it: an unknown user's home, a loop of links, a null byte.
+    """
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (RuntimeError, ValueError, OSError):
+        raise NoSubject(f"no such file or folder: {text}") from None
+
+
 def load_file(path: Path) -> ModuleType:
     """Import one file of the user's; its folder goes first on the path, as when Python runs the file.
 
     Raises:
         NoSubject: not there, or it fails while it is imported (with the line).
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # without raising, whatever the path
         raise NoSubject(f"no such file: {path.name}")
     name = f"lab_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -148,13 +161,17 @@ def reference(text: str, folder: Path) -> Reference:
         NoSubject: no such file, not Python, no such function (with the nearest name).
     """
     file, _, function = text.rpartition(":")
-    path = (folder / Path(file).expanduser()).resolve()
     if not function.isidentifier():
         raise NoSubject(f"{text}: write it as ./file.py:function")
-    if not path.is_file():
+    path = beside(folder, file)
+    if not os.path.isfile(path):
         raise NoSubject(f"no such file: {file}")
     try:
         tree = ast.parse(path.read_bytes(), filename=path.name)
+    except OSError as error:
+        raise NoSubject(f"{file} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise NoSubject(f"{file} is nested too deeply to be read") from None
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise NoSubject(f"{file}{f':{line}' if line else ''} is not Python: {error.args[0]}") from None

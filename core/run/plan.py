@@ -57,9 +57,11 @@ def check_points(loaded: Loaded) -> list[Point]:
     experiment = loaded.experiment
     found = points(loaded)
     still = found[0] | {axis: values[0] for axis, values in experiment.axes.items()}
-    for grid in experiment.checks:
-        found += [point for part in _product(grid) if (point := still | part) not in found]
-    return found
+    found += [still | part for grid in experiment.checks for part in _product(grid)]
+    different: dict[object, Point] = {}
+    for point in found:
+        different.setdefault(tuple(sorted(point.items())), point)
+    return list(different.values())
 
 
 def _product(axes: Mapping[str, list[Any]]) -> list[Point]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lab.core.experiment.load import load, validate
 from lab.core.experiment.mistakes import Mistakes
 
 KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
+KNOWN_TRIAL = (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
 
 
 def told(text: str | bytes, tmp_path: Path, change: tuple[str, str] | None = None) -> list[str]:
@@ -22,9 +24,7 @@ def told(text: str | bytes, tmp_path: Path, change: tuple[str, str] | None = Non
         text = text.replace(*change, 1)
     path = tmp_path / "it.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    (tmp_path / "known_trial.py").write_text(
-        (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
-    )
+    (tmp_path / "known_trial.py").write_text(KNOWN_TRIAL)
     with pytest.raises(Mistakes) as caught:
         validate(path)
     return [line.replace(str(path), "it.yaml") for line in str(caught.value).splitlines()]
@@ -48,6 +48,13 @@ WRONG = {
     "wrong type on an axis": ("size: [1, 2]", "size: [1, two]", "size: [1, 2]", "size: "),
     "axis is no parameter": ("axes: {size:", "axes: {sise:", "axes: {", "sise is no parameter of ./known_trial.py. Did you mean size?"),
     "axis twice the same": ("size: [1, 2]", "size: [1, 1]", "axes: {", "size names a value twice"),
+    "axis twice the same number": ("size: [1, 2]", "size: [1, 1.0]", "axes: {", "size names a value twice"),
+    "axis twice the same in a table": (
+        "axes: {size: [1, 2]}", "axes: {size: [1, 2]}\nchecks: {factor: [1e16, 10000000000000001]}", "variants:", "factor names a value twice",
+    ),
+    "axis with a number that is none": ("size: [1, 2]", "size: [1, .nan]", "axes: {", "size: nan is no value of an axis"),
+    "axis with two lines": ("size: [1, 2]", 'size: [1, "a\\nb"]', "axes: {", "size: a value of an axis is one line"),
+    "more trials than memory": ("repeats: 6", "repeats: 1000000000", "repeats: 6", "trials are more than a run can hold"),
     "axis named like a column": ("axes: {size:", "axes: {ratio:", "axes: {", "an axis cannot be called ratio"),
     "claim with unknown metric": ("{ratio: time, of: same", "{ratio: tim, of: same", "of: same", "no metric tim. Did you mean time?"),
     "claim with unknown variant": ("of: same,", "of: sam,", "of: same,", "no variant sam. Did you mean same?"),
@@ -103,6 +110,55 @@ def test_each_mistake_has_its_place_and_the_nearest_right(name: str, tmp_path: P
     assert place, mistakes
     shift = new.count("\n")
     assert abs(int(place[1]) - line_of(marker)) <= shift, mistakes
+
+
+MEASURES = {
+    "value": "{value: error, of: base, where: {size: 1}}",
+    "ratio": "{ratio: time, of: same, over: base, where: {size: 1}}",
+    "difference": "{difference: error, of: same, over: base, where: {size: 1}}",
+    "exponent": "{exponent: steps, of: base, over: size}",
+    "trend": "{trend: time, of: base, over: size}",
+    "order": "{order: time, of: [base, same], where: {size: 1}}",
+}
+FIELDS = [
+    (kind, field)
+    for kind, measure in MEASURES.items()
+    for field in ("metric", "of", "over", "where", "point", "second")
+    if field != "over" or "over" in measure
+    if field not in ("where", "point") or "where" in measure
+    if field != "second" or kind == "order"
+]
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_a_wrong_name_in_any_field_of_any_measure_is_told(kind: str, field: str, tmp_path: Path) -> None:
+    measure = MEASURES[kind]
+    expect = "{order: increasing}" if kind == "order" else "{between: [0.1, 0.2]}"
+    metric = re.search(r": (\w+)", measure)
+    over = re.search(r"over: (\w+)", measure)
+    assert metric is not None
+    wrong, message = {
+        "metric": (measure.replace(metric[1], "nothing", 1), "no metric nothing"),
+        "of": (measure.replace("of: [base", "of: [bas").replace("of: same", "of: sam").replace("of: base", "of: bas"), "no variant"),
+        "over": (measure.replace("over: base", "over: basis").replace("over: size", "over: sise"), "no variant basis" if over and over[1] == "base" else "no axis sise"),
+        "where": (measure.replace("{size: 1}", "{sise: 1}"), "no axis sise. Did you mean size?"),
+        "point": (measure.replace("{size: 1}", "{size: 3}"), "size is never 3"),
+        "second": (measure.replace("same]", "sam]"), "no variant sam. Did you mean same?"),
+    }[field]  # fmt: skip
+    assert wrong != measure
+
+    def claiming(measure: str) -> str:
+        claim = (
+            f"  - {{id: another, says: So., source: ours, measure: {measure}, expect: {expect}}}\nsummary:"
+        )
+        return KNOWN.replace("summary:", claim, 1)
+
+    (tmp_path / "fine.yaml").write_text(
+        claiming(measure).replace("./known_trial.py", str(tmp_path / "known_trial.py"))
+    )
+    mistakes = told(claiming(wrong), tmp_path)
+    assert any(message in mistake for mistake in mistakes), mistakes
+    validate(tmp_path / "fine.yaml")  # and with the right name nothing is wrong
 
 
 def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
@@ -161,14 +217,61 @@ def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
         (b"name: a\n\tb: c", "is not YAML"),
         (b"a: &a {b: *a}", "an alias contains itself"),
         (b"a: " + b"[" * 100 + b"]" * 100, "is nested too deeply"),
+        (
+            b"a: " + b"[" * 40_000,
+            "it.yaml:1:43: is nested too deeply",
+        ),  # before it is parsed: that would end the process
+        (b"- " * 40_000, "is nested too deeply"),
+        (b"a: &a {b: 1}\nc: {<<: *a}", "it.yaml:2:5: merge keys (<<) are not read"),
+        (b'name: "a\\e[31m"', "it.yaml:1:7: holds a control character"),
+        (b'"a\\0": 1', "a key holds a control character"),
+        (b"a: " + b"1" * 5000, "…"),
+        (b"a" * 1_000_001, "is 1,000,001 bytes long"),
         (b"a: !!int abc", "is not what its tag says"),
         (b"? [1, 2]\n: 3", "a key must be a word"),
         (b"\x00", "is not YAML"),
     ],
+    ids=lambda value: ascii(value)[:40],
 )
 def test_what_is_no_experiment_at_all(content: bytes, message: str, tmp_path: Path) -> None:
     mistakes = told(content, tmp_path)
     assert len(mistakes) == 1 and message in mistakes[0], mistakes
+
+
+def test_what_is_no_ordinary_file_is_told_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with (tmp_path / "large.yaml").open("w") as large:
+        large.truncate(6 << 30)  # looked at before it is read
+    for name, message in {
+        "pipe": "it is no ordinary file",
+        "loop": "Too many levels of symbolic links",
+        "folder": "it is no ordinary file",
+        "large": "is 6,442,450,944 bytes long",
+        "none": "no such file",
+    }.items():
+        with pytest.raises(Mistakes, match=message):
+            load(str(tmp_path / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x.yaml", "a/\0.yaml", f"a/{'x' * 5000}.yaml"])
+def test_what_is_no_path_is_no_file(name: str) -> None:
+    with pytest.raises(Mistakes, match="no such file"):
+        load(name)
+
+
+@pytest.mark.parametrize("trial", ["~nosuchuser/x.py", f"./{'x' * 5000}.py", "./loop.py"])
+def test_a_trial_that_is_no_path_is_told(trial: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    assert "no such file" in told(KNOWN, tmp_path, ("./known_trial.py", trial))[0]
+
+
+def test_a_trial_may_stand_in_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "known_trial.py").write_text(KNOWN_TRIAL)
+    (tmp_path / "it.yaml").write_text(KNOWN.replace("./known_trial.py", "~/known_trial.py"))
+    assert validate(tmp_path / "it.yaml").subject.file == tmp_path / "known_trial.py"
 
 
 def test_aliases_that_blow_up_end_at_once(tmp_path: Path) -> None:

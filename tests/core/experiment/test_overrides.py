@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab.core.experiment.load import load
 from lab.core.experiment.mistakes import Mistakes
 from lab.core.experiment.overrides import merged
 from lab.core.experiment.request import Request
+from lab.core.experiment.schema import Experiment
+from lab.core.run.opening import as_yaml
 from lab.core.run.plan import check_points, params_of, plan, points
 
 KNOWN = str(Path(__file__).parents[2] / "known" / "known.yaml")
@@ -29,6 +34,128 @@ def test_axes_need_no_brackets_and_stay_lists() -> None:
 def test_parameters_are_typed_by_the_subject() -> None:
     assert asked("factor=2").experiment.params["factor"] == 2
     assert asked("implementation=007").experiment.params["implementation"] == "007"  # text, not the number 7
+
+
+OWN = """
+from pathlib import Path
+from typing import Literal
+from pydantic import BaseModel
+from lab.core.trial import Params as Base
+class Model(BaseModel):
+    width: int = 1
+    name: str = ""
+class Params(Base):
+    whole: int = 1
+    few: int | None = None
+    real: float = 1.0
+    either: int | float = 1
+    yes: bool = True
+    text: str = ""
+    maybe: str | None = None
+    word: Literal["point", "1"] = "point"
+    size: Literal[64, 128] = 64
+    wholes: list[int] = []
+    texts: list[str] = []
+    model: Model = Model()
+    any: str | int | float | bool | None = None
+def trial(params, context): return {}
+"""
+OWN_YAML = """
+name: own
+title: Every type
+question: Is a value what its key wants?
+trial: ./own_trial.py
+variants: {a: {}, other: {}}
+baseline: a
+seeds: 1
+metrics: {loss: {kind: trained}}
+"""
+TYPED = {
+    "whole": {"1e4": 10_000, "7": 7, "-3": -3, "+2": 2, "1_000": 1000, "2.0": 2},
+    "few": {"1e4": 10_000, "null": None, "~": None},
+    "real": {"1e4": 1e4, "1e-3": 1e-3, ".5": 0.5, "2": 2},
+    "either": {"1e4": 1e4, "3": 3},
+    "yes": {"true": True, "False": False},
+    "text": {
+        "007": "007", "1e4": "1e4", "true": "true", "null": "null", "a #b": "a #b", "a: b": "a: b", "[x]": "[x]", "{x}": "{x}",
+        "- x": "- x", "*x": "*x", "&x y": "&x y", "!x": "!x", "'q'": "q", '"1"': "1", "it's": "it's", "": "", "1,2": "1,2",
+    },
+    "maybe": {"a #b": "a #b", "007": "007", "null": None, "'null'": "null", "yes": "yes"},
+    "word": {"point": "point", "1": "1"},
+    "size": {"128": 128, "1.28e2": 128},
+    "wholes": {"1": [1], "1e3,2": [1000, 2], "[1e3, 2]": [1000, 2]},
+    "texts": {"a,b": ["a", "b"], "1,true": ["1", "true"], "'a,b',c": ["a,b", "c"], "a #b,c": ["a #b", "c"]},
+    "model.width": {"1e2": 100},
+    "model.name": {"1e2": "1e2"},
+    "model": {"{width: 1e2}": {"width": 100}},
+    "other.whole": {"1e4": 10_000},
+    "other.text": {"007": "007"},
+    "other": {},
+    "params.whole": {"1e4": 10_000},
+    "params": {"{whole: 1e4, wholes: [1e1]}": {"whole": 10_000, "wholes": [10]}},
+    "variants.new": {"{whole: 1e4}": {"whole": 10_000}},
+    "variants": {"{new: {whole: 1e4}}": {"a": {}, "other": {}, "new": {"whole": 10_000}}},
+    "axes.whole": {"1e4": [10_000], "1e1,2": [10, 2], "[1e1, 2]": [10, 2]},
+    "axes.text": {"007,1": ["007", "1"]},
+    "axes": {"{whole: [1e1]}": {"whole": [10]}},
+    "any": {"1": 1, "1.5": 1.5, "true": True, "x": "x", "null": None, "1:30": "1:30", "yes": "yes", "a #b": "a #b"},
+    "seeds": {"1e1": 10, "3": 3},
+    "timeout": {"5": 5, "1e1": 1e1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_trial.py").write_text(OWN)
+    (folder / "own.yaml").write_text(OWN_YAML)
+    return str(folder / "own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "value"),
+    [(key, raw, value) for key, forms in TYPED.items() for raw, value in forms.items()],
+)
+def test_each_form_of_a_value_gets_the_type_of_its_key(own: str, key: str, raw: str, value: Any) -> None:
+    data: Any = load(own, Request(sets=(f"{key}={raw}",))).document.data
+    first, *rest = key.split(".")
+    settable = ("params", "axes", "variants", "seeds", "timeout")
+    for part in (
+        (first, *rest)
+        if first in settable
+        else ("variants", first, *rest)
+        if first == "other"
+        else ("params", first, *rest)
+    ):
+        data = data[part]
+    assert repr(data) == repr(value)  # 1 is not 1.0, and neither is True
+
+
+KEYS = [
+    "size", "factor", "implementation", "base.factor", "axes.size", "axes.nothing", "checks.factor", "checks.0.size", "params.factor",
+    "variants.base", "variants.new", "variants.base.tier", "variants.base.needs", "variants", "params", "axes", "checks", "baseline",
+    "repeats", "seeds", "timeout", "sample_seconds", "claims", "name", "repeats.x", "", ".",
+]  # fmt: skip
+VALUES = [
+    "", "1", "1e3", "-1", "null", "true", "[]", "{}", "1,1.0", "a #b", "*x", "&x y", "!!int a", "'", "{a: {b: [1]}}", "{base: null}",
+    "[[1]]", "nan", ".nan", ".inf", "1e400", "\0", "./x.py:f", "~nosuchuser/x.py:f", "[", "{", "<<", "{<<: {a: 1}}", "é",
+]  # fmt: skip
+SETS = st.builds(
+    lambda key, value: f"{key}={value}", st.sampled_from(KEYS), st.sampled_from(VALUES) | st.text(max_size=6)
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(sets=st.lists(SETS | st.text(max_size=6), min_size=1, max_size=3))
+def test_whatever_is_typed_is_a_run_or_a_mistake(sets: list[str]) -> None:
+    try:
+        loaded = asked(*sets)
+    except Mistakes as mistakes:
+        assert all(mistake.message for mistake in mistakes.mistakes)
+        return
+    assert plan(loaded)
+    again = yaml.safe_load(as_yaml(loaded))
+    assert Experiment.model_validate(again).axes == loaded.experiment.axes
 
 
 def test_variants_take_a_key_or_a_mapping() -> None:
@@ -79,6 +206,36 @@ def test_the_baseline_always_runs_and_so_does_what_was_added(tmp_path: Path) -> 
         ({"sets": ("repeats=0",)}, "repeats:"),
         ({"sets": ("variants.twice={facto: 2}",)}, "unknown parameter facto. Did you mean factor?"),
         ({"sets": ("size=[1, 2",)}, "is not YAML"),
+        ({"sets": ("size=1,1.0",)}, "-s size=1,1.0: size names a value twice"),
+        ({"sets": ("size=[1, 1.0]",)}, "size names a value twice"),
+        ({"sets": ("checks.factor=1e16,10000000000000001",)}, "factor names a value twice"),
+        (
+            {"sets": ("axes.sise=9",)},
+            "-s axes.sise=9: sise is no parameter of ./known_trial.py. Did you mean size?",
+        ),
+        ({"sets": ("checks.sise=9",)}, "sise is no parameter of ./known_trial.py. Did you mean size?"),
+        ({"sets": ("axes.ratio=9",)}, "an axis cannot be called ratio"),
+        ({"sets": ("variants=5", "factor=4")}, "-s variants=5: variants:"),
+        ({"sets": ("variants=[a]", "base.factor=4")}, "-s variants=[a]: variants:"),
+        ({"sets": ("variants.base=5", "factor=4")}, "-s variants.base=5: base:"),
+        ({"sets": ("variants.a/b={}",)}, "-s variants.a/b={}: a variant's name is"),
+        ({"sets": ("params=5", "factor=4")}, "-s params=5: params:"),
+        ({"sets": ("axes=5", "size=4")}, "-s axes=5: axes:"),
+        ({"sets": ("axes=null", "size=4")}, "-s axes=null: axes:"),
+        ({"sets": ("checks=5", "factor=4")}, "-s checks=5: checks:"),
+        (
+            {"sets": ("baseline=[base]",), "add": ("mine=./known_trial.py:case",)},
+            "-s baseline=[base]: no variant [base]",
+        ),
+        ({"sets": ("baseline=basis",)}, "-s baseline=basis: no variant basis. Did you mean base?"),
+        ({"sets": ("size..x=1",)}, "write it as key=value"),
+        ({"sets": ("=1",)}, "write it as key=value"),
+        ({"sets": ("factor=\x1b[31m",)}, "-s: holds a control character"),
+        ({"sets": ("factor=\udcff",)}, "-s: holds a control character"),
+        ({"sets": (f"size={'1' * 5000}",)}, "size: "),
+        ({"sets": ("base.implementation=~nosuchuser/x.py:f",)}, "no such file"),
+        ({"sets": ("timeout=.inf",)}, "timeout: "),
+        ({"repeats": 1_000_000_000}, "--repeats 1000000000: "),
         ({"preset": "quik"}, "--preset quik: no such preset. Did you mean quick?"),
         ({"variants": ("sam",)}, "no variant sam. Did you mean same?"),
         ({"seeds": 3}, "this experiment counts repeats; write --repeats 3"),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lab.cli.app import app
 from lab.core.experiment.document import read
-from lab.core.experiment.load import shaped
+from lab.core.experiment.shape import shaped
 from lab.core.experiment.warnings import warnings
 
 FILE = """

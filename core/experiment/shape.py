@@ -1,0 +1,104 @@
+"""The data of a file as an `Experiment`: what has the wrong shape is told with its place and the nearest right key."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .document import Document, Keys
+from .mistakes import Mistake, Mistakes, nearest
+from .schema import Experiment, Variant
+from .standing import plain
+
+
+def shaped(document: Document) -> Experiment:
+    """The document as an `Experiment`.
+
+    Raises:
+        Mistakes: every key that is unknown, missing or of the wrong type.
+    """
+    try:
+        return Experiment.model_validate(document.data)
+    except ValidationError as error:
+        raise Mistakes(_shape_mistakes(error, document)) from None
+
+
+def _shape_mistakes(error: ValidationError, document: Document) -> list[Mistake]:
+    found: dict[Keys, Mistake] = {}  # a union reports each of its members; one mistake a place is enough
+    for one in error.errors():
+        keys = _in_document(one["loc"], document)
+        kind = one["type"]
+        if kind == "extra_forbidden":
+            model = _model_at(keys[:-1])
+            choices = model.model_fields if model else ()
+            quotes = " Text with a comma needs quotes." if " " in str(keys[-1]) else ""
+            message = f"unknown key {keys[-1]}.{quotes or nearest(str(keys[-1]), choices)}"
+        elif kind == "missing":
+            around = f" in {'.'.join(map(str, keys[:-1]))}" if keys[:-1] else ""
+            message = f"{one['loc'][-1]} is missing{around}"
+        elif keys in found:
+            continue
+        elif len(one["loc"]) > len(keys):  # no member of the union took it
+            message = f"{keys[-1]}: must be a number, a text or true/false"
+        else:
+            message = plainly(one)
+            if kind != "value_error" and keys:
+                message = f"{keys[-1]}: {message}"
+        found[keys] = Mistake(document.mark(keys), message)
+    return list(found.values())
+
+
+def _in_document(location: tuple[int | str, ...], document: Document) -> Keys:
+    """Pydantic's location without the names of union members, which are no keys of the file."""
+    keys: Keys = ()
+    data: Any = document.data
+    for part in location:
+        if isinstance(data, dict) and (
+            part in data or part == location[-1] and _model_at((*keys, part)) is None
+        ):
+            if part not in data:
+                return (*keys, part)
+            data, keys = data[part], (*keys, part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data, keys = data[part], (*keys, part)
+        elif isinstance(data, dict) and isinstance(part, int):
+            continue  # one mapping stands where a list of them may
+        else:
+            break
+    return keys
+
+
+def _model_at(keys: Keys) -> type[BaseModel] | None:
+    """The model whose fields these keys of a file may name."""
+    kind: Any = Experiment
+    for key in keys:
+        kind = _inside(kind, key)
+    kind = plain(kind)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Variant else None
+
+
+def _inside(kind: Any, key: str | int) -> Any:
+    kind = plain(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(key))
+        return field.annotation if field else None
+    arguments = typing.get_args(kind)
+    return arguments[-1] if arguments else None
+
+
+def plainly(error: Any) -> str:
+    """One of pydantic's findings as a sentence without its preambles."""
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = error.get("input")
+    shown = (
+        ""
+        if isinstance(given, dict | list) or error["type"] in ("missing", "value_error")
+        else f", not {_short(repr(given))}"
+    )
+    return message[:1].lower() + message[1:] + shown
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:60]}…"
