@@ -40,16 +40,22 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
     if scale_rewards not in SCALES:
         raise ValueError(f"unknown scale_rewards {scale_rewards!r}; known: {', '.join(SCALES)}")
     r, scored = _groups(rewards, num_generations)
+    equal = _equal(r, scored).unsqueeze(1)
+    # Sums and squares of rewards from 1e19 on overflow in float32. In units of a power of two nothing is rounded.
+    unit = _unit(r, each_group=scale_rewards != "batch")
+    r = r / unit
     n = scored.sum(1, keepdim=True)
     mean = r.sum(1, keepdim=True) / n.clamp(min=1)
     A = (r - mean).masked_fill(~scored, 0)
     if scale_rewards == "group":
-        A = A / (_root(A.square().sum(1, keepdim=True), n) + DELTA)
+        A = A / (_root(A.square().sum(1, keepdim=True), n) + DELTA / unit)
     elif scale_rewards == "batch":
         n = scored.sum()
         around = (r - r.sum() / n.clamp(min=1)).masked_fill(~scored, 0)
-        A = A / (_root(around.square().sum(), n) + DELTA)
-    return A.masked_fill(_equal(r, scored).unsqueeze(1), 0).flatten()
+        A = A / (_root(around.square().sum(), n) + DELTA / unit)
+    else:
+        A = A * unit
+    return A.masked_fill(equal, 0).flatten()
 
 
 def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
@@ -96,6 +102,15 @@ def _equal(r: Tensor, scored: Tensor) -> Tensor:
     """(groups,): no score differs from another."""
     lowest = r.masked_fill(~scored, torch.inf).amin(1)
     return lowest >= r.masked_fill(~scored, -torch.inf).amax(1)
+
+
+def _unit(r: Tensor, each_group: bool) -> Tensor:
+    """The largest power of two that no reward falls short of in size, (groups, 1), or of all of them, scalar; 1 for zeros."""
+    largest = r.abs().amax(1, keepdim=True)
+    if not each_group and len(r):
+        largest = largest.max()
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    return torch.where(largest > 0, power, 1)
 
 
 def _root(squares: Tensor, n: Tensor) -> Tensor:

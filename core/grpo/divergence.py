@@ -26,8 +26,11 @@ every trainer that weights tokens one by one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 KINDS = ("k1", "k2", "k3")
 
@@ -75,6 +78,36 @@ def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3
 
 
 def weighted(log_w: Tensor, logp: Tensor, ref_logp: Tensor, kind: str) -> Tensor:
-    """w · k for a log w that broadcasts against logp: `kl_in_loss` for whoever has it at hand."""
+    """w · k for a log w that broadcasts against logp: `kl_in_loss` for whoever has it at hand.
+
+    A log w of logp's own shape is that of the token itself, log π − log π_old.
+    """
+    if kind == "k3" and log_w.shape == logp.shape:
+        found: Tensor = _WeightedK3.apply(log_w, logp, ref_logp.detach())  # type: ignore[no-untyped-call]
+        return found
     w = torch.exp(log_w.detach() if kind == "k2" else log_w)
     return w * kl_estimate(logp, ref_logp.detach(), kind)
+
+
+class _WeightedK3(torch.autograd.Function):
+    """w · k3 with its derivative in log π, −w·log r.
+
+    By the product rule that is w·k3 + w·(1 − r): far from the reference two terms of the size of r, between which all
+    digits of log r are lost, or ∞ − ∞. Neither w nor r need be finite: their product is π_ref/π_old.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_w: Tensor, logp: Tensor, ref_logp: Tensor) -> Tensor:
+        log_r = ref_logp - logp
+        w = log_w.exp()
+        w_log_r = w * log_r
+        ctx.save_for_backward(w_log_r)
+        far = (log_w + log_r).exp() - w - w_log_r
+        return torch.where(log_r > 1, far, w * torch.expm1(log_r) - w_log_r)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        """All of it is given to logp, which log w is made of."""
+        [g], [w_log_r] = gradients, ctx.saved_tensors
+        return None, -g * w_log_r, None

@@ -40,6 +40,11 @@ class HeldOut:
             reference=self.reference,
         )
 
+    @property
+    def distinct(self) -> int:
+        """How many different problems there are among those of the test: where few exist, some were drawn twice."""
+        return len({problem.prompt for problem in self.problems["test"]})
+
     def harder(self, model: LanguageModel) -> dict[str, float]:
         """The figures of harder problems, as `harder/…`; none where there are no such problems."""
         if "harder" not in self.problems:

@@ -43,7 +43,8 @@ class LossParts:
         divergence: scalar, β times the estimate of KL(π‖π_ref), averaged as the loss is. Constant; 0 for β = 0.
         metrics: scalars under TRL's names, constant, means over the unmasked tokens of this batch: `kl` where there is
             a ref_logp, even for β = 0; `clip_ratio/low_mean`, `clip_ratio/high_mean` and `clip_ratio/region_mean`, the
-            shares where the clip stops the gradient (of sequences for gspo); for cispo `cispo_clip_ratio` instead.
+            shares of tokens where the clip stops the gradient, for gspo as well (TRL counts its sequences); for cispo
+            `cispo_clip_ratio` instead.
     """
 
     loss: Tensor
@@ -170,8 +171,7 @@ def loss_parts(
             "clip_ratio/high_mean": above,
             "clip_ratio/region_mean": below | above,
         }
-    of = seen.any(1, keepdim=True) if loss_type == "gspo" else seen
-    metrics = {name: _mean(where, of) for name, where in clipped.items()}
+    metrics = {name: _mean(where, seen) for name, where in clipped.items()}
 
     items = _items(seen, loss_type).clamp(min=1) if num_items is None else max(num_items, 1)
     if loss_type == "dr_grpo":

@@ -80,6 +80,9 @@ class Params(AnyParams):
     algorithm: Literal["grpo", "rft", "sft"] = "grpo"
     """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
     sft_tokens: int | None = Field(None, ge=1)
+    sft_shown: Literal["base", "full"] = "base"
+    """What sft is shown: "base", what the base was, of its depths and in its mixture; "full", right and full traces alone, of the
+    depths that reward is earned on. Where a task of yours takes no depths, it is of these as it is of the base's."""
     preset: str = ""
     """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
     steps: int = Field(40, ge=1)
@@ -207,9 +210,19 @@ def mixture_of(params: Params) -> Mixture:
     return Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)})
 
 
+def shown_to_sft(params: Params, task: Task, load: Load) -> Task:
+    """The task with the demonstrations of sft."""
+    if params.sft_shown == "base":
+        return task
+    from dataclasses import replace
+
+    as_deep = task_of(params.model_copy(update={"base_depth": params.train_depth}), load)
+    return replace(task, demonstrations=as_deep.demonstrations)
+
+
 def settings_of(params: Params, longest: int) -> Settings:
     """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
-    from dataclasses import fields
+    from dataclasses import fields, replace
 
     from .settings import Settings, settings
 
@@ -217,7 +230,10 @@ def settings_of(params: Params, longest: int) -> Settings:
     names = {field.name for field in fields(Settings)} & set(Params.model_fields)
     given = names & params.model_fields_set if params.preset else names
     changes = {name: getattr(params, name) for name in given}
-    changes |= {"steps": params.steps, "mixture": mixture_of(params)}
+    mixture = mixture_of(params)
+    if params.sft_shown == "full":
+        mixture = replace(mixture, long=1.0, noise=0.0, slips=0.0, leaps=0.0, mixed=0.0, second=0.0)
+    changes |= {"steps": params.steps, "mixture": mixture}
     if changes.get("max_completion_length") is None:
         changes["max_completion_length"] = longest
     return settings(params.preset, **changes)

@@ -19,8 +19,7 @@ class Settings:
     Attributes:
         algorithm: "grpo", or one of its controls, next-token training with the same optimizer: "rft" on those of its own
             answers that earn all there is to earn (online rejection sampling fine-tuning; DeepSeekMath §4.1.2), "sft"
-            on fresh demonstrations. These are of the base's depths: deeper ones would show it long traces of problems
-            to which the others only know the answer.
+            on fresh demonstrations.
         sft_tokens: sft is shown demonstrations of at least so many tokens a step; where it is None, as many
             demonstrations as the others sample completions.
         mixture: what these demonstrations are like.
@@ -90,10 +89,9 @@ class Settings:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # DeepSeek-R1 v2 (arXiv:2501.12948), §3.2.1: 32 questions of 16 answers, the reference replaced every 400 steps.
+    # DeepSeek-R1 v2 (arXiv:2501.12948), §2.1: 32 questions of 16 answers, the reference replaced every 400 steps.
     "r1-zero": {
-        "num_prompts": 32, "num_generations": 16, "learning_rate": 3e-6, "beta": 0.001, "epsilon": 10.0,
-        "ref_model_sync_steps": 400,
+        "num_prompts": 32, "num_generations": 16, "learning_rate": 3e-6, "beta": 0.001, "ref_model_sync_steps": 400,
     },
     # DeepSeekMath (arXiv:2402.03300), §4.2: 64 answers, one update for each sampling.
     "deepseekmath": {"num_generations": 64, "learning_rate": 1e-6, "beta": 0.04, "num_iterations": 1},

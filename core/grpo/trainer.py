@@ -326,7 +326,7 @@ def _sampling_metrics(batch: Batch, by_reward: Mapping[str, np.ndarray], G: int)
         "completions/max_terminated_length": float(of_finished.max()),
         "completions/clipped_ratio": 1 - float(finished.float().mean()),
         "reward": float(groups.nanmean()),
-        "reward_std": float(groups.std(1).nanmean()),
+        "reward_std": float(groups.double().std(1).nanmean()),
         "frac_reward_zero_std": float(zero_spread(batch.rewards, G).float().mean()),
         "entropy": float(completions.entropies.sum() / lengths.sum()),
         "right": float(made.right.mean()),

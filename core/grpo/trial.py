@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..trial import Context
-from .params import Params, base_of, mixture_of, settings_of, task_of, task_words
+from .params import Params, base_of, mixture_of, settings_of, shown_to_sft, task_of, task_words
 from .paying import rewards_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         The last evaluation's figures (`eval/…`), those of harder problems (`harder/…`), both of the base (`base/…` and
         `base/harder/…`, and where it was trained here `base/above_predicted`, by how much it is more often right than
         `predicted_accuracy` says), and by how much they changed, after minus before (`gain/…` and `gain/harder/…`);
-        `train/…` is the mean over all steps.
+        `train/…` is the mean over all steps; `distinct_problems` are the test problems, each counted once.
 
     Raises:
         ValueError: knobs that do not fit together, or a given model that cannot do the task.
@@ -42,7 +42,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     task = task_of(params, context.load)
     rewards = rewards_of(params.reward, task, context.load)
     start = _start(params, task, context)
-    model, task, settings = start.model, start.task, settings_of(params, start.task.longest_completion)
+    model, settings = start.model, settings_of(params, start.task.longest_completion)
+    task = shown_to_sft(params, start.task, context.load)
     trained = policy(model, settings)
     stays = trained.reference if settings.ref_model_sync_steps is None else None
     reference = stays if stays is not None else copy.deepcopy(model)
@@ -88,7 +89,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     if params.model is None and (expected := judges.predicted(mixture_of(params))) is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
     of_steps = {f"train/{name}": total / count for name, (total, count) in means.items()}
-    return final | of_base | gains | of_steps | {"base/rejected": float(start.rejected)}
+    of_base |= {"base/rejected": float(start.rejected), "distinct_problems": float(judges.distinct)}
+    return final | of_base | gains | of_steps
 
 
 def _go_on(means: dict[str, tuple[float, int]], metrics: Mapping[str, float]) -> None:
