@@ -93,17 +93,16 @@ class _WeightedK3(torch.autograd.Function):
     """w · k3 with its derivative in log π, −w·log r.
 
     By the product rule that is w·k3 + w·(1 − r): far from the reference two terms of the size of r, between which all
-    digits of log r are lost, or ∞ − ∞. Neither w nor r need be finite: their product is π_ref/π_old.
+    digits of log r are lost, or ∞ − ∞. Where r overflows, w·r need not: it is π_ref/π_old.
     """
 
     @staticmethod
     def forward(ctx: Any, log_w: Tensor, logp: Tensor, ref_logp: Tensor) -> Tensor:
         log_r = ref_logp - logp
         w = log_w.exp()
-        w_log_r = w * log_r
-        ctx.save_for_backward(w_log_r)
-        far = (log_w + log_r).exp() - w - w_log_r
-        return torch.where(log_r > 1, far, w * torch.expm1(log_r) - w_log_r)
+        ctx.save_for_backward(w * log_r)
+        far = (log_w + log_r).exp() - w * (1 + log_r)
+        return torch.where(log_r > 1, far, w * (torch.expm1(log_r) - log_r))
 
     @staticmethod
     @once_differentiable

@@ -49,7 +49,7 @@ def generate(
     *,
     num_generations: int = 1,
     max_new_tokens: int,
-    eos: int,
+    eos: int | Sequence[int],
     pad: int,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
@@ -58,7 +58,8 @@ def generate(
 
     Args:
         prompts: token ids, of any lengths.
-        eos: ends a completion and belongs to it. Another token than `pad`, or its end would never be trained.
+        eos: ends a completion and belongs to it; one token, or any of several. Another one than `pad`, or its end would
+            never be trained.
         temperature: 0 takes the likeliest token.
         generator: of the draws; the same one gives the same completions on as many cores.
 
@@ -75,6 +76,7 @@ def generate(
             f"{model.config.context}"
         )
     device = model.embedding.weight.device
+    ends = list(eos) if isinstance(eos, Sequence) else [eos]
     shares = [list(prompts[part]) for part in _shares(len(prompts), cores(device))]
     draws = (
         [generator] if len(shares) == 1 else [_another(generator or torch.default_generator) for _ in shares]
@@ -82,7 +84,7 @@ def generate(
 
     def of_share(number: int) -> Completions:
         some, generator = shares[number], draws[number]
-        return _generate(model, some, num_generations, max_new_tokens, eos, pad, temperature, generator)
+        return _generate(model, some, num_generations, max_new_tokens, ends, pad, temperature, generator)
 
     return together(each(of_share, range(len(shares)), device), pad)
 
@@ -93,7 +95,7 @@ def _generate(
     prompts: Sequence[Sequence[int]],
     num_generations: int,
     max_new_tokens: int,
-    eos: int,
+    eos: list[int],
     pad: int,
     temperature: float,
     generator: torch.Generator | None,
@@ -112,6 +114,7 @@ def _generate(
     alive = torch.arange(rows, device=device)  # the rows that `logits` and the cache are of
     ended = torch.zeros(rows, dtype=torch.bool, device=device)
     lengths = torch.zeros(rows, dtype=torch.long, device=device)
+    ends = torch.tensor(eos, device=device)
     for step in range(max_new_tokens):
         token, log_prob, entropy = draw(logits, temperature, generator)
         going = ~ended[alive]
@@ -119,7 +122,7 @@ def _generate(
         log_probs[alive, step] = torch.where(going, log_prob, 0.0)
         entropies[alive, step] = torch.where(going, entropy, 0.0)
         lengths[alive] += going
-        ended[alive] |= token == eos
+        ended[alive] |= (token[:, None] == ends).any(1)
         if step + 1 == max_new_tokens:
             break
         left = int((~ended[alive]).sum())

@@ -122,10 +122,12 @@ class Vocabulary:
     Attributes:
         tokenizer: of transformers.
         before: ids that the tokenizer puts before a text, such as `<s>`.
+        ends: ids that end an answer, the tokenizer's own first. Chat models often have several.
     """
 
     tokenizer: Any
     before: tuple[int, ...]
+    ends: tuple[int, ...]
 
     @cached_property
     def size(self) -> int:
@@ -135,17 +137,19 @@ class Vocabulary:
     @cached_property
     def eos(self) -> int:
         """The id of the token that ends an answer."""
-        return int(self.tokenizer.eos_token_id)
+        return self.ends[0]
 
     @cached_property
     def _own_pad(self) -> int | None:
         pad = self.tokenizer.pad_token_id
-        return None if pad is None or pad == self.eos else int(pad)
+        return None if pad is None or pad in self.ends else int(pad)
 
     @cached_property
     def pad(self) -> int:
-        """The tokenizer's padding; where it has none, or `eos` for it, any other id, for padding is never looked at."""
-        return self._own_pad if self._own_pad is not None else int(self.eos == 0)
+        """The tokenizer's padding; where it has none, or an end for it, any other id, for padding is never looked at."""
+        return (
+            self._own_pad if self._own_pad is not None else min({*range(len(self.ends) + 1)} - {*self.ends})
+        )
 
     def encode(self, text: str) -> list[int]:
         """The ids of a prompt: with what the tokenizer puts before a text, and never with an end."""
@@ -160,7 +164,7 @@ class Vocabulary:
         """
         parts: list[list[int]] = [[]]
         for i in ids:
-            if i == self.eos:
+            if i in self.ends:
                 parts.append([])
             elif i != self._own_pad:
                 parts[-1].append(i)
@@ -213,7 +217,7 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
         )
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{folder}: the tokenizer has no eos_token, so that no answer could end")
-    vocabulary = Vocabulary(tokenizer, _before(tokenizer))
+    vocabulary = Vocabulary(tokenizer, _before(tokenizer), _ends(tokenizer, inner))
     model = Model(inner, _config(inner, folder))
     if vocabulary.size > model.config.vocabulary:
         raise ValueError(
@@ -314,6 +318,18 @@ def _before(tokenizer: Any) -> tuple[int, ...]:
         if bare and whole[at : at + len(bare)] == bare:
             return tuple(whole[:at])
     return ()
+
+
+def _ends(tokenizer: Any, inner: Any) -> tuple[int, ...]:
+    """The tokenizer's end, and those at which the model's own generation stops (`generation_config`).
+
+    Only special tokens: a configuration that was never looked at has some number there, which may be that of a word.
+    """
+    said = getattr(inner.generation_config, "eos_token_id", None)
+    others = [] if said is None else said if isinstance(said, list) else [said]
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    own = int(tokenizer.eos_token_id)
+    return own, *sorted((special & {int(i) for i in others}) - {own})
 
 
 def _encoded(tokenizer: Any, text: str) -> list[int]:

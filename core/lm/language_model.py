@@ -61,6 +61,10 @@ class Words(Protocol):
         """The id of the token that ends an answer; `decode` writes it `<eos>`."""
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """`eos`, and the ids of other tokens that end an answer and are written so."""
+
+    @property
     def pad(self) -> int:
         """Another id, which fills up rows."""
 

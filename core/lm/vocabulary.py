@@ -60,6 +60,11 @@ class Vocabulary:
         """The id of `<eos>`: ends an answer, and is learnt."""
         return self.tokens.index(EOS)
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """What ends an answer: `<eos>` alone."""
+        return (self.eos,)
+
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits, the same on every machine for the same tokens in the same order."""

@@ -1,6 +1,7 @@
 """Advantages by hand, the rewards that nothing can be learned from, and those that are missing."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -107,3 +108,38 @@ def test_whole_numbers_and_none_at_all():
 def test_refusals(r, of, scale, says):
     with pytest.raises(ValueError, match=says):
         group_advantages(r, of, scale)
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rewards_of_any_size(scale, dtype):
+    """Of 1e20 the squares overflow in float32, of 1e38 the sum; a group that earns little stands beside one that earns much."""
+    most = 2.5e38 if dtype == torch.float32 else 1.5e308
+    for size in (1e-30, 1e-3, 1.0, 1e20, most):
+        shares = torch.tensor([0.9, -0.3, 0.5, 0.5, 0.1, 0.0], dtype=torch.float64)
+        r = (shares * size).to(dtype)
+        A = group_advantages(r, 3, scale)
+        exact = [Fraction(x) for x in r.tolist()]
+        groups = [exact[:3], exact[3:]]
+        around = {"group": groups, "batch": [exact, exact], "none": [[], []]}[scale]
+        wanted = []
+        for group, others in zip(groups, around, strict=True):
+            unit = Fraction(size)
+            middle = sum(others) / max(len(others), 1)
+            squares = sum(((x - middle) / unit) ** 2 for x in others)
+            spread = (
+                unit * Fraction(math.sqrt(squares / max(len(others) - 1, 1))) + Fraction(1e-4)
+                if others
+                else 1
+            )
+            wanted += [float((x - sum(group) / 3) / spread) for x in group]
+        torch.testing.assert_close(
+            A, torch.tensor(wanted, dtype=dtype), rtol=1e-5, atol=0 if size >= 1 else 1e-30
+        )
+
+
+def test_a_small_group_beside_a_large_one_keeps_its_advantages():
+    small, large = torch.tensor([0.0, 1e-10, 0.0]), torch.tensor([1e30, 0.0, 0.0])
+    A = group_advantages(torch.cat([small, large]), 3)
+    assert torch.equal(A[:3], group_advantages(small, 3)) and torch.equal(A[3:], group_advantages(large, 3))
+    assert A[1] > 0

@@ -1,5 +1,8 @@
 """The estimators of KL(π‖π_ref): their exact expectations over enumerated policies, and those of their gradients."""
 
+import math
+from itertools import product
+
 import pytest
 import torch
 
@@ -138,3 +141,31 @@ def test_only_the_policy_is_learned():
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="unknown kind of KL estimate 'k4'; known: k1, k2, k3"):
         kl_estimate(torch.zeros(1), torch.zeros(1), "k4")
+
+
+FAR = [0.0, -0.01, -1.0, -26.0, -60.0, -90.0, -110.0, -150.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("old", [None, 0.0, -0.01, -1.0, -26.0, -60.0])
+def test_far_from_the_reference_value_and_gradient_are_exact(kind, old):
+    """In float32 against float64, whatever overflows on the way. Without an old policy it is the policy itself."""
+    logp, ref = torch.tensor(list(product(FAR, FAR))).unbind(1)
+    before = logp if old is None else torch.full_like(logp, old)
+    log_w, log_r = (x.double() for x in (logp - before, ref - logp))
+    w = log_w.exp()
+    value = {"k1": -w * log_r, "k2": w * log_r.square() / 2, "k3": (log_w + log_r).exp() - w - w * log_r}[
+        kind
+    ]
+    slope = {"k1": w - w * log_r, "k2": -w * log_r, "k3": -w * log_r}[kind]
+
+    policy = logp.clone().requires_grad_()
+    found = kl_in_loss(policy, before, ref, kind)
+    for ours, exact in ((found.detach(), value), (torch.autograd.grad(found.sum(), policy)[0], slope)):
+        # Numbers below the least that float32 has at full precision become 0; those above the largest, infinite.
+        size = exact.abs()
+        inside = (size < torch.finfo(torch.float32).max) & (size > 1e-30)
+        torch.testing.assert_close(ours[inside].double(), exact[inside], rtol=2e-5, atol=0)
+        assert not ours.isnan().any()
+        assert (ours[size <= 1e-30].abs() <= 1e-6).all()
+        assert (ours[size >= torch.finfo(torch.float32).max].abs() == math.inf).all()

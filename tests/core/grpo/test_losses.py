@@ -182,6 +182,15 @@ def test_gspo_clips_the_sequence_by_its_mean_by_hand():
     assert tokens.metrics["clip_ratio/region_mean"] == 0.5
 
 
+def test_gspo_counts_all_tokens_of_what_it_clips():
+    """Of completions of one and of three tokens the longer is clipped: three tokens of four, as the paper counts."""
+    logp = torch.tensor([[0.0, 9.0, 9.0], [0.5, 0.5, 0.5]], dtype=torch.float64)
+    mask = torch.tensor([[1, 0, 0], [1, 1, 1]])
+    parts = loss_parts(logp, torch.zeros_like(logp), torch.ones(2), mask, loss_type="gspo", epsilon=0.2)
+    assert parts.metrics["clip_ratio/high_mean"] == parts.metrics["clip_ratio/region_mean"] == 0.75
+    assert parts.metrics["clip_ratio/low_mean"] == 0
+
+
 @pytest.mark.parametrize(("A", "share"), [(2.0, 1 / 3), (-2.0, 0.0)])
 @pytest.mark.parametrize(("high", "bound"), [(3.0, 3.0), (None, 1.2)])
 def test_cispo_by_hand(A, share, high, bound):
@@ -318,6 +327,33 @@ def test_halves_are_computed_in_float32_and_only_the_policy_learns():
     assert old.grad is None
     assert ref.grad is None
     assert A.grad is None
+
+
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+def test_far_from_the_reference_the_gradient_is_the_exact_one(loss_type):
+    """−log r: the reference is at e^25, and at e^100, times the policy. A token alone, for which gspo is as the others."""
+    logp = torch.tensor([[-26.0], [-101.0]], requires_grad=True)
+    how = {"beta": 1.0, "ref_logp": torch.full((2, 1), -1.0)} | options(loss_type)
+    loss = policy_loss(logp, logp, torch.zeros(2), torch.ones(2, 1), **how)
+    length = 7 if loss_type == "dr_grpo" else 1
+    wanted = torch.tensor([-25.0, -100.0]) / (2 * length)
+    close(gradient(loss, [logp]), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+def test_autocast_changes_nothing(loss_type, kind):
+    """Inside a region of bfloat16, forward and backward, near the old policy and the reference, where digits count."""
+    logp, old, A, mask, ref = (x.float() if x.is_floating_point() else x for x in batch(4))
+    logp = logp.detach().requires_grad_()
+    old, ref = (logp.detach() + (x - logp.detach()) * 1e-3 for x in (old, ref))
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            parts = loss_parts(logp, old, A, mask, beta=0.5, ref_logp=ref, kl=kind, **options(loss_type))
+            found.append([parts.loss.detach(), gradient(parts.loss, [logp]), *parts.metrics.values()])
+    for plain, cast in zip(*found, strict=True):
+        assert cast.dtype == torch.float32 and torch.equal(plain, cast)
 
 
 X = torch.zeros(2, 3)

@@ -1,14 +1,19 @@
 """A step of the trainer: what may not change its gradient, what must, and how it stops."""
 
+import copy
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from lab.core.grpo import group_advantages, policy_loss
+from lab.core.grpo.losses import LOSS_TYPES
 from lab.core.grpo.rewards import Composed, RewardError, random_reward
 from lab.core.grpo.settings import PRESETS, Settings, settings
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm.not_finite import NotFinite
+from lab.core.lm.scoring import log_probs
 
 SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "learning_rate": 1e-2}
 
@@ -33,7 +38,7 @@ def weights(trained):
     return torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo"])
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_leaving_out_groups_without_spread_changes_nothing(make_model, tiny_task, loss_type):
     (kept, seen), (dropped, _) = (
         stepped(make_model(), tiny_task, loss_type=loss_type, num_prompts=24, drop_zero_spread=drop)
@@ -43,9 +48,10 @@ def test_leaving_out_groups_without_spread_changes_nothing(make_model, tiny_task
     torch.testing.assert_close(weights(kept), weights(dropped), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"beta": 0.1}, {"loss_type": "dapo"}, {"mask_truncated_completions": True}]
-)
+EVERY = [{"loss_type": name} for name in LOSS_TYPES]
+
+
+@pytest.mark.parametrize("changes", [*EVERY, {"beta": 0.1}, {"mask_truncated_completions": True}])
 def test_the_parts_of_an_update_change_nothing(make_model, tiny_task, changes):
     # In float64: the first step of Adam has the size of the learning rate also where a gradient is mere rounding.
     one, many = (stepped(make_model().double(), tiny_task, parts=parts, **changes) for parts in (1, 5))
@@ -53,6 +59,40 @@ def test_the_parts_of_an_update_change_nothing(make_model, tiny_task, changes):
     for name in ("loss", "grad_norm", "kl"):
         if name in one[1][0].metrics:
             assert one[1][0].metrics[name] == pytest.approx(many[1][0].metrics[name], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes", [*EVERY, {"loss_type": "dr_grpo", "scale_rewards": "none"}, {"beta": 0.1}]
+)
+@pytest.mark.parametrize("parts", [1, 4])
+def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, changes, parts):
+    """Made again from what was sampled: loss, gradient and the length of it before it is clipped."""
+    model = make_model().double()
+    again = copy.deepcopy(model)
+    # Longer than anything sampled: what dr_grpo divides by is neither a batch's width nor a part's.
+    chosen = settings(
+        **SMALL | {"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
+    )
+    _, seen = stepped(
+        model, tiny_task, **{"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
+    )
+    batch = seen[0].batch
+    assert int(batch.sequences.lengths.max()) <= 20
+    logp, _ = log_probs(again, batch.sequences)
+    loss = policy_loss(
+        logp,
+        logp,
+        group_advantages(batch.rewards, chosen.num_generations, chosen.scale_rewards),
+        batch.mask,
+        loss_type=chosen.loss_type,
+        max_completion_length=20,
+        beta=chosen.beta,
+        ref_logp=logp.detach() if chosen.beta else None,
+    )
+    loss.backward()
+    norm = torch.cat([p.grad.flatten() for p in again.parameters()]).norm()
+    assert seen[0].metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-5, abs=1e-6)
+    assert seen[0].metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4) and norm > 1e-3
 
 
 @pytest.mark.parametrize("changes", [{}, {"beta": 0.1, "ref_model_sync_steps": 2, "num_iterations": 2}])
@@ -172,14 +212,48 @@ def test_settings_that_mean_nothing(changes, message):
         Settings(**changes)
 
 
-def test_presets_are_those_of_their_sources():
-    r1 = settings("r1-zero")
-    assert (r1.epsilon, r1.beta, r1.num_generations, r1.ref_model_sync_steps) == (10, 0.001, 16, 400)
-    assert settings("deepseekmath", beta=0.0).beta == 0 and settings("deepseekmath").num_generations == 64
-    assert settings("dr-grpo").scale_rewards == "none" and set(PRESETS) == {
-        "r1-zero",
-        "deepseekmath",
-        "dr-grpo",
-    }
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_changes_what_it_names_and_gives_way(preset):
+    """Whether it says what its source says, only its source can tell; the comment beside it has the place."""
+    chosen, named = settings(preset), PRESETS[preset]
+    for name, value in asdict(Settings()).items():
+        assert asdict(chosen)[name] == named.get(name, value)
+    name, value = next(iter(named.items()))
+    other = "grpo" if name == "loss_type" else value * 2
+    assert getattr(settings(preset, **{name: other}), name) == other != value
+
+
+def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_model, tiny_task):
+    """What it is for: the gradient of a step is Σ (r − mean)·∇log π, divided by a constant."""
+    model = make_model().double()
+    again = copy.deepcopy(model)
+    chosen = settings("dr-grpo", **SMALL)
+    seen = train_step(policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
+    batch = seen.batch
+    logp, _ = log_probs(again, batch.sequences)
+    groups = batch.rewards.view(-1, 4)
+    (-(groups - groups.mean(1, keepdim=True)).flatten() * logp.sum(1)).sum().backward()
+    norm = torch.cat([p.grad.flatten() for p in again.parameters()]).norm() / (
+        24 * chosen.max_completion_length
+    )
+    assert seen.metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
+
+
+def test_no_preset_by_that_name():
     with pytest.raises(ValueError, match="no preset r1_zero. Did you mean r1-zero?"):
         settings("r1_zero")
+
+
+def test_huge_rewards_teach_as_small_ones_do(make_model, tiny_task):
+    """With the spread divided out, 1e20 times the reward is the same reward, and all metrics stay finite."""
+
+    def scaled(by):
+        return lambda random: Composed(
+            {"ones": lambda problems, texts: [by * float(text.count("1") > 1) for text in texts]}
+        )
+
+    (one, _), (huge, seen) = (
+        stepped(make_model().double(), tiny_task, rewards=scaled(by)) for by in (1e4, 1e20)
+    )
+    torch.testing.assert_close(weights(one), weights(huge), rtol=1e-4, atol=1e-5)
+    assert all(math.isfinite(value) for value in seen[0].metrics.values())

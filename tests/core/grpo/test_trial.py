@@ -7,10 +7,11 @@ import sys
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from lab.core.grpo.base import NoBase
-from lab.core.grpo.params import Params, base_of, task_of
+from lab.core.grpo.params import Params, base_of, settings_of, shown_to_sft, task_of
 from lab.core.grpo.trial import trial
 
 TINY = {
@@ -248,3 +249,50 @@ def test_weights_and_presets_come_together(tmp_path):
     step = next(metrics for _, metrics in context.records if "reward" in metrics)
     mean = step["rewards/accuracy/mean"] + 0.2 * step["rewards/format/mean"]
     assert step["reward"] == pytest.approx(mean, abs=1e-6) and step["learning_rate"] == 3e-6
+
+
+def test_sft_may_be_shown_right_and_full_traces_of_the_depths_of_reward(tmp_path):
+    """And else those of the base: its depths, its mixture. As many tokens in both."""
+    shares = {
+        "long": 0.3,
+        "noise": 0.5,
+        "slips": 0.5,
+        "leaps": 0.5,
+        "direct_noise": 1.0,
+        "base_depth": (1, 2),
+        "train_depth": (3, 4),
+    }
+    shown = {}
+    for kind in ("base", "full"):
+        params = Params(**TINY | shares, algorithm="sft", sft_shown=kind, sft_tokens=2000)
+        task = task_of(params, None)
+        settings = settings_of(params, task.longest_completion)
+        rng = np.random.default_rng(0)
+        shown[kind] = shown_to_sft(params, task, None).demonstrations(rng, 300, settings.mixture)
+        final = trial(params, context_in(tmp_path))
+        (tmp_path / "state").unlink()
+        assert 2000 <= final["train/num_tokens"] < 2000 + task.longest_completion
+    for problem, text in shown["full"]:
+        steps = text.removeprefix("<think>").partition("</think>")[0].split(",")
+        assert problem.difficulty in (3, 4) and len(steps) == problem.difficulty
+        assert text.endswith(f"</think><answer>{problem.answer}</answer><eos>") and task.is_right(
+            problem, text
+        )
+    assert {problem.difficulty for problem, _ in shown["full"]} == {3, 4}
+    assert {problem.difficulty for problem, _ in shown["base"]} == {1, 2}
+    right = np.mean([task.is_right(problem, text) for problem, text in shown["base"]])
+    think = np.mean(["=" in text for _, text in shown["base"]])
+    assert 0.2 < think < 0.4 and right < 0.7
+
+
+def test_problems_that_were_drawn_twice_count_once(tmp_path):
+    few = trial(Params(**TINY | {"eval_problems": 64, "steps": 1}), context_in(tmp_path))
+    prompts = {
+        p.prompt for p in task_of(Params(**TINY), None).problems(np.random.default_rng(1), 2000, "test")
+    }
+    assert 1 < few["distinct_problems"] <= len(prompts) < 64
+    (tmp_path / "state").unlink()
+    many = trial(
+        Params(**TINY | {"structure": "z10", "train_depth": (6, 6), "steps": 1}), context_in(tmp_path)
+    )
+    assert many["distinct_problems"] == 4

@@ -98,3 +98,49 @@ def test_draws_follow_the_distribution():
 def test_prompts_that_cannot_be_continued(make_model, prompts, new, message):
     with pytest.raises(ValueError, match=message):
         sampled(make_model(), prompts, max_new_tokens=new)
+
+
+def test_temperature_0_takes_the_likeliest_of_each_row():
+    logits = torch.tensor([[0.0, 3.0, -1.0], [2.0, 1.0, 1.9], [-5.0, -4.0, -3.0]])
+    token, log_p, entropy = draw(logits, 0.0)
+    assert token.tolist() == [1, 0, 2]
+    p = logits.softmax(-1)
+    torch.testing.assert_close(log_p, p.amax(-1).log())
+    torch.testing.assert_close(entropy, -(p * p.log()).sum(-1))
+
+
+def test_greedy_follows_the_largest_logit_of_the_full_forward(make_model):
+    model = make_model()
+    made = sampled(model, temperature=0, num_generations=1)
+    assert made.lengths.max() > 2
+    for prompt, ids, length in zip(PROMPTS, made.ids.tolist(), made.lengths.tolist(), strict=True):
+        said = [*prompt]
+        for token in ids[:length]:
+            assert token == int(model(torch.tensor([said]))[0, -1].argmax())
+            said.append(token)
+
+
+def test_halves_are_drawn_from_in_single():
+    logits = torch.tensor([[8.0, 7.96875, 0.0]], dtype=torch.bfloat16)
+    _, log_p, entropy = draw(logits, 0.7, torch.Generator().manual_seed(0))
+    p = (logits.double() / 0.7).softmax(-1)
+    assert log_p.dtype == entropy.dtype == torch.float32
+    assert float(log_p) == pytest.approx(float(p[0, 0].log()), rel=1e-5) or float(log_p) == pytest.approx(
+        float(p[0, 1].log()), rel=1e-5
+    )
+    assert float(entropy) == pytest.approx(float(-(p * p.log()).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("ends", [[EOS, 4, 7], (7,)])
+def test_any_of_several_tokens_ends_a_completion(make_model, ends):
+    model = make_model()
+    made = sampled(model, eos=ends)
+    last = set()
+    for ids, length, finished in zip(
+        made.ids.tolist(), made.lengths.tolist(), made.finished.tolist(), strict=True
+    ):
+        assert not set(ends) & set(ids[: length - 1]) and (ids[length - 1] in ends) == finished
+        last.add(ids[length - 1])
+    assert last & set(ends) == set(ends)
+    found, _ = log_probs(model, joined(PROMPTS, made.ids, made.lengths, PAD))
+    torch.testing.assert_close(found.detach(), made.log_probs, rtol=0, atol=1e-4)

@@ -6,10 +6,12 @@
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lab.core.grpo.rewards import Composed
+from lab.core.grpo.rollout import rollout
 from lab.core.grpo.settings import settings
 from lab.core.grpo.tasks import task
 from lab.core.grpo.trainer import policy, train_step
@@ -170,6 +172,33 @@ def test_a_tokenizer_without_padding_of_its_own(tmp_path, pad):
     made = sampled(model, words)
     found, _ = log_probs(model, joined([words.encode(p) for p in PROMPTS], made.ids, made.lengths, words.pad))
     torch.testing.assert_close(found.detach(), made.log_probs, rtol=0, atol=1e-4)
+
+
+MORE = (*WORDS, "<end>", "<stop>")
+
+
+@pytest.mark.parametrize("pad", [PAD, "<stop>"])
+def test_all_ends_of_a_models_own_generation_end_an_answer(tmp_path, pad):
+    """Two special tokens beside the tokenizer's, one of which may be its padding as well; a word among them does not count."""
+    tokenizer = tokenizer_of(MORE, pad=pad, bos=None)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end>", "<stop>"]})
+    torch.manual_seed(0)
+    model = llama(vocab_size=len(MORE))
+    ends = [WORDS.index(END), MORE.index("<end>"), MORE.index("<stop>")]
+    model.generation_config.eos_token_id = [*ends, WORDS.index("1")]
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model, words = load(tmp_path)
+    assert words.ends == tuple(ends) and words.eos == ends[0] and words.pad not in ends
+    assert words.decode([MORE.index("1"), ends[1]]) == "1<eos>" == words.decode([MORE.index("1"), ends[0]])
+    sums = replace(task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5)), vocabulary=words)
+    made = rollout(model, sums, sums.problems(np.random.default_rng(0), 20, "train"), num_generations=8,
+                   max_completion_length=12, temperature=1.0, generator=torch.Generator().manual_seed(0))  # fmt: skip
+    c = made.completions
+    last = c.ids[torch.arange(160), c.lengths - 1]
+    assert set(last[c.finished].tolist()) == set(ends) and not set(last[~c.finished].tolist()) & set(ends)
+    for text, finished in zip(made.texts, c.finished.tolist(), strict=True):
+        assert text.endswith("<eos>") == finished and "<eos>" not in text.removesuffix("<eos>")
 
 
 def sliding():

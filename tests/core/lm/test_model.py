@@ -101,3 +101,38 @@ def test_the_parameters_are_counted_once():
         model.parameter_count
         == 2 * 24 * 64 + 2 * (64 * (4 + 4) * 16 + 64 * 64 + 64 * 384 + 192 * 64 + 2 * 64) + 64
     )
+
+
+@pytest.mark.parametrize("layers", [1, 2, 8])
+def test_what_a_block_adds_is_smaller_the_more_blocks_there_are(layers):
+    """The spread of each kind of weight at the start: 1/√fan-in, and of what is added to the stream 1/√(2·layers) of that."""
+    torch.manual_seed(0)
+    model = Transformer(Config(vocabulary=500, context=8, d_model=128, d_ff=256, layers=layers))
+
+    def spread(weight):
+        return float(weight.detach().std())
+
+    for block in model.blocks:
+        for added in (block.project.weight, block.down.weight):
+            wanted = (added.shape[1] * 2 * layers) ** -0.5
+            assert spread(added) == pytest.approx(wanted, rel=0.03)
+        for inner in (block.qkv.weight, block.gate_up.weight):
+            assert spread(inner) == pytest.approx(128**-0.5, rel=0.03)
+        assert (block.before_attention.weight == 1).all() and (block.before_gate.weight == 1).all()
+    assert spread(model.head.weight) == pytest.approx(128**-0.5, rel=0.03)
+    assert spread(model.embedding.weight) == pytest.approx(0.02, rel=0.03)
+
+
+def test_the_base_of_the_rotations_is_that_of_the_config():
+    config = Config(vocabulary=5, context=9, rope_theta=50.0)
+    turns = Transformer(config).rotations
+    slowest = torch.angle(turns[1, 0, -1])
+    assert float(slowest) == pytest.approx(50.0 ** -(14 / 16))
+
+
+def test_operations_of_a_token_are_two_for_each_weight_of_a_product():
+    model = Transformer(Config(vocabulary=24, context=64))
+    matrices = 24 * 64 + 2 * (
+        64 * (4 + 4) * 16 + 64 * 64 + 64 * 384 + 192 * 64
+    )  # the head's too, the embedding's not
+    assert model.flops_per_token() == 2 * matrices

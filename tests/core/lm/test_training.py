@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lab.core.lm import training
 from lab.core.lm.gradients import add_gradients
 from lab.core.lm.not_finite import NotFinite
 from lab.core.lm.scoring import Sequences, joined, log_probs
-from lab.core.lm.training import Recipe, examples, schedule, train
+from lab.core.lm.training import Recipe, adamw, examples, learn, optimizers_of, schedule, step_all, train
 
 PAIRS = [([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2, 2, 2, 2], [9] * 9 + [1]), ([3, 4], [1])]
 
@@ -135,3 +136,106 @@ def test_rows_drop_the_columns_that_they_do_not_need():
     data = examples(PAIRS, pad=0)
     few = data.rows(torch.tensor([1, 3]))
     assert isinstance(few, Sequences) and few.ids.tolist() == [[7, 8, 1], [3, 4, 1]]
+
+
+def test_what_has_no_gradient_does_not_move(make_model):
+    """No optimizer here decays weights: neither AdamW nor Muon, in training and in learning from reward."""
+    model = make_model()
+    before = [p.detach().clone() for p in model.parameters()]
+    for optimizers in (
+        [pair[0] for pair in optimizers_of(model, Recipe(1))],
+        [adamw(model.parameters(), 0.1)],
+    ):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        step_all(optimizers)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_matrices_of_blocks_go_to_muon_and_the_rest_to_adamw_each_once(make_model):
+    model, recipe = make_model(), Recipe(1, lr=0.5, matrix_lr=0.25)
+    whose = {}
+    for optimizer, highest in optimizers_of(model, recipe):
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            assert id(parameter) not in whose
+            whose[id(parameter)] = type(optimizer).__name__, highest
+    for name, parameter in model.named_parameters():
+        in_a_block = name.startswith("blocks.") and parameter.dim() == 2
+        assert whose.pop(id(parameter)) == (("Muon", 0.25) if in_a_block else ("AdamW", 0.5))
+    assert not whose
+
+
+def test_a_pass_shows_every_example_once_and_the_next_in_another_order(make_model, monkeypatch):
+    data, seen, real = examples([([2], [token, 1]) for token in range(2, 11)], pad=0), [], training.learn
+
+    def watched(model, batch, parts):
+        seen.extend(batch.ids[:, 1].tolist())
+        return real(model, batch, parts)
+
+    monkeypatch.setattr(training, "learn", watched)
+    train(make_model(), data, Recipe(6, batch=3), generator=torch.Generator().manual_seed(0))
+    assert sorted(seen[:9]) == sorted(seen[9:]) == list(range(2, 11)) and seen[:9] != seen[9:] != sorted(
+        seen[9:]
+    )
+
+
+def test_the_rate_and_the_clip_reach_the_weights(make_model):
+    """A rate of nothing moves nothing; a gradient that is clipped to nothing hardly moves what Adam divides by its size."""
+    data = examples(PAIRS, 0)
+
+    def moved(**changes):
+        model = make_model()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        train(model, data, Recipe(3, batch=4, **changes), generator=torch.Generator().manual_seed(0))
+        return {name: float((p.detach() - before[name]).abs().max()) for name, p in model.named_parameters()}
+
+    rates = moved(lr=0.0, matrix_lr=1e-2)
+    assert rates["head.weight"] == 0 < rates["blocks.0.qkv.weight"]
+    rates = moved(lr=1e-3, matrix_lr=0.0)
+    assert rates["blocks.0.qkv.weight"] == 0 < rates["head.weight"]
+    assert moved(clip=1e-12)["head.weight"] < 1e-3 * moved()["head.weight"]
+
+
+def test_the_loss_is_the_mean_over_tokens(make_model):
+    """Of a model that knows nothing the logarithm of its vocabulary; a long completion counts by its tokens."""
+    model, data = make_model(), examples(PAIRS, pad=0)
+    gradients = []
+    for parts in (1, 3):
+        model.zero_grad()
+        loss = learn(model, data, parts)
+        logp, _ = log_probs(model, data)
+        assert loss == pytest.approx(-float(logp.detach().sum()) / sum(len(c) for _, c in PAIRS), rel=1e-5)
+        gradients.append(flat_gradient(model))
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+    model.zero_grad()
+    with torch.no_grad():
+        model.head.weight.zero_()
+    assert learn(model, data, 2) == pytest.approx(math.log(11), rel=1e-6)
+
+
+def test_the_temperature_of_log_probs_divides_the_logits(make_model):
+    model, data = make_model(), examples(PAIRS[:1], pad=0)
+    sharper, _ = log_probs(model, data, 0.5)
+    with torch.no_grad():
+        model.head.weight.mul_(2)
+    torch.testing.assert_close(log_probs(model, data)[0], sharper, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_are_of_like_length_and_about_equal_work():
+    data = examples([([2], [3] * n) for n in (1, 40, 2, 3, 38, 1, 39, 2)], pad=0)
+    parts = [sorted(data.lengths[part].tolist()) for part in data.by_length(3)]
+    assert [x for part in parts for x in part] == sorted(data.lengths.tolist())  # like beside like
+    assert max(sum(part) for part in parts) <= 80
+
+
+def test_log_probs_of_half_precision_are_computed_in_single(make_model):
+    model, data = make_model().bfloat16(), examples(PAIRS, pad=0)
+    found, entropy = log_probs(model, data)
+    logits = model(data.ids[:1, :-1])[0].float()
+    wanted = logits.log_softmax(-1)[torch.arange(1, 5), data.ids[0, 2:6]]
+    assert found.dtype == entropy.dtype == torch.float32
+    torch.testing.assert_close(found[0, :4], wanted, rtol=0, atol=0.1)  # the states are those of bfloat16
+    assert not torch.equal(found, found.bfloat16().float())
