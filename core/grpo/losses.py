@@ -2,14 +2,14 @@
 
 With w = π/π_old at a token, or at a sequence, and A the completion's advantage:
 
-    |         | at a token                               | the sum over tokens is divided by          | source            |
-    |---------|------------------------------------------|--------------------------------------------|-------------------|
-    | grpo    | −min(w·A, clip(w, 1 − ε, 1 + ε_high)·A)  | each completion's length, then completions | 2402.03300, eq. 3 |
-    | bnpo    | the same                                 | tokens of the batch                        | TRL               |
-    | dr_grpo | the same                                 | completions · max_completion_length        | 2503.20783, §3.2  |
-    | dapo    | the same; ε_high > ε is "clip higher"    | tokens of the batch                        | 2503.14476, eq. 8 |
-    | gspo    | the same, w = (π(y)/π_old(y))^(1/length) | as grpo                                    | 2507.18071, eq. 5 |
-    | cispo   | −min(w, bound) held constant · A · log π | tokens of the batch                        | 2506.13585, eq. 4 |
+    |         | at a token                               | the sum over tokens is divided by          | source                |
+    |---------|------------------------------------------|--------------------------------------------|-----------------------|
+    | grpo    | −min(w·A, clip(w, 1 − ε, 1 + ε_high)·A)  | each completion's length, then completions | 2402.03300, eq. 3     |
+    | bnpo    | the same                                 | tokens of the batch                        | TRL                   |
+    | dr_grpo | the same                                 | completions · max_completion_length        | 2503.20783, §3.2      |
+    | dapo    | the same; ε_high > ε is "clip higher"    | tokens of the batch                        | 2503.14476, eq. 8     |
+    | gspo    | the same, w = (π(y)/π_old(y))^(1/length) | as grpo                                    | 2507.18071, eq. 5, 7  |
+    | cispo   | −min(w, bound) held constant · A · log π | tokens of the batch                        | 2506.13585, eq. 4     |
 
 bnpo and dapo are one thing as long as a batch comes in one piece; TRL's bnpo takes the mean of the means of its
 micro-batches, which depends on how a batch was cut, and ours does not.
