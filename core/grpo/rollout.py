@@ -73,7 +73,7 @@ def rollout(
         prompts,
         num_generations=num_generations,
         max_new_tokens=max_completion_length,
-        eos=vocabulary.ends,
+        eos=vocabulary.eos_ids,
         pad=vocabulary.pad,
         temperature=temperature,
         generator=generator,

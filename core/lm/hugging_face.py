@@ -122,12 +122,12 @@ class Vocabulary:
     Attributes:
         tokenizer: of transformers.
         before: ids that the tokenizer puts before a text, such as `<s>`.
-        ends: ids that end an answer, the tokenizer's own first. Chat models often have several.
+        eos_ids: ids that end an answer, the tokenizer's own first. Chat models often have several.
     """
 
     tokenizer: Any
     before: tuple[int, ...]
-    ends: tuple[int, ...]
+    eos_ids: tuple[int, ...]
 
     @cached_property
     def size(self) -> int:
@@ -137,18 +137,20 @@ class Vocabulary:
     @cached_property
     def eos(self) -> int:
         """The id of the token that ends an answer."""
-        return self.ends[0]
+        return self.eos_ids[0]
 
     @cached_property
     def _own_pad(self) -> int | None:
         pad = self.tokenizer.pad_token_id
-        return None if pad is None or pad in self.ends else int(pad)
+        return None if pad is None or pad in self.eos_ids else int(pad)
 
     @cached_property
     def pad(self) -> int:
         """The tokenizer's padding; where it has none, or an end for it, any other id, for padding is never looked at."""
         return (
-            self._own_pad if self._own_pad is not None else min({*range(len(self.ends) + 1)} - {*self.ends})
+            self._own_pad
+            if self._own_pad is not None
+            else min({*range(len(self.eos_ids) + 1)} - {*self.eos_ids})
         )
 
     def encode(self, text: str) -> list[int]:
@@ -164,7 +166,7 @@ class Vocabulary:
         """
         parts: list[list[int]] = [[]]
         for i in ids:
-            if i in self.ends:
+            if i in self.eos_ids:
                 parts.append([])
             elif i != self._own_pad:
                 parts[-1].append(i)
@@ -217,7 +219,7 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
         )
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{folder}: the tokenizer has no eos_token, so that no answer could end")
-    vocabulary = Vocabulary(tokenizer, _before(tokenizer), _ends(tokenizer, inner))
+    vocabulary = Vocabulary(tokenizer, _before(tokenizer), _eos_ids(tokenizer, inner))
     model = Model(inner, _config(inner, folder))
     if vocabulary.size > model.config.vocabulary:
         raise ValueError(
@@ -320,7 +322,7 @@ def _before(tokenizer: Any) -> tuple[int, ...]:
     return ()
 
 
-def _ends(tokenizer: Any, inner: Any) -> tuple[int, ...]:
+def _eos_ids(tokenizer: Any, inner: Any) -> tuple[int, ...]:
     """The tokenizer's end, and those at which the model's own generation stops (`generation_config`).
 
     Only special tokens: a configuration that was never looked at has some number there, which may be that of a word.

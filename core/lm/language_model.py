@@ -61,7 +61,7 @@ class Words(Protocol):
         """The id of the token that ends an answer; `decode` writes it `<eos>`."""
 
     @property
-    def ends(self) -> tuple[int, ...]:
+    def eos_ids(self) -> tuple[int, ...]:
         """`eos`, and the ids of other tokens that end an answer and are written so."""
 
     @property

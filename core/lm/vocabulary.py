@@ -61,7 +61,7 @@ class Vocabulary:
         return self.tokens.index(EOS)
 
     @property
-    def ends(self) -> tuple[int, ...]:
+    def eos_ids(self) -> tuple[int, ...]:
         """What ends an answer: `<eos>` alone."""
         return (self.eos,)
 

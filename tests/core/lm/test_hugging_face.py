@@ -189,7 +189,7 @@ def test_all_ends_of_a_models_own_generation_end_an_answer(tmp_path, pad):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     model, words = load(tmp_path)
-    assert words.ends == tuple(ends) and words.eos == ends[0] and words.pad not in ends
+    assert words.eos_ids == tuple(ends) and words.eos == ends[0] and words.pad not in ends
     assert words.decode([MORE.index("1"), ends[1]]) == "1<eos>" == words.decode([MORE.index("1"), ends[0]])
     sums = replace(task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5)), vocabulary=words)
     made = rollout(model, sums, sums.problems(np.random.default_rng(0), 20, "train"), num_generations=8,

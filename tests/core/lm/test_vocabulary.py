@@ -14,7 +14,7 @@ WORDS = vocabulary((*"0123456789", *"+-*=,^]\\", "ab", "abc", "c", "d", "bcd"))
 
 def test_tags_are_one_token_and_pad_is_not_eos():
     assert all(len(WORDS.encode(tag)) == 1 for tag in (*TAGS, "<pad>", "<eos>"))
-    assert WORDS.pad != WORDS.eos and WORDS.ends == (WORDS.eos,)
+    assert WORDS.pad != WORDS.eos and WORDS.eos_ids == (WORDS.eos,)
     assert WORDS.encode("<eos>") == [WORDS.eos]
     assert WORDS.encode("<pad>") == [WORDS.pad]
     assert WORDS.size == len(WORDS.tokens) == 6 + 10 + 8 + 5
