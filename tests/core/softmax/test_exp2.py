@@ -16,8 +16,8 @@ HALVES = [torch.float16, torch.bfloat16]
 def test_the_error_is_the_one_stated(degree):
     found = accuracy(degree)
     assert 0.5 * MAX_RELATIVE_ERROR[degree] < found.largest_relative_error <= MAX_RELATIVE_ERROR[degree]
-    assert found.same_in_bfloat16 >= 0.99
-    assert found.within_one_ulp == 1
+    rounding = 2**-8 / (1 + 2**-8)  # half a unit, just above 1
+    assert 0.999 * rounding < found.largest_in_bfloat16 <= rounding + MAX_RELATIVE_ERROR[degree]
 
 
 @pytest.mark.parametrize("degree", COEFFICIENTS)
