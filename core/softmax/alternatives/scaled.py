@@ -11,7 +11,8 @@ from ..operations import accumulator, safe
 
 SSMAX_S = 0.43
 """The slope in Figure 1 of Nakanishi (arXiv:2501.19399). Models learn one for each head and layer."""
-CAP = 15.0
+CAP = 50.0
+"""Gemma 2's in attention layers (arXiv:2408.00118, §2); its last layer has 30."""
 
 
 def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
