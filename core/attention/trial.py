@@ -61,7 +61,7 @@ class Params(trial.Params):
     as_mask: bool = False
     """Windows, ALiBi and packed sequences are given as a mask, made before the clock starts."""
     onchip_bytes: int = Field(128 * 1024, ge=1024)
-    """The fast memory for which `traffic` is counted. Nothing that is timed depends on it."""
+    """The fast memory for which `traffic` and `paper_traffic` are counted. Nothing that is timed depends on it."""
     shapes: bool = True
     """Whether the check runs the small shapes; false for a backend that has run them under another name."""
     longest_backward: int | None = Field(None, ge=1)

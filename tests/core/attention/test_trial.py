@@ -46,8 +46,19 @@ def test_a_point(context, name, direction):
     assert metrics["error"] <= metrics["error_allowed"]
     assert ("grad_error_ratio" in metrics) == (direction == "fwd+bwd")
     assert ("traffic" in metrics) == (name != "sdpa")
+    assert ("paper_traffic" in metrics) == (name != "sdpa")
     assert (made.kernel and made.kernel()) == ("flash" if name == "sdpa" else None)
     assert made.work["operations"] == 4 * 2 * (70 * 71 // 2) * 64 * (1 if direction == "fwd" else 3.5)
+
+
+def test_the_traffic_of_figure_2_depends_on_the_fast_memory_that_is_asked_for(context):
+    def gigabytes(name, kilobytes):
+        params = Params(seq_len=8, implementation=name, onchip_bytes=kilobytes * 1024, shapes=False)
+        return case(params, context).check()["paper_traffic"]
+
+    assert gigabytes("flash", 100) == pytest.approx(7.86, abs=0.01)
+    assert gigabytes("flash", 192) == pytest.approx(4.61, abs=0.01)
+    assert gigabytes("standard", 100) == gigabytes("standard", 192) == pytest.approx(25.2, abs=0.05)
 
 
 def test_refusals(context):
