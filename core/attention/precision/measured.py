@@ -30,12 +30,14 @@ class Errors:
 
     Attributes:
         rmse: the root of the mean square.
+        max_error: the largest difference.
         relative: in percent, ‖O − truth‖ / ‖truth‖.
         rescaled: in percent, how many of the rescalings after the first tile, one a row and tile, were done.
         largest: P before its rounding.
     """
 
     rmse: float
+    max_error: float
     relative: float
     rescaled: float | None = None
     largest: float | None = None
@@ -56,7 +58,7 @@ class Overhead:
 
     Attributes:
         memory: in bytes.
-        growth: its exponent, from half as many queries and keys to all of them.
+        growth: its exponent, from a quarter of the queries and keys to all of them.
     """
 
     memory: float
@@ -77,6 +79,7 @@ def errors(params: Params, generator: torch.Generator) -> Errors:
     Δ = O.double() - of_truth
     return Errors(
         rmse=float(Δ.square().mean().sqrt()),
+        max_error=float(Δ.abs().max()),
         relative=100 * float(Δ.norm() / of_truth.norm()),
         rescaled=None
         if found is None or not found.rescalings
@@ -106,9 +109,9 @@ def overhead(params: Params) -> Overhead:
     """Of attention in chunks or with the whole of S, with as many queries as keys."""
     attention = chunked.chunked if params.algorithm == "chunked" else chunked.standard
     given = _as_many(params.keys, params.head_dim, torch.Generator().manual_seed(0))
-    at_half = _beyond_result(attention, [x[: params.keys // 2] for x in given], params.gradients)
+    at_quarter = _beyond_result(attention, [x[: params.keys // 4] for x in given], params.gradients)
     at_n = _beyond_result(attention, given, params.gradients)
-    return Overhead(at_n, math.log2(at_n / at_half))
+    return Overhead(at_n, math.log(at_n / at_quarter, 4))
 
 
 def bias(params: Params, generator: torch.Generator) -> float:

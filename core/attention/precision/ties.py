@@ -1,8 +1,9 @@
 """The rounding of P·V to bf16 where several P are exactly 1.
 
-arXiv:2510.04212 names this a source of biased rounding errors. Why they are biased: the sum of two bf16 numbers of one
-exponent needs one bit more than bf16 has, so that every other sum lies exactly between two bf16 numbers; the small P of
-the same sign, far below the last place, then decide each of these ties alike, away from zero.
+arXiv:2510.04212 (§3.3.2) names this a source of biased rounding errors. Why they are biased: the sum of two bf16 numbers
+of one exponent needs one bit more than bf16 has, so that every other sum lies exactly between two bf16 numbers; the small
+P of the same sign, far below the last place, then decide each of these ties alike, away from zero. Where no P is 1 there
+is no bias (its Remark 1), though a fixed shift of m did not make training stable there (its Appendix C).
 """
 
 from __future__ import annotations

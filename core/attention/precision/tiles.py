@@ -26,8 +26,8 @@ class Arithmetic:
         P: the format of probabilities as they enter the product with V; None is the dtype of Q.
         kept: the format of O and ℓ between tiles, and of the factor that rescales them; None is the dtype of Q.
         keys: keys of a tile.
-        τ: 0 rescales whenever the maximum grows.
-        offset: P is 2^(S − m + offset). FlashAttention-4 takes 8 for fp8, to use its whole range.
+        τ: 0 rescales whenever the maximum grows; FlashAttention-4 (arXiv:2603.05451, §3.1.4) takes 8 for 16 bits.
+        offset: P is 2^(S − m + offset). FlashAttention-4's code takes 8 for fp8, to use its whole range.
     """
 
     P: torch.dtype | None = None

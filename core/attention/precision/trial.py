@@ -23,7 +23,7 @@ class Params(contract.Params):
     """standard, flash: their errors. flash-1, flash-2: counts of FlashAttention's and FlashAttention-2's Algorithm 1.
     chunked, whole: memory. ties: the rounding of a sum in which several P are 1."""
     queries: int = Field(256, ge=1)
-    keys: int = Field(2048, ge=2)
+    keys: int = Field(2048, ge=4)
     head_dim: int = Field(64, ge=1)
     outliers: bool = False
     """Inputs N(0, 1) + N(0, 100)·Bernoulli(0.001) in the place of N(0, 1)."""

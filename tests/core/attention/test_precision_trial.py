@@ -57,6 +57,12 @@ def test_outliers_are_as_wide_and_as_rare_as_asked():
     )
 
 
+def test_the_largest_error_is_between_the_mean_and_all_of_it():
+    metrics = found(given="bfloat16", P="bfloat16", kept="bfloat16", output="bfloat16", **TINY)
+    numbers = TINY["queries"] * TINY["head_dim"]
+    assert metrics["rmse"] < metrics["max_error"] < metrics["rmse"] * math.sqrt(numbers)
+
+
 def test_divisions_are_one_or_one_a_tile():
     small = TINY | {"tile": 32}
     assert found(algorithm="flash-1", **small)["divisions"] == 3
