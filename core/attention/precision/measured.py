@@ -151,6 +151,7 @@ def narrowed(
 def arithmetic(params: Params) -> tiles.Arithmetic:
     """How narrow what is, in flash attention."""
     return tiles.Arithmetic(
+        S=FORMATS.get(params.S),
         P=FORMATS.get(params.P),
         kept=FORMATS.get(params.kept),
         keys=params.tile,

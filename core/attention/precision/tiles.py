@@ -23,6 +23,7 @@ class Arithmetic:
     """How narrow what is.
 
     Attributes:
+        S: the format of scores; None is the dtype of Q.
         P: the format of probabilities as they enter the product with V; None is the dtype of Q.
         kept: the format of O and ℓ between tiles, and of the factor that rescales them; None is the dtype of Q.
         keys: keys of a tile.
@@ -30,6 +31,7 @@ class Arithmetic:
         offset: P is 2^(S − m + offset). FlashAttention-4's code takes 8 for fp8, to use its whole range.
     """
 
+    S: torch.dtype | None = None
     P: torch.dtype | None = None
     kept: torch.dtype | None = None
     keys: int = 128
@@ -62,6 +64,7 @@ def flash(Q: Tensor, K: Tensor, V: Tensor, how: Arithmetic) -> Tiled:
     largest = 0.0
     for K_j, V_j in zip(blocks_of(K, how.keys), blocks_of(V, how.keys), strict=True):
         S = Q @ K_j.mT * scale
+        S = S if how.S is None else rounded(S, how.S)
         m_new = torch.maximum(m, S.amax(1, keepdim=True))
         stays = m_new - m <= how.τ  # never for the first tile, where m = −∞
         if m.isfinite().all():

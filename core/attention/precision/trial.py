@@ -36,8 +36,9 @@ class Params(contract.Params):
     for each block of `tile` rows."""
     incoherent: bool = False
     """Q and K are multiplied by a random orthogonal matrix before that; head_dim is then a power of two."""
+    S: Format = "float32"
+    """Of flash: the scores. Standard attention has them in the format of P."""
     P: Format = "float32"
-    """Of standard: S too."""
     kept: Format = "float32"
     """O, ℓ and the factor of rescaling, between tiles."""
     output: Format = "float32"
