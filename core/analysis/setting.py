@@ -44,7 +44,7 @@ def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     - outside: "same*" where no difference is seen, "slower*" and its like where it is seen the other way round; and
       where the direction is right, but the figure lies short of what is claimed or beyond it, "lower*" or "higher*",
       said of the figure beside the region. "at least 1.7" is not met by 1.05.
-    - across an edge of it: "unclear".
+    - across an edge of it: "unclear*".
     """
     measure, found = claim.measure, measured.steps[0]
     if measure.kind == "order":
@@ -56,7 +56,7 @@ def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     across = beside == 0 and not _is_inside(found, region)
     if measure.kind not in ("ratio", "difference"):
         if across:
-            return "unclear", "whether within what is claimed is unclear"
+            return "unclear*", "unclear whether within what is claimed"
         level = _LEVELS[beside]
         return f"{level}*", "within what is claimed" if level == "same" else f"{level} than claimed"
     of, over = measure.variants
@@ -72,7 +72,7 @@ def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     if side == 0:
         words = f"no difference seen between {of} and {over}"
     if across:
-        return "unclear", f"{words}, whether as claimed is unclear"
+        return "unclear*", f"{words}; unclear whether as claimed"
     claimed = _side(Interval(none, None, None, 1), region)  # where "no difference" lies beside the region
     if beside and claimed and side == -claimed:
         short = "less than" if beside == claimed else "beyond what is"

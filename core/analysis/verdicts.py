@@ -35,7 +35,7 @@ from .tables import NotTested, Readings, read
 LETTERS = {"counted": "C", "timed": "T", "trained": "R"}
 WORDS = (
     "holds", "fails here", "unclear", "preview", "not tested",
-    "faster*", "slower*", "higher*", "lower*", "same*",
+    "faster*", "slower*", "higher*", "lower*", "same*", "unclear*",
 )  # fmt: skip
 
 

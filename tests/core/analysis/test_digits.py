@@ -34,6 +34,29 @@ def test_digits_follow_the_half_width(estimate: float, half: float, shown: str) 
     assert digits.number(estimate, estimate - half, estimate + half) == shown
 
 
+@pytest.mark.parametrize("power", range(-2, 4))
+@pytest.mark.parametrize("hair", [0.0, 1e-13, 1e-11])
+def test_half_widths_that_arithmetic_leaves_a_hair_short_print_as_if_they_were_whole(
+    power: int, hair: float
+) -> None:
+    """Two units of the last digit are a half-width of 0.2, 2, 20, …, and so is 0.1999…; of a ratio's interval it is one
+    unit, 0.1, 1, 10, …. Clearly less than that asks for one digit more."""
+    x, unit = 3.21654987 * 10.0**power, 10.0 ** (power - 1)
+    decimals = max(0, 1 - power)
+    for half, places in ((2 * unit * (1 - hair), decimals), (1.98 * unit, max(0, 2 - power))):
+        assert digits.number(x, x - half, x + half) == f"{x:.{places}f}"
+    half = unit * (1 - hair)
+    low, high, places = x - half, x + half, max(decimals, 1 if x < 10 else 0)
+    assert digits.interval(low, high, of_ratio=True) == f"[{low:.{places}f}, {high:.{places}f}]"
+
+
+@pytest.mark.parametrize(
+    "size, shown", [(0.1 - 1e-14, "0.1"), (1 - 1e-13, "1"), (10 - 1e-11, "10"), (99.9999999999, "100")]
+)
+def test_numbers_a_hair_below_a_power_of_ten_print_as_that_power(size: float, shown: str) -> None:
+    assert digits.number(size) == shown
+
+
 @pytest.mark.parametrize(
     "value, shown",
     [
@@ -92,6 +115,10 @@ def test_ordinary_sizes_have_no_exponent_and_lose_less_than_the_spread(size: flo
     half = size * relative
     shown = digits.number(size, size - half, size + half)
     assert re.fullmatch(r"\d+(\.\d+)?", shown)
-    assert abs(float(shown) - size) <= half * 0.5 * 1.001 or abs(float(shown) - size) <= 0.5
+    # Rounded to a unit of which the half-width is two or more, unless that is finer than four digits or than one.
+    unit = 10.0 ** -len(shown.partition(".")[2])
+    assert abs(float(shown) - size) <= 0.5001 * unit
+    four_digits = 10.0 ** (math.floor(math.log10(size) + 1e-9) - 3)
+    assert unit <= max(half / 2, four_digits) * 1.001
     brackets = digits.interval(size - half, size + half)
     assert re.fullmatch(r"\[\d+(\.\d+)?, \d+(\.\d+)?\]", brackets)

@@ -165,15 +165,15 @@ def test_counted_numbers_are_judged_as_they_are(count: float, expect: dict[str, 
             "safe",
             {"at_least": 1.3},
             1.3,
-            "unclear",
-            "online is faster than safe, whether as claimed is unclear",
+            "unclear*",
+            "online is faster than safe; unclear whether as claimed",
         ),
         (
             "safe",
             {"at_least": 1.05},
             1.01,
-            "unclear",
-            "no difference seen between safe and online, whether as claimed is unclear",
+            "unclear*",
+            "no difference seen between safe and online; unclear whether as claimed",
         ),
         # claimed to be the same
         ("safe", {"between": [0.9, 1.1]}, 1.01, "same*", "no difference seen between safe and online"),
@@ -189,7 +189,37 @@ def test_times_claimed_for_another_device(
     assert found.word == word and not found.settled and found.more is None
     assert found.detail == f"claimed for V100, seen on a CPU: {says}"
     assert found.differences == ("device: V100 there, CPU here",)
-    assert (verdict(claim, arms(r), GPU).word == "unclear") == (word == "unclear")
+    assert (verdict(claim, arms(r), GPU).word == "unclear") == (word == "unclear*")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(0.3, 3),
+    st.floats(0.3, 3),
+    st.floats(0.001, 0.5),
+    st.booleans(),
+    st.sampled_from(["time", "rate"]),
+)
+def test_a_starred_word_for_a_direction_is_within_the_bound(
+    bound: float, r: float, spread: float, is_at_least: bool, metric: str
+) -> None:
+    """Where the bound lies beyond 1, the claimed direction is said only of an interval that meets the bound, and the
+    other one only of an interval on the other side of 1."""
+    expect = {"at_least": bound} if is_at_least else {"at_most": bound}
+    claim = ratio(expect, metric, setting={"device": "V100"})
+    found = verdict(claim, arms(r, metric, spread=10 * spread))
+    assert found.interval is not None and found.interval.low is not None and found.interval.high is not None
+    low, high = found.interval.low, found.interval.high
+    inside = low >= bound if is_at_least else high <= bound
+    outside = high < bound if is_at_least else low > bound
+    assert (found.word == "unclear*") == (not inside and not outside)
+    if found.word == "same*":
+        assert low <= 1 <= high
+    if metric == "time" and (is_at_least and bound > 1 or not is_at_least and bound < 1):
+        assert (found.word == "faster*") == inside
+        assert (found.word == "slower*") == (high < 1 if is_at_least else low > 1)
+        is_short = outside and (low > 1 if is_at_least else high < 1)
+        assert ("but less than claimed" in found.detail) == is_short
 
 
 @pytest.mark.parametrize("r, word", [(1.3, "higher*"), (0.7, "lower*"), (1.0, "same*")])
