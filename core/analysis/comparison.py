@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..experiment.schema import Experiment, Metric
 from .estimates import difference_of, ratio_of, value_of
-from .statistics import FEWEST, LEVEL, Interval
+from .statistics import FEWEST, Interval
 from .tables import Place, Readings, Replicates, in_order, read
 
 COLUMNS = [
@@ -139,17 +139,17 @@ def _itself(figure: Replicates) -> tuple[Interval | None, Interval | None, str]:
 
 
 def _against(
-    figure: Replicates, other: Replicates, metric: Metric, level: float = LEVEL
+    figure: Replicates, other: Replicates, metric: Metric
 ) -> tuple[Interval | None, Interval | None, str]:
     """Ratio, difference and the word for them; None where there is none, such as a ratio to zero."""
     if not figure or not other:
         return None, None, ""
     try:
-        change = difference_of(figure, other, metric, level)
+        change = difference_of(figure, other, metric)
     except ValueError:
         return None, None, ""
     try:
-        ratio = ratio_of(figure, other, metric, level)
+        ratio = ratio_of(figure, other, metric)
     except ValueError:
         ratio = None
     return ratio, change, _word(ratio, change, metric)
@@ -187,9 +187,8 @@ def _is_best(variant: str, leader: float | None, figures: dict[str, Replicates],
     if metric.kind == "counted":
         others = (rival for rival in rivals if rival[min(rival)] != leader)
         return any(_against(figures[variant], rival, metric)[2] == metric.better for rival in others)
-    # To be called best wrongly, a variant must be seen to beat the truly best one (or, where that is the variant
-    # itself, one as good): one side of one interval. Any of the variants may, so they share the error (Bonferroni).
-    level = 1 - 2 * (1 - LEVEL) / (len(rivals) + 1) if rivals else LEVEL
+    # That the leader is chosen after looking costs nothing beyond the two sides of one 95% interval: the worst case is
+    # two that lead together, and every further rival must be beaten as well (Gutmann & Maymin 1987).
     return bool(rivals) and all(
-        _against(figures[variant], rival, metric, level)[2] == metric.better for rival in rivals
+        _against(figures[variant], rival, metric)[2] == metric.better for rival in rivals
     )
