@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -116,7 +116,7 @@ def judge(
     readings = read(experiment, values, status)
     if look is not None:
         readings = up_to(readings, look.n)
-        curves = None if curves is None else curves[curves["replicate"] < look.n]
+        curves = curves if curves is None or curves.empty else curves[curves["replicate"] < look.n]
     level = (look or following).level
     undisturbed = quiet(readings, course)
     verdicts = []
@@ -126,12 +126,11 @@ def judge(
         except NotTested as why:
             verdicts.append(_verdict(claim, experiment, environment or {}, None, str(why), course))
             continue
-        doubts, left_out = [], ""
+        busy, off, left_out = "", "", ""
         if experiment.metrics[claim.measure.metric].kind == "timed":
             seen, busy, left_out = _undisturbed(claim, experiment, readings, undisturbed, seen, course, level)
             off = control_doubt(course, claim.measure, experiment, readings, seen)
-            doubts = [doubt for doubt in (busy, off) if doubt]
-        verdicts.append(_verdict(claim, experiment, environment or {}, seen, left_out, course, doubts))
+        verdicts.append(_verdict(claim, experiment, environment or {}, seen, left_out, course, busy, off))
     return verdicts
 
 
@@ -165,14 +164,15 @@ def _verdict(
     seen: Measured | None,
     said: str,
     course: Course,
-    doubts: Sequence[str] = (),
+    busy: str = "",
+    off: str = "",
 ) -> Verdict:
     measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
     unit = "x" if measure.kind == "ratio" else "" if measure.axis or metric is None else metric.unit
     word, detail, more = (
         ("not tested", "", None)
         if seen is None
-        else _word(claim, experiment, environment, seen, course, doubts)
+        else _word(claim, experiment, environment, seen, course, busy, off)
     )
     holds_for = experiment.holds_for if seen and seen.sampled else ""
     details = (detail, said, holds_for and f"for {holds_for}")
@@ -196,7 +196,8 @@ def _word(
     environment: Mapping[str, Any],
     seen: Measured,
     course: Course,
-    doubts: Sequence[str],
+    busy: str,
+    off: str,
 ) -> tuple[str, str, int | None]:
     """The word, the rest of the sentence, and how many more replicates it would take."""
     region, strict = _region(claim.expect), claim.expect.order is not None
@@ -210,12 +211,14 @@ def _word(
         elsewhere = f"claimed for {_device_words(claim)}, seen on {_device_words(environment)}: {beside}"
     look, following = last_and_next(course.planned, course.complete)
     more = None if elsewhere else _more(seen, region, course)
-    early = _too_early(seen, course, noun)
-    if early or doubts:
+    early, to_come = _too_early(seen, course, noun), following.n - course.complete
+    if early or busy or off:
         leaning = word if elsewhere else _by_estimate(seen, region, strict)
-        reasons = [f"leans to {leaning}: {'; '.join([*early, *doubts])}", elsewhere]
-        until = None if doubts else max(following.n - course.complete, more or 0)
-        return "preview", "; ".join(part for part in reasons if part), until
+        way_out = (
+            f"{to_come} more on a quiet one would give a verdict" if busy and not early and not off else ""
+        )
+        why = "; ".join(part for part in (early, busy, off, way_out, elsewhere) if part)
+        return "preview", f"leans to {leaning}: {why}", None if off else max(to_come, more or 0)
     standing = ""
     if look is not None and course.complete > look.n:
         standing = f"judged at {look.n} of {course.complete} {noun}s; the next look is at {following.n}"
@@ -228,16 +231,16 @@ def _word(
     return word, "; ".join(part for part in (detail, standing) if part), more
 
 
-def _too_early(seen: Measured, course: Course, noun: str) -> list[str]:
-    """What is missing for a verdict; nothing when its first look is due."""
+def _too_early(seen: Measured, course: Course, noun: str) -> str:
+    """What is missing for a verdict; empty when its first look is due."""
     look, following = last_and_next(course.planned, course.complete)
     if look is not None:
         if seen.replicates >= FEWEST:
-            return []
-        return [f"{seen.replicates} of the {FEWEST} {noun}s a verdict takes"]
+            return ""
+        return f"{seen.replicates} of the {FEWEST} {noun}s a verdict takes"
     if seen.replicates < following.n:
-        return [f"{seen.replicates} of the {following.n} {noun}s a verdict takes"]
-    return [f"other trials of its first {following.n} {noun}s are still to come"]
+        return f"{seen.replicates} of the {following.n} {noun}s a verdict takes"
+    return f"other trials of its first {following.n} {noun}s are still to come"
 
 
 def _region(expect: Expect) -> Region:

@@ -131,11 +131,10 @@ def test_a_busy_machine_makes_previews_of_times_and_says_why() -> None:
     busy = verdicts(times(), busy=frozenset({((1000,), 1), ((1000,), 4)}))
     for name in ("plain", "compiled", "rate", "starred", "slope"):
         assert busy[name].word == "preview", name
-    assert (
-        busy["plain"].detail
-        == "leans to holds: the machine was busy with something else in 2 of 6 timing processes"
-    )
-    assert busy["slope"].detail.endswith("in 2 of 12 timing processes")
+    reason = "the machine was busy with something else in 2 of 6 timing processes"
+    assert busy["plain"].detail == f"leans to holds: {reason}; 6 more on a quiet one would give a verdict"
+    assert busy["plain"].more == 6
+    assert "in 2 of 12 timing processes;" in busy["slope"].detail
     assert {busy[name].word for name in ("compiled-later", "counted")} == {"holds"}
 
 
