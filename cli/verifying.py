@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -111,10 +112,11 @@ def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict
         if status == "refused":
             screen.print("                  not held against it", style="quiet")
         if status in ("wrong", "failed", "timeout"):
-            again = f"lab verify {name} {function} --case {first['case_number']}"
+            again = shlex.join(["lab", "verify", name, function, "--case", str(first["case_number"])])
             point = ", ".join(f"{key}={value}" for key, value in dict(first["point"]).items())  # type: ignore[call-overload]
             screen.print(
                 f"                  at {escape(point)}    again: [command]{escape(again)}[/]", soft_wrap=True
             )
     if not any(tally[status] for status in ("wrong", "failed", "timeout")) and tally["ok"]:
-        screen.print(f"with the clock: [command]lab run {name} --add mine={escape(function)}[/]")
+        timed = shlex.join(["lab", "run", name, "--add", f"mine={function}"])
+        screen.print(f"with the clock: [command]{escape(timed)}[/]")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,23 @@ KNOWN = Path(__file__).parent / "known" / "known.yaml"
 LAB = Path(sys.executable).parent / "lab"
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test must not inherit from whoever started it, nor its children: a timing lock in a temporary folder that
+    others use (and a name too long for a socket), a Ctrl-C that is ignored, as behind `nohup`, and a PYTHONPATH."""
+    tmp_path_factory.getbasetemp()  # is kept for a look at what failed, so it stays where it is
+    usual = Path(tempfile.gettempdir())
+    place = tempfile.mkdtemp(prefix="lab", dir=usual if len(str(usual)) < 50 else "/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", place)
+        patch.setattr(tempfile, "tempdir", None)  # so that it looks again
+        patch.delenv("PYTHONPATH", raising=False)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from lab.core.grpo.given_model import hold_to
 from lab.core.grpo.trial import Params, trial
 from lab.core.run.context import TrialContext
 from lab.core.run.files import read_lines
+from lab.core.run.plan import params_of, plan
 
 pytest.importorskip("transformers")
 
@@ -115,7 +116,9 @@ def told(folder, monkeypatch, change=("", "")):
 def test_a_good_one_is_fine(tmp_path, save_llama, monkeypatch):
     save_llama(tmp_path / "tiny")
     (tmp_path / "given.yaml").write_text(YAML)
-    validate(tmp_path / "given.yaml")
+    loaded = validate(tmp_path / "given.yaml")
+    assert params_of(loaded, "theirs", {})["model"] == {"hf": str(tmp_path / "tiny")}
+    assert len(plan(loaded)) == 2  # a seed of each variant
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,16 @@ def test_poor_data_do_not_crash(timed: Any, spoil: str, index: int, tmp_path: Pa
     assert svg.stat().st_size and png.stat().st_size
 
 
-def test_no_curves_and_one_step_do_not_crash(trained: Any) -> None:
+def test_no_curves_draw_nothing_and_one_step_a_point_for_each_variant(trained: Any) -> None:
     plot = trained.experiment.plots[0]
     one = trained.curves[(trained.curves["step"] == 0) & (trained.curves["replicate"] == 0)]
-    for curves in (None, trained.curves.iloc[:0], one):
+    for curves in (None, trained.curves.iloc[:0]):
         figure = draw(plot, trained.experiment, trained.comparison, trained.verdicts, curves)
-        figure.canvas.draw()
+        assert lines(figure) == {} and "nothing to draw" in words(figure)
+    figure = draw(plot, trained.experiment, trained.comparison, trained.verdicts, one)
+    figure.canvas.draw()
+    drawn = {name: [*line.get_xdata(), *line.get_ydata()] for name, line in lines(figure).items()}
+    assert drawn == {row["variant"]: [0, row["value"]] for _, row in one.iterrows()} and len(drawn) == 2
 
 
 def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path) -> None:
