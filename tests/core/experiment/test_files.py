@@ -12,6 +12,7 @@ from lab.core.experiment.discovery import BUILT_IN
 from lab.core.experiment.document import read, read_value
 from lab.core.experiment.load import load, validate
 from lab.core.experiment.mistakes import Mistakes
+from lab.core.experiment.warnings import warnings
 
 KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
 KNOWN_TRIAL = (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
@@ -290,10 +291,11 @@ def test_plain_scalars_mean_what_people_mean(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.yaml")), ids=lambda path: path.stem)
-def test_built_in_experiments_are_valid_with_all_presets(path: Path) -> None:
+def test_built_in_experiments_are_valid_with_all_presets_and_give_no_warning(path: Path) -> None:
     loaded = validate(path)
     assert loaded.experiment.name == path.stem
     assert loaded.experiment.claims and loaded.experiment.summary
+    assert [str(warning) for warning in warnings(loaded.experiment, loaded.document)] == []
 
 
 def test_a_name_that_is_not_there_gets_the_nearest() -> None:
