@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import yaml
-
+from .document import plain_value
 from .schema import Point
 
 Kind = Literal["metric", "variant", "axis"]
@@ -130,9 +129,6 @@ def _where(text: str, position: int) -> Point:
         axis, equals, value = (part.strip() for part in condition.partition("="))
         if not (axis and equals and value):
             raise ValueError(f"position {position}: behind @ stands axis=value, not {condition.strip()!r}")
-        try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError:
-            read = value
-        where[axis] = read if isinstance(read, bool | int | float | str) else value
+        read = plain_value(value)
+        where[axis] = value if read is None else read
     return where

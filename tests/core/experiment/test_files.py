@@ -12,6 +12,7 @@ from lab.core.experiment.discovery import BUILT_IN
 from lab.core.experiment.document import read, read_value
 from lab.core.experiment.load import load, validate
 from lab.core.experiment.mistakes import Mistakes
+from lab.core.experiment.summary import Figure, parse
 from lab.core.experiment.warnings import warnings
 
 KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
@@ -307,3 +308,13 @@ def test_marks_survive_reading() -> None:
     document = read(BUILT_IN / "softmax.yaml")
     assert document.mark(("name",)).line is not None
     assert document.mark(("name", "nowhere")) == document.mark(("name",))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("4000", 4000), ("1e3", 1e3), ("true", True), ("yes", "yes"), ("null", "null"), ("[" * 4000, "[" * 4000), ("a: b", "a: b")],
+    ids=lambda value: ascii(value)[:20],
+)  # fmt: skip
+def test_a_value_in_the_summary_is_what_it_is_in_the_file(written: str, value: object) -> None:
+    (figure,) = parse(f"{{time: a / b @ size={written}}}")
+    assert isinstance(figure, Figure) and repr(figure.where) == repr({"size": value})
