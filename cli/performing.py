@@ -51,7 +51,7 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
     Raises:
         Mistakes: the file or what was asked for is wrong.
     """
-    from ..core.run.execute import Interrupted, execute, warm_up
+    from ..core.run.execute import warm_up
 
     where = _place(asked.device, asked.threads or 1, asked.workers)
     if isinstance(document.data.get("trial"), str) and not asked.dry_run:
@@ -67,7 +67,20 @@ def perform(document: Document, asked: Asked, screen: Console) -> int:
         return 0
     if run is None:
         run = _create(document, loaded, asked, where, preset)
+    from ..core.run.opening import let_go
+
+    try:
+        return _perform(run, loaded, document, asked, where, screen)
+    finally:
+        let_go(run)
+
+
+def _perform(
+    run: Run, loaded: Loaded, document: Document, asked: Asked, where: Place, screen: Console
+) -> int:
+    """The trials that are left, the last screen, the exit code."""
     from ..core.run.estimate import seconds_by_point
+    from ..core.run.execute import Interrupted, execute
     from ..core.run.folder import newest
     from ..core.run.plan import plan
     from .live import LiveView
@@ -119,7 +132,8 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
     from ..core.experiment.load import load_document
     from ..core.experiment.shape import shaped
     from ..core.run.folder import runs
-    from ..core.run.opening import claim
+    from ..core.run.lock import signed
+    from ..core.run.opening import claim, hold, let_go
 
     request = asked.request
     if request.preset or request.sets or request.add or request.direction or request.variants:
@@ -127,18 +141,25 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
     name = shaped(document).name
     more = request.seeds or request.repeats
     for run in runs(asked.results, name):
-        facts = run.facts
-        if facts["status"] == "running":
-            stop(f"run {run.id} of {name} is still running, in another terminal")
-        if facts["status"] == "finished" and not more:
+        if run.facts["status"] == "finished" and not more:
             continue
-        _refuse_another_place(run, facts, asked)
-        _refuse_fewer(run, facts, request)
-        _refuse_changed_files(run, facts)
-        loaded = load_document(read(run.folder / "experiment.yaml"), request, is_resolved=True)
-        if not asked.dry_run:
-            claim(run, loaded)
-        return run, loaded, facts["preset"]
+        # Held before anything is read for good and torch is imported: whoever comes second is told so.
+        if run.facts["status"] == "running" or not (asked.dry_run or hold(run)):
+            stop(f"run {run.id} of {name} is still running, in another terminal ({signed(run.lock)})")
+        try:
+            facts = run.facts
+            if facts["status"] == "finished" and not more:  # by who held it until now
+                continue
+            _refuse_another_place(run, facts, asked)
+            _refuse_fewer(run, facts, request)
+            _refuse_changed_files(run, facts)
+            loaded = load_document(read(run.folder / "experiment.yaml"), request, is_resolved=True)
+            if not asked.dry_run:
+                claim(run, loaded)
+            return run, loaded, facts["preset"]
+        except BaseException:
+            let_go(run)
+            raise
     stop(f"no unfinished run of {name} in {asked.results}/; to start one: lab run {name}", code=2)
 
 

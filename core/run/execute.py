@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..experiment.load import Loaded
 from ..experiment.subject import modules
-from . import schedule
+from . import lock, schedule
 from .environment import Place
 from .folder import Run
 from .plan import Trial, key_of, params_of, plan, seeds_abreast
@@ -166,30 +167,37 @@ def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def alone_on_the_machine(run: Run, wait: Callable[[str], None]) -> Iterator[None]:
-    """One timing run at a time on a machine; a second one waits and says for whom."""
-    from filelock import FileLock, Timeout
+    """One timing run at a time on a machine; a second one waits and says for whom.
 
-    path = Path(tempfile.gettempdir()) / "lab-timing.lock"
-    holder = path.with_suffix(".holder")
-    lock = FileLock(path, mode=0o666)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another run"
-        wait(f"waiting for {who}: two runs that time at once would spoil each other")
-        while True:
-            try:
-                lock.acquire(timeout=0.5)  # short, so that Ctrl-C is heard
-                break
-            except Timeout:
-                continue
-    try:
-        with suppress(OSError):  # another user's file: then a third one is not told for whom it waits
-            holder.write_text(f"{run.facts['experiment']} {run.id}", encoding="utf-8")
-            holder.chmod(0o666)
+    Where the lock cannot be had, or others may hold another one, that is told and kept with the run.
+    """
+    path, mine = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
+    with ExitStack() as held:
+        try:
+            if (descriptor := lock.take(path, for_everybody=True)) is None:
+                wait(f"waiting for {lock.signed(path)}: two runs that time at once would spoil each other")
+                while (descriptor := lock.take(path, for_everybody=True)) is None:
+                    pass
+            held.callback(os.close, descriptor)
+            lock.sign(descriptor, mine)
+        except OSError as error:
+            _tell_company(
+                run, wait, f"whether another run is timing cannot be known: {path}: {error.strerror}"
+            )
+        # Those whose temporary folder is another one do not wait for each other; that they meet is told.
+        with suppress(OSError):
+            everywhere = Path("/tmp") / "lab-timing-anywhere.lock"
+            if (second := lock.take(everywhere, for_everybody=True, patience=0.1)) is not None:
+                held.callback(os.close, second)
+                lock.sign(second, mine)
+            else:
+                _tell_company(run, wait, f"{lock.signed(everywhere)} is timing as well, under another TMPDIR")
         yield
-    finally:
-        lock.release()
+
+
+def _tell_company(run: Run, wait: Callable[[str], None], message: str) -> None:
+    wait(message)
+    run.tell(company=message)
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import lock
 from .files import Damaged, read_json, write_json
 
 if TYPE_CHECKING:  # `lab list` reads old runs, and has no time to import the schema
@@ -31,7 +30,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """run.json; a run whose process is gone is `interrupted`, whatever it last wrote.
+        """run.json; a run whose lock nobody holds is `interrupted`, whatever it last wrote.
 
         Raises:
             Damaged: it is not what was written.
@@ -39,9 +38,14 @@ class Run:
         facts = read_json(self.folder / "run.json")
         if not facts.keys() >= KNOWN_OF_A_RUN:
             raise Damaged(self.folder / "run.json")
-        if facts["status"] == "running" and not _is_alive(facts):
+        if facts["status"] == "running" and not lock.is_held(self.lock):
             facts["status"] = "interrupted"
         return facts
+
+    @property
+    def lock(self) -> Path:
+        """The file that whoever works on the run holds a lock on, for life."""
+        return self.folder / "lock"
 
     def tell(self, **changes: Any) -> None:
         """Change run.json."""
@@ -120,20 +124,3 @@ def newest(results: Path, name: str, *, full: bool | None = None, finished: bool
 def by_id(results: Path, name: str, letters: str) -> Run | None:
     """The run known by these letters (or its folder's whole name)."""
     return next((run for run in runs(results, name) if letters in (run.id, run.folder.name)), None)
-
-
-def this_process() -> dict[str, Any]:
-    import psutil
-
-    # A process number is used again some day; with the time of its birth it is unique.
-    return {"pid": os.getpid(), "born": psutil.Process().create_time()}
-
-
-def _is_alive(facts: Mapping[str, Any]) -> bool:
-    import psutil
-
-    try:
-        born: float = psutil.Process(facts["process"]["pid"]).create_time()
-    except (psutil.Error, KeyError):
-        return False
-    return bool(abs(born - facts["process"]["born"]) < 1.0)

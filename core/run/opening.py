@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import calendar
+import os
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,19 @@ import yaml
 from ..experiment.load import Loaded
 from ..experiment.schema import Experiment
 from ..experiment.standing import standing
+from . import lock
 from .files import Damaged, write, write_json
-from .folder import Run, this_process
+from .folder import Run
 from .plan import references
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they read as 1 and 0
+TIME = "%Y%m%dT%H%M%SZ"
+
+_held: dict[Path, int] = {}  # descriptors of the locks of the runs that this process works on
 
 
 def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> Run:
-    """Make a run's folder; nobody else can have made the same one.
+    """Make a run's folder and hold it; nobody else can have made the same one.
 
     Raises:
         OSError: the results folder cannot be written.
@@ -30,13 +37,14 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
     parent.mkdir(parents=True, exist_ok=True)
     while True:
         letters = "".join(random.SystemRandom().choices(LETTERS, k=4))
-        folder = parent / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{letters}"
+        folder = parent / f"{_later_than_all(parent)}-{letters}"
         try:
             folder.mkdir()
             break
         except FileExistsError:
             continue
     run = Run(folder)
+    hold(run)
     (folder / "trials").mkdir()
     write(folder / "experiment.yaml", as_yaml(loaded))
     write_json(folder / "environment.json", environment)
@@ -49,11 +57,46 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
         seconds=0.0,
         planned=loaded.experiment.replicates,  # fixes when verdicts are given, however often the run goes on
         status="running",
-        process=this_process(),
         files=references(loaded),
         **facts,
     )
     return run
+
+
+def _later_than_all(parent: Path) -> str:
+    """The time, as a name; where there are runs of this second, or of a clock that was ahead, a second after the last.
+
+    Names are the order of runs, and the newest stands for its experiment.
+    """
+    now, last = time.time(), ""
+    for path in parent.iterdir():
+        stamp = path.name.rpartition("-")[0]
+        with suppress(ValueError):
+            time.strptime(stamp, TIME)
+            last = max(last, stamp)
+    if last:
+        now = max(now, calendar.timegm(time.strptime(last, TIME)) + 1)
+    return time.strftime(TIME, time.gmtime(now))
+
+
+def hold(run: Run) -> bool:
+    """Take the lock of a run, to be kept until `let_go` or the end of this process; False where another one has it.
+
+    Raises:
+        OSError: the folder cannot be written, or its file system knows no locks.
+    """
+    descriptor = lock.take(run.lock)
+    if descriptor is None:
+        return False
+    lock.sign(descriptor, f"process {os.getpid()}")
+    _held[run.folder] = descriptor
+    return True
+
+
+def let_go(run: Run) -> None:
+    """Nothing more will be done to a run."""
+    if (descriptor := _held.pop(run.folder, None)) is not None:
+        os.close(descriptor)
 
 
 def as_yaml(loaded: Loaded) -> str:
@@ -82,11 +125,11 @@ def experiment_of(run: Run) -> Experiment:
 
 
 def claim(run: Run, loaded: Loaded) -> None:
-    """Take over a run that is to go on, perhaps with more replicates than before."""
+    """Go on with a run that is held, perhaps with more replicates than before."""
     planned = planned_of(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
     sessions = int(run.facts.get("sessions", 1)) + 1
-    run.tell(status="running", process=this_process(), sessions=sessions, planned=planned)
+    run.tell(status="running", sessions=sessions, planned=planned)
 
 
 def planned_of(run: Run) -> int:

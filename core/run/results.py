@@ -286,6 +286,8 @@ def _warnings(
     busy = sum(1 for trial in timed if trial.get("load"))
     if busy:
         found.append(f"the machine was busy with something else in {busy} of {len(timed)} timing processes")
+    if facts.get("company"):
+        found.append(f"when this run was timed: {facts['company']}")
     if environment.get("on_battery"):
         found.append("on battery: clocks may be held down")
     found += [f"A/A control off, claims about times there are not judged: {off}" for off in controls]

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from lab.core.run.folder import Run
+from lab.core.run.lock import signed
+
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
 LEARNING = KNOWN.with_name("learning.yaml")
 LAB = Path(sys.executable).parent / "lab"
@@ -113,6 +116,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(bytes_allowed: int, tmp
 
 def test_two_runs_at_once_the_second_waits_and_says_for_whom(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}  # a lock of our own, whoever else is timing here
+    lock = tmp_path / "lab-timing.lock"
     both = []
     try:
         for _ in range(2):
@@ -123,7 +127,7 @@ def test_two_runs_at_once_the_second_waits_and_says_for_whom(tmp_path: Path) -> 
                 )
             )  # fmt: skip
             deadline = time.monotonic() + 60
-            while not (tmp_path / "lab-timing.holder").exists():
+            while not (lock.exists() and lock.read_text()):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
         first = json.loads(next(tmp_path.glob("results/known/*/run.json")).read_text())["id"]
@@ -151,3 +155,39 @@ def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         figures.append([(row["variant"], row["metric"], row["estimate"]) for row in json.loads(done.stdout)["comparison"]])  # fmt: skip
     assert figures[0] == figures[1] and figures[0]
+
+
+def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -> None:
+    environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
+    few = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.05", "--workers", "1")
+    first = subprocess.Popen(
+        [LAB, "run", LEARNING, *few], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("results/learning/*/trials/*/records.jsonl")):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    run = next(tmp_path.glob("results/learning/*"))
+    assert Run(run).facts["status"] == "running" and signed(run / "lock") == f"process {first.pid}"
+    first.kill()
+    first.wait()
+    assert Run(run).facts["status"] == "interrupted"
+    both = [
+        subprocess.Popen([LAB, "run", LEARNING, "--resume"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [one.communicate(timeout=120)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 2], said
+    assert any(f"still running, in another terminal (process {one.pid})" in "".join(said) for one in both)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["status"] == "finished" and facts["sessions"] == 2
+    assert len(list(run.glob("trials/*/trial.json"))) == 4
+
+
+def test_another_lock_or_none_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "lab-timing.lock").symlink_to(tmp_path / "victim")
+    done = lab(tmp_path, "run", KNOWN, *FEW, "--json", env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert done.returncode == 0 and not (tmp_path / "victim").exists()
+    told = "whether another run is timing cannot be known"
+    assert told in done.stderr
+    assert any(told in warning for warning in json.loads(done.stdout)["warnings"])

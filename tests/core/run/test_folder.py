@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import time
 from pathlib import Path
 
 from lab.core.run.files import write_json
-from lab.core.run.folder import Run, by_id, newest, runs, this_process
+from lab.core.run import lock
+from lab.core.run.folder import Run, by_id, newest, runs
+from lab.core.run.opening import TIME, _later_than_all
 
 
 def make(results: Path, name: str, **facts: object) -> Run:
@@ -19,16 +21,21 @@ def make(results: Path, name: str, **facts: object) -> Run:
     return Run(folder)
 
 
-def test_a_run_whose_process_is_gone_is_interrupted(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    mine = this_process()
-    assert make(tmp_path, "1-aaaa", status="running", process=mine).facts["status"] == "running"
-    assert make(tmp_path, "2-bbbb", status="running", process={"pid": ended.pid, "born": 1.0}).facts["status"] == "interrupted"  # fmt: skip
-    # The number of a dead process may be given to a living one.
-    reused = mine | {"born": mine["born"] - 1000}
-    assert make(tmp_path, "3-cccc", status="running", process=reused).facts["status"] == "interrupted"
-    assert make(tmp_path, "4-dddd", status="running").facts["status"] == "interrupted"
+def test_a_run_is_running_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
+    run = make(tmp_path, "1-aaaa", status="running")
+    assert run.facts["status"] == "interrupted"
+    descriptor = lock.take(run.lock)
+    assert descriptor is not None and run.facts["status"] == "running"
+    os.close(descriptor)
+    assert run.facts["status"] == "interrupted"
+
+
+def test_a_clock_that_was_set_back_makes_no_older_run_the_newest(tmp_path: Path) -> None:
+    before = time.strftime(TIME, time.gmtime())
+    assert before <= _later_than_all(tmp_path) <= time.strftime(TIME, time.gmtime())
+    make(tmp_path, "20990131T235959Z-aaaa")
+    make(tmp_path, "no-run-at-all")
+    assert _later_than_all(tmp_path / "known") == "20990201T000000Z"
 
 
 def test_the_newest_that_is_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""Locks that the kernel keeps (flock): they end with the process that holds them, however it ends.
+
+They know no clock and no numbers of processes, so they hold across containers, and across hosts where the file system
+carries them (local ones and NFS do).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # no link, not for children, and no waiting at a FIFO
+_SOMEBODY = "another run"
+
+
+def take(path: Path, *, for_everybody: bool = False, patience: float = 1.0) -> int | None:
+    """The lock of a file, made where there is none: a descriptor to be kept open, or None where somebody else has it.
+
+    Args:
+        for_everybody: whether other users of this machine may take it as well.
+        patience: seconds, since whoever asks `is_held` has it for an instant.
+
+    Raises:
+        OSError: the file cannot be opened, is no regular file, or its file system knows no locks.
+    """
+    descriptor = _opened(path, 0o666 if for_everybody else 0o644)
+    until = time.monotonic() + patience
+    try:
+        while not _locked(descriptor, path):
+            if time.monotonic() >= until:
+                os.close(descriptor)
+                return None
+            time.sleep(0.02)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be locked: {error.strerror}", str(path)) from None
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process has the lock; one that may not be looked at counts as held."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def sign(descriptor: int, text: str) -> None:
+    """Write into a lock's file for whom others wait, where one may."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+
+def signed(path: Path) -> str:
+    """For whom one waits, in at most 100 signs that do nothing to a terminal."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    except OSError:
+        return _SOMEBODY
+    try:
+        text = os.pread(descriptor, 400, 0).decode(errors="replace")
+    except OSError:
+        return _SOMEBODY
+    finally:
+        os.close(descriptor)
+    return "".join(sign for sign in text if sign.isprintable())[:100] or _SOMEBODY
+
+
+def _opened(path: Path, mode: int) -> int:
+    """A lock file may lie in a folder that everybody writes to: no link is followed, and only a new one is opened up."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | _OPEN)
+    except PermissionError:  # of another user; reading is enough for a lock
+        descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    except FileNotFoundError:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, mode)
+        except FileExistsError:  # made by somebody else since
+            return _opened(path, mode)
+        os.fchmod(descriptor, mode)  # whatever the umask
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no file of its own, so not a lock", str(path))
+    return descriptor
