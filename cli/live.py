@@ -85,6 +85,8 @@ class LiveView:
                 self.figures[point_words(self.experiment, dict(event.job.trial.point))] = event.detail[1]
         elif event.what == "sample":
             self.learning.sample(event.job, *event.detail)
+        elif event.what == "note":
+            self.wait(f"{event.job.trial}: {event.detail[0]}")
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since

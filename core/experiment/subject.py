@@ -8,17 +8,23 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FrameType, ModuleType
+from typing import Any, ClassVar
 
 from ..trial import Case, Context, Params
 from .mistakes import nearest
 
 CORE = Path(__file__).resolve().parents[1]
+STANDS_ON = {
+    "lab", "torch", "numpy", "pandas", "scipy", "matplotlib", "numba", "triton", "yaml", "pydantic", "psutil", "filelock",
+    "jinja2", "rich", "typer", "transformers", "tokenizers",
+}  # fmt: skip
 
 
 class NoSubject(Exception):
@@ -100,7 +106,7 @@ def beside(folder: Path, text: str) -> Path:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import one file of the user's; its folder goes first on the path, as when Python runs the file.
+    """Import one file of the user's, which may import what lies beside it, see `Beside`.
 
     Raises:
         NoSubject: not there, or it fails while it is imported (with the line).
@@ -113,8 +119,7 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise NoSubject(f"{path.name} is not a Python file")
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+    Beside.allow(path.parent)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -126,6 +131,41 @@ def load_file(path: Path) -> ModuleType:
             f"{path.name}{_line_of(error, path)} fails while it is imported: {_told(error)}"
         ) from error
     return module
+
+
+class Beside(MetaPathFinder):
+    """Modules beside a file of the user's, for the files of that folder alone.
+
+    On `sys.path` the folder would be there for everybody: a `queue.py` or `numpy.py` in it would be what torch gets.
+    A name of the standard library or of what lab stands on never means a file beside.
+    """
+
+    _folders: ClassVar[set[Path]] = set()
+
+    @classmethod
+    def allow(cls, folder: Path) -> None:
+        """Let the files in a folder import each other."""
+        cls._folders.add(folder)
+        if not any(isinstance(finder, cls) for finder in sys.meta_path):
+            at = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+            sys.meta_path.insert(at, cls())  # behind built-in and frozen ones, before what is installed
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or name in sys.stdlib_module_names or name in STANDS_ON:
+            return None
+        asking: FrameType | None = sys._getframe(1)
+        while asking is not None and "importlib" in asking.f_code.co_filename:
+            asking = asking.f_back
+        if asking is None:
+            return None
+        for folder in Path(asking.f_code.co_filename).parents:
+            if folder in self._folders:
+                return PathFinder.find_spec(name, [str(folder)], target)
+            if str(folder) in sys.path or folder in (CORE, CORE.with_name("cli")):
+                return None  # installed, in an environment below the user's folder perhaps
+        return None
 
 
 def _told(error: BaseException) -> str:

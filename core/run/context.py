@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
 from ..trial import TwoCuts
 from .files import append_line, write
+
+SHOWN = 2000  # signs of a sample that the live view is told
 
 
 class NotFinite(Exception):
@@ -34,6 +37,7 @@ class TrialContext:
     tell: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
 
     def record(self, step: int | None = None, **metrics: float) -> None:
+        step = None if step is None else _whole("step", step)
         values = {name: float(value) for name, value in metrics.items()}
         append_line(self.folder / "records.jsonl", {"step": step, **values})
         self.tell(("metrics", step, values))
@@ -42,13 +46,15 @@ class TrialContext:
                 raise NotFinite(f"{name} is NaN" + ("" if step is None else f" at step {step}"))
 
     def progress(self, done: int, of: int) -> None:
-        self.tell(("progress", done, of))
+        self.tell(("progress", _whole("done", done), _whole("of", of)))
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
-        kept = text if isinstance(text, str) else text.model_dump()
+        if not isinstance(text, str | TwoCuts):
+            raise TypeError(f"a sample is a text or a TwoCuts, not {type(text).__name__}")
+        step, kept = _whole("step", step), text if isinstance(text, str) else text.model_dump()
         append_line(self.folder / "records.jsonl", {"step": step, "sample": kept})
         if isinstance(text, str):  # a line of the live view has no room for a drawing
-            self.tell(("sample", step, text))
+            self.tell(("sample", step, text[:SHOWN]))
 
     def save(self, state: Any) -> None:
         folder = self.folder / "checkpoint"
@@ -80,3 +86,13 @@ class TrialContext:
             return load_function(reference(text, self.base))
         except NoSubject as error:
             raise FileNotFoundError(str(error)) from error
+
+
+def _whole(name: str, value: object) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r:.40}") from None
+    if abs(number) >= 2**53:
+        raise ValueError(f"{name} must be below 2^53, so that every reader keeps it exactly")
+    return number

@@ -148,7 +148,7 @@ def _job(loaded: Loaded, run: Run, where: Place, trial: Trial, variants: Sequenc
         if loaded.experiment.trial.endswith(".py")
         else loaded.experiment.trial,
         base=str(loaded.folder),
-        folder=str(run.of(trial)),
+        folder=str(run.of(trial).absolute()),  # a trial may go elsewhere
         params=params,
         controls=_controls(loaded, variants) if trial.kind == "time" else (),
         device=where.device,
@@ -202,13 +202,17 @@ def _tell_company(run: Run, wait: Callable[[str], None], message: str) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as cleanly as Ctrl-C does."""
+    """SIGTERM, and a terminal that hangs up, end a run as cleanly as Ctrl-C does; after `nohup` it may hang up."""
 
-    def on_term(number: int, frame: object) -> None:
+    def on_signal(number: int, frame: object) -> None:
         raise Interrupted
 
-    previous = signal.signal(signal.SIGTERM, on_term)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

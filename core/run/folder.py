@@ -73,16 +73,16 @@ class Run:
         return self.folder / "trials" / (trial if isinstance(trial, str) else trial.key)
 
     def result(self, trial: Trial | str) -> dict[str, Any] | None:
-        """What a trial ended with; None while it has not, or when that can no longer be read."""
-        return _result(self.of(trial) / "trial.json")
+        """What a trial ended with, see `result_in`."""
+        return result_in(self.of(trial))
 
     def results(self) -> list[dict[str, Any]]:
         """Every finished trial, in the order of their names."""
-        return [result for path in self._trial_files() if (result := _result(path)) is not None]
+        return [result for path in self._trial_files() if (result := result_in(path.parent)) is not None]
 
     def damaged(self) -> list[str]:
         """The names of trials whose end can no longer be read; a run that goes on does them again."""
-        return [path.parent.name for path in self._trial_files() if _result(path) is None]
+        return [path.parent.name for path in self._trial_files() if result_in(path.parent) is None]
 
     def _trial_files(self) -> list[Path]:
         return sorted((self.folder / "trials").glob("*/trial.json"))
@@ -101,10 +101,11 @@ def _is_readable(run: Run) -> bool:
         return False
 
 
-def _result(path: Path) -> dict[str, Any] | None:
+def result_in(folder: Path) -> dict[str, Any] | None:
+    """What the trial of this folder ended with; None while it has not, or when that can no longer be read."""
     try:
-        result = read_json(path)
-    except (FileNotFoundError, Damaged):
+        result = read_json(folder / "trial.json")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, Damaged):
         return None
     return result if result.keys() >= KNOWN_OF_A_TRIAL else None
 

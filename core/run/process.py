@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import math
 import os
+import select
+import shutil
+import signal
+import socket
 import statistics
 import sys
 import threading
@@ -13,7 +18,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,16 @@ from ..experiment.schema import AGAIN
 from ..experiment.subject import NoSubject, Subject, load_subject
 from ..trial import Case, Params, Refused, Wrong
 from .context import NotFinite, TrialContext
+from .descendants import ASKED_TO_END, adopt, end_with_parent
 from .files import write_json
+from .messages import line_of
 from .plan import Trial
+
+WANTING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+SAFE_PATH = "lab"
+"""As $PYTHONSAFEPATH it keeps the working folder out of what a fresh interpreter imports from, and says who set it."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +52,10 @@ class Job:
     sample_seconds: float
 
 
-def main(job: Job, connection: Connection) -> None:
-    """The target of the process."""
-    _stand_alone(Path(job.folder) / "log.txt", connection)
-    lock = threading.Lock()
-
-    def tell(message: tuple[Any, ...]) -> None:
-        with lock:
-            connection.send(message)
-
+def main(job: Job, line: socket.socket) -> None:
+    """The target of the process; `line` leads to the runner."""
+    _stand_alone(Path(job.folder) / "log.txt", line)
+    tell = _teller(line)
     started = time.time()
     ending: dict[str, Any]
     try:
@@ -61,20 +68,25 @@ def main(job: Job, connection: Connection) -> None:
     except NotFinite as error:
         ending = {"status": "failed", "reason": str(error)}
     except MemoryError:
-        ending = {"status": "failed", "reason": "out of memory"}
-    except (Exception, SystemExit) as error:
+        ending = failure("out of memory", by_machine=True)
+    except BaseException as error:
         traceback.print_exc()
-        ending = {"status": "failed", "reason": _first_line(error)}
+        ending = failure(_first_line(error), _is_the_machines(error, Path(job.folder)))
     finish(Path(job.folder), job.trial, ending | {"started": started, "seconds": time.time() - started})
-    tell(("done",))
     # Straight out: interpreter shutdown would wait for the threads and atexit hooks of whatever was imported.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
+def failure(reason: str, by_machine: bool) -> dict[str, Any]:
+    """How a trial ends that does not come to its end; what the machine did is tried again when the run goes on."""
+    return {"status": "failed", "reason": reason} | ({"cause": "machine"} if by_machine else {})
+
+
 def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
-    """Write `trial.json`: it is there, so the trial is done."""
+    """Write `trial.json`: it is there, so the trial is done. A folder that the trial has removed is made again."""
+    folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "kind": trial.kind,
         "variant": trial.variant,
@@ -84,10 +96,17 @@ def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
     write_json(folder / "trial.json", facts | dict(ending))
 
 
-def _stand_alone(log: Path, connection: Connection) -> None:
+def _stand_alone(log: Path, line: socket.socket) -> None:
     """Own log, own process group (Ctrl-C is the runner's business), and no life after the runner's."""
-    if hasattr(os, "setsid"):
-        os.setsid()
+    os.setsid()
+    end_with_parent()
+    adopt()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the server hears these in its own way
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
+    if os.environ.get("PYTHONSAFEPATH") == SAFE_PATH:  # for this interpreter only
+        del os.environ["PYTHONSAFEPATH"]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -96,11 +115,35 @@ def _stand_alone(log: Path, connection: Connection) -> None:
     faulthandler.enable(sys.stderr)
 
     def die_with_the_runner() -> None:
-        with suppress(OSError, EOFError):
-            connection.poll(None)  # the runner never writes; an end of file means that it is gone
-        os._exit(1)
+        """Where the kernel does not see to it: the runner never writes, so an end of file means that it is gone."""
+        gone = select.poll()
+        gone.register(line, select.POLLIN)
+        if not any(
+            event & select.POLLNVAL for _, event in gone.poll()
+        ):  # the trial may close what is not its own
+            os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=die_with_the_runner, daemon=True).start()
+
+
+def _teller(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:
+    """Tell the live view something, as a line of JSON; what it has no room for just now it can do without.
+
+    So a runner that is stopped, or writes to a terminal that is, holds up nobody, least of all a clock.
+    """
+    lock, rest = threading.Lock(), b""
+    line.setblocking(False)
+
+    def tell(message: tuple[Any, ...]) -> None:
+        nonlocal rest
+        with lock, suppress(OSError):
+            if rest:
+                rest = rest[line.send(rest) :]
+            if not rest:
+                whole = line_of(message)
+                rest = whole[line.send(whole) :]
+
+    return tell
 
 
 def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
@@ -194,6 +237,23 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
         if math.isnan(value):
             raise NotFinite(f"{name} is NaN")
     return values
+
+
+def _is_the_machines(error: BaseException, folder: Path) -> bool:
+    """Whether a trial could not go on for want of something that its program has no part in."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or getattr(seen, "errno", None) in WANTING:
+            return True
+        if isinstance(seen, RuntimeError) and (
+            "allocate memory" in str(seen) or "out of memory" in str(seen)
+        ):
+            return True  # torch's, on either device
+        seen = seen.__cause__ or seen.__context__
+    # torch's writer only says that it failed.
+    with suppress(OSError):
+        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 1 << 16
+    return False
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from ..experiment.mistakes import Mark, Mistake, Mistakes
 from . import process
+from .descendants import ASKED_TO_END, adopt, children, end_children
+from .folder import result_in
+from .messages import message_of
 from .process import Job
 
-# Fork from a server that has torch loaded and one thread: 15 ms a trial where a fresh interpreter takes 2.6 s.
-METHOD = os.environ.get("LAB_START", "forkserver" if sys.platform == "linux" else "spawn")
+METHODS = ("forkserver", "spawn")
 
 LOADING = 60.0  # seconds that a fresh interpreter may take to import torch, on a slow disk; the trial's own time comes after
+TICK = 0.25  # seconds after which everything is looked at, whether something was heard or not
+ASLEEP = 1.0  # seconds without such a look that show that this process was stopped, or its terminal
+# Sent by a person, by the system when memory ends or a limit is met, or for a file that the disk no longer holds.
+FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGBUS", "SIGXCPU", "SIGXFSZ", "SIGPWR")
+LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 
 @dataclass(frozen=True)
 class Event:
-    """What the live view hears: `started`, `progress`, `metrics`, `sample` or `ended`, of which trial, with what."""
+    """What the live view hears: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, of which trial, with what."""
 
     what: str
     job: Job
@@ -37,63 +47,101 @@ class Event:
 class _Running:
     job: Job
     process: BaseProcess
-    connection: Connection
+    line: socket.socket
     timeout: float
     deadline: float
+    unread: bytes = b""
+    has_closed: bool = False  # its end of the line, while it goes on
     is_done: bool = False
 
 
-def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
-    """Let the server load torch while the header is being read; `environment` is what its children inherit."""
-    os.environ.update(environment)
-    if METHOD == "forkserver":
-        from multiprocessing import forkserver
+def method() -> str:
+    """How trial processes are started: $LAB_START, else as fast as this system allows.
 
+    Forked from a server that has torch loaded and one thread they take 15 ms, as fresh interpreters 2.6 s.
+
+    Raises:
+        Mistakes: $LAB_START names no method.
+    """
+    asked = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
+    if asked not in METHODS:
+        raise Mistakes([Mistake(Mark(f"LAB_START={asked}"), f"should be {' or '.join(METHODS)}")])
+    return asked
+
+
+def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
+    """Let the server load torch while the header is being read; `environment` is what its children inherit.
+
+    Raises:
+        Mistakes: $LAB_START names no method.
+    """
+    from multiprocessing import forkserver, resource_tracker
+
+    chosen = method()
+    os.environ.update(environment)
+    adopt()
+    with _sheltered():
+        resource_tracker.ensure_running()  # by itself, since it lets signals through again
+    if chosen == "forkserver":
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lab.core.run.preload", *modules])
-        forkserver.ensure_running()
+        context.set_forkserver_preload(["lab.core.run.server", "lab.core.run.preload", *modules])
+        _make_room_for_its_socket()
+        with _sheltered():
+            forkserver.ensure_running()
 
 
 def run(jobs: Sequence[Job], workers: int, timeout: float, hear: Callable[[Event], None]) -> None:
     """Run all jobs, at most `workers` side by side, in the order given.
 
     When this returns, each has its `trial.json`: written by the trial itself, or here for one that crashed, was
-    killed or took longer than `timeout` seconds. When it is interrupted, running trials are ended and have none.
+    killed or took longer than `timeout` seconds, not counting those in which this process was stopped. When it is
+    interrupted, running trials are ended and have none.
     """
-    waiting, running = list(reversed(jobs)), list[_Running]()
+    waiting, running, strangers = list(reversed(jobs)), list[_Running](), children(os.getpid())
+    looked = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(_start(waiting.pop(), timeout, hear))
-            soonest = min(one.deadline for one in running)
-            ready = wait(
-                [one.connection for one in running], timeout=min(max(soonest - time.monotonic(), 0), 0.25)
-            )
+            wait([source for one in running for source in _sources(one)], timeout=TICK)
+            now = time.monotonic()
+            if now - looked > TICK + ASLEEP:  # what trials could not do meanwhile is not held against them
+                for one in running:
+                    one.deadline += now - looked
+            looked = now
             for one in running:
-                if one.connection in ready:
-                    _listen(one, hear)
-                if not one.is_done and time.monotonic() > one.deadline:
-                    _end(one)
-                    _write_down(one, "timeout", f"still running after {timeout:g} s, and stopped")
+                code = one.process.exitcode  # before its last words are read
+                _listen(one, hear)
+                if code is not None:
+                    _conclude(one, running, strangers, *_how_it_died(code))
+                elif now > one.deadline:
+                    _conclude(one, running, strangers, "timeout", *_why_it_took_so_long(one))
                 if one.is_done:
                     hear(Event("ended", one.job))
             running = [one for one in running if not one.is_done]
     finally:
         for one in running:
             _end(one)
+        _sweep([], strangers)
 
 
 def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
-    Path(job.folder).mkdir(parents=True, exist_ok=True)
-    context: Any = multiprocessing.get_context(METHOD)
-    ours, theirs = context.Pipe(duplex=True)
-    child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
-    try:
-        with _main_not_imported_again():
-            child.start()
-    except (EOFError, ConnectionError) as error:
-        raise OSError("the process that starts trials has ended; LAB_START=spawn does without it") from error
-    theirs.close()
+    context: Any = multiprocessing.get_context(method())
+    _own_folder(Path(job.folder))
+    for again in (True, False):
+        ours, theirs = socket.socketpair()
+        child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
+        try:
+            with _main_not_imported_again(), _sheltered():
+                child.start()
+            break
+        except (EOFError, ConnectionError) as error:
+            ours.close()
+            if not again:  # a server that has ended is followed by a new one, but not for ever
+                raise OSError("the process that starts trials ends again and again") from error
+        finally:
+            theirs.close()
+    ours.setblocking(False)
     hear(Event("started", job))
     return _Running(job, child, ours, timeout, time.monotonic() + LOADING + timeout)
 
@@ -111,44 +159,144 @@ def _main_not_imported_again() -> Iterator[None]:
         main.__dict__.update(hidden)
 
 
-def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """What is started now imports nothing that merely lies in the working folder, and hears a key (Ctrl-C) only when it
+    has said what is to happen then; we hear it afterwards."""
+    ours = "PYTHONSAFEPATH" not in os.environ
+    os.environ.setdefault("PYTHONSAFEPATH", process.SAFE_PATH)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END)
     try:
-        message = one.connection.recv()
-    except (EOFError, OSError):
-        one.process.join(5)
-        _end(one)
-        _write_down(one, "failed", _how_it_died(one.process.exitcode))
+        yield
+    finally:
+        if ours:
+            del os.environ["PYTHONSAFEPATH"]
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_room_for_its_socket() -> None:
+    """The name of a socket has 108 bytes (104 on macOS); a temporary folder with a longer name is left for another."""
+    import tempfile
+    from multiprocessing import util
+
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) + len("/pymp-xxxxxxxx/listener-xxxxxxxx") < 104:
         return
-    if message[0] == "begun":
-        one.deadline = time.monotonic() + one.timeout
-    elif message[0] == "done":
-        one.is_done = True
-        one.process.join(5)
-        _end(one)
-    else:
-        hear(Event(message[0], one.job, message[1:]))
+    for shorter in filter(None, (os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp")):
+        with suppress(OSError):
+            tempfile.tempdir = shorter
+            util.get_temp_dir()  # is made once, and readable by its owner only
+            break
+    tempfile.tempdir = usual
 
 
-def _how_it_died(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"its process ended with exit code {code} before the trial was done"
+def _sources(one: _Running) -> list[Any]:
+    return [one.process.sentinel, *([] if one.has_closed else [one.line])]
+
+
+def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
+    """Hear what a trial has said since; a line with anything else on it is passed over."""
+    with suppress(BlockingIOError):
+        while not one.has_closed and len(one.unread) < LONGEST:
+            try:
+                said = one.line.recv(65536)
+            except ConnectionError:
+                said = b""
+            one.has_closed = not said
+            one.unread += said
+    *lines, one.unread = one.unread.split(b"\n")
+    if len(one.unread) >= LONGEST:
+        one.unread = b""
+    for line in lines:
+        if (message := message_of(line)) is None:
+            continue
+        if message[0] == "begun":
+            one.deadline = time.monotonic() + one.timeout
+        else:
+            hear(Event(message[0], one.job, message[1:]))
+
+
+def _how_it_died(code: int) -> tuple[str, str, bool]:
+    """Status, reason, and whether it was the machine's doing."""
+    if _server_has_ended():
+        return "failed", "the process that starts trials was ended, and the trial with it", True
+    if code >= 0:
+        return "failed", f"its process ended with exit code {code} before the trial was done", False
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     hint = " (out of memory?)" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{hint}"
+    return "failed", f"its process was ended by {name}{hint}", name in FROM_OUTSIDE
+
+
+def _why_it_took_so_long(one: _Running) -> tuple[str, bool]:
+    import psutil
+
+    with suppress(psutil.Error):
+        if psutil.Process(one.process.pid).status() == psutil.STATUS_STOPPED:
+            return f"its process was stopped by a signal, for {one.timeout:g} s or less", True
+    return f"still running after {one.timeout:g} s, and stopped", False
+
+
+def _conclude(
+    one: _Running,
+    running: Sequence[_Running],
+    strangers: Collection[int],
+    status: str,
+    reason: str,
+    by_machine: bool,
+) -> None:
+    """A trial is over: nothing of it goes on, and its end is written down, here if it could not do so itself."""
+    _end(one)
+    one.is_done = True
+    _sweep(running, strangers)
+    folder = Path(one.job.folder)
+    if result_in(folder) is None:
+        _own_folder(folder)
+        process.finish(folder, one.job.trial, process.failure(reason, by_machine) | {"status": status})
 
 
 def _end(one: _Running) -> None:
-    """End the process and whatever it started: a child that outlives a crash would disturb the next clock."""
+    """End the process and its group: a child that outlives a crash would disturb the next clock."""
     if one.process.pid is not None:
         try:
             os.killpg(one.process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError, PermissionError):  # no groups here, or nobody left in it
+        except (ProcessLookupError, PermissionError):  # nobody left in it
             one.process.kill()
         one.process.join(5)
-    one.connection.close()
+    one.line.close()
 
 
-def _write_down(one: _Running, status: str, reason: str) -> None:
-    one.is_done = True
-    if not (Path(one.job.folder) / "trial.json").exists():
-        process.finish(Path(one.job.folder), one.job.trial, {"status": status, "reason": reason})
+def _sweep(running: Sequence[_Running], strangers: Collection[int]) -> None:
+    """End what ended trials have left behind, in whichever group: it has fallen to the server or to this process."""
+    from multiprocessing import resource_tracker
+
+    server, tracker = _server(), getattr(resource_tracker._resource_tracker, "_pid", None)
+    keep = {one.process.pid for one in running if not one.is_done} | {server, tracker, *strangers}
+    for parent in (server, os.getpid()):
+        if parent is not None:
+            end_children(parent, {pid for pid in keep if pid is not None})
+
+
+def _server() -> int | None:
+    from multiprocessing import forkserver
+
+    found: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    return found
+
+
+def _server_has_ended() -> bool:
+    if (server := _server()) is None:
+        return False
+    try:  # without taking note of it, which multiprocessing does before it starts another
+        return os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the folder of a trial, whatever a trial has put in its place or in that of its `trial.json`."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    if (blocked := folder / "trial.json").is_dir():
+        shutil.rmtree(blocked)

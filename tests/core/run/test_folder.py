@@ -1,4 +1,4 @@
-"""Runs on disk: the newest, the full ones, those whose process is gone."""
+"""Runs on disk: the newest, the full ones, those that nobody works on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from lab.core.run.files import write_json
 from lab.core.run import lock
+from lab.core.run.files import write_json
 from lab.core.run.folder import Run, by_id, newest, runs
 from lab.core.run.opening import TIME, _later_than_all
 
