@@ -30,6 +30,7 @@ class Asked:
     threads: int | None = None
     workers: int | None = None
     resume: bool = False
+    retry_failed: bool = False
     label: str = ""
     results: Path = Path("results")
     dry_run: bool = False
@@ -141,21 +142,22 @@ def _resumed(document: Document, asked: Asked) -> tuple[Run, Loaded, str | None]
     name = shaped(document).name
     more = request.seeds or request.repeats
     for run in runs(asked.results, name):
-        if run.facts["status"] == "finished" and not more:
+        if run.facts["status"] == "finished" and not more and not run.to_try_again(asked.retry_failed):
             continue
         # Held before anything is read for good and torch is imported: whoever comes second is told so.
         if run.facts["status"] == "running" or not (asked.dry_run or hold(run)):
             stop(f"run {run.id} of {name} is still running, in another terminal ({signed(run.lock)})")
         try:
             facts = run.facts
-            if facts["status"] == "finished" and not more:  # by who held it until now
+            if facts["status"] == "finished" and not more and not run.to_try_again(asked.retry_failed):
+                let_go(run)  # done by who held it until now
                 continue
             _refuse_another_place(run, facts, asked)
             _refuse_fewer(run, facts, request)
             _refuse_changed_files(run, facts)
             loaded = load_document(read(run.folder / "experiment.yaml"), request, is_resolved=True)
             if not asked.dry_run:
-                claim(run, loaded)
+                claim(run, loaded, asked.retry_failed)
             return run, loaded, facts["preset"]
         except BaseException:
             let_go(run)
@@ -181,7 +183,12 @@ def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
 
 def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
     from ..core.own_files import digest
+    from ..core.run.environment import code_digest
 
+    if facts.get("code") not in (None, code_digest()):
+        stop(
+            f"lab itself has changed since run {run.id} began; half old, half new is no measurement: start a new run"
+        )
     for name, then in facts["files"].items():
         path = Path(name)
         if not path.exists() or digest(path) != then:

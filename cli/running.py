@@ -55,6 +55,13 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Finish the newest unfinished run of this name")
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="With --resume: do again what failed or took too long, not only what the machine ended",
+        ),
+    ] = False,
     label: Annotated[str, typer.Option(help="A word of your own, shown by lab runs")] = "",
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
@@ -73,6 +80,8 @@ def run(
     """
     if device not in ("auto", "cpu", "cuda"):
         stop(f"--device {device}: auto, cpu or cuda")
+    if retry_failed and not resume:
+        stop("--retry-failed goes with --resume: it does trials of an earlier run again")
     if quick and preset not in (None, "quick"):
         stop(f"--quick is --preset quick; here is --preset {preset} as well")
     for word in fail_on or ():
@@ -100,6 +109,7 @@ def run(
         threads=threads,
         workers=workers,
         resume=resume,
+        retry_failed=retry_failed,
         label=label,
         results=results,
         dry_run=dry_run,

@@ -179,13 +179,20 @@ class Context(Protocol):
         """
 
     def save(self, state: Any) -> None:
-        """Write a checkpoint, atomically; the previous one is replaced."""
+        """Write a checkpoint, atomically; the previous one is replaced.
+
+        Raises:
+            TypeError: there is something in it besides numbers, texts, lists, tuples, sets, mappings and tensors.
+        """
 
     def restore(self) -> Any:
-        """The last checkpoint, or None."""
+        """The last checkpoint, or None; one that cannot be read is none, and the result says so."""
 
     def cached(self, key: str, make: Callable[[Path], None]) -> Path:
-        """A folder made once per `key` and shared by all runs on this machine: a base model, a teacher's outputs."""
+        """A folder made once per `key` and shared by all runs on this machine: a base model, a teacher's outputs.
+
+        One that is no longer as it was made is made anew, and the result says so.
+        """
 
     def load(self, reference: str) -> Callable[..., Any]:
         """The function named by "./file.py:function".

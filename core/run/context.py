@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-import pickle
-import tempfile
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..atomic import replacing, sync
 from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
+from ..own_files import digest
 from ..trial import TwoCuts
 from .files import append_line, write
 
+CHECKPOINT = "state.pt"
 SHOWN = 2000  # signs of a sample that the live view is told
 
 
@@ -35,6 +38,7 @@ class TrialContext:
     folder: Path
     base: Path  # what references are relative to
     tell: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
+    notes: list[str] = field(default_factory=list)  # what a reader of the results should know
 
     def record(self, step: int | None = None, **metrics: float) -> None:
         step = None if step is None else _whole("step", step)
@@ -57,29 +61,59 @@ class TrialContext:
             self.tell(("sample", step, text[:SHOWN]))
 
     def save(self, state: Any) -> None:
+        import torch
+
         folder = self.folder / "checkpoint"
         folder.mkdir(exist_ok=True)
-        write(folder / "state.pickle", pickle.dumps(state))
+        kept = _plain(state, "the state")
+        with replacing(folder / CHECKPOINT) as file:
+            torch.save(kept, file)
 
     def restore(self) -> Any:
-        path = self.folder / "checkpoint" / "state.pickle"
-        return pickle.loads(path.read_bytes()) if path.exists() else None
+        import torch
+
+        path = self.folder / "checkpoint" / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            return torch.load(
+                path, weights_only=True
+            )  # results may come from anywhere: nothing in them is run
+        except Exception as error:  # whatever a damaged file makes of its reader
+            path.replace(path.with_suffix(".unreadable"))
+            self._note(f"its checkpoint could not be read ({type(error).__name__}), so it began anew")
+            return None
 
     def cached(self, key: str, make: Callable[[Path], None]) -> Path:
         from filelock import FileLock
 
         home = cache_folder()
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        made, proof, unfinished = home / name, home / f"{name}.digest", home / f"{name}.unfinished"
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f"{name}.lock"):
-            made = home / name
-            if not made.exists():
-                with tempfile.TemporaryDirectory(dir=home) as unfinished:
-                    content = Path(unfinished) / name
-                    content.mkdir()
-                    make(content)
-                    content.rename(made)
+            shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+            if made.exists():
+                if proof.exists() and proof.read_text() == digest(made):
+                    return made
+                self._note(f"{name} in the cache is not, or not surely, as it was made; made anew")
+            try:
+                (content := unfinished / name).mkdir(parents=True)
+                make(content)
+                sync(*content.rglob("*"), content)
+                if made.exists():  # moved away, not emptied: whoever has it open keeps what it has
+                    made.replace(unfinished / "old")
+                write(proof, digest(content))
+                content.rename(made)
+                sync(home)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
             return made
+
+    def _note(self, text: str) -> None:
+        print(text, file=sys.stderr)
+        self.notes.append(text)
+        self.tell(("note", text))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:
@@ -96,3 +130,28 @@ def _whole(name: str, value: object) -> int:
     if abs(number) >= 2**53:
         raise ValueError(f"{name} must be below 2^53, so that every reader keeps it exactly")
     return number
+
+
+def _plain(value: Any, where: str) -> Any:
+    """The same in types that are read without running anything.
+
+    Raises:
+        TypeError: there is something else in it; says where.
+    """
+    import torch
+
+    if value is None or isinstance(value, torch.Tensor | bytes):
+        return value
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "ndim", 0):
+        return value.item()
+    for kind in (bool, int, float, complex, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Mapping):
+        return {_plain(key, where): _plain(each, f"{where}[{key!r}]") for key, each in value.items()}
+    for kind in (list, tuple, set):
+        if isinstance(value, kind):
+            return kind(_plain(each, f"{where}[{index}]") for index, each in enumerate(value))
+    raise TypeError(
+        f"a checkpoint holds numbers, texts, lists, tuples, sets, mappings and tensors; {where} is a {type(value).__name__}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,16 @@ def environment_facts(where: Place) -> dict[str, Any]:
     facts["busy"] = load_note(where.threads)
     facts["lab"] = {"commit": _git("rev-parse", "HEAD"), "changed": bool(changes())}
     return facts
+
+
+def code_digest(core: Path = CODE / "core") -> str:
+    """Changes with lab's own code, but for that which only reads results."""
+    whole = hashlib.sha256()
+    for path in sorted(core.rglob("*.py")):
+        name = path.relative_to(core).as_posix()
+        if not name.startswith(("analysis/", "report/")):
+            whole.update(name.encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()[:12]
 
 
 def changes() -> str:

@@ -80,10 +80,15 @@ def _timing(loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None
     _side_by_side(loaded, run, where, [trial for trial in trials if trial.kind == "check"], hear)
     passed = passing(run, trials)
     for trial in trials:
-        if trial.kind == "check" or run.result(trial) is not None:
+        if trial.kind == "check":
             continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
         timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
+        # Variants are compared in one process or not at all: one that passed only now brings the others with it.
+        if (done := run.result(trial)) is not None and not (
+            trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
+        ):
+            continue
         job = _job(loaded, run, where, trial, timed if trial.kind == "time" else variants[:1])
         # Alone, whatever --workers says: a neighbour is what timing can bear least.
         timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout

@@ -22,7 +22,7 @@ class Damaged(OSError):
 
 def write(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     with replacing(path) as file:
         file.write(data)
 
@@ -69,7 +69,7 @@ def append_line(path: Path, data: Mapping[str, Any]) -> None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - 1, 0))
         torn = file.read(1) not in (b"", b"\n")
-        file.write(b"\n" * torn + to_json(data).encode() + b"\n")
+        file.write(b"\n" * torn + to_json(data).encode(errors="replace") + b"\n")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -80,6 +80,16 @@ class Run:
         """Every finished trial, in the order of their names."""
         return [result for path in self._trial_files() if (result := result_in(path.parent)) is not None]
 
+    def to_try_again(self, failed: bool = False) -> list[Path]:
+        """The ends of trials that the machine ended; with `failed` those of all that failed or took too long."""
+        return [
+            path
+            for path in self._trial_files()
+            if (result := result_in(path.parent)) is not None
+            and result["status"] in ("failed", "timeout")
+            and (failed or result.get("cause") == "machine")
+        ]
+
     def damaged(self) -> list[str]:
         """The names of trials whose end can no longer be read; a run that goes on does them again."""
         return [path.parent.name for path in self._trial_files() if result_in(path.parent) is None]

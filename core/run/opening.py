@@ -17,6 +17,7 @@ from ..experiment.load import Loaded
 from ..experiment.schema import Experiment
 from ..experiment.standing import standing
 from . import lock
+from .environment import code_digest
 from .files import Damaged, write, write_json
 from .folder import Run
 from .plan import references
@@ -58,6 +59,7 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
         planned=loaded.experiment.replicates,  # fixes when verdicts are given, however often the run goes on
         status="running",
         files=references(loaded),
+        code=code_digest(),
         **facts,
     )
     return run
@@ -124,8 +126,13 @@ def experiment_of(run: Run) -> Experiment:
         raise Damaged(run.folder / "experiment.yaml") from None
 
 
-def claim(run: Run, loaded: Loaded) -> None:
-    """Go on with a run that is held, perhaps with more replicates than before."""
+def claim(run: Run, loaded: Loaded, failed: bool = False) -> None:
+    """Go on with a run that is held, perhaps with more replicates than before.
+
+    What the machine ended is to be done again, with `failed` all that failed.
+    """
+    for path in run.to_try_again(failed):
+        path.unlink()
     planned = planned_of(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
     sessions = int(run.facts.get("sessions", 1)) + 1

@@ -57,9 +57,10 @@ def main(job: Job, line: socket.socket) -> None:
     _stand_alone(Path(job.folder) / "log.txt", line)
     tell = _teller(line)
     started = time.time()
+    notes: list[str] = []
     ending: dict[str, Any]
     try:
-        ending = {"status": "ok", "reason": ""} | _run(job, tell)
+        ending = {"status": "ok", "reason": ""} | _run(job, tell, notes)
     except Wrong as error:
         ending = {"status": "wrong", "reason": str(error)}
         ending |= {"case": error.case, "error": error.error, "allowed": error.allowed}
@@ -72,7 +73,8 @@ def main(job: Job, line: socket.socket) -> None:
     except BaseException as error:
         traceback.print_exc()
         ending = failure(_first_line(error), _is_the_machines(error, Path(job.folder)))
-    finish(Path(job.folder), job.trial, ending | {"started": started, "seconds": time.time() - started})
+    ending |= {"started": started, "seconds": time.time() - started} | ({"notes": notes} if notes else {})
+    finish(Path(job.folder), job.trial, ending)
     # Straight out: interpreter shutdown would wait for the threads and atexit hooks of whatever was imported.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -101,8 +103,9 @@ def _stand_alone(log: Path, line: socket.socket) -> None:
     os.setsid()
     end_with_parent()
     adopt()
+    sys.excepthook = sys.__excepthook__  # this and what follows the server does in its own way
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # the server hears these in its own way
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
     if os.environ.get("PYTHONSAFEPATH") == SAFE_PATH:  # for this interpreter only
@@ -146,7 +149,7 @@ def _teller(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:
     return tell
 
 
-def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
+def _run(job: Job, tell: Callable[[tuple[Any, ...]], None], notes: list[str]) -> dict[str, Any]:
     from ..measure.threads import use_threads
 
     use_threads(job.threads)  # imports torch, where it was not forked with it
@@ -162,7 +165,7 @@ def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
     except NoSubject as error:
         raise RuntimeError(str(error)) from error
     parameters = {name: subject.params.model_validate(values) for name, values in job.params.items()}
-    contexts = {name: _context(job, name, tell) for name in parameters}
+    contexts = {name: _context(job, name, tell, notes) for name in parameters}
     name = job.trial.variant
     if job.trial.kind == "train":
         assert subject.trial is not None
@@ -172,11 +175,11 @@ def _run(job: Job, tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
     return _time(job, {n: _case(subject, parameters[n], contexts[n]) for n in parameters}, tell)
 
 
-def _context(job: Job, variant: str, tell: Callable[[tuple[Any, ...]], None]) -> TrialContext:
-    trial = job.trial
-    return TrialContext(
-        variant, trial.replicate, job.device, job.threads, Path(job.folder), Path(job.base), tell
-    )
+def _context(
+    job: Job, variant: str, tell: Callable[[tuple[Any, ...]], None], notes: list[str]
+) -> TrialContext:
+    folder, base = Path(job.folder), Path(job.base)
+    return TrialContext(variant, job.trial.replicate, job.device, job.threads, folder, base, tell, notes)
 
 
 def _case(subject: Subject, params: Params, context: TrialContext) -> Case:

@@ -291,7 +291,14 @@ def _warnings(
     if environment.get("on_battery"):
         found.append("on battery: clocks may be held down")
     found += [f"A/A control off, claims about times there are not judged: {off}" for off in controls]
+    again = [trial["reason"] for trial in trials if trial.get("cause") == "machine"]
+    if again:
+        found.append(
+            f"the machine ended {len(again)} trial{'s' * (len(again) > 1)} ({', '.join(dict.fromkeys(again))}):"
+            " lab run … --resume tries again"
+        )
     for trial in trials:
+        found += [f"{trial['variant']} {trial['replicate']}: {note}" for note in trial.get("notes", ())]
         if trial["kind"] in ("time", "peaks") and trial["status"] != "ok":
             found.append(f"a timing process failed at {trial['point'] or 'the peaks'}: {trial['reason']}")
         memory = trial.get("memory") or {}

@@ -6,7 +6,9 @@ trials have started, then itself.
 
 import os
 import signal
+import sys
 import warnings
+from types import TracebackType
 
 from .descendants import ASKED_TO_END, adopt, end_children, end_with_parent
 
@@ -16,6 +18,11 @@ def _end(number: int, frame: object) -> None:
     os._exit(0)
 
 
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(f"the process that starts trials has ended: {kind.__name__}: {error}", file=sys.stderr)
+
+
+sys.excepthook = _tell
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, _end)

@@ -191,3 +191,72 @@ def test_another_lock_or_none_is_told_and_kept_with_the_run(tmp_path: Path) -> N
     told = "whether another run is timing cannot be known"
     assert told in done.stderr
     assert any(told in warning for warning in json.loads(done.stdout)["warnings"])
+
+
+MISBEHAVING = """
+name: misbehaving
+title: Trials that end badly
+question: What is tried again?
+trial: {trial}
+params: {{file: {file}, what: nothing}}
+variants: {{fine: {{}}, killed: {{what: is killed at first}}, failing: {{what: fails at first}}}}
+baseline: fine
+seeds: 1
+metrics: {{seed: {{kind: trained}}}}
+"""
+
+
+def test_what_the_machine_ended_is_tried_again_and_the_rest_when_asked(tmp_path: Path) -> None:
+    trial, now = KNOWN.with_name("misbehaving_trial.py"), tmp_path / "now"
+    (tmp_path / "misbehaving.yaml").write_text(MISBEHAVING.format(trial=trial, file=now))
+
+    def ends(*arguments: str) -> tuple[dict[str, str], Any]:
+        done = lab(tmp_path, "run", "./misbehaving.yaml", *arguments, "--json")
+        run = next(tmp_path.glob("results/misbehaving/*"))
+        found = {path.parent.name: path for path in run.glob("trials/*/trial.json")}
+        assert len(found) == 3, done.stderr
+        written.append({name: path.stat().st_mtime_ns for name, path in found.items()})
+        return {
+            name.split(".")[1]: json.loads(path.read_text())["status"] for name, path in found.items()
+        }, done
+
+    written: list[dict[str, int]] = []
+    first, done = ends()
+    assert first == {"fine": "ok", "killed": "failed", "failing": "failed"}
+    told = "the machine ended 1 trial (its process was ended by SIGKILL (out of memory?))"
+    assert any(warning.startswith(told) for warning in json.loads(done.stdout)["warnings"])
+    now.touch()
+    assert ends("--resume")[0] == first | {"killed": "ok"}
+    assert ends("--resume", "--retry-failed")[0] == dict.fromkeys(first, "ok")
+    assert [len({one[name] for one in written}) for name in sorted(written[0])] == [2, 1, 2], (
+        "what is done stays"
+    )
+    again = lab(tmp_path, "run", "./misbehaving.yaml", "--resume", "--retry-failed")
+    assert again.returncode == 2 and "no unfinished run" in again.stderr
+
+    facts = next(tmp_path.glob("results/misbehaving/*/run.json"))
+    content = json.loads(facts.read_text())
+    facts.write_text(json.dumps(content | {"status": "interrupted", "code": "other"}))
+    refused = lab(tmp_path, "run", "./misbehaving.yaml", "--resume")
+    assert refused.returncode == 2 and "lab itself has changed since run" in refused.stderr
+
+
+def test_a_variant_that_passes_only_later_is_timed_beside_the_others(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        "import os, signal\nfrom pathlib import Path\nfrom lab.core.trial import Case, Params as Base\n"
+        "class Params(Base): pass\n"
+        "def case(params, context):\n"
+        "    def check():\n"
+        "        if context.variant == 'late' and not Path('now').exists(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return {'error': 0.0}\n"
+        "    return Case(lambda: sum(range(1000)), check, {})\n"
+    )
+    (tmp_path / "late.yaml").write_text(
+        "name: late\ntitle: Late\nquestion: Is it timed?\ntrial: ./late.py\nvariants: {base: {}, late: {}}\n"
+        "baseline: base\nrepeats: 1\nsample_seconds: 0.05\nmetrics: {time: {unit: ms, kind: timed}}\n"
+    )
+    for expected in ({"base", "base again"}, {"base", "base again", "late"}):
+        done = lab(tmp_path, "run", "./late.yaml", *(["--resume"] if (tmp_path / "now").exists() else []))
+        timed = json.loads(next(tmp_path.glob("results/late/*/trials/time*/trial.json")).read_text())
+        assert set(timed["samples"]) == expected, done.stderr
+        (tmp_path / "now").touch()

@@ -62,7 +62,7 @@ def test_killed_it_goes_on_to_the_same_figures(one_worker: Path, tmp_path: Path,
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 100
-    while not list(tmp_path.glob("results/small-grpo/*/trials/train.*/checkpoint/state.pickle")):
+    while not list(tmp_path.glob("results/small-grpo/*/trials/train.*/checkpoint/state.pt")):
         assert time.monotonic() < deadline and started.poll() is None
         time.sleep(0.005)
     started.send_signal(signal.SIGKILL)

@@ -51,6 +51,12 @@ def trial(params: Params, context: Context) -> dict[str, float]:
             raise KeyboardInterrupt
         case "is killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "is killed at first":
+            if not os.path.exists(params.file):
+                os.kill(os.getpid(), signal.SIGKILL)
+        case "fails at first":
+            if not os.path.exists(params.file):
+                raise ValueError("not yet")
         case "finds no room for a checkpoint":
             resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
             context.save({"much": "x" * 10000})
