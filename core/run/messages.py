@@ -24,8 +24,17 @@ def message_of(line: bytes) -> Message | None:
     except (ValueError, RecursionError):
         return None
     match data:
-        case ["begun"] | ["progress", int(), int()] | ["sample", int(), str()] | ["note", str()]:
+        case ["begun"] | ["progress", int(), int()]:
             return tuple(data)
+        case ["sample", int(step), str(text)]:
+            return "sample", step, _shown(text)
+        case ["note", str(text)]:
+            return "note", _shown(text)
         case ["metrics", int() | None, dict(values)]:
             return tuple(data) if all(isinstance(value, int | float) for value in values.values()) else None
     return None
+
+
+def _shown(text: str) -> str:
+    """Without signs that do something to a terminal, or that it cannot write."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)

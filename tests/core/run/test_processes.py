@@ -19,8 +19,9 @@ from lab.core.experiment.mistakes import Mistakes
 from lab.core.run import schedule
 from lab.core.run.execute import Interrupted, _interruptible
 from lab.core.run.plan import Trial
-from lab.core.run.process import Job
+from lab.core.run.process import Job, _time
 from lab.core.run.schedule import Event
+from lab.core.trial import Case
 
 MISBEHAVING = Path(__file__).parents[2] / "known" / "misbehaving_trial.py"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="ties that only Linux keeps")
@@ -29,7 +30,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="ties that only Linux
 def job(folder: Path, what: str, file: Path | str = "", subject: Path = MISBEHAVING) -> Job:
     trial = Trial("train", "a", {}, 0, what.replace(" ", "-"))
     params = {"a": {"what": what, "file": str(file)} if subject == MISBEHAVING else {}}
-    return Job(trial, str(subject), str(folder), str(folder / trial.key), params, None, "cpu", 1, 1.0)
+    return Job(trial, str(subject), str(folder), str(folder / trial.key), params, (), "cpu", 1, 1.0)
 
 
 def end(folder: Path, what: str) -> dict[str, Any]:
@@ -248,3 +249,26 @@ def test_a_terminal_that_hangs_up_interrupts(number: signal.Signals) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_each_timing_process_has_an_order_of_its_own(tmp_path: Path) -> None:
+    orders: list[tuple[str, ...]] = []
+    for replicate in range(6):
+        called: list[str] = []
+
+        def case(name: str, called: list[str] = called) -> Case:
+            return Case(lambda: called.append(name), lambda: {}, {})
+
+        trial = Trial("time", "", {}, replicate, "time")
+        asked = Job(trial, "", "", str(tmp_path), {}, ("a",), "cpu", 1, 0.01)
+        # What was called since the last block, each once.
+        blocks: list[tuple[str, ...]] = []
+
+        def tell(message: tuple[Any, ...], called: list[str] = called, blocks: list[Any] = blocks) -> None:
+            blocks.append(tuple(dict.fromkeys(called)))
+            called.clear()
+
+        _time(asked, {name: case(name) for name in "abc"}, tell)
+        orders.append(blocks[1])  # the first one follows the warming up
+    assert len(set(orders)) > 3
+    assert {order[0] for order in orders} == set("abc")
