@@ -144,14 +144,15 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "ndim", 0):
         return value.item()
-    for kind in (bool, int, float, complex, str):
+    scalars: tuple[Any, ...] = (bool, int, float, complex, str)
+    for kind in scalars:
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, Mapping):
         return {_plain(key, where): _plain(each, f"{where}[{key!r}]") for key, each in value.items()}
-    for kind in (list, tuple, set):
-        if isinstance(value, kind):
-            return kind(_plain(each, f"{where}[{index}]") for index, each in enumerate(value))
+    for several in (list, tuple, set):
+        if isinstance(value, several):
+            return several(_plain(each, f"{where}[{index}]") for index, each in enumerate(value))
     raise TypeError(
         f"a checkpoint holds numbers, texts, lists, tuples, sets, mappings and tensors; {where} is a {type(value).__name__}"
     )

@@ -72,7 +72,8 @@ def main(job: Job, line: socket.socket) -> None:
         ending = failure("out of memory", by_machine=True)
     except BaseException as error:
         traceback.print_exc()
-        ending = failure(_first_line(error), _is_the_machines(error, Path(job.folder)))
+        lacking = _lacking(error, Path(job.folder))
+        ending = failure(_first_line(lacking or error), by_machine=lacking is not None)
     ending |= {"started": started, "seconds": time.time() - started} | ({"notes": notes} if notes else {})
     finish(Path(job.folder), job.trial, ending)
     # Straight out: interpreter shutdown would wait for the threads and atexit hooks of whatever was imported.
@@ -242,21 +243,21 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return values
 
 
-def _is_the_machines(error: BaseException, folder: Path) -> bool:
-    """Whether a trial could not go on for want of something that its program has no part in."""
+def _lacking(error: BaseException, folder: Path) -> BaseException | None:
+    """The error that says what the machine lacked, where that is why a trial could not go on."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError) or getattr(seen, "errno", None) in WANTING:
-            return True
+            return seen
         if isinstance(seen, RuntimeError) and (
             "allocate memory" in str(seen) or "out of memory" in str(seen)
         ):
-            return True  # torch's, on either device
+            return seen  # torch's, on either device
         seen = seen.__cause__ or seen.__context__
-    # torch's writer only says that it failed.
-    with suppress(OSError):
-        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 1 << 16
-    return False
+    with suppress(OSError):  # torch's writer only says that it failed
+        if isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 1 << 16:
+            return error
+    return None
 
 
 def _first_line(error: BaseException) -> str:

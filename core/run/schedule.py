@@ -31,6 +31,7 @@ TICK = 0.25  # seconds after which everything is looked at, whether something wa
 ASLEEP = 1.0  # seconds without such a look that show that this process was stopped, or its terminal
 # Sent by a person, by the system when memory ends or a limit is met, or for a file that the disk no longer holds.
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGBUS", "SIGXCPU", "SIGXFSZ", "SIGPWR")
+NO_CODE = 255  # what multiprocessing says of a process whose server can no longer say it
 LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 
@@ -132,7 +133,8 @@ def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
         ours, theirs = socket.socketpair()
         child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
         try:
-            with _main_not_imported_again(), _sheltered():
+            # A server that is loading torch keeps us waiting, and Ctrl-C is to be heard meanwhile.
+            with _main_not_imported_again(), _sheltered(deaf=method() == "spawn"):
                 child.start()
             break
         except (EOFError, ConnectionError) as error:
@@ -160,12 +162,12 @@ def _main_not_imported_again() -> Iterator[None]:
 
 
 @contextmanager
-def _sheltered() -> Iterator[None]:
-    """What is started now imports nothing that merely lies in the working folder, and hears a key (Ctrl-C) only when it
-    has said what is to happen then; we hear it afterwards."""
+def _sheltered(deaf: bool = True) -> Iterator[None]:
+    """What is started now imports nothing that merely lies in the working folder, and with `deaf` hears a key (Ctrl-C)
+    only when it has said what is to happen then; we hear it afterwards."""
     ours = "PYTHONSAFEPATH" not in os.environ
     os.environ.setdefault("PYTHONSAFEPATH", process.SAFE_PATH)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if deaf else ())
     try:
         yield
     finally:
@@ -218,7 +220,7 @@ def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
 
 def _how_it_died(code: int) -> tuple[str, str, bool]:
     """Status, reason, and whether it was the machine's doing."""
-    if _server_has_ended():
+    if code == NO_CODE and _server_has_ended():
         return "failed", "the process that starts trials was ended, and the trial with it", True
     if code >= 0:
         return "failed", f"its process ended with exit code {code} before the trial was done", False
@@ -284,12 +286,19 @@ def _server() -> int | None:
 
 
 def _server_has_ended() -> bool:
+    """Looked at for a second: its ends of lines are closed a little before it counts as ended."""
     if (server := _server()) is None:
         return False
-    try:  # without taking note of it, which multiprocessing does before it starts another
-        return os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
+    until = time.monotonic() + 1
+    while True:
+        try:  # without taking note of it, which multiprocessing does before it starts another
+            if os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+        except ChildProcessError:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
 
 
 def _own_folder(folder: Path) -> None:
