@@ -37,16 +37,16 @@ class Examination:
         few = self.held_out[: max(1, len(self.held_out) // 4)].to(student.device)
         measures = evaluate(self.truth, few, student.model).measures()
         context.record(student.step, **{name: measures[name] for name in CURVES})
-        [text] = self._written(student, context, 1)
+        [text] = self._written(student, 1)
         context.sample(student.step, text[:SHOWN])
 
-    def whole(self, student: Student, context: Context) -> dict[str, float]:
+    def whole(self, student: Student) -> dict[str, float]:
         """`Figures.measures`; and `invalid_words`, the share of words in what it writes that the language lacks."""
         measures = evaluate(self.truth, self.held_out.to(student.device), student.model).measures()
-        wrong, words = invalid_words(self.truth.language, self._written(student, context, WRITTEN))
+        wrong, words = invalid_words(self.truth.language, self._written(student, WRITTEN))
         return measures | {"invalid_words": wrong / words if words else 0.0}
 
-    def _written(self, student: Student, context: Context, texts: int) -> list[str]:
+    def _written(self, student: Student, texts: int) -> list[str]:
         view = self.truth.view
         made = generate(
             student.model,
@@ -54,7 +54,7 @@ class Examination:
             max_new_tokens=self.held_out.shape[1] - 1,
             eos=view.eos,
             pad=view.pad,
-            generator=torch.Generator(student.device).manual_seed(context.seed),
+            generator=torch.Generator(student.device).manual_seed(student.seed),
         )
         return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]
 

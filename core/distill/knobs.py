@@ -42,8 +42,8 @@ class Knobs(AnyParams):
     learning_rate: float = Field(3e-3, gt=0)
     eval_every: int = Field(50, ge=1)
 
-    # The teachers: this many, the seeds take turns in learning from them.
-    teachers: int = Field(2, ge=1)
+    # The teachers: one for each seed, or so many from which the seeds learn in turn.
+    teachers: int | None = Field(None, ge=1)
     teacher_d_model: int = Field(128, ge=8)
     teacher_layers: int = Field(2, ge=1)
     teacher_heads: int = Field(4, ge=1)
@@ -52,6 +52,9 @@ class Knobs(AnyParams):
     teacher_batch: int = Field(32, ge=1)
     teacher_documents: int = Field(8000, ge=1)
     """Of its own text."""
+
+    first_seed: int = Field(0, ge=0)
+    """Added to every seed: what is chosen on some seeds is judged on others."""
 
     @model_validator(mode="after")
     def _widths_are_those_of_heads(self) -> Self:
@@ -81,18 +84,23 @@ def config_of(knobs: Knobs, vocabulary: int, context: int, of: str = "") -> Conf
     return Config(vocabulary, context, kv_heads=sizes["heads"], **sizes)
 
 
-def student_of(config: Config, context: Context) -> Transformer:
+def seed_of(knobs: Knobs, context: Context) -> int:
+    """Of everything that differs from one replicate to the next."""
+    return knobs.first_seed + context.seed
+
+
+def student_of(config: Config, knobs: Knobs, context: Context) -> Transformer:
     """A student before its first step, the same for the same seed."""
     import torch
 
     from ..lm.model import Transformer
 
-    torch.manual_seed(context.seed)
+    torch.manual_seed(seed_of(knobs, context))
     return Transformer(config).to(context.device)
 
 
-def teacher_of(knobs: Knobs, source: Source, seed: int) -> Teacher:
-    """The teacher that this seed learns from: number seed modulo `teachers`."""
+def teacher_of(knobs: Knobs, source: Source, context: Context) -> Teacher:
+    """The teacher that this seed learns from: its own, or where there are `teachers` the one whose turn it is."""
     from ..lm.training import Recipe
     from .teacher import Teacher
 
@@ -102,5 +110,5 @@ def teacher_of(knobs: Knobs, source: Source, seed: int) -> Teacher:
         Recipe(knobs.teacher_steps, knobs.teacher_batch, parts=1),
         knobs.teacher_documents,
         knobs.held_out,
-        seed % knobs.teachers,
+        knobs.first_seed + (context.seed % knobs.teachers if knobs.teachers else context.seed),
     )

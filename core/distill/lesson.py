@@ -15,6 +15,7 @@ from .cache import Outputs
 from .inside import attention_maps, looked_into, queries_keys_values
 from .losses import (
     attention_transfer,
+    crd,
     feature,
     forward_kl,
     hard_data,
@@ -31,6 +32,8 @@ from .student import Student
 
 RKD_DISTANCE, RKD_ANGLE = 25.0, 50.0
 """The weights of Park et al. (arXiv:1904.05068), §4."""
+CRD_WIDTH = 128
+"""Of the space in which states are told apart, as in the code of Tian et al. (arXiv:1910.10699)."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,15 @@ class Lesson:
         return not self.weights.keys() & {*STATES, *HEADS}
 
     def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
-        """The projector, where states are compared one by one."""
-        if "feature" not in self.weights or self.states is None:
+        """Projectors, where states are compared one by one."""
+        if self.states is None:
             return {}
-        return {"projector": linear_projector(width, self.states.shape[1], generator=draws)}
+        wide, widths = self.states.shape[1], dict[str, tuple[int, int]]()
+        if "feature" in self.weights:
+            widths["projector"] = width, wide
+        if "crd" in self.weights:
+            widths |= {"crd_student": (width, CRD_WIDTH), "crd_teacher": (wide, CRD_WIDTH)}
+        return {name: linear_projector(*pair, generator=draws) for name, pair in widths.items()}
 
     def loss(self, student: Student, rows: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
@@ -91,7 +99,7 @@ class Lesson:
                 assert qkv is not None
                 return self._of_heads(name, student, qkv, told)
             if name in STATES:
-                return self._of_states(name, student, hidden, told)
+                return self._of_states(name, student, hidden, ids[:, 1:], told)
             return self._of_tokens(name, logits, ids[:, 1:], told)
 
         return torch.stack([weight * signal(name) for name, weight in self.weights.items()]).sum()
@@ -108,8 +116,18 @@ class Lesson:
         rest = self.rest if name == "top-k" else "renormalise"
         return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
 
-    def _of_states(self, name: str, student: Student, hidden: Tensor, told: Tensor) -> Tensor:
+    def _of_states(self, name: str, student: Student, hidden: Tensor, labels: Tensor, told: Tensor) -> Tensor:
         states = _at(self.states, told, hidden)
+        if name == "crd":
+            ours, theirs = student.modules["crd_student"], student.modules["crd_teacher"]
+            return crd(
+                hidden,
+                states,
+                student_projector=ours,
+                teacher_projector=theirs,
+                labels=labels,
+                generator=student.draws,
+            )
         if name == "feature":
             return feature(hidden, states, projector=student.modules["projector"])
         if name == "similarity":

@@ -9,12 +9,13 @@
     | top-k      | response | its k likeliest tokens                         | `top_k`                                  |
     | sampled    | response | n tokens drawn from it                         | `random_sampling`                        |
     | feature    | feature  | its last states                                | `feature`, through a linear projector    |
+    | crd        | feature  | its last states, told from those of others     | `crd`, through two linear projectors     |
     | similarity | relation | how alike its last states are at 256 positions | `similarity`                             |
     | rkd        | relation | distances and angles between them              | 25 `rkd_distance` + 50 `rkd_angle`       |
     | attention  | feature  | the maps of its last attention, head by head   | `attention_transfer`, Kullback–Leibler   |
     | minilm     | relation | relations of its last queries, keys and values | `minilm_relations`, causal               |
 
-None of the last five says anything of tokens: a student that learns from them needs the data, or a response, beside
+None of the last six says anything of tokens: a student that learns from them needs the data, or a response, beside
 them.
 
 Importing this costs no torch: the command line reads it with `Params`.
@@ -29,7 +30,7 @@ from math import isfinite
 from ..own_files import terms
 
 RESPONSE = "hard", "draw", "soft", "top-k", "sampled"
-STATES = "feature", "similarity", "rkd"
+STATES = "feature", "crd", "similarity", "rkd"
 HEADS = "attention", "minilm"
 INSIDE = *STATES, *HEADS
 SIGNALS = "data", *RESPONSE, *INSIDE

@@ -49,13 +49,14 @@ class Student:
     seed alone, whatever the lesson.
 
     Attributes:
+        seed: of order and of draws.
         modules: the projectors, by the lesson's names.
         draws: for what a loss draws.
     """
 
     def __init__(self, model: LanguageModel, recipe: Recipe, lesson: Lesson, seed: int) -> None:
         self.model: Any = model  # a module too, which a protocol cannot say
-        self.recipe, self.lesson, self.step = recipe, lesson, 0
+        self.recipe, self.lesson, self.seed, self.step = recipe, lesson, seed, 0
         self._random = torch.Generator().manual_seed(seed)  # of order; a loss's own draws have another
         self.draws = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)

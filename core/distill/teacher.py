@@ -72,9 +72,9 @@ def held_out_text(source: Source, documents: int) -> Tensor:
     return source.documents(documents, HELD_OUT)
 
 
-def transfer_text(source: Source, documents: int) -> Tensor:
-    """(documents, columns) that every student learns from."""
-    return source.documents(documents, FOR_STUDENTS)
+def transfer_text(source: Source, documents: int, seed: int) -> Tensor:
+    """(documents, columns) that all students of a seed learn from."""
+    return source.documents(documents, FOR_STUDENTS, seed)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Lessons:
     Attributes:
         teacher: None is the oracle.
         documents: of the students' text.
+        seed: of that text, and of draws.
         form: "full", "top-k" or "sampled".
         count: k or n.
         rebuild: make a file that is damaged again, instead of saying so.
@@ -92,6 +93,7 @@ class Lessons:
     source: Source
     teacher: Teacher | None
     documents: int
+    seed: int
     temperature: float = 1.0
     rebuild: bool = False
 
@@ -99,7 +101,7 @@ class Lessons:
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
         code = digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
-        return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, code])
+        return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, self.seed, code])
 
     def full(self, context: Context) -> Outputs:
         """Log-probabilities at each token."""
@@ -119,7 +121,7 @@ class Lessons:
 
         def made() -> Iterator[Output]:
             full = self.full(context)
-            draws = torch.Generator().manual_seed(FOR_STUDENTS)
+            draws = torch.Generator().manual_seed(self.seed)
             for first in range(0, full.tokens, 4096):
                 log_p = full.read(torch.arange(first, min(first + 4096, full.tokens)))
                 assert isinstance(log_p, Tensor)  # which is what full ones are
@@ -164,7 +166,7 @@ class Lessons:
 
     def _text(self, context: Context) -> Iterator[Tensor]:
         """All but the last token of each document, some documents at a time."""
-        for ids in torch.split(transfer_text(self.source, self.documents)[:, :-1], AT_ONCE):
+        for ids in torch.split(transfer_text(self.source, self.documents, self.seed)[:, :-1], AT_ONCE):
             yield ids.to(context.device)
 
 

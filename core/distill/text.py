@@ -43,7 +43,7 @@ class Source:
         return Truth(self.language, self.view)
 
     def documents(self, count: int, *seed: int) -> Tensor:
-        """(count, columns) ids without padding, the same for the same seed."""
+        """(count, columns) ids without padding, the same for the same seed: for whom, and which of their texts."""
         longest = int(self.view.lengths.max())
         texts = self.language.write(np.random.default_rng(seed), count, self.columns * longest)
         return self.view.rows(texts, self.columns)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ..trial import Context
-from .knobs import Knobs, config_of, source_of, student_of, teacher_of
+from .knobs import Knobs, config_of, seed_of, source_of, student_of, teacher_of
 from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
+    from .cache import Outputs
     from .lesson import Lesson
     from .teacher import Teacher
     from .text import Source
@@ -27,11 +28,13 @@ class Taught:
 
     Attributes:
         bytes_per_token: of the files that the signals read, as they lie on the disk.
+        tokens_kept: how many tokens these tell of at each position, on average.
         flops: of the teacher's training and of its outputs; 0 where nothing is learned from it.
     """
 
     lesson: Lesson
     bytes_per_token: float
+    tokens_kept: float
     flops: float
 
 
@@ -81,12 +84,13 @@ class Params(Knobs):
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """A teacher from the cache, or trained; a student taught on the one text; its distance from the truth.
 
-    The seed's teacher is number seed modulo `teachers`. Text is the same for all; weights and order are the seed's.
+    Teacher, text, weights and order are the seed's, the same for all variants; held-out text is one for all seeds.
 
     Returns:
         `Examination.whole` of the student; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's KL less the
         teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with the teacher's
-        training and outputs; `bytes_per_token` of what was read of the teacher.
+        training and outputs; `bytes_per_token` of what was read of the teacher, and `tokens_kept`, of how many tokens it
+        tells at each position, on average.
 
     Raises:
         Unusable: the teacher's outputs in the cache are damaged.
@@ -99,18 +103,18 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     from .teacher import held_out_text, train_teacher
 
     source = source_of(params)
-    teacher = teacher_of(params, source, context.seed)
+    teacher = teacher_of(params, source, context)
     # Every variant has its teacher's figures, so that a teacher that is worse than its students is seen.
     _, of_teacher = train_teacher(context, teacher)
     if params.teacher == "oracle":
         of_teacher = dict.fromkeys(of_teacher, 0.0)
     taught = _taught(params, source, teacher, context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    model = student_of(config_of(params, source.view.size, params.columns), context)
-    student = Student(model, recipe, taught.lesson, context.seed)
+    model = student_of(config_of(params, source.view.size, params.columns), params, context)
+    student = Student(model, recipe, taught.lesson, seed_of(params, context))
     examination = Examination(source.truth, held_out_text(source, params.held_out))
     teach(student, examination, params.eval_every, context)
-    found = examination.whole(student, context)
+    found = examination.whole(student)
     return found | {
         "teacher/kl": of_teacher["kl"],
         "teacher/kl_bits": of_teacher["kl_bits"],
@@ -119,6 +123,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         "compute": student.flops() / 1e9,
         "total_compute": (student.flops() + taught.flops) / 1e9,
         "bytes_per_token": taught.bytes_per_token,
+        "tokens_kept": taught.tokens_kept,
     }
 
 
@@ -129,7 +134,8 @@ def _taught(params: Params, source: Source, teacher: Teacher, context: Context) 
 
     weights = signal_terms(params.signal)
     of = None if params.teacher == "oracle" else teacher
-    lessons = Lessons(source, of, params.documents, params.temperature, params.rebuild)
+    seed = seed_of(params, context)
+    lessons = Lessons(source, of, params.documents, seed, params.temperature, params.rebuild)
     counts = {"hard": 1, "draw": 1, "top-k": params.k, "sampled": params.draws}
     outputs = {}
     for name in weights:
@@ -143,7 +149,16 @@ def _taught(params: Params, source: Source, teacher: Teacher, context: Context) 
     inside = [x for x in (states, heads) if x is not None]
     size = sum(output.bytes_per_token for output in outputs.values())
     size += sum(float(x[0].nbytes) for x in inside)
-    ids = transfer_text(source, params.documents)
+    ids = transfer_text(source, params.documents, seed)
     lesson = Lesson(ids, weights, outputs, states, heads, teacher.config, params.temperature, params.rest)
     flops = 0.0 if of is None or not (outputs or inside) else teacher.flops(params.documents)
-    return Taught(lesson, size, flops)
+    return Taught(lesson, size, sum(map(_tokens_kept, outputs.values())), flops)
+
+
+def _tokens_kept(outputs: Outputs) -> float:
+    if outputs.kind.form != "sampled":
+        return float(outputs.kind.width)
+    import torch
+
+    drawn: Any = outputs.read(torch.arange(outputs.tokens))
+    return float((drawn.counts > 0).sum()) / outputs.tokens

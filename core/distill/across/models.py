@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ...lm.hugging_face import load
 from ...lm.training import Recipe
 from ...trial import Context, Nearby, TwoCuts
-from ..knobs import config_of, source_of, student_of, teacher_of
+from ..knobs import config_of, seed_of, source_of, student_of, teacher_of
 from ..language import Oracle, Truth, View, evaluate, view
 from ..losses.cross_tokenizer import shared, trie
 from ..student import Student
@@ -113,13 +113,13 @@ def ready(params: Params, context: Context) -> Running:
     guide = _guide(params, source, context)
     letters = view(source.language, "char")
     model, side = _student(params, letters, source, context)
-    texts, held_out = _texts(params, source)
+    texts, held_out = _texts(params, source, seed_of(params, context))
     text, judged = both(side, guide.side, texts), both(side, guide.side, held_out)
     _check_length(guide.model, text, judged, "teacher")
     _check_length(model, text, judged, "student")
     lesson, taught, read = _lesson(params, Told(guide, text, params.rebuild), context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    student = Student(model, recipe, lesson, context.seed)
+    student = Student(model, recipe, lesson, seed_of(params, context))
     truth = Truth(source.language, letters) if params.model is None else None
     least = None
     if params.text is None:
@@ -168,7 +168,7 @@ def _guide(params: Params, source: Source, context: Context) -> Guide:
         model, words = load(params.teacher.hf)
         key = f"given {_digest(params.teacher.hf)}"
         return Guide(_frozen(model, context), given(words, model.config.vocabulary), key, 0.0)
-    teacher = teacher_of(params, source, context.seed)
+    teacher = teacher_of(params, source, context)
     trained, _ = train_teacher(context, teacher)
     return Guide(_frozen(trained, context), ours(source.view), teacher.key, teacher.flops(0))
 
@@ -182,10 +182,10 @@ def _student(params: Params, letters: View, source: Source, context: Context) ->
         model, words = load(params.model.hf)
         return model.to(context.device), given(words, model.config.vocabulary)
     longest = params.columns * int(source.view.lengths.max()) + 1
-    return student_of(config_of(params, letters.size, longest), context), ours(letters)
+    return student_of(config_of(params, letters.size, longest), params, context), ours(letters)
 
 
-def _texts(params: Params, source: Source) -> tuple[list[str], list[str]]:
+def _texts(params: Params, source: Source, seed: int) -> tuple[list[str], list[str]]:
     """Of the students, and held out."""
     if params.text is not None:
         found = of_file(params.text, params.characters)
@@ -199,7 +199,7 @@ def _texts(params: Params, source: Source) -> tuple[list[str], list[str]]:
         )
     width = 1 + params.tokens
     return (
-        written(source.view, transfer_text(source, params.documents)[:, :width]),
+        written(source.view, transfer_text(source, params.documents, seed)[:, :width]),
         written(source.view, held_out_text(source, params.held_out)[:, :width]),
     )
 

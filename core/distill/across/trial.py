@@ -70,8 +70,8 @@ class Params(Knobs):
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """A teacher from the cache, trained, or given; a student taught on the one text; its distance from the truth.
 
-    The seed's teacher is number seed modulo `teachers`. Text is the same for all but `teacher-text`; weights and order
-    are the seed's.
+    Teacher, text, weights and order are the seed's, the same for all variants but `teacher-text`; held-out text is one
+    for all seeds.
 
     Returns:
         Of a student of characters `Figures.measures` on held-out text. Of any `bits`, −log₂ of held-out text in its own

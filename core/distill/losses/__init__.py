@@ -5,6 +5,7 @@
 * `response`: hard labels, `forward_kl`, `reverse_kl`, `jsd`, `skew`, `tvd`: whole distributions.
 * `sparse`: `top_k` and `random_sampling`: some tokens of a distribution, from logits or from a file of them.
 * `features`: `feature` and `attention_transfer`; projectors, and which layer learns from which.
+* `contrastive`: `crd`, which tells a pair of states from pairs that do not belong together.
 * `relations`: `rkd_distance`, `rkd_angle`, `similarity`, `minilm_relations`: how positions stand to each other.
 * `cross_tokenizer`: where teacher and student have different vocabularies, `uld` and all that needs aligned texts.
 * `slabs`: how a mean over tokens is made without whole tensors of the vocabulary's size.
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from ...lazy import names_of
 
 if TYPE_CHECKING:
+    from .contrastive import crd
     from .cross_tokenizer import uld
     from .features import attention_transfer, feature, layer_pairs, linear_projector, mlp_projector
     from .relations import minilm_relations, rkd_angle, rkd_distance, similarity
@@ -34,6 +36,7 @@ __all__ = [
     "Sampled",
     "TopK",
     "attention_transfer",
+    "crd",
     "feature",
     "forward_kl",
     "hard_argmax",
@@ -61,6 +64,7 @@ if not TYPE_CHECKING:
     __getattr__ = names_of(
         __name__,
         {
+            "contrastive": ("crd",),
             "cross_tokenizer": ("uld",),
             "features": ("attention_transfer", "feature", "layer_pairs", "linear_projector", "mlp_projector"),
             "relations": ("minilm_relations", "rkd_angle", "rkd_distance", "similarity"),

@@ -47,7 +47,7 @@ def rkd_distance(
     Raises:
         ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
     """
-    s, t = _drawn(student_hidden, teacher_hidden, mask, points, 2, generator)
+    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 2, generator)
     apart = F.smooth_l1_loss(_distances(s), _distances(t), reduction="none")
     return apart.sum() / max(len(s) * (len(s) - 1), 1)  # the diagonal is 0
 
@@ -72,7 +72,7 @@ def rkd_angle(
 
     Other arguments, returns and errors are those of `rkd_distance`, with three positions for two.
     """
-    s, t = _drawn(student_hidden, teacher_hidden, mask, points, 3, generator)
+    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 3, generator)
     apart = F.smooth_l1_loss(_cosines(s), _cosines(t), reduction="none")
     n = len(s)
     different = ~torch.eye(n, dtype=torch.bool, device=s.device)  # i = j or k = j have no angle and are 0
@@ -95,7 +95,7 @@ def similarity(
 
     Arguments, returns and errors are those of `rkd_distance`, with one position for two.
     """
-    s, t = _drawn(student_hidden, teacher_hidden, mask, points, 1, generator)
+    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 1, generator)
     return (unit(s @ s.T) - unit(t @ t.T)).square().sum() / max(len(s) ** 2, 1)
 
 
@@ -162,22 +162,23 @@ def minilm_relations(
     return total
 
 
-def _drawn(
+def drawn(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
     mask: Tensor | None,
     points: int,
     least: int,
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """At most `points` unmasked positions of both, (positions, width)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """At most `points` unmasked positions of both, (positions, width), and which of the unmasked ones they are."""
     if points < least:
         raise ValueError(f"points is {points}; {least} is the least that have a relation")
     s, t = states(student_hidden, teacher_hidden, mask)
+    chosen = torch.arange(len(s), device=s.device)
     if len(s) > points:
         chosen = torch.randperm(len(s), generator=generator)[:points].sort().values.to(s.device)
         s, t = s[chosen], t[chosen]
-    return wide(s), t
+    return wide(s), t, chosen
 
 
 def _distances(x: Tensor) -> Tensor:

@@ -77,9 +77,9 @@ def student_of(context, **changes):
     """The student of these knobs before its first step, with the teacher's outputs."""
     params = Params(**TINY | changes)
     source = source_of(params)
-    taught = _taught(params, source, teacher_of(params, source, context.seed), context)
+    taught = _taught(params, source, teacher_of(params, source, context), context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
-    model = model_of(config_of(params, source.view.size, params.columns), context)
+    model = model_of(config_of(params, source.view.size, params.columns), params, context)
     return Student(model, recipe, taught.lesson, context.seed), source
 
 
@@ -95,10 +95,11 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others(run):
         run("c", 2, signal="soft"),
     )
     assert first == again
-    assert (
-        first["kl"] != other["kl"] and first["teacher/kl"] == other["teacher/kl"]
-    )  # seeds 0 and 2 share a teacher
-    assert run("d", 1)[0]["teacher/kl"] != first["teacher/kl"]
+    assert first["kl"] != other["kl"] and first["teacher/kl"] != other["teacher/kl"]
+    # Seed 2 is seed 0 counted from 2, and with two teachers it shares that of seed 0.
+    assert run("d", 0, signal="soft", first_seed=2)[0] == other
+    shared, _ = run("e", 2, signal="soft", teachers=2)
+    assert shared["teacher/kl"] == first["teacher/kl"] and shared["kl"] not in (first["kl"], other["kl"])
     assert [step for step, metrics in seen.records if "kl_bits" in metrics] == [0, 2, 4, 6]
     assert all(math.isfinite(x) for x in first.values())
     text = [said for step, said in seen.samples if step == TINY["steps"]][0]
@@ -171,8 +172,8 @@ def test_hard_and_soft_are_the_losses_of_these_names_on_the_teachers_own_logits(
     rows = torch.tensor([3, 0, 17])
     for signal, loss in (("hard", hard_argmax), ("soft", forward_kl)):
         student, source = student_of(context, signal=signal)
-        model, _ = train_teacher(context, teacher_of(params, source, 0))
-        ids = transfer_text(source, params.documents)[rows, :-1]
+        model, _ = train_teacher(context, teacher_of(params, source, context))
+        ids = transfer_text(source, params.documents, 0)[rows, :-1]
         with torch.no_grad():
             expected = loss(student.model(ids), model(ids))
             assert student.lesson.loss(student, rows).item() == pytest.approx(expected.item(), rel=2e-3)
@@ -218,15 +219,15 @@ def test_damaged_outputs_are_named_and_made_again_on_request(run, tmp_path):
 def test_a_teacher_that_is_nan_is_refused(tmp_path):
     context, params = context_in(tmp_path / "one"), Params(**TINY)
     source = source_of(params)
-    teacher = teacher_of(params, source, 0)
+    teacher = teacher_of(params, source, context)
     train_teacher(context, teacher)
     (file,) = (tmp_path / "cache").glob("*/model.pt")
     state = torch.load(file, weights_only=True)
     state["weights"]["head.weight"][3] = math.nan
     torch.save(state, file)
     with pytest.raises(ValueError, match="no distribution at sequence 0, token 0: NaN"):
-        Lessons(source, teacher, params.documents).full(context)
-    lesson = Lesson(transfer_text(source, 4), {"data": 1.0}, {}, None, None, teacher.config)
+        Lessons(source, teacher, params.documents, 0).full(context)
+    lesson = Lesson(transfer_text(source, 4, 0), {"data": 1.0}, {}, None, None, teacher.config)
     assert (
         Student(
             Transformer(config_of(params, source.view.size, params.columns)), Recipe(1, 2), lesson, 0

@@ -1,0 +1,82 @@
+"""Contrastive representation distillation: a pair of states is told from pairs that do not belong together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .features import unit
+from .relations import drawn
+
+TAU = 0.07
+"""As in the paper's code."""
+
+
+def crd(
+    student_hidden: Tensor,
+    teacher_hidden: Tensor,
+    mask: Tensor | None = None,
+    *,
+    student_projector: Callable[[Tensor], Tensor],
+    teacher_projector: Callable[[Tensor], Tensor],
+    labels: Tensor | None = None,
+    tau: float = TAU,
+    points: int = 512,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """−log h(i, i) − Σ over j of log(1 − h(i, j)), averaged over positions i of the student's.
+
+    Tian et al., "Contrastive representation distillation" (arXiv:1910.10699): h(i, j) = e^s/(e^s + c) is how likely it
+    is that state i of the student and state j of the teacher are of one position, s = ⟨u_i, v_j⟩/τ with u and v their
+    projections of length 1. c is the number of pairs that do not belong together times the mean of e^s, as in their
+    code, constant to the gradient.
+
+    The paper draws 16,384 strangers from a memory of the whole text; here they are the other positions given, and c is
+    each batch's own where theirs is the first batch's. Both of the paper's directions are then the same sum.
+
+    Least where each state's own partner is by far its nearest: states are told up to what the projectors take away, and
+    what is not needed to tell positions apart is not learned.
+
+    Args:
+        student_hidden: (batch, tokens, d_S) or (examples, d_S).
+        teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
+        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
+        student_projector, teacher_projector: from d_S and d_T to one width; both are trained with the student.
+        labels: (batch, tokens), the token that each position tells: positions of one label are no strangers, as in the
+            paper where classes are known. All others are, without them.
+        tau: τ, above 0.
+        points: if there are more unmasked positions, so many of them are drawn: pairs grow as the square.
+        generator: for that draw, on the CPU; torch's own without one.
+
+    Returns:
+        Scalar, in float32 unless the states are float64; 0 for fewer than two positions.
+
+    Raises:
+        ValueError: shapes that do not match, τ that is not above 0, points below 2, or a teacher whose states are NaN or
+            infinite.
+    """
+    if not 0 < tau < math.inf:
+        raise ValueError(f"tau is {tau:g}; it must be above 0 and finite")
+    if labels is not None and labels.shape != student_hidden.shape[:-1]:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, the states {tuple(student_hidden.shape)}")
+    s, t, chosen = drawn(student_hidden, teacher_hidden, mask, points, 2, generator)
+    scores = unit(student_projector(s)) @ unit(teacher_projector(t)).T / tau
+    own = torch.eye(len(s), dtype=torch.bool, device=s.device)
+    strangers = ~own
+    if labels is not None:
+        told = (labels.flatten() if mask is None else labels[mask != 0])[chosen]
+        strangers = told.unsqueeze(0) != told.unsqueeze(1)
+    if not strangers.any():
+        return scores.sum() * 0
+    # log(N·mean of e^s), N the strangers of a position: h is a sigmoid of what s is above it.
+    apart = scores.detach()[strangers]
+    log_c = apart.logsumexp(0) - math.log(len(s))
+    above = scores - log_c
+    loss: Tensor = (
+        -F.logsigmoid(above[own]).sum() - F.logsigmoid(-above).masked_fill(~strangers, 0).sum()
+    ) / len(s)
+    return loss
