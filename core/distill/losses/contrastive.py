@@ -9,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .features import unit
+from ...lm.precision import precise
+from .features import projected, unit
 from .relations import drawn
 
 TAU = 0.07
 """As in the paper's code."""
 
 
+@precise
 def crd(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -32,11 +34,11 @@ def crd(
 
     Tian et al., "Contrastive representation distillation" (arXiv:1910.10699): h(i, j) = e^s/(e^s + c) is how likely it
     is that state i of the student and state j of the teacher are of one position, s = ⟨u_i, v_j⟩/τ with u and v their
-    projections of length 1. c is the number of pairs that do not belong together times the mean of e^s, as in their
-    code, constant to the gradient.
+    projections of length 1. c is the number of strangers j times e^(1/(2·d·τ²)), the mean of e^s over directions at random
+    in d dimensions; their code measures that mean in its first batch.
 
-    The paper draws 16,384 strangers from a memory of the whole text; here they are the other positions given, and c is
-    each batch's own where theirs is the first batch's. Both of the paper's directions are then the same sum.
+    The paper draws 16,384 strangers from a memory of the whole text; here they are the other positions given. Both of the
+    paper's directions are then the same sum.
 
     Least where each state's own partner is by far its nearest: states are told up to what the projectors take away, and
     what is not needed to tell positions apart is not learned.
@@ -64,7 +66,8 @@ def crd(
     if labels is not None and labels.shape != student_hidden.shape[:-1]:
         raise ValueError(f"labels have shape {tuple(labels.shape)}, the states {tuple(student_hidden.shape)}")
     s, t, chosen = drawn(student_hidden, teacher_hidden, mask, points, 2, generator)
-    scores = unit(student_projector(s)) @ unit(teacher_projector(t)).T / tau
+    u, v = unit(projected(student_projector, s)), unit(projected(teacher_projector, t))
+    scores = u @ v.T / tau
     own = torch.eye(len(s), dtype=torch.bool, device=s.device)
     strangers = ~own
     if labels is not None:
@@ -72,11 +75,7 @@ def crd(
         strangers = told.unsqueeze(0) != told.unsqueeze(1)
     if not strangers.any():
         return scores.sum() * 0
-    # log(N·mean of e^s), N the strangers of a position: h is a sigmoid of what s is above it.
-    apart = scores.detach()[strangers]
-    log_c = apart.logsumexp(0) - math.log(len(s))
-    above = scores - log_c
-    loss: Tensor = (
-        -F.logsigmoid(above[own]).sum() - F.logsigmoid(-above).masked_fill(~strangers, 0).sum()
-    ) / len(s)
-    return loss
+    log_c = math.log(float(strangers.sum()) / len(s)) + 1 / (2 * u.shape[-1] * tau**2)
+    above = scores - log_c  # h is a sigmoid of it
+    lost = F.logsigmoid(above[own]).sum() + F.logsigmoid(-above).masked_fill(~strangers, 0).sum()
+    return -lost / len(s)

@@ -10,19 +10,20 @@ given to the optimiser beside the student's parameters, counted and saved by nob
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
-from ...lm.precision import wide
+from ...lm.precision import precise, wide
 from .arguments import divisor, first, place, seen_tokens
 
 KINDS = ("mse", "cosine")
 ATTENTION_KINDS = ("mse", "kl")
 
 
+@precise
 def feature(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -62,21 +63,20 @@ def feature(
     """
     _check_name("kind", kind, KINDS)
     h_S, h_T = states(student_hidden, teacher_hidden, mask)
-    if projector is not None:
-        h_S = projector(h_S)
+    h_S = wide(h_S) if projector is None else wide(projected(projector, h_S))
     if h_S.shape[-1] != h_T.shape[-1]:
         made = "" if projector is None else "'s projector"
         raise ValueError(
             f"the student{made} has a width of {h_S.shape[-1]}, the teacher one of {h_T.shape[-1]}: "
             f"give a projector, such as linear_projector({student_hidden.shape[-1]}, {h_T.shape[-1]})"
         )
-    h_S = wide(h_S)
     items = divisor(None, h_T.shape[:1], num_items)
     if kind == "cosine":
         return (1 - (unit(h_S) * unit(h_T)).sum(-1)).sum() / items
     return (h_S - h_T).square().mean(-1).sum() / items / _power(h_T, power)
 
 
+@precise
 def attention_transfer(
     student_attention: Tensor,
     teacher_attention: Tensor,
@@ -215,6 +215,12 @@ def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) 
     if seen is None:
         return student_hidden.flatten(0, len(shape) - 1), h_T.flatten(0, len(shape) - 1)
     return student_hidden[seen], h_T[seen]
+
+
+def projected(projector: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a projector makes of states, in the precision of its own weights."""
+    weight = next(projector.parameters(), None) if isinstance(projector, nn.Module) else None
+    return projector(wide(x) if weight is None else x.to(weight.dtype))
 
 
 def unit(x: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...lm.precision import wide
+from ...lm.precision import precise, wide
 from .arguments import divisor, first, place, seen_tokens
 from .features import states, unit
 
 
+@precise
 def rkd_distance(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -52,6 +53,7 @@ def rkd_distance(
     return apart.sum() / max(len(s) * (len(s) - 1), 1)  # the diagonal is 0
 
 
+@precise
 def rkd_angle(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -79,6 +81,7 @@ def rkd_angle(
     return (apart * different).sum() / max(n * (n - 1) * (n - 2), 1)
 
 
+@precise
 def similarity(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -99,6 +102,7 @@ def similarity(
     return (unit(s @ s.T) - unit(t @ t.T)).square().sum() / max(len(s) ** 2, 1)
 
 
+@precise
 def minilm_relations(
     student: Tensor | Sequence[Tensor],
     teacher: Tensor | Sequence[Tensor],

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...lm.precision import wide
+from ...lm.precision import precise, wide
 from .arguments import check_temperature, divisor, first, place, seen_tokens
 
 FLOOR = -1e36
@@ -70,6 +70,7 @@ Slope = Callable[[Tensor, Slab], tuple[Tensor, Tensor]]
 what it is given."""
 
 
+@precise
 def mean_over_tokens(
     loss: Loss,
     student_logits: Tensor,

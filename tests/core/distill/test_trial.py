@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 
 from lab.core.distill.cache import Unusable
+from lab.core.distill.inside import looked_into
 from lab.core.distill.knobs import config_of, source_of, teacher_of
 from lab.core.distill.knobs import student_of as model_of
 from lab.core.distill.language import Oracle
@@ -184,6 +186,87 @@ def test_weights_add_up(tmp_path):
     students = (student_of(context, signal=s)[0] for s in ("data", "soft", "data+0.5*soft"))
     data, soft, both = (student.lesson.loss(student, rows).item() for student in students)
     assert both == pytest.approx(data + 0.5 * soft, rel=1e-5)
+
+
+def of_teacher(student, source, context, rows):
+    """The student's documents, and its teacher's logits and insides on them, without a file in between."""
+    model, _ = train_teacher(context, teacher_of(Params(**TINY), source, context))
+    ids = student.lesson.ids[rows]
+    with torch.no_grad():
+        hidden, qkv = looked_into(model, ids[:, :-1])
+        return ids, model.logits(hidden), hidden, qkv
+
+
+def test_each_rest_of_top_k_is_the_loss_of_its_name(run, tmp_path):
+    context, rows = context_in(tmp_path / "one"), torch.tensor([3, 0, 17])
+    found = {}
+    for rest in ("renormalise", "tail", "truth"):
+        student, source = student_of(context, signal="top-k", rest=rest)
+        ids, theirs, _, _ = of_teacher(student, source, context, rows)
+        q, p = (x.double().log_softmax(-1) for x in (student.model(ids[:, :-1]).detach(), theirs))
+        log_p, at = p.topk(3)
+        missing, y = 1 - log_p.exp().sum(-1, keepdim=True), ids[:, 1:, None]
+        target = torch.zeros_like(p).scatter(-1, at, log_p.exp())
+        if rest == "renormalise":
+            target = target / target.sum(-1, keepdim=True)
+        if rest == "truth":
+            target = target.scatter_add(-1, y, missing)
+        kl = (torch.xlogy(target, target) - target * q).sum(-1)
+        if rest == "tail":
+            others = 1 - q.gather(-1, at).exp().sum(-1)
+            kl = kl + missing[..., 0] * (missing[..., 0].log() - others.log())
+        found[rest] = student.lesson.loss(student, rows).item()
+        assert found[rest] == pytest.approx(float(kl.mean()), rel=2e-3)
+    assert len({round(x, 2) for x in found.values()}) == 3
+    ends = {rest: run(rest, signal="top-k", rest=rest)[0]["kl"] for rest in found}
+    assert len(set(ends.values())) == 3
+
+
+def test_relations_are_weighed_25_and_50_times(tmp_path):
+    context, rows = context_in(tmp_path / "one"), torch.tensor([3, 0])
+    student, source = student_of(context, signal="data+rkd")
+    ids, _, theirs, _ = of_teacher(student, source, context, rows)
+    ours = student.model.hidden(ids[:, :-1]).detach()
+    both = [x.flatten(0, 1) for x in (ours, theirs)]  # 30 positions, of which none is left out
+    d = [torch.cdist(x, x) for x in both]
+    n = len(d[0])
+    d = [x / (x.sum() / (n * (n - 1))) for x in d]
+    distance = F.smooth_l1_loss(*d, reduction="sum") / (n * (n - 1))
+    e = [F.normalize(x[None] - x[:, None], dim=-1) for x in both]
+    angles = [torch.einsum("jid,jkd->jik", x, x) for x in e]
+    apart = F.smooth_l1_loss(*angles, reduction="none")
+    apart.diagonal(dim1=1, dim2=2).zero_()
+    angle = apart.sum() / (n * (n - 1) * (n - 2))
+    data = F.cross_entropy(student.model.logits(ours).flatten(0, 1), ids[:, 1:].flatten())
+    expected = float(data + 25 * distance + 50 * angle)
+    found = student.lesson.loss(student, rows).item()
+    assert found == pytest.approx(expected, rel=2e-3)
+    assert found != pytest.approx(float(data + 50 * distance + 25 * angle), rel=0.01)
+
+
+def test_relations_of_queries_keys_and_values_do_not_look_ahead(tmp_path):
+    context, rows = context_in(tmp_path / "one"), torch.tensor([3, 0])
+    student, source = student_of(context, signal="data+minilm")
+    ids, _, _, theirs = of_teacher(student, source, context, rows)
+    hidden, ours = (x.detach() for x in looked_into(student.model, ids[:, :-1]))
+    data = F.cross_entropy(student.model.logits(hidden).flatten(0, 1), ids[:, 1:].flatten())
+
+    def expected(seen):
+        """Σ over queries, keys and values of the mean KL between relations to the positions that are seen."""
+        total = 0.0
+        for part in range(3):
+            log_r = []
+            for qkv in (ours, theirs):
+                A = qkv.unflatten(2, (3, 2))[:, :, part].transpose(1, 2).double()  # both have two heads
+                scores = (A @ A.mT / math.sqrt(A.shape[-1])).masked_fill(~seen, -1e9)
+                log_r.append(scores.log_softmax(-1))
+            total += float((log_r[1].exp() * (log_r[1] - log_r[0])).sum(-1).mean())
+        return float(data) + total
+
+    everything = torch.ones(15, 15, dtype=torch.bool)
+    found = student.lesson.loss(student, rows).item()
+    assert found == pytest.approx(expected(everything.tril()), rel=2e-3)
+    assert found != pytest.approx(expected(everything), rel=0.01)
 
 
 def test_what_each_signal_costs(run):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....lm.precision import precise
 from .divergence import kl
 from .units import mean, positive, shown, taught
 
@@ -35,6 +36,7 @@ class View:
     head: Tensor
 
 
+@precise
 def dskd_cma(
     student_logits: Tensor,
     teacher_logits: Tensor,

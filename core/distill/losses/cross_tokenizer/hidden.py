@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....lm.precision import precise, wide
+from ..features import projected
 from .alignment import Alignment
 from .spans import at_starts, span_mask
 from .units import mean, shown, taught
@@ -14,6 +16,7 @@ from .units import mean, shown, taught
 MEASURES = ("squares", "cosine")
 
 
+@precise
 def hidden_states(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
@@ -54,7 +57,7 @@ def hidden_states(
     mask = span_mask(alignment, mask)
     h_S = shown(at_starts(student_hidden, alignment.student, "student_hidden"), mask, "student_hidden")
     h_T = taught(at_starts(teacher_hidden, alignment.teacher, "teacher_hidden"), mask, "teacher_hidden")
-    h_S = h_S if projector is None else projector(h_S)
+    h_S = h_S if projector is None else wide(projected(projector, h_S))
     if h_S.shape != h_T.shape:
         raise ValueError(
             f"the student's states have {h_S.shape[-1]} values and the teacher's {h_T.shape[-1]}: a projector has to "
