@@ -31,7 +31,7 @@ from .signals import HEADS, STATES
 from .student import Student
 
 RKD_DISTANCE, RKD_ANGLE = 25.0, 50.0
-"""The weights of Park et al. (arXiv:1904.05068), §4."""
+"""Of distances and angles (Park et al., arXiv:1904.05068), as in RepDistiller."""
 CRD_WIDTH = 128
 """Of the space in which states are told apart, as in the code of Tian et al. (arXiv:1910.10699)."""
 

@@ -88,7 +88,7 @@ def attention_transfer(
 ) -> Tensor:
     """The distance of attention maps: mean over heads and unmasked queries.
 
-    * "mse": Σ over keys of (a_S − a_T)². TinyBERT (arXiv:1909.10351, eq. 7) has the mean over keys, which makes the
+    * "mse": Σ over keys of (a_S − a_T)². TinyBERT (arXiv:1909.10351) has the mean over keys, which makes the
       loss of a row of probabilities fall as the text grows.
     * "kl": Σ over keys of a_T·log(a_T/a_S), as MobileBERT (arXiv:2004.02984).
 
@@ -170,8 +170,7 @@ def layer_pairs(
 
     Args:
         mapping: "last", the last from the last; "uniform", every layer i of the student's S from the teacher's at the
-            same share of its T, ⌈(i + 1)·T/S⌉ − 1, so that the last learns from the last (TinyBERT, arXiv:1909.10351,
-            §3.1); or pairs (student, teacher).
+            same share of its T, ⌈(i + 1)·T/S⌉ − 1, so that the last learns from the last (TinyBERT, arXiv:1909.10351); or pairs (student, teacher).
 
     Raises:
         ValueError: no layers, an unknown mapping, no pairs, or one outside the models.

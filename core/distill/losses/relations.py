@@ -29,7 +29,7 @@ def rkd_distance(
 ) -> Tensor:
     """Huber(d_ij/μ of the student − d_ij/μ of the teacher), averaged over pairs i ≠ j.
 
-    Park et al., "Relational Knowledge Distillation" (arXiv:1904.05068), §3.2.1; d_ij is a Euclidean distance and μ the
+    Park et al., "Relational Knowledge Distillation" (arXiv:1904.05068); d_ij is a Euclidean distance and μ the
     mean of those that are not 0, so that scale does not matter. They weigh it 25 times, and its sister 50 times.
 
     Least, and 0, where all distances agree up to a common factor.
@@ -64,7 +64,7 @@ def rkd_angle(
 ) -> Tensor:
     """Huber(cos∠ijk of the student − cos∠ijk of the teacher), averaged over triples of different positions.
 
-    Park et al. (arXiv:1904.05068), §3.2.2. j is the corner of the angle: cos∠ijk = ⟨e_ij, e_kj⟩, e_ij the unit vector
+    Park et al. (arXiv:1904.05068). j is the corner of the angle: cos∠ijk = ⟨e_ij, e_kj⟩, e_ij the unit vector
     from j to i; for two positions at one place it is 0, and so are their angles.
 
     Least, and 0, where all angles agree: up to scale, rotation and place.
@@ -114,7 +114,7 @@ def minilm_relations(
 ) -> Tensor:
     """Σ over Q, K, V of the mean over heads a and positions i of KL(R_T[a, i]‖R_S[a, i]), R = softmax(A·Aᵀ/√d_r).
 
-    Wang et al., MiniLMv2 (arXiv:2012.15828), §3: A is Q, K or V of one layer, its heads put together and split again
+    Wang et al., MiniLMv2 (arXiv:2012.15828): A is Q, K or V of one layer, its heads put together and split again
     into A_r relation heads of width d_r, so that neither widths nor numbers of heads need agree. The more relation
     heads, the finer the relations (48 and 64 in the paper).
 
