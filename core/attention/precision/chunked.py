@@ -7,12 +7,15 @@ checkpoint: the backward pass computes its scores again instead of keeping them.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .formats import blocks_of
+
+# ruff: noqa: E741 — O is the papers' symbol
 
 
 def chunked(Q: Tensor, K: Tensor, V: Tensor, *, queries: int = 1024, keys: int = 4096) -> Tensor:
@@ -43,11 +46,29 @@ def _summary(Q_i: Tensor, K_j: Tensor, V_j: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def standard(Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
-    """O (Nq, d_v), with the whole of S; without gradients in place, so that there is one matrix of n²."""
-    S = Q @ K.mT
-    S.mul_(1 / math.sqrt(Q.shape[1]))
-    if S.requires_grad:
-        return torch.softmax(S, -1) @ V
-    S.sub_(S.amax(1, keepdim=True)).exp_()
-    S.div_(S.sum(1, keepdim=True))
-    return S @ V
+    """O (Nq, d_v), with the whole of S: one matrix of n² at a time, two for gradients, as the paper's tables have it."""
+    O: Tensor = _Standard.apply(Q, K, V)  # type: ignore[no-untyped-call]
+    return O
+
+
+class _Standard(torch.autograd.Function):
+    """What PyTorch's own softmax holds a third matrix for is done in place."""
+
+    @staticmethod
+    def forward(ctx: Any, Q: Tensor, K: Tensor, V: Tensor) -> Tensor:
+        P = Q @ K.mT
+        P.mul_(1 / math.sqrt(Q.shape[1]))
+        P.sub_(P.amax(1, keepdim=True)).exp_()
+        P.div_(P.sum(1, keepdim=True))
+        O = P @ V
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(Q, K, V, P, O)
+        return O
+
+    @staticmethod
+    def backward(ctx: Any, *dOs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (dO,), (Q, K, V, P, O) = dOs, ctx.saved_tensors
+        dV = P.mT @ dO
+        dS = dO @ V.mT
+        dS.sub_((dO * O).sum(1, keepdim=True)).mul_(P).mul_(1 / math.sqrt(Q.shape[1]))
+        return dS @ K, dS.mT @ Q, dV

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from lab.core.attention.precision import measured
+from lab.core.attention.precision import chunked, measured
 from lab.core.attention.precision.ties import bias_of_ties, last_place
 from lab.core.attention.precision.trial import Params, trial
 from lab.core.trial import Refused
@@ -76,6 +76,16 @@ def test_memory_of_the_whole_is_its_matrix_and_is_told_once():
         2, abs=0.05
     )
     assert found(seed=1, algorithm="whole", keys=n, head_dim=16).keys() == {"agreement"}
+    with_gradients = found(algorithm="whole", keys=n, head_dim=16, gradients=True)
+    assert with_gradients["memory"] == pytest.approx(2 * n * n * 4, rel=0.1)
+
+
+def test_the_gradients_of_the_whole_and_of_chunks_are_softmaxs():
+    Q, K, V = (torch.randn(40, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    dO = torch.randn(40, 8, dtype=torch.float64)
+    expected = torch.autograd.grad(torch.softmax(Q @ K.mT / 8**0.5, -1) @ V, (Q, K, V), dO)
+    for O in (chunked.standard(Q, K, V), chunked.chunked(Q, K, V, queries=16, keys=24)):  # noqa: E741
+        torch.testing.assert_close(torch.autograd.grad(O, (Q, K, V), dO), expected)
 
 
 def test_last_place_is_the_distance_to_the_next_number():
