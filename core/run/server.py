@@ -19,7 +19,7 @@ def _end(number: int, frame: object) -> None:
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    print(f"the process that starts trials has ended: {kind.__name__}: {error}", file=sys.stderr)
+    print(f"the process that starts trials has ended: {kind.__name__} {error}", file=sys.stderr)
 
 
 sys.excepthook = _tell
