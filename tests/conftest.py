@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     others use (and a name too long for a socket), a Ctrl-C that is ignored, as behind `nohup`, and a PYTHONPATH."""
     tmp_path_factory.getbasetemp()  # is kept for a look at what failed, so it stays where it is
     usual = Path(tempfile.gettempdir())
-    place = tempfile.mkdtemp(prefix="lab", dir=usual if len(str(usual)) < 50 else "/tmp")
+    short = usual if len(str(usual)) < 50 else Path("/tmp")
+    place = tempfile.mkdtemp(prefix="lab", dir=short)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(short))
+        get_temp_dir()  # multiprocessing's, which goes when this process ends, so not inside of what goes before
         patch.setenv("TMPDIR", place)
         patch.setattr(tempfile, "tempdir", None)  # so that it looks again
         patch.delenv("PYTHONPATH", raising=False)
