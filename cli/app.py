@@ -9,7 +9,7 @@ import typer
 
 from ..core.experiment.mistakes import Mistakes
 from . import authoring, browsing, comparing, reporting, running, verifying
-from .screen import err
+from .screen import err, use_streams
 
 app = typer.Typer(
     name="lab",
@@ -42,20 +42,29 @@ def home(context: typer.Context) -> None:
 
 def main() -> None:
     """The console script. A person's mistake is told in one line, never as a traceback."""
+    use_streams()
+    os.environ.pop("MPLBACKEND", None)  # plots go into files; Jupyter names a backend that need not be here
     try:
         app()
+        sys.stdout.flush()
     except Mistakes as mistakes:
         _tell(mistakes)
         sys.exit(2)
     except BrokenPipeError:  # `lab list | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _tell(f"{where}{error.strerror or error}. What is done is kept.")
+        _hush()
         sys.exit(1)
+
+
+def _hush() -> None:
+    """What is still to be written has nowhere to go: at the end of the process that would be a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _tell(message: object) -> None:

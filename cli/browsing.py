@@ -156,14 +156,16 @@ def show(
 
 def list_runs(results: Results = RESULTS, json: Json = False) -> None:
     """Runs in results/, the newest first."""
-    from ..core.run.folder import runs
+    from ..core.run.folder import runs, unreadable
 
+    for line in unreadable(results):
+        err().print(line, markup=False, soft_wrap=True)
     found = runs(results)
     if json:
         print_json([run.facts | {"folder": str(run.folder)} for run in found])
         return
     if not found:
-        err().print(f"no runs in {results}/ yet; to make one: lab run flash-attn --quick")
+        err().print(f"no runs in {results}/ yet; to make one: lab run flash-attn --quick", markup=False)
         return
     rows = []
     for run in found:
@@ -176,7 +178,7 @@ def list_runs(results: Results = RESULTS, json: Json = False) -> None:
                 facts["experiment"],
                 ago(facts["started"]),
                 duration(facts["seconds"]),
-                result,
+                escape(result),
                 escape(note.strip()),
             ]
         )

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..core.experiment.document import read
+from ..core.safe_text import csv_of
 from .finding import path_of
+from .judging import first_readable
 from .performing import Asked, perform
-from .screen import ago, err, out, print_json, stop
+from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
 
@@ -50,9 +52,7 @@ def compare(
     if runs is not None:
         print_side_by_side(name, runs, results, format, metric)
         return
-    from ..core.run.results import gather
-
-    seen = gather(_run_to_show(name, results) if run is None else run_called(name, run, results))
+    seen = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
     comparison = _only(seen, metric, rows)
     if format == "json":
         _print_json(seen, comparison)
@@ -62,22 +62,26 @@ def compare(
         _print_text(seen, comparison, format)
 
 
-def _run_to_show(name: str, results: Path) -> Run:
-    """The newest full run, else the newest quick one; where there is none, a quick one is made."""
+def _runs_to_show(name: str, results: Path) -> list[Run]:
+    """The newest full run, else the newest quick one, and those after it; where there is none, a quick one is made."""
+    from ..core.experiment.overview import NAME
     from ..core.experiment.shape import shaped
-    from ..core.run.folder import newest
+    from ..core.run.folder import newest, ranked, unreadable
 
-    known = (results / name).is_dir()
+    known = NAME.fullmatch(name) is not None and (results / name).is_dir()
     document = None if known else read(path_of(name))
     title = name if document is None else shaped(document).name
-    run = newest(results, title, full=True, finished=True) or newest(results, title, finished=True)
-    if run is not None:
-        return run
-    if (unfinished := newest(results, title)) is not None and unfinished.results():
+    for line in unreadable(results, title):
+        err().print(line, markup=False, soft_wrap=True)
+    found = ranked(results, title)
+    finished = [run for run in found if run.is_finished]
+    if finished:
+        return finished
+    if found and found[0].results():
         err().print(
-            f"no finished run of {title}; this is {unfinished.id}, unfinished: lab run {title} --resume"
+            f"no finished run of {title}; this is {found[0].id}, unfinished: lab run {title} --resume"
         )
-        return unfinished
+        return found
     document = document or read(path_of(name))
     from ..core.experiment.request import Request
 
@@ -90,7 +94,7 @@ def _run_to_show(name: str, results: Path) -> Run:
     run = newest(results, title, finished=True)
     if run is None:
         raise typer.Exit(code)
-    return run
+    return [run]
 
 
 def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
@@ -240,20 +244,18 @@ def _print_json(seen: Results, comparison: pd.DataFrame) -> None:
 
 def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
     """Markdown and LaTeX hold the same cells as the screen; CSV holds the numbers."""
-    import sys
-
     if format == "csv":
-        comparison.to_csv(sys.stdout, index=False)
+        write(csv_of(comparison))
         return
     from .views import comparison as tables_of
     from .views import plain_rows, point_words
 
-    write = markdown if format == "markdown" else latex
+    written = markdown if format == "markdown" else latex
     for point, rows in _points(seen, comparison):
         for made in tables_of(seen.experiment, rows):
             names, cells = plain_rows(made)
             right = [False, False, *[True] * (len(names) - 2)]
-            sys.stdout.write(write(point_words(seen.experiment, point), names, right, cells))
+            write(written(point_words(seen.experiment, point), names, right, cells))
     if format == "markdown":
         from .views import paper
 
@@ -262,4 +264,4 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
             for v in seen.verdicts
         ]
         names = ["", "claim", "paper", "here", "verdict", "source"]
-        sys.stdout.write(markdown("claims", names, [False] * 6, claims))
+        write(markdown("claims", names, [False] * 6, claims))

@@ -3,21 +3,68 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..core.run.files import Damaged
 from ..core.run.folder import Run
 from ..core.run.results import Results, gather, write_tables
+from .screen import err
 from .views import BAD
+
+if TYPE_CHECKING:
+    from ..core.report.page import Page
 
 
 def results_of(run: Run) -> Results:
     """Judge a run and write everything that is derived from it: tables and plots."""
-    from ..core.report.plot import draw_all
-
     results = gather(run)
     write_tables(results)
-    draw_all(results.experiment, results.comparison, results.verdicts, results.curves, run.folder / "plots")
+    plots_of(results, run.folder / "plots")
     return results
+
+
+def plots_of(results: Results, folder: Path) -> list[Path]:
+    from ..core.report.plot import draw_all
+
+    return draw_all(results.experiment, results.comparison, results.verdicts, results.curves, folder)
+
+
+def first_readable(runs: Sequence[Run]) -> Results:
+    """What the first of these runs says that can be read; those before it are named.
+
+    Raises:
+        Damaged: none can.
+    """
+    for index, run in enumerate(runs):
+        try:
+            return gather(run)
+        except Damaged as damaged:
+            if index == len(runs) - 1:
+                raise
+            err().print(
+                f"{run.folder} is passed over: {Path(damaged.filename).name} is damaged", markup=False
+            )
+    raise ValueError("no runs")
+
+
+def page_of(results: Results, plots: Sequence[Path]) -> Page:
+    """A run as the report shows it."""
+    from ..core.report.page import Page
+
+    return Page(
+        experiment=results.experiment,
+        run=results.facts,
+        environment=results.environment,
+        comparison=results.comparison,
+        verdicts=list(results.verdicts),
+        summary=results.summary,
+        plots=plots,
+        warnings=list(results.warnings),
+        samples=results.samples,
+        cuts=results.cuts,
+    )
 
 
 def exit_code(results: Results, fail_on: frozenset[str]) -> int:
@@ -37,7 +84,7 @@ def summary_data(results: Results) -> dict[str, Any]:
         "run": results.run.id,
         "folder": str(results.run.folder),
         **{
-            key: results.facts[key]
+            key: results.facts.get(key)
             for key in ("experiment", "version", "status", "preset", "seconds", "counts", "command")
         },
         "summary": results.summary,

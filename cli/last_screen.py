@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -48,11 +49,10 @@ def _claims(results: Results, screen: Console, count: int) -> list[Text]:
 
 def _fitting_claims(results: Results, screen: Console, room: int) -> list[Text]:
     """As many claims as fit, at least two."""
-    for count in range(len(results.verdicts), 2, -1):
-        lines = _claims(results, screen, count)
-        if len(lines) <= room:
-            return lines
-    return _claims(results, screen, 2)
+    more = bisect_right(
+        range(3, len(results.verdicts) + 1), room, key=lambda n: len(_claims(results, screen, n))
+    )
+    return _claims(results, screen, 2 + more)
 
 
 def _cut(body: list[Text], most: int, name: str) -> list[Text]:

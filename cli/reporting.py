@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .screen import people, print_json, stop
+from .screen import err, people, print_json, stop
+
+if TYPE_CHECKING:
+    from ..core.run.folder import Run
+    from ..core.run.results import Results
 
 
 def report(
@@ -18,6 +22,10 @@ def report(
     results: Annotated[Path, typer.Option("--results", help="Folder that runs are written to")] = Path(
         "results"
     ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write this HTML file, its .md and its plots, and nothing into the results folder"),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
     ] = False,
@@ -25,9 +33,10 @@ def report(
     """Write results/report.html and report.md: verdicts, plots, tables, and the commands to see it again."""
     from ..core.experiment.discovery import known
     from ..core.experiment.mistakes import nearest
-    from ..core.run.folder import newest, runs
-    from .screen import err
+    from ..core.run.folder import ranked, runs, unreadable
 
+    for line in unreadable(results):
+        err().print(line, markup=False, soft_wrap=True)
     there = sorted({run.facts["experiment"] for run in runs(results)})
     for name in names or ():
         if name not in there:
@@ -35,46 +44,68 @@ def report(
             stop(f"no run of {name} in {results}/.{make}")
     if not there:
         stop(f"no run in {results}/ yet; to make one: lab run flash-attn")
-    screen = people(json)
-    chosen = []
-    for name in names or there:
-        run = (
-            newest(results, name, full=True, finished=True)
-            or newest(results, name, finished=True)
-            or newest(results, name)
-        )
-        if run is not None:
-            chosen.append(run)
-            if not run.is_finished:
-                err().print(f"run {run.id} of {name} is not finished; the report shows what is done")
+    if out is not None and out.is_dir():
+        out = out / "report.html"
     with err().status("judging and drawing …"):
-        from ..core.report.page import Page, write_report
-        from ..core.report.plot import plot_names
-        from .judging import results_of
-
-        pages = []
-        for run in chosen:
-            seen = results_of(run)
-            pages.append(
-                Page(
-                    experiment=seen.experiment,
-                    run=seen.facts,
-                    environment=seen.environment,
-                    comparison=seen.comparison,
-                    verdicts=list(seen.verdicts),
-                    summary=seen.summary,
-                    plots=[run.folder / "plots" / f"{name}.svg" for name in plot_names(seen.experiment)],
-                    warnings=list(seen.warnings),
-                    samples=seen.samples,
-                    cuts=seen.cuts,
-                )
+        seen = [found for name in names or there if (found := _seen(ranked(results, name))) is not None]
+        if not seen:
+            stop("nothing is left to report", code=1)
+        try:
+            html, markdown = _write(seen, out or results / "report.html", is_elsewhere=out is not None)
+        except OSError as error:
+            folder = out.parent if out is not None else results
+            stop(
+                f"{folder}/ cannot be written: {error.strerror}. Choose another place: --out FILE.html",
+                code=1,
             )
-        html, markdown = write_report(pages, results)
+    for one in seen:
+        if one.facts["status"] != "finished":
+            err().print(
+                f"run {one.run.id} of {one.experiment.name} is not finished; the report shows what is done"
+            )
     if json:
-        print_json({"html": str(html), "markdown": str(markdown), "runs": [run.id for run in chosen]})
-    over = ", ".join(f"{run.facts['experiment']} (run {run.id})" for run in chosen)
-    screen.print(f"{html} and {markdown.name}, over {over}", soft_wrap=True)
+        print_json({"html": str(html), "markdown": str(markdown), "runs": [one.run.id for one in seen]})
+    over = ", ".join(f"{one.experiment.name} (run {one.run.id})" for one in seen)
+    people(json).print(f"{html} and {markdown.name}, over {over}", soft_wrap=True, markup=False)
     if open_:
         import webbrowser
 
         webbrowser.open(html.resolve().as_uri())
+
+
+def _seen(candidates: list[Run]) -> Results | None:
+    """Of the best run that can be read; what cannot be is named, and the others stay."""
+    from ..core.run.files import Damaged
+    from .judging import first_readable
+
+    try:
+        return first_readable(candidates)
+    except Damaged as damaged:
+        name = Path(damaged.filename)
+        err().print(
+            f"{candidates[-1].folder} is passed over: {name.name} is damaged", markup=False, soft_wrap=True
+        )
+        return None
+
+
+def _write(seen: list[Results], html: Path, is_elsewhere: bool) -> tuple[Path, Path]:
+    """The report over these runs; elsewhere than in the results folder, their own folders stay as they are.
+
+    Raises:
+        OSError: a folder cannot be written.
+    """
+    from ..core.report.page import write_report
+    from ..core.run.results import write_tables
+    from .judging import page_of, plots_of
+
+    pages = []
+    for one in seen:
+        if not is_elsewhere:
+            write_tables(one)
+        folder = (
+            html.with_name(f"{html.stem}-plots") / one.experiment.name
+            if is_elsewhere
+            else one.run.folder / "plots"
+        )
+        pages.append(page_of(one, plots_of(one, folder)))
+    return write_report(pages, html.parent, html.stem)

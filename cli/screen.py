@@ -1,17 +1,25 @@
-"""How everything looks on a terminal: one console for data, one for remarks, one table, one way to tell a mistake."""
+"""How everything looks on a terminal: one console for data, one for remarks, one table, one way to tell a mistake.
+
+All that lab prints goes through here, and nothing in it is obeyed by the terminal: text comes from experiment files, from
+trials and from models.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.theme import Theme
+
+from ..core.safe_text import visible
 
 THEME = Theme(
     {
@@ -26,10 +34,58 @@ THEME = Theme(
 WORDS = {"holds": "good", "fails here": "bad", "unclear": "open", "preview": "open", "not tested": "quiet"}
 
 
+NARROWEST = 20  # columns
+GAP = 2  # columns between two of a table
+IN_ASCII = {
+    "·": "-",
+    "…": "...",
+    "−": "-",
+    "–": "-",
+    "×": "x",
+    "µ": "u",
+    "√": "sqrt",
+    "§": "sec. ",
+    "≥": ">=",
+}
+IN_ASCII |= {"≤": "<=", "²": "2", "━": "-", "╸": "-", "╺": "-", "“": '"', "”": '"', "’": "'"}
+
+
+class Screen(Console):
+    """A console that shows control characters of what it prints as their pictures, and obeys its own only."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield segment._replace(text=visible(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for `main`: rich would end with 1
+
+
+def use_streams() -> None:
+    """Take standard output and error as they are: closed, without a width, or of an encoding that lacks our signs."""
+    columns = os.environ.get("COLUMNS", "80")
+    if not columns.isdecimal() or int(columns) < NARROWEST:
+        del os.environ["COLUMNS"]
+    codecs.register_error("lab", lambda error: (_in_ascii(error), error.end))  # type: ignore[attr-defined]
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who called: nobody wants to hear
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # until the process ends
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="lab")
+
+
+def _in_ascii(error: Any) -> str:
+    return "".join(IN_ASCII.get(sign, "?") for sign in error.object[error.start : error.end])
+
+
 def _console(stream: Any) -> Console:
     # Into a pipe or a file nothing need be cut to fit, so lines may be as long as a table is.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 110
-    return Console(file=stream, theme=THEME, highlight=False, width=width)
+    return Screen(file=stream, theme=THEME, highlight=False, width=width)
 
 
 def out() -> Console:
@@ -48,9 +104,15 @@ def people(json: bool) -> Console:
 
 
 def print_json(data: Any) -> None:
+    """In ASCII, which every terminal and every encoding can bear."""
     from ..core.run.files import to_json
 
-    sys.stdout.write(to_json(data, indent=1) + "\n")
+    sys.stdout.write(to_json(data, indent=1, ascii=True) + "\n")
+
+
+def write(text: str) -> None:
+    """Text that is to be read by a program: as it is, but for what a terminal would obey."""
+    sys.stdout.write(visible(text))
 
 
 def table(
@@ -59,11 +121,11 @@ def table(
     """A table in the house style. A column named `>x` is set right; the columns numbered `shorten` give way when the
     terminal is narrow."""
     giving = (shorten,) if isinstance(shorten, int) else shorten
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet", show_edge=False)
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="quiet", show_edge=False)
     for index, column in enumerate(columns):
         right, gives = column.startswith(">"), index in giving
         made.add_column(
-            column.removeprefix(">"),
+            escape(column.removeprefix(">")),
             justify="right" if right else "left",
             no_wrap=not gives,
             overflow="fold" if gives else "ellipsis",

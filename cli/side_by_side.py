@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from .screen import out, print_json, stop, table
+from ..core.safe_text import csv_of
+from .screen import out, print_json, stop, table, write
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def print_side_by_side(
         print_json({"runs": list(letters), "comparison": records(joined)})
         return
     if format == "csv":
-        import sys
-
-        joined.to_csv(sys.stdout, index=False)
+        write(csv_of(joined))
         return
     from ..core.analysis import digits
 
@@ -72,14 +71,14 @@ def print_side_by_side(
         ]
         change = f"{row['estimate_b'] / row['estimate_a']:.2f}x" if row["estimate_a"] else ""
         words = point_words(a.experiment, {key: row[key] for key in keys})
-        rows.append([escape(row["variant"]), escape(words), row["metric"], *cells, change])
+        rows.append([row["variant"], words, row["metric"], *cells, change])
     if format in ("markdown", "latex"):
         names = ["variant", "point", "metric", a.run.id, b.run.id, f"{b.run.id} / {a.run.id}"]
-        write = markdown if format == "markdown" else latex
-        out().file.write(write("", names, [False] * 3 + [True] * 3, rows))
+        written = markdown if format == "markdown" else latex
+        write(written("", names, [False] * 3 + [True] * 3, rows))
         return
     header = ["variant", "point", "metric", f">{a.run.id}", f">{b.run.id}", f">{b.run.id} / {a.run.id}"]
-    screen.print(table(header, rows))
+    screen.print(table(header, [list(map(escape, row)) for row in rows]))
     screen.print()
     pairs = {verdict.claim: verdict for verdict in b.verdicts}
     claims = [

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
+from rich.markup import escape, render
 from rich.table import Table as Grid
 
 from ..core.experiment.schema import Experiment
-from .screen import styled_word, table
+from .screen import GAP, styled_word, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,12 +40,15 @@ def comparison(experiment: Experiment, at_point: pd.DataFrame) -> list[Table]:
 def comparison_grid(made: Table, screen: Console, corner: str = "") -> tuple[Grid, list[str]]:
     """A table for the terminal: as many columns as fit, and the names of those that do not."""
     names = [column.name for column in [*made.points, *made.metrics]]
-    unbounded = screen.options.update(width=10_000)
-    for shown in range(len(names), 0, -1):
-        grid = _grid(made, shown, corner)
-        if shown <= 2 or Measurement.get(screen, unbounded, grid).maximum <= screen.width:
-            return grid, names[shown:]
-    return _grid(made, 1, corner), names[1:]
+    rows = _cells(made)
+    columns = zip([corner, *names], *([render(cell).plain for cell in row] for row in rows), strict=True)
+    ends = accumulate(max(map(cell_len, column)) + GAP for column in columns)
+    fitting = (
+        sum(1 for end in ends if end - GAP <= screen.width) - 1
+    )  # the variants' own column does not count
+    shown = min(len(names), max(fitting, 2))
+    head = [corner, *(f">{name}" for name in names[:shown])]
+    return table(head, [row[: shown + 1] for row in rows]), names[shown:]
 
 
 def has_rows(made: Table) -> bool:
@@ -52,22 +56,21 @@ def has_rows(made: Table) -> bool:
     return any(row.cells or row.status in BAD for tier in made.tiers for row in tier.rows)
 
 
-def _grid(made: Table, shown: int, corner: str) -> Grid:
-    names = [column.name for column in [*made.points, *made.metrics]][:shown]
+def _cells(made: Table) -> list[list[str]]:
+    """A row for each variant, and for the name of each tier: markup for the terminal, all as long as the heading."""
+    names = [column.name for column in [*made.points, *made.metrics]]
     rows: list[list[str]] = []
     for tier in made.tiers:
         found = [row for row in tier.rows if row.cells or row.status in BAD]
         if found and len(made.tiers) > 1:
             note = " (not timed)" if tier.name == "reference" else ""
-            rows.append([f"[quiet]{escape(tier.name + note)}[/]", *[""] * shown])
+            rows.append([f"[quiet]{escape(tier.name + note)}[/]"])
         indent = "  " if len(made.tiers) > 1 else ""
         for row in found:
-            if not row.cells:
-                rows.append([indent + escape(row.variant), f"[bad]{row.status}[/]"])
-                continue
-            cells = zip(names, [*row.point, *row.cells], strict=False)
-            rows.append([indent + escape(row.variant), *(_marked(name, cell) for name, cell in cells)])
-    return table([corner, *(f">{name}" for name in names)], rows)
+            cells = zip(names, [*row.point, *row.cells], strict=False) if row.cells else ()
+            marked = [_marked(name, cell) for name, cell in cells] or [f"[bad]{row.status}[/]"]
+            rows.append([indent + escape(row.variant), *marked])
+    return [row + [""] * (len(names) + 1 - len(row)) for row in rows]
 
 
 def _marked(name: str, cell: Cell) -> str:
@@ -146,14 +149,11 @@ def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
 
 def states(results: Results, words: Sequence[str]) -> list[str]:
     """What is wrong, failed or refused: a line for each, with who, where and the first reason."""
-    experiment, keys, order = (
-        results.experiment,
-        results.experiment.point_keys,
-        list(results.experiment.variants),
-    )
+    experiment, keys = results.experiment, results.experiment.point_keys
+    order = {name: place for place, name in enumerate(experiment.variants)}
     rows = [row for row in results.status.to_dict("records") if row["status"] in words]
     found: dict[tuple[str, str], list[dict[Any, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (words.index(row["status"]), order.index(row["variant"]))):
+    for row in sorted(rows, key=lambda row: (words.index(row["status"]), order[row["variant"]])):
         # What is wrong is told of each variant; a refusal that several share is told once.
         who = row["reason"] if row["status"] == "refused" else row["variant"]
         found.setdefault((row["status"], who), []).append(row)

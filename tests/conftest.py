@@ -61,6 +61,104 @@ def lab(tmp_path: Path) -> Lab:
     return run
 
 
+TIMED = """
+name: known
+title: Times that are known
+question: Is what stands in the files what everyone reads?
+sources: {made: {title: These very files, ref: "https://example.org/a|b"}}
+trial: ./known_trial.py
+params: {factor: 1.0}
+axes: {size: [1, 2, 4]}
+variants: {base: {}, twice: {factor: 0.5}, wrong: {}, refusing: {}}
+baseline: base
+repeats: 6
+metrics:
+  time: {unit: ms, better: lower, kind: timed}
+  error: {better: lower, kind: counted}
+  steps: {better: lower, kind: counted}
+  throughput: {unit: GFLOP/s, better: higher, kind: timed}
+plots:
+  - {x: size, y: time, scale: log-log}
+  - {x: size, y: time / baseline, scale: log-x}
+  - {x: variant, y: steps}
+claims:
+  - id: twice
+    says: Half the work takes half the time.
+    source: made, by construction
+    paper: 2
+    measure: {ratio: time, of: base, over: twice, where: {size: 4}}
+    expect: {between: [1.9, 2.1]}
+  - id: linear
+    says: Steps grow with the size.
+    source: made, by construction
+    measure: {exponent: steps, of: base, over: size}
+    expect: {between: [0.99, 1.01]}
+  - id: of-wrong
+    says: What is wrong is not judged.
+    source: ours
+    measure: {value: time, of: wrong, where: {size: 1}}
+    expect: {at_least: 1}
+summary: "At size {size.max} twice takes {time: twice / base} of the time."
+"""
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with a finished run of a timing and of a training experiment, written by lab's own functions with
+    figures that are known: `twice` takes half the time of `base`. Copy it before you change it."""
+    from lab.core.experiment.load import load
+    from lab.core.run.context import TrialContext
+    from lab.core.run.opening import create, let_go
+    from lab.core.run.plan import plan
+    from lab.core.run.process import finish
+    from lab.core.trial import Cut, TwoCuts
+
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copy(KNOWN.with_name("known_trial.py"), folder)
+    (folder / "known.yaml").write_text(TIMED)
+    results = folder / "results"
+    asked = {"preset": None, "full": True, "label": "", "command": "lab run known", "params": {}}
+    asked |= {"device": "cpu", "threads": 1, "workers": 1}
+    environment = {"cpu": "A processor", "device": "cpu", "threads": 1, "packages": {"torch": "2.13.0"}}
+    for file in (folder / "known.yaml", KNOWN.with_name("learning.yaml")):
+        loaded = load(str(file))
+        run = create(results, loaded, asked, environment)
+        for trial in plan(loaded):
+            made = run.of(trial)
+            made.mkdir()
+            ending: dict[str, Any] = {"status": "ok", "reason": "", "seconds": 0.5}
+            if trial.variant in ("wrong", "refusing", "diverging"):
+                status = {"refusing": "refused", "diverging": "failed"}.get(trial.variant, "wrong")
+                ending |= {"status": status, "reason": f"{trial.variant} by construction"}
+            elif trial.kind == "check":
+                ending["metrics"] = {"error": 0.0, "steps": 7.0 * trial.point["size"]}
+                ending |= {
+                    "work": {},
+                    "memory": {"allocated": 8, "resident": 8, "agrees": True},
+                    "kernel": "",
+                }
+            elif trial.kind == "peaks":
+                ending["metrics"] = {"matmul_gflops": 50.0, "copy_gb_per_s": 10.0}
+            elif trial.kind == "time":
+                seconds = 1e-3 * trial.point["size"] * (1 + 0.01 * (trial.replicate % 3))
+                names = {"base": 1.0, "base again": 1.0, "twice": 0.5}
+                ending["samples"] = {name: [share * seconds] * 5 for name, share in names.items()}
+                ending["work"] = {name: {"bytes": 1e6, "operations": 1e6} for name in ("base", "twice")}
+            else:
+                context = TrialContext(trial.variant, trial.replicate, "cpu", 1, made, made)
+                rate = 0.5 if trial.variant == "plain" else 0.0
+                for step in range(6):
+                    context.record(step=step, loss=(1 + 0.1 * trial.replicate) * (1 - rate) ** step)
+                context.sample(5, f"{trial.variant} said so")
+                cut = Cut(name="letters", ends=(1, 2))
+                context.sample(5, TwoCuts(title="Twice", text="ab", above=cut, below=cut, spans=(1, 2)))
+                ending["metrics"] = {"final": 1 - rate + 0.01 * trial.replicate, "resumed": 0.0}
+            finish(made, trial, ending)
+        run.tell(status="finished", seconds=3.0, counts={"planned": len(plan(loaded))})
+        let_go(run)
+    return results
+
+
 @pytest.fixture
 def save_llama() -> Callable[..., Path]:
     """(folder, words, context) to the folder with a random LlamaForCausalLM and a tokenizer of one token per tag and

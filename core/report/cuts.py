@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ..safe_text import one_line
 from ..trial import Cut, TwoCuts
 from .privacy import mask
 
@@ -152,7 +153,7 @@ def pieces(cuts: TwoCuts, wide: Callable[[int], int], edge: int = 0) -> list[Pie
 def _tokens(cut: Cut, text: bytes) -> Iterator[Token]:
     names = iter(cut.special)
     for begin, end in pairwise((0, *cut.ends)):
-        yield Token(begin, text[begin:end], "" if end > begin else next(names))
+        yield Token(begin, text[begin:end], "" if end > begin else one_line(next(names)))
 
 
 def _piece(

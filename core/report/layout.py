@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..safe_text import visible
 from . import marks, style, ticks
+from .privacy import scrub
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +57,7 @@ def arrange(
     bottom = 16 + (13 if x_label else 0) + (5 + len(below) * CAPTION * 1.3 if below else 0) + EDGE
     height = top + middle + bottom
     figure.set_size_inches(width / INCH, height / INCH)
-    figure.set_label(titles.title)
+    figure.set_label(shown(titles.title))
 
     _place(axes, (0.1 * width, bottom, 0.7 * width, middle), width, height)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -99,6 +101,7 @@ def _overhang(axes: Axes, renderer: Any) -> float:
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:
     """Lines that fit, taking a letter as 0.57 of its height wide and a bold one (of titles) as 0.64."""
+    text = shown(text)
     letter = 0.64 if size == style.LARGE else 0.57
     return textwrap.wrap(text, int((width - 2 * EDGE) / (letter * size)))
 
@@ -158,4 +161,9 @@ def _legend(axes: Axes, by_end: bool) -> None:
 
 
 def _broken(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, NAME))
+    return "\n".join(textwrap.wrap(shown(name), NAME))
+
+
+def shown(text: str) -> str:
+    """A text as it may stand in a figure, which is passed on; before it is broken, so that nothing slips by."""
+    return visible(scrub(text))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.verdicts import Verdict
 from ..experiment.schema import Experiment
+from ..safe_text import in_markdown, visible
 from ..trial import TwoCuts
 from . import words
 from .files import write_text
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HERE = Path(__file__).parent
+_LINE_ENDS = re.compile(r"\r\n?|\n")  # as Markdown has them
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Page:
     cuts: Mapping[TwoCuts, Sequence[str]] = field(default_factory=dict)
 
 
-def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:
+def write_report(pages: Sequence[Page], folder: Path, name: str = "report") -> tuple[Path, Path]:
     """Write `folder/report.html` and `folder/report.md`; each replaces the old one at once."""
     context = {
         "sections": sections(pages),
@@ -63,13 +69,14 @@ def write_report(pages: Sequence[Page], folder: Path) -> tuple[Path, Path]:
         "how_to_read": words.HOW_TO_READ,
         "letters": words.LETTERS,
         "family": words.family,
-        "beside": lambda path: _beside(path, folder),
+        "beside": lambda plot: _beside(plot, folder),
     }
     html = _environment(_for_html).get_template("report.html").render(context)
     markdown = _environment(_for_markdown, escape=False).get_template("report.md").render(context)
-    return write_text(folder / "report.html", html), write_text(folder / "report.md", markdown)
+    return write_text(folder / f"{name}.html", html), write_text(folder / f"{name}.md", markdown)
 
 
+@cache
 def _environment(finalize: Any, escape: bool = True) -> jinja2.Environment:
     """Templates from this folder. `finalize` sees every value that a template prints, so nothing slips by it."""
     import jinja2
@@ -87,29 +94,32 @@ def _environment(finalize: Any, escape: bool = True) -> jinja2.Environment:
     environment.globals["zip"] = zip
     environment.filters["raw"] = Markup
     environment.filters["indented"] = lambda text: Markup(
-        "\n".join(" " * 6 + line for line in scrub(text).split("\n"))
+        "\n".join(" " * 6 + visible(line) for line in _LINE_ENDS.split(scrub(text)))
     )
     environment.filters["unescaped"] = lambda markup: Markup(markup.unescape())
-    environment.globals["file"] = lambda name: Markup((HERE / name).read_text(encoding="utf-8"))
+    environment.globals["file"] = lambda name: Markup(_file(name))
+    environment.globals["digest"] = lambda name: Markup(_digest(name))
     return environment
 
 
 def _for_html(value: object) -> object:
     """Plain text loses its home folders (and is escaped after this); markup of ours stays as it is."""
-    return scrub(value) if type(value) is str else value
+    return visible(scrub(value)) if type(value) is str else value
 
 
 def _for_markdown(value: object) -> object:
     if type(value) is not str:
         return value
-    return _in_markdown(value)
+    return in_markdown(scrub(value))
 
 
-def _in_markdown(value: str) -> str:
-    text = " ".join(scrub(value).split())
-    for sign in "\\`*_{}[]<>#|~":
-        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
-    return text
+def _file(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _digest(name: str) -> str:
+    """What the page's security policy knows a script by: it stands between two line ends."""
+    return base64.b64encode(hashlib.sha256(f"\n{_file(name)}\n".encode()).digest()).decode()
 
 
 def _beside(path: Path, folder: Path) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..experiment.schema import Experiment, Plot
 from . import claimed, layout, marks, style, ticks
 from .files import replacing
-from .series import Picture, bands, is_numeric, is_ratio, limit, metric_of, points
+from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points
 from .words import human, value_words
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def draw(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     picture = _picture(plot, experiment, comparison, curves)
     with style.applied():
@@ -73,6 +74,8 @@ def draw(
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
             ticks.set_values(axes, log_y, unit)  # again: a claimed figure may have moved the ends
             layout.arrange(figure, axes, titles, _name_of_x(plot, experiment), notes, names=True)
+        for text in figure.findobj(Text):
+            text.set_text(layout.shown(text.get_text()))
     return figure
 
 
@@ -172,6 +175,8 @@ def _notes(
         named = {why: [name for name, its in picture.left_out.items() if its == why] for why in reasons}
         notes.append("not drawn: " + "; ".join(f"{', '.join(who)} ({why})" for why, who in named.items()))
     notes += claimed.sentences(plot, experiment, picture, verdicts)[:3]
+    if picture.steps > MOST_STEPS:
+        notes.append(f"{MOST_STEPS:,} of {picture.steps:,} steps are drawn")
     if plot.scale in ("log-y", "log-log") and not log_y and picture.series:
         notes.append("linear, because zeros have no logarithm")
     return notes

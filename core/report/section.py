@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import digits
 from ..analysis.verdicts import Verdict, by_chance
 from ..experiment.schema import Experiment
+from ..safe_text import csv_of, one_line
 from . import svg, words
 from .cuts import Drawing, drawing
-from .privacy import is_private, scrub
+from .privacy import command_without_secrets, is_private, scrub
 from .table import Table, tables
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _section(page: Page, id: str, name: str) -> Section:
         claims=[_judged(verdict, experiment) for verdict in verdicts],
         tables=tables(experiment, page.comparison),
         environment=facts(page.environment),
-        command=Markup(Markup.escape(scrub(str(page.run.get("command", ""))))),
+        command=Markup(Markup.escape(one_line(command_without_secrets(str(page.run.get("command", "")))))),
         downloads=_downloads(page.comparison, verdicts, id),
     )
 
@@ -139,14 +140,12 @@ def _figure(path: Path, prefix: str) -> Figure:
     from markupsafe import Markup
 
     png = path.with_suffix(".png")
-    kept = [(file.suffix[1:].upper(), file) for file in (png, path) if file.exists()]
-    types = {"PNG": "image/png", "SVG": "image/svg+xml"}
-    files = [
-        (label, file.name, data_url(file.read_bytes(), types[label]))
-        for label, file in kept
-        if file.stat().st_size <= LARGEST
-    ]
-    return Figure(Markup(scrub(svg.inline(path, prefix))), files, png, path.stem.replace("-", " "))
+    drawn = scrub(path.read_text(encoding="utf-8"))
+    kept = [("SVG", path.name, drawn.encode(), "image/svg+xml")]
+    if png.exists():
+        kept.insert(0, ("PNG", png.name, png.read_bytes(), "image/png"))
+    files = [(label, name, data_url(raw, type)) for label, name, raw, type in kept if len(raw) <= LARGEST]
+    return Figure(Markup(svg.inline(drawn, prefix, path.stem)), files, png, path.stem.replace("-", " "))
 
 
 def _facts(run: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -176,7 +175,7 @@ def _downloads(
         (
             "comparison, CSV",
             f"{id}-comparison.csv",
-            data_url(_bytes(comparison.to_csv(index=False)), "text/csv"),
+            data_url(_bytes(csv_of(comparison)), "text/csv"),
         ),
         (
             "claims, JSON",
@@ -187,7 +186,7 @@ def _downloads(
 
 
 def _bytes(text: str) -> bytes:
-    return scrub(text).encode()
+    return scrub(text).encode(errors="backslashreplace")
 
 
 def data_url(content: bytes, type: str) -> Markup:

@@ -13,6 +13,9 @@ from .words import human, named, value_words
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_STEPS = 1000  # of a curve: more than a figure has pixels
+HUGE = 1e150  # matplotlib squares what it draws
+BEYOND = "infinite, or too large to draw"
 FINE = 200  # places at which the lowest of several bounds is drawn
 REACH = 8  # so many times further left than the first place
 OVER_BASELINE = " / baseline"  # y: "time / baseline" shows the ratio to the tier's baseline
@@ -43,12 +46,14 @@ class Picture:
         replicates: the fewest and the most processes (or seeds) behind a point; (0, 0) when there is no point.
         fixed: what other axes are held at, because a plot has only one; those of `where` among them.
         left_out: variant → why it is not drawn.
+        steps: of curves, how many were recorded; at most MOST_STEPS are drawn.
     """
 
     series: list[Series]
     replicates: tuple[int, int] = (0, 0)
     fixed: dict[str, Scalar] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    steps: int = 0
 
     @property
     def x(self) -> list[Any]:
@@ -85,7 +90,12 @@ def points(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Pict
     names = ("ratio", "ratio_low", "ratio_high") if is_ratio(plot) else ("estimate", "low", "high")
     rows = rows.rename(columns=dict(zip(names, ("y", "y_low", "y_high"), strict=True)))
     good = rows[(rows["status"] == "ok") & _is_finite(rows["y"])]
-    left_out = _left_out(rows, set(good["variant"]), plot.x)
+    if is_numeric(list(rows[plot.x])):
+        good = good[_is_finite(good[plot.x])]
+    beyond = (rows["status"] == "ok") & rows["y"].notna() & ~rows.index.isin(good.index)
+    left_out = _left_out(
+        rows.assign(status=rows["status"].mask(beyond, BEYOND)), set(good["variant"]), plot.x
+    )
     counts = [int(n) for n in good["n"].dropna()]
     replicates = (min(counts), max(counts)) if counts else (0, 0)
     return Picture(_lines(plot, experiment, good, plot.x), replicates, fixed, left_out)
@@ -99,6 +109,8 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     rows = rows[_is_finite(rows["value"])]
     if rows.empty:
         return Picture([], fixed=fixed)
+    steps = rows["step"].nunique()
+    rows = rows[rows["step"].isin(_some(rows["step"]))]
     keys = list(dict.fromkeys([plot.hue, "variant", "step"]))
     reduced = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
@@ -108,7 +120,7 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     frame = type(rows)(reduced)
     per_arm = rows.groupby(keys[:-1], dropna=False)["replicate"].nunique()
     replicates = (int(per_arm.min()), int(per_arm.max()))
-    return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed)
+    return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed, steps=steps)
 
 
 def limit(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Series | None:
@@ -175,8 +187,20 @@ def _beside(rows: pd.DataFrame, table: pd.DataFrame, metric: str, keys: list[str
     return rows.merge(other, on=keys)
 
 
+def _some(steps: pd.Series[Any]) -> list[Any]:
+    """Evenly among all steps so many as can be told apart, the first and the last among them."""
+    there = sorted(steps.unique())
+    if len(there) <= MOST_STEPS:
+        return there
+    return [there[round(i * (len(there) - 1) / (MOST_STEPS - 1))] for i in range(MOST_STEPS)]
+
+
 def _is_finite(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column.astype(float).abs() < math.inf  # False for NaN too
+    return column.astype(float).abs() < HUGE  # False for NaN too
+
+
+def _drawable(end: float) -> float:
+    return float(end) if abs(end) < HUGE else math.nan
 
 
 def _or_nan(end: float | None) -> float:
@@ -206,7 +230,8 @@ def _lines(plot: Plot, experiment: Experiment, rows: pd.DataFrame, x: str) -> li
             group = group.sort_values(x)
             places = list(group[x])
         name = ", ".join(value_words(part) for part in key)
-        y, low, high = (list(map(float, group[column])) for column in ("y", "y_low", "y_high"))
+        y = list(map(float, group["y"]))
+        low, high = (list(map(_drawable, group[end])) for end in ("y_low", "y_high"))
         lines.append(Series(name, places, y, low, high, named(name, group.get("kernel", ()))))
     order = list(experiment.variants)
     return sorted(lines, key=lambda line: order.index(line.name) if line.name in order else len(order))

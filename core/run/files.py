@@ -6,11 +6,16 @@ import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..atomic import replacing
+
+MOST_BYTES = 1 << 30  # of a file that is read
+LONGEST_LINE = 1 << 24
+DEEPEST = 40  # lists and mappings inside one another
 
 
 class Damaged(OSError):
@@ -22,7 +27,8 @@ class Damaged(OSError):
 
 def write(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
-    data = content.encode(errors="replace") if isinstance(content, str) else content
+    # A path that is no UTF-8 holds halves of surrogate pairs: in JSON and YAML their escapes mean the same.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with replacing(path) as file:
         file.write(data)
 
@@ -31,9 +37,9 @@ def write_json(path: Path, data: Any) -> None:
     write(path, to_json(data, indent=1) + "\n")
 
 
-def to_json(data: Any, indent: int | None = None) -> str:
+def to_json(data: Any, indent: int | None = None, ascii: bool = False) -> str:
     """JSON that every reader understands: infinities and NaN become the words "inf", "-inf" and "nan"."""
-    return json.dumps(_worded(data), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    return json.dumps(_worded(data), indent=indent, ensure_ascii=ascii, allow_nan=False, default=str)
 
 
 def _worded(data: Any) -> Any:
@@ -52,15 +58,44 @@ def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a file.
 
     Raises:
-        Damaged: there is something else in it.
+        Damaged: there is something else in it, or too much.
     """
-    try:
-        data = json.loads(path.read_bytes())
-    except ValueError:  # no JSON, or not even UTF-8
-        data = None
-    if not isinstance(data, dict):
+    _look_at(path)
+    data = _mapping(path.read_bytes())
+    if data is None:
         raise Damaged(path)
     return data
+
+
+def _look_at(path: Path) -> None:
+    """Before anything is read: a pipe would wait for ever, and a giant would fill the memory."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MOST_BYTES:
+        raise Damaged(path)
+
+
+def _mapping(text: bytes) -> dict[str, Any] | None:
+    """None: no JSON, no UTF-8, a number of 5,000 digits, nested too deeply, or no mapping."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and _is_shallow(data) else None
+
+
+def _is_shallow(data: object) -> bool:
+    inner = [data]
+    for _ in range(DEEPEST):
+        inner = [
+            value
+            for outer in inner
+            if isinstance(outer, dict | list)
+            for value in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(value, dict | list)
+        ]
+        if not inner:
+            return True
+    return False
 
 
 def append_line(path: Path, data: Mapping[str, Any]) -> None:
@@ -69,18 +104,20 @@ def append_line(path: Path, data: Mapping[str, Any]) -> None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - 1, 0))
         torn = file.read(1) not in (b"", b"\n")
-        file.write(b"\n" * torn + to_json(data).encode(errors="replace") + b"\n")
+        file.write(b"\n" * torn + to_json(data).encode(errors="backslashreplace") + b"\n")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file that is appended to; a line torn by a crash is skipped."""
+    """The records of a file that is appended to; a line that was torn by a crash, or that is no record, is skipped.
+
+    Raises:
+        Damaged: the file is no file, or too large.
+    """
     if not path.exists():
         return
-    # Not splitlines: it also breaks at U+2028 and its like, which JSON leaves as they are inside of a text.
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            yield record
+    _look_at(path)
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            record = _mapping(line)
+            if record is not None:
+                yield record

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..experiment.overview import NAME
 from . import lock
 from .files import Damaged, read_json, write_json
+from .stored import is_environment, is_run, is_trial
 
 if TYPE_CHECKING:  # `lab list` reads old runs, and has no time to import the schema
     from .plan import Trial
-
-# Without these a file was not written by lab, or not to its end.
-KNOWN_OF_A_RUN = {"experiment", "version", "started", "seconds", "status", "full", "preset", "label"}
-KNOWN_OF_A_TRIAL = {"kind", "variant", "point", "replicate", "status", "reason"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Run:
             Damaged: it is not what was written.
         """
         facts = read_json(self.folder / "run.json")
-        if not facts.keys() >= KNOWN_OF_A_RUN:
+        if not is_run(facts) or facts["experiment"] != self.folder.absolute().parent.name:
             raise Damaged(self.folder / "run.json")
         if facts["status"] == "running" and not lock.is_held(self.lock):
             facts["status"] = "interrupted"
@@ -60,13 +58,11 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """environment.json, with the machine's peaks once they are measured."""
         facts = read_json(self.folder / "environment.json")
+        if not is_environment(facts):
+            raise Damaged(self.folder / "environment.json")
         if (peaks := self.result("peaks")) is not None:
             facts["peaks"] = peaks.get("metrics", {})
         return facts
-
-    @property
-    def experiment_text(self) -> str:
-        return (self.folder / "experiment.yaml").read_text(encoding="utf-8")
 
     def of(self, trial: Trial | str) -> Path:
         """The folder of a trial."""
@@ -100,15 +96,39 @@ class Run:
 
 def runs(results: Path, name: str | None = None) -> list[Run]:
     """All runs that can be read, the newest first."""
-    found = [Run(path.parent) for path in results.glob(f"{name or '*'}/*/run.json")]
-    return sorted(filter(_is_readable, found), key=lambda run: run.folder.name, reverse=True)
+    return [run for run in _all(results, name) if why_unreadable(run) is None]
 
 
-def _is_readable(run: Run) -> bool:
+def unreadable(results: Path, name: str | None = None) -> list[str]:
+    """A line for each run that `runs` passes over: which, and why."""
+    return [
+        f"{run.folder} is passed over: {why}" for run in _all(results, name) if (why := why_unreadable(run))
+    ]
+
+
+def why_unreadable(run: Run) -> str | None:
     try:
-        return bool(run.facts)
-    except OSError:
-        return False
+        run.facts  # noqa: B018  # reading them is the question
+    except Damaged as damaged:
+        return f"{Path(damaged.filename).name} is damaged"
+    except OSError as error:
+        return f"run.json: {error.strerror or error}"
+    return None
+
+
+def _all(results: Path, name: str | None) -> list[Run]:
+    """The newest first. No pattern is matched: a name may come from a command line."""
+    if name is not None and not NAME.fullmatch(name):
+        return []
+    parents = [results / name] if name else _folders(results)
+    found = [
+        Run(folder) for parent in parents for folder in _folders(parent) if (folder / "run.json").exists()
+    ]
+    return sorted(found, key=lambda run: run.folder.name, reverse=True)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
 
 
 def result_in(folder: Path) -> dict[str, Any] | None:
@@ -117,7 +137,7 @@ def result_in(folder: Path) -> dict[str, Any] | None:
         result = read_json(folder / "trial.json")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, Damaged):
         return None
-    return result if result.keys() >= KNOWN_OF_A_TRIAL else None
+    return result if is_trial(result) else None
 
 
 def newest(results: Path, name: str, *, full: bool | None = None, finished: bool | None = None) -> Run | None:
@@ -130,6 +150,15 @@ def newest(results: Path, name: str, *, full: bool | None = None, finished: bool
             continue
         return run
     return None
+
+
+def ranked(results: Path, name: str) -> list[Run]:
+    """Runs of an experiment, the one to show first: finished full ones, then finished ones, then others, newest first."""
+    facts = [(run, run.facts) for run in runs(results, name)]
+    return [
+        run
+        for run, its in sorted(facts, key=lambda one: (one[1]["status"] != "finished", not one[1]["full"]))
+    ]
 
 
 def by_id(results: Path, name: str, letters: str) -> Run | None:

@@ -13,9 +13,13 @@ from typing import Any
 
 import yaml
 
+from ..experiment.checks import COLUMNS
+from ..experiment.document import read
 from ..experiment.load import Loaded
+from ..experiment.mistakes import Mistakes
 from ..experiment.schema import Experiment
 from ..experiment.standing import standing
+from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
 from .files import Damaged, write, write_json
@@ -120,10 +124,34 @@ def experiment_of(run: Run) -> Experiment:
     Raises:
         Damaged: its file is no experiment.
     """
+    path = run.folder / "experiment.yaml"
     try:
-        return Experiment.model_validate(yaml.safe_load(run.experiment_text))
-    except (ValueError, yaml.YAMLError):
-        raise Damaged(run.folder / "experiment.yaml") from None
+        experiment = Experiment.model_validate(read(path).data)
+        if experiment.name == run.folder.absolute().parent.name and not lacking(experiment):
+            return experiment
+    except (ValueError, Mistakes):
+        pass
+    raise Damaged(path) from None
+
+
+def lacking(experiment: Experiment) -> list[str]:
+    """What tables and plots look up in the file and would not find. Claims may name a variant that this run left out."""
+    columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
+    metrics = [metric.gap.of for metric in experiment.metrics.values() if metric.gap is not None]
+    metrics += [
+        name for plot in experiment.plots for name in (plot.y.removesuffix(" / baseline"), *plot.limit)
+    ]
+    found = [f"metric {name}" for name in metrics if name not in experiment.metrics]
+    found += [
+        f"axis {side}" for plot in experiment.plots for side in (plot.x, plot.hue) if side not in columns
+    ]
+    found += [f"axis other than {key}" for key in experiment.point_keys if key in COLUMNS]
+    found += [
+        f"value of {key}" for key in experiment.checked if key not in {**experiment.axes, **experiment.params}
+    ]
+    found += [] if experiment.baseline in experiment.variants else [f"variant {experiment.baseline}"]
+    parse(experiment.summary)
+    return found
 
 
 def claim(run: Run, loaded: Loaded, failed: bool = False) -> None:

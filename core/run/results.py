@@ -6,17 +6,18 @@ import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.schema import AGAIN, Experiment, Metric
+from ..experiment.schema import AGAIN, Experiment, Metric, Scalar
+from ..safe_text import csv_of
 from ..trial import TwoCuts
-from .files import read_lines, write
+from .files import Damaged, read_lines, write
 from .folder import Run
 from .opening import experiment_of, planned_of
+from .stored import a_number, figures, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,11 @@ class Results:
 
 
 def gather(run: Run) -> Results:
-    """Read a run, finished or not, and judge it."""
+    """Read a run, finished or not, and judge it.
+
+    Raises:
+        Damaged: without one of its files, or with another in its place, nothing can be said of it.
+    """
     import pandas as pd
 
     from ..analysis.alarms import alarms
@@ -65,7 +70,7 @@ def gather(run: Run) -> Results:
 
     experiment, facts, environment = experiment_of(run), run.facts, run.environment
     setting = {**facts.get("params", {}), **environment}  # what a claim's own setting is held against
-    trials = run.results()
+    trials, strangers = _fitting(experiment, run.results())
     keys = experiment.point_keys
     values = pd.DataFrame(
         _values(experiment, trials, environment), columns=["variant", *keys, "metric", "replicate", "value"]
@@ -101,8 +106,43 @@ def gather(run: Run) -> Results:
             *alarms(experiment, values),
             *_warnings(facts, environment, trials, off_words(control_table, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
+            *strangers,
         ],
     )
+
+
+def _fitting(
+    experiment: Experiment, trials: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The trials that are this experiment's, each once, and a line for each of the others."""
+    own = {
+        key: {str(value): value for value in (*experiment.values_of(key), experiment.params.get(key))}
+        for key in experiment.point_keys
+    }
+    fitting: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    left_out = []
+    for trial in trials:
+        point = {key: own[key][str(x)] for key, x in trial["point"].items() if str(x) in own.get(key, {})}
+        is_alone = trial["kind"] in ("check", "train")
+        is_known = trial["variant"] in experiment.variants if is_alone else True
+        if not is_known or trial["kind"] != "peaks" and point.keys() != own.keys():
+            left_out.append(
+                f"a trial of {trial['variant'] or trial['kind']} is left out: this run has no such"
+            )
+            continue
+        cell = tuple(_as_in_a_table(point[key]) for key in own if key in point)
+        mine = (trial["kind"], trial["variant"], cell, trial["replicate"])
+        if mine in fitting:
+            at = _words(trial["point"])
+            left_out.append(f"a second trial of {trial['variant'] or trial['kind']} is left out, at {at}")
+            continue
+        fitting[mine] = {**trial, "point": point}
+    return list(fitting.values()), left_out
+
+
+def _as_in_a_table(value: Scalar | None) -> Scalar | None:
+    """Numbers that a column of floats holds as one: 1 and 1.0, or 10**16 and 10**16 + 1."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def write_tables(results: Results) -> None:
@@ -121,7 +161,7 @@ def write_tables(results: Results) -> None:
     }
     for name, table in tables.items():
         if not table.empty:
-            write(results.run.folder / f"{name}.csv", table.to_csv(index=False))
+            write(results.run.folder / f"{name}.csv", csv_of(table))
 
 
 def _values(
@@ -150,8 +190,10 @@ def _timed(
     experiment: Experiment, trial: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, float]]:
     """Blocks are no replicates: each variant's are reduced to their median, one number for a process."""
-    peaks = environment.get("peaks") or {}
+    peaks = {name: peak for name, peak in (environment.get("peaks") or {}).items() if a_number(peak)}
     for variant, samples in trial["samples"].items():
+        if variant.removesuffix(AGAIN) not in experiment.variants:
+            continue
         seconds = statistics.median(samples)
         yield variant, "time", seconds
         work = trial["work"].get(variant.removesuffix(AGAIN), {})
@@ -217,12 +259,8 @@ def _curves(
         key = key_of(trial["kind"], trial["variant"], trial["point"], trial["replicate"])
         # A trial that went on from its checkpoint did some steps twice; what it did last is what it went on with.
         curve: dict[tuple[str, int], float] = {}
-        for record in read_lines(run.of(key) / "records.jsonl"):
-            if record.get("step") is None or "sample" in record:
-                continue
-            for metric, value in record.items():
-                if metric in experiment.metrics:
-                    curve[metric, record["step"]] = float(value)
+        for step, values in filter(None, map(figures, _records(run, key))):
+            curve |= {(name, step): value for name, value in values.items() if name in experiment.metrics}
         for (metric, step), value in curve.items():
             yield {
                 "variant": trial["variant"],
@@ -245,7 +283,7 @@ def _samples(
         if trial["kind"] == "train" and trial["replicate"] == 0 and not told.get(trial["variant"]):
             key = key_of(trial["kind"], trial["variant"], trial["point"], 0)
             # What was told twice, before and after a checkpoint, is shown once.
-            told[trial["variant"]] = list(dict.fromkeys(_told(run.of(key) / "records.jsonl")))
+            told[trial["variant"]] = list(dict.fromkeys(_told(_records(run, key))))
     samples: dict[str, list[tuple[int, str]]] = {}
     cuts: dict[TwoCuts, list[str]] = {}
     for variant in experiment.variants:
@@ -257,11 +295,17 @@ def _samples(
     return samples, cuts
 
 
-def _told(path: Path) -> Iterator[tuple[int, str | TwoCuts]]:
+def _records(run: Run, key: str) -> Iterator[dict[str, Any]]:
+    """The lines of a trial's records; none of a file that is too large."""
+    with suppress(Damaged):
+        yield from read_lines(run.of(key) / "records.jsonl")
+
+
+def _told(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | TwoCuts]]:
     """What `Context.sample` kept; a line that holds something else is passed over, as a torn one is."""
-    for line in read_lines(path):
+    for line in lines:
         step, sample = line.get("step"), line.get("sample")
-        if not isinstance(step, int):
+        if not whole(step):
             continue
         if isinstance(sample, str):
             yield step, sample

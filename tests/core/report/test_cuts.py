@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from lab.core.report.cuts import WIDTH, Piece, drawing, pieces
 from lab.core.report.page import write_report
 from lab.core.run.context import TrialContext
+from lab.core.run.files import read_lines
 from lab.core.run.plan import key_of
 from lab.core.run.results import _samples, _told
 from lab.core.trial import Cut, TwoCuts
@@ -179,7 +180,7 @@ def test_records_give_back_what_was_kept_and_a_damaged_line_is_skipped(tmp_path:
             ' "below": {"name": "b", "ends": [2]}}}\n{"step": 0, "sample": 3}\n{"sample": "no step"}\n{"step": 0, "sam'
         )
     context.sample(0, strange)
-    assert list(_told(tmp_path / "records.jsonl")) == [(0, "w = [1]"), (0, EMOJI), (0, strange)]
+    assert list(_told(read_lines(tmp_path / "records.jsonl"))) == [(0, "w = [1]"), (0, EMOJI), (0, strange)]
     assert told == [("sample", 0, "w = [1]")]
 
 

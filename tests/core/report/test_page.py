@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from collections import Counter
@@ -20,6 +21,8 @@ from lab.core.report.page import Page, write_report
 from lab.core.report.plot import draw_all
 from lab.core.report.privacy import is_private, scrub
 from lab.core.report.section import address, day, duration, facts
+
+from .conftest import COLUMNS
 
 VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect", "circle"}
 RUN = {
@@ -215,6 +218,122 @@ def test_markup_in_names_stays_text(make_timed: Callable[..., Any], tmp_path: Pa
     assert not any(str(a.get("href", "")).startswith("javascript") for _, a in reader.elements)
     outside = re.sub(r"```.*?```", "", markdown.read_text(), flags=re.DOTALL)
     assert "<script>" not in outside and "\n# no heading" not in outside
+
+
+EVIL = "a|b*c*_d_`e`[f](g)<h>#i~j~\\k{l}&amp;$m$!"
+LINES = [
+    "1. one",
+    "2) two",
+    "- three",
+    "+ four",
+    "# five",
+    "> six",
+    "=",
+    "---",
+    "```",
+    "a\rb",
+    "-0.3 [-0.4, -0.2]",
+]
+
+
+def cells_of(markdown: str) -> set[str]:
+    """What a reader of the rendered page sees: the text of every table's cell and of every paragraph."""
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    return {
+        "".join(part.content for part in token.children or () if part.type == "text")
+        for token in tokens
+        if token.type == "inline"
+    }
+
+
+def test_no_sign_in_a_name_means_anything_in_markdown(make_timed: Callable[..., Any], tmp_path: Path) -> None:
+    seen = make_timed(
+        variants={"safe": {}, "online": {}, "mine": {}, EVIL: {}},
+        question=EVIL,
+        title=EVIL,
+        sources={"someone2018": {"title": EVIL}},
+    )
+    summary = "\n".join(LINES)
+    _, markdown = write_report([page(seen, tmp_path, summary=summary, warnings=[EVIL, *LINES])], tmp_path)
+    read = cells_of(markdown.read_text())
+    assert EVIL in read, "as the heading, and as the first cell of its rows"
+    table = [line for line in markdown.read_text().splitlines() if line.startswith("|") and "amp" in line]
+    assert len(table) == len(COLUMNS) and len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert {*LINES} - {"a\rb"} <= read, "as the lines of the summary"
+    assert {f"With care: {line}".replace("\r", " ") for line in LINES} <= read
+
+
+def test_a_sample_stays_in_its_block_whatever_ends_its_lines(trained: Any, tmp_path: Path) -> None:
+    from markdown_it import MarkdownIt
+
+    text = "one\ntwo\r\r# three\r\n\r\n```\r<b>four</b>\x1b[31m"
+    _, markdown = write_report([page(trained, tmp_path, samples={"reward": [(3, text)]})], tmp_path)
+    tokens = MarkdownIt("commonmark").parse(markdown.read_bytes().decode())
+    block = next(token.content for token in tokens if token.type == "code_block")
+    assert block.split("\n")[:7] == ["one", "two", "", "# three", "", "```", "<b>four</b>␛[31m"]
+    assert not any("four" in token.content for token in tokens if token.type != "code_block")
+
+
+def test_a_title_may_hold_what_means_something_in_a_replacement(
+    make_timed: Callable[..., Any], tmp_path: Path
+) -> None:
+    title = r"Loss in \Delta \1 \g<0>"
+    seen = make_timed(plots=[{"x": "columns", "y": "time", "title": title}])
+    html, _ = write_report([page(seen, tmp_path)], tmp_path)
+    labels = [
+        attributes.get("aria-label") for tag, attributes in Reader(html.read_text()).elements if tag == "svg"
+    ]
+    assert labels == [title]
+
+
+def test_home_folders_and_secrets_are_nowhere_in_a_report(
+    make_timed: Callable[..., Any], tmp_path: Path
+) -> None:
+    home = "/home/alice/a/rather/long/path/that/has/to/be/broken/model.gguf"
+    token = "hf_abcdefghijklmnop"
+    seen = make_timed(
+        variants={"safe": {}, "online": {}, home: {}},
+        claims=[],
+        plots=[
+            {"x": "columns", "y": "time", "title": f"Time of {home} {token}"},
+            {"x": "variant", "y": "accesses"},
+        ],
+    )
+    command = f"lab run softmax -s api_key=abc123 --token 'de f' -s model={home} -s x={token} -s hub=https://me:pw@host/x"
+    run = RUN | {"command": command, "label": token}
+    files = write_report([page(seen, tmp_path, run=run, samples={"safe": [(0, home)]})], tmp_path)
+    html = files[0].read_text()
+    inside = [
+        base64.b64decode(part).decode("utf-8", "replace") for part in re.findall(r"base64,([\w+/=]+)", html)
+    ]
+    assert len(inside) >= 4
+    for text in [html, files[1].read_text(), *inside]:
+        # Letters may stand one by one, with markup between: what is drawn is compared without it.
+        bare = re.sub(r"<[^>]*>|\s", "", text)
+        for secret in ("alice", "abcdefghijkl", "abc123", "def", "me:pw"):
+            where = (
+                bare.replace("default", "").replace("defs", "").replace("undefined", "")
+                if secret == "def"
+                else bare
+            )
+            assert secret not in where, (secret, where[max(0, where.index(secret) - 200) :][:400])
+    assert "api_key=*** --token *** -s model=~/a/rather" in Reader(html).words
+
+
+def test_the_page_allows_its_own_script_and_nothing_else(written: tuple[str, str, Path]) -> None:
+    html = written[0]
+    policy = next(
+        a["content"] for tag, a in Reader(html).elements if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    rules = dict(rule.split(maxsplit=1) for rule in str(policy).split("; "))
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert script and rules["default-src"] == "'none'"
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert html.index("Content-Security-Policy") < html.index("<style>")
+    assert not any(name.startswith("on") for _, attributes in Reader(html).elements for name in attributes)
 
 
 def test_tables_have_scopes_and_terms(written: tuple[str, str, Path]) -> None:

@@ -188,6 +188,47 @@ def test_no_curves_draw_nothing_and_one_step_a_point_for_each_variant(trained: A
     assert drawn == {row["variant"]: [0, row["value"]] for _, row in one.iterrows()} and len(drawn) == 2
 
 
+@pytest.mark.parametrize(
+    ("scale", "x", "y"),
+    [("linear", "linear", "linear"), ("log-x", "log", "linear"), ("log-y", "linear", "log"), ("log-log", "log", "log")],
+)  # fmt: skip
+def test_each_axis_has_the_scale_that_the_plot_says(timed: Any, scale: str, x: str, y: str) -> None:
+    plot = Plot(x="columns", y="time", scale=scale)  # type: ignore[arg-type]
+    axes = draw(plot, timed.experiment, timed.comparison, []).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == (x, y)
+    # By where things stand: 1,000, 32,000 and 256,000 are evenly apart on no linear axis, and nearly so on a log one.
+    at = [float(axes.transData.transform((columns, 1.0))[0]) for columns in (1000, 32000, 256000)]
+    share = (at[1] - at[0]) / (at[2] - at[0])
+    assert share == pytest.approx(math.log(32) / math.log(256) if x == "log" else 31 / 255, abs=0.01)
+    ends = [float(axes.transData.transform((1000, time))[1]) for time in (1.0, 10.0, 100.0)]
+    assert (ends[1] - ends[0]) / (ends[2] - ends[0]) == pytest.approx(0.5 if y == "log" else 9 / 99, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e200, math.inf])
+@pytest.mark.parametrize("scale", ["linear", "log-log"])
+def test_what_is_too_large_to_draw_is_named(timed: Any, value: float, scale: str) -> None:
+    comparison = timed.comparison.copy()
+    huge = (comparison["variant"] == "online") & (comparison["metric"] == "time")
+    comparison.loc[huge, ["estimate", "low", "high"]] = [value, value, value]
+    comparison.loc[(comparison["variant"] == "safe") & (comparison["metric"] == "time"), "high"] = value
+    figure = draw(Plot(x="columns", y="time", scale=scale), timed.experiment, comparison, [])  # type: ignore[arg-type]
+    figure.canvas.draw()
+    assert set(lines(figure)) >= {"loop", "safe"} and "online" not in lines(figure)
+    assert "online (infinite, or too large to draw)" in " ".join(words(figure).split())
+
+
+def test_of_a_long_curve_as_many_steps_are_drawn_as_can_be_told_apart(trained: Any) -> None:
+    steps = np.arange(0, 12_000, 3)
+    long = pd.DataFrame(
+        {"variant": "reward", "metric": "accuracy", "replicate": 0, "step": steps, "value": steps / 7}
+    )
+    figure = draw(trained.experiment.plots[0], trained.experiment, trained.comparison, [], long)
+    drawn = lines(figure)["reward"]
+    assert len(drawn.get_xdata()) == 1000 and drawn.get_xdata()[0] == 0 and drawn.get_xdata()[-1] == 11_997
+    assert list(drawn.get_ydata()) == [step / 7 for step in drawn.get_xdata()]
+    assert "1,000 of 4,000 steps are drawn" in words(figure)
+
+
 def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path) -> None:
     name = "$a_{1}$ <b> & a long name that has to be broken"
     seen = make_timed(variants={"safe": {}, name: {}}, claims=[])

@@ -16,7 +16,7 @@ def make(results: Path, name: str, **facts: object) -> Run:
     folder = results / "known" / name
     (folder / "trials").mkdir(parents=True)
     usual = {"experiment": "known", "version": 1, "started": "2026-01-01T00:00:00Z", "seconds": 1.0}
-    usual |= {"status": "finished", "full": True, "preset": None, "label": ""}
+    usual |= {"status": "finished", "full": True, "preset": None, "label": "", "device": "cpu", "threads": 1}
     write_json(folder / "run.json", usual | facts)
     return Run(folder)
 

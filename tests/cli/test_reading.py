@@ -1,0 +1,157 @@
+"""What is read of runs that are stored: one bad run breaks no other, and every table says the same figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lab.cli import app as command_line
+from lab.cli.last_screen import print_last_screen
+from lab.cli.screen import THEME, Screen
+from lab.core.run.folder import runs
+from lab.core.run.results import gather
+
+ESC = "\x1b]0;title\x07\x1b[31mred\x9b2J"
+
+
+@pytest.fixture
+def place(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(stored, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def lab(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error: what `lab` prints, in this process."""
+    done = CliRunner().invoke(command_line.app, list(arguments))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def folder_of(results: Path, name: str) -> Path:
+    return next((results / name).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("run.json", '{"status": 1e999}'), ("run.json", "[" * 10**5), ("experiment.yaml", "name: 5"), ("environment.json", "5")],
+)  # fmt: skip
+def test_a_run_that_cannot_be_read_is_named_in_a_line_and_the_others_are_reported(
+    file: str, content: str, place: Path
+) -> None:
+    bad = folder_of(place, "learning")
+    (bad / file).write_text(content)
+    code, out, err = lab("report", "--json")
+    assert code == 0 and json.loads(out)["runs"] == [folder_of(place, "known").name[-4:]]
+    assert err.splitlines()[:-1] == [f"results/learning/{bad.name} is passed over: {file} is damaged"]
+
+
+@pytest.mark.parametrize("file", ["run.json", "experiment.yaml", "environment.json"])
+def test_in_the_place_of_a_run_that_cannot_be_read_the_one_before_is_shown(file: str, place: Path) -> None:
+    bad = folder_of(place, "known")
+    shutil.copytree(bad, bad.with_name("20200101T000000Z-aaaa"))
+    (bad / file).write_text("{")
+    code, out, err = lab("compare", "known", "--json")
+    assert code == 0 and json.loads(out)["run"] == "aaaa"
+    assert err.splitlines() == [f"results/known/{bad.name} is passed over: {file} is damaged"]
+
+
+def test_two_values_for_one_cell_are_one_and_said(place: Path) -> None:
+    trials = folder_of(place, "known") / "trials"
+    shutil.copytree(trials / "check.base.size=1", trials / "check.base.size=1.0")
+    change(trials / "check.base.size=1.0" / "trial.json", metrics={"steps": 9.0, "error": 0.0})
+    (seen,) = (gather(run) for run in runs(place, "known"))
+    assert any("second trial of base is left out, at size=1" in warning for warning in seen.warnings)
+    steps = seen.comparison.query("metric == 'steps' and variant == 'base' and size == 1")
+    assert steps["estimate"].tolist() == [7.0]
+
+
+def test_twice_as_fast_is_twice_as_fast_in_every_table(place: Path) -> None:
+    (run,) = runs(place, "known")
+    screen = Screen(file=io.StringIO(), width=120, theme=THEME)
+    print_last_screen(gather(run), screen)
+    shown = {"last screen": screen.file.getvalue()}  # type: ignore[attr-defined]
+    for format in ("table", "markdown", "latex", "csv", "json"):
+        shown[format] = lab("compare", "known", "--format", format)[1]
+    assert lab("report", "known")[0] == 0
+    shown["report.md"] = (place / "report.md").read_text()
+    html = re.findall(r"<tr>.*?</tr>", (place / "report.html").read_text(), re.DOTALL)
+    shown["report.html"] = "\n".join(" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in html)
+    for where in ("last screen", "table", "markdown", "latex", "report.md", "report.html"):
+        rows = [
+            line for line in re.split(r"\n\s*\n|\n(?=\s*\||\s*twice|\s*base)", shown[where]) if "2.0x" in line
+        ]
+        assert rows and not any("0.5x" in row for row in rows), where
+        assert any(re.search(r"\btwice\b", row) for row in rows), where
+        assert not re.search(r"^\W*base\b[^\n]*2\.0x", shown[where], re.MULTILINE), where
+    for data in (list(csv.DictReader(io.StringIO(shown["csv"]))), json.loads(shown["json"])["comparison"]):
+        ratios = [float(row["ratio"]) for row in data if (row["variant"], row["metric"]) == ("twice", "time")]
+        assert ratios == pytest.approx([0.5] * 3), "so many times the baseline's time"
+    claim = next(c for c in json.loads(shown["json"])["claims"] if c["claim"] == "twice")
+    assert claim["interval"]["estimate"] == pytest.approx(2) and claim["word"] == "holds"
+
+
+def test_nothing_in_a_run_is_obeyed_by_the_terminal(place: Path) -> None:
+    folder = folder_of(place, "known")
+    change(folder / "run.json", label=ESC, preset=ESC, result=ESC, device=ESC, command=ESC)
+    for path in (folder / "trials").glob("check.*/trial.json"):
+        if json.loads(path.read_text())["status"] != "ok":
+            change(path, reason=ESC)
+    text = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(text.replace("Half the work", json.dumps(ESC)[1:-1]))
+    for arguments in (
+        ["runs"],
+        ["compare", "known"],
+        ["compare", "known", "--format", "markdown"],
+        ["runs", "--json"],
+    ):
+        code, out, err = lab(*arguments)
+        assert code == 0 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out + err), arguments
+        assert "␛]0;title" in out or "\\u001b" in out, "it is shown, not swallowed"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="for root no folder is read-only")
+def test_a_folder_that_cannot_be_written_is_reported_from_all_the_same(place: Path, tmp_path: Path) -> None:
+    for path in [place, *place.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        code, _, err = lab("report")
+        assert code == 1 and "--out" in err and len(err.splitlines()) == 1
+        assert lab("report", "--out", str(tmp_path / "mine.html"))[0] == 0
+    finally:
+        for path in [place, *place.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_report_elsewhere_leaves_the_results_as_they_were(place: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    code, out, _ = lab("report", "--out", str(tmp_path / "mine.html"), "--json")
+    assert code == 0 and json.loads(out)["html"] == str(tmp_path / "mine.html")
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    page = (tmp_path / "mine.md").read_text()
+    plots = re.findall(r"!\[.*?\]\((.*?)\)", page)
+    assert len(plots) == 4 and all((tmp_path / plot).is_file() for plot in plots)
+    (tmp_path / "folder").mkdir()
+    assert (
+        lab("report", "--out", str(tmp_path / "folder"))[0] == 0
+        and (tmp_path / "folder/report.html").is_file()
+    )
+
+
+@pytest.mark.parametrize("name", ["/tmp", "../results", "..", "*", "known/", "[", "\ud800", "."])
+def test_what_is_no_name_names_no_run(name: str, place: Path) -> None:
+    assert runs(place, name) == []
