@@ -189,6 +189,8 @@ PAIRS = [
     ("difference", "at_least: 0.1", "at_least: -0.05", ""),  # one follows from the other
     ("difference", "at_least: 0.1", "at_least: 0.05", ""),
     ("difference", "at_least: 0.1", "at_most: -0.1", ""),
+    ("difference", "between: [-0.1, 0.1]", "between: [-0.05, 0.05]", ""),  # two margins
+    ("difference", "at_least: -0.02", "between: [-0.05, 0.05]", ""),
     ("difference", "between: [-0.05, 0.05]", "between: [-0.05, 0.05]", "repeats"),
     ("difference", "at_least: 0.1", "at_least: 0.1", "repeats"),
     ("ratio", "at_least: 1.05", "at_most: 1.1", "exclude"),
