@@ -23,6 +23,7 @@ OVER = {
 AGAIN = " again"  # the second turn of a tier's first, in one timing process: the A/A control; no name holds a space
 # Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
 RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
+ABOVE_ANY_CEILING = 103.0  # percent of a peak: beyond the noise of both, so what is called the peak is none
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis import digits
 from ..analysis.statistics import FEWEST
-from ..experiment.schema import RATES, Experiment, Metric
+from ..experiment.schema import ABOVE_ANY_CEILING, RATES, Experiment, Metric
 from .words import TERMS, human, named, value_words
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _joined(rows: list[Row]) -> list[Row]:
 def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:
     if row is None or not _is_number(row["estimate"]) or math.isnan(row["estimate"]):
         return [Cell("", math.nan)] * len(_columns(name, metric))
+    if name == "of_peak" and row["estimate"] > ABOVE_ANY_CEILING:
+        return [Cell("no ceiling", row["estimate"])]
     figure = _figure([row["estimate"], *_ends(row, "low", "high")], metric.unit, "value", bool(row["best"]))
     if is_speed(name, metric):
         # Times as fast: the baseline's time over this one's, so that more is better, as people say it.

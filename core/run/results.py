@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.schema import AGAIN, Experiment, Metric, Scalar
+from ..experiment.schema import ABOVE_ANY_CEILING, AGAIN, Experiment, Metric, Scalar
 from ..safe_text import csv_of
 from ..trial import TwoCuts
 from .files import Damaged, read_lines, write
@@ -104,6 +104,7 @@ def gather(run: Run) -> Results:
         summary=fill(experiment, values, status),
         warnings=[
             *alarms(experiment, values),
+            *_above_ceilings(values, keys),
             *_warnings(facts, environment, trials, off_words(control_table, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
             *strangers,
@@ -230,6 +231,18 @@ def _busy(keys: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> frozenset
         for trial in trials
         if trial["kind"] == "time" and trial.get("load")
     )
+
+
+def _above_ceilings(values: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
+    """A share above all is no finding: what it is a share of is no ceiling."""
+    rows = values[values["metric"] == "of_peak"]
+    shares = (
+        rows.groupby(["variant", *keys], sort=False, dropna=False)["value"].median().groupby("variant").max()
+    )
+    above = shares[shares > ABOVE_ANY_CEILING]
+    if not above.empty:
+        what = f"{above.idxmax()} reaches {above.max():.0f}%"
+        yield f"what shares of a peak are taken of is no ceiling here, since {what} of it: they mean nothing"
 
 
 def _factor(name: str, metric: Metric) -> float:

@@ -105,6 +105,23 @@ def test_twice_as_fast_is_twice_as_fast_in_every_table(place: Path) -> None:
     assert claim["interval"]["estimate"] == pytest.approx(2) and claim["word"] == "holds"
 
 
+def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(place: Path) -> None:
+    """`base` takes 1 ms for a million operations, 1 GFLOP/s; `twice` does 2."""
+    folder = folder_of(place, "known")
+    file = folder / "experiment.yaml"
+    share = "metrics:\n  of_peak:\n    unit: '%'\n    better: higher\n    kind: timed\n"
+    file.write_text(file.read_text().replace("metrics:\n", share))
+    for peak, seen in ((1.0, ("no ceiling", "reaches 198%")), (50.0, ("3.96", ""))):
+        change(
+            folder / "trials" / "peaks" / "trial.json", metrics={"matmul_gflops": peak, "copy_gb_per_s": 10.0}
+        )
+        for arguments in (["compare", "known"], ["compare", "known", "--format", "markdown"]):
+            shown = " ".join(lab(*arguments)[1].split())
+            assert seen[0] in shown and "198" not in re.sub(r"reaches 198%", "", shown)
+            assert ("no ceiling" in shown) == (peak == 1.0)
+        assert seen[1] in " ".join(gather(*runs(place, "known")).warnings)
+
+
 def test_nothing_in_a_run_is_obeyed_by_the_terminal(place: Path) -> None:
     folder = folder_of(place, "known")
     change(folder / "run.json", label=ESC, preset=ESC, result=ESC, device=ESC, command=ESC)
