@@ -46,7 +46,15 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     mask, sink = options.attn_mask, options.sink
     if mask is not None or sink is not None:
         options = replace(options, attn_mask=None, sink=None)
-    results: tuple[Tensor, Tensor] = _Flash.apply(q, k, v, mask, sink, options)  # type: ignore[no-untyped-call]
+    call = _Flash.apply if not torch.compiler.is_compiling() else _not_compiled
+    results: tuple[Tensor, Tensor] = call(q, k, v, mask, sink, options)  # type: ignore[no-untyped-call]
+    return results
+
+
+@torch._disable_dynamo  # imports torch._dynamo where it is called, so that who does not compile does not wait for it
+def _not_compiled(*given: Any) -> tuple[Tensor, Tensor]:
+    """A loop over tiles has nothing to gain from torch.compile, which would take minutes to trace its every shape."""
+    results: tuple[Tensor, Tensor] = _Flash.apply(*given)  # type: ignore[no-untyped-call]
     return results
 
 

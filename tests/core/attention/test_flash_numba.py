@@ -382,7 +382,7 @@ def test_importing_the_registry_loads_no_numba_and_its_absence_is_said() -> None
         "assert 'numba' not in sys.modules\n"
         "import importlib.util as util\n"
         "found = util.find_spec\n"
-        "import lab.core.attention.flash_numba as door\n"
+        "import lab.core.compiled as door\n"
         "door.find_spec = lambda name: None if name == 'numba' else found(name)\n"
         "import torch\n"
         "q = torch.ones(1, 1, 2, 2)\n"
