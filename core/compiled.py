@@ -28,7 +28,8 @@ def refuse_without_numba(name: str) -> None:
         import numba
     except ImportError as error:  # of what it needs itself, or a NumPy that it does not know
         raise Refused(f"{name} needs Numba, which cannot be imported: {error}") from error
-    if numba.config.DISABLE_JIT:
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:
         raise Refused(f"{name} needs Numba's compiler, which NUMBA_DISABLE_JIT turns off")
 
 

@@ -26,7 +26,7 @@ OF_KEYS = 0x6B65797300000000
 
 def drawn_seed() -> int:
     """A seed from PyTorch's own generator, so that `torch.manual_seed` makes dropout reproducible."""
-    return int(torch.randint(1 << 62, ()).item())
+    return int(torch.randint(1 << 62, (), device="cpu").item())
 
 
 def seeded(options: Options) -> Options:
@@ -91,7 +91,7 @@ def least_of(p: float) -> int:
 def kept_of_all(p: float, seed: int, shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
     """(batch, heads, queries, keys), float32: 1 where a probability is kept, else 0."""
     batch, heads, queries, keys = shape
-    out = torch.empty(shape, device=device)
+    out = torch.empty(shape, device=device, dtype=torch.float32)
     for b in range(batch):
         made = choices(p, seed_of(seed, b), range(heads), queries, keys, device)
         new: Callable[[int], Tensor] = lambda n: torch.empty(n, dtype=torch.int32, device=device)  # noqa: E731
