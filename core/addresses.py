@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from .trial import Refused
 
-_c: Any = cast(Any, torch._C)
+_c, _jit, _forward_ad = cast(Any, torch._C), cast(Any, torch.jit), cast(Any, forward_ad)
 
 
 def have_addresses(*tensors: Tensor | None) -> bool:
@@ -21,7 +21,7 @@ def have_addresses(*tensors: Tensor | None) -> bool:
     nor under vmap, nor of a subclass such as a fake tensor, where there may be no memory. A registered operator is right
     in all of these.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _get_current_dispatch_mode() is not None:
+    if torch.compiler.is_compiling() or _jit.is_tracing() or _get_current_dispatch_mode() is not None:
         return False
     return all(
         type(x) in (Tensor, torch.nn.Parameter) and _c._has_storage(x) for x in tensors if x is not None
@@ -40,7 +40,7 @@ def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
     """
     if torch.compiler.is_compiling():
         return
-    if any(x is not None and unpack_dual(x).tangent is not None for x in tensors):
+    if any(x is not None and _forward_ad.unpack_dual(x).tangent is not None for x in tensors):
         raise Refused(f"{name} has no forward-mode derivative; it is in {instead}")
 
 

@@ -14,8 +14,9 @@ the same bits every time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +33,9 @@ from .tiles import plan
 
 # ruff: noqa: E741 — l and O are the paper's symbols
 
+# torch.compiler.disable would import the compiler at once, which takes a second; this does where it is called.
+_without_dynamo: Callable[[Callable[..., Any]], Callable[..., Any]] = cast(Any, torch)._disable_dynamo
+
 
 def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
@@ -47,11 +51,11 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     if mask is not None or sink is not None:
         options = replace(options, attn_mask=None, sink=None)
     call = _Flash.apply if not torch.compiler.is_compiling() else _not_compiled
-    results: tuple[Tensor, Tensor] = call(q, k, v, mask, sink, options)  # type: ignore[no-untyped-call]
+    results: tuple[Tensor, Tensor] = call(q, k, v, mask, sink, options)
     return results
 
 
-@torch._disable_dynamo  # imports torch._dynamo where it is called, so that who does not compile does not wait for it
+@_without_dynamo
 def _not_compiled(*given: Any) -> tuple[Tensor, Tensor]:
     """A loop over tiles has nothing to gain from torch.compile, which would take minutes to trace its every shape."""
     results: tuple[Tensor, Tensor] = _Flash.apply(*given)  # type: ignore[no-untyped-call]

@@ -65,7 +65,8 @@ def _options(values: tuple[Any, ...]) -> Options:
 def _outputs(q: Tensor, k: Tensor, v: Tensor, *asked: Any) -> tuple[Tensor, Tensor]:
     from .flash_numba import backend
 
-    return backend().outputs(q, k, v, _options(asked))
+    found: tuple[Tensor, Tensor] = backend().outputs(q, k, v, _options(asked))
+    return found
 
 
 @_outputs.register_fake

@@ -75,13 +75,13 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return softmax_gradient(*ctx.saved_tensors, *gradients, ctx.dim), None, None
+        return softmax_gradient(ctx.saved_tensors[0], gradients[0], ctx.dim), None, None
 
 
 class _LogSoftmax(_Softmax):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return log_softmax_gradient(*ctx.saved_tensors, *gradients, ctx.dim), None, None
+        return log_softmax_gradient(ctx.saved_tensors[0], gradients[0], ctx.dim), None, None
 
 
 class _LogSumExp(torch.autograd.Function):

@@ -15,12 +15,11 @@ from .operations import accumulator
 @torch.library.custom_op(
     "lab::softmax_numba", mutates_args=(), schema="(Tensor x, SymInt dim, str output, str name) -> Tensor"
 )
-def operator(x: Tensor, dim: int, output: str, name: str) -> Tensor:
-    """`numba_rows.compute`, with gradients and without gaps."""
+def _operator(x: Tensor, dim: int, output: str, name: str) -> Tensor:
     return compute(output, name, x, dim).contiguous()
 
 
-@operator.register_fake
+@_operator.register_fake
 def _(x: Tensor, dim: int, output: str, name: str) -> Tensor:
     return x.new_empty(x.movedim(dim, -1).shape[:-1] if output == "logsumexp" else x.shape)
 
@@ -39,7 +38,13 @@ def _differentiate(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     return dx, None, None, None
 
 
-operator.register_autograd(_differentiate, setup_context=_keep)
+_operator.register_autograd(_differentiate, setup_context=_keep)
+
+
+def operator(x: Tensor, dim: int, output: str, name: str) -> Tensor:
+    """`numba_rows.compute`, with gradients and without gaps."""
+    y: Tensor = _operator(x, dim, output, name)
+    return y
 
 
 @torch.library.custom_op(

@@ -12,7 +12,7 @@ from lab.core.attention import attention
 from lab.core.attention.operator import _gradients, _outputs
 from lab.core.softmax import SOFTMAXES
 from lab.core.softmax.numba_softmax import online_log_softmax, online_logsumexp, online_topk
-from lab.core.softmax.operator import operator, topk_operator
+from lab.core.softmax.operator import _operator, topk_operator
 from lab.core.trial import Refused
 
 ASKED = {"causal": True, "softcap": 3.0, "alibi_slopes": torch.tensor([0.5, 0.2]), "sink": torch.ones(2)}
@@ -149,8 +149,8 @@ def test_the_operators_are_what_they_say_they_are(gradient):
     q, k, v = (numbers(40, seed).requires_grad_(gradient) for seed in range(3))
     asked = (None, torch.ones(2), torch.ones(1, 2), True, 0.25, [20, -1], 3.0, 0.1, 7, None)
     torch.library.opcheck(_outputs, (q, k, v, *asked))
-    torch.library.opcheck(operator, (q, 2, "softmax", "online-numba"))
-    torch.library.opcheck(operator, (q, 1, "logsumexp", "online-numba"))
+    torch.library.opcheck(_operator, (q, 2, "softmax", "online-numba"))
+    torch.library.opcheck(_operator, (q, 1, "logsumexp", "online-numba"))
     if not gradient:
         O, L = _outputs(q, k, v, *asked)  # noqa: E741
         torch.library.opcheck(_gradients, (q, k, v, *asked, O, L, torch.ones_like(O), None))

@@ -142,7 +142,7 @@ HIDING = {
 
 
 @pytest.mark.parametrize("hidden", HIDING)
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 3e38])
 @pytest.mark.parametrize("layout", ["", "strided", "transposed", "padded"])
 def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout: str) -> None:
     q, k, v = normal(*[(1, 2, 90, 16)] * 3)
