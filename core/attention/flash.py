@@ -50,7 +50,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     mask, sink = options.attn_mask, options.sink
     if mask is not None or sink is not None:
         options = replace(options, attn_mask=None, sink=None)
-    call = _Flash.apply if not torch.compiler.is_compiling() else _not_compiled
+    call: Callable[..., Any] = _Flash.apply if not torch.compiler.is_compiling() else _not_compiled
     results: tuple[Tensor, Tensor] = call(q, k, v, mask, sink, options)
     return results
 
