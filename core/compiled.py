@@ -10,12 +10,27 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from .cache_folder import cache_folder
+from .trial import Refused
+
+
+def refuse_without_numba(name: str) -> None:
+    """Raise Refused in the name of a kernel unless Numba is there, and compiles."""
+    if find_spec("numba") is None:
+        raise Refused(f"{name} needs Numba: pip install numba")
+    try:
+        import numba
+    except ImportError as error:  # of what it needs itself, or a NumPy that it does not know
+        raise Refused(f"{name} needs Numba, which cannot be imported: {error}") from error
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:
+        raise Refused(f"{name} needs Numba's compiler, which NUMBA_DISABLE_JIT turns off")
 
 
 def code_folder(sources: Path) -> Path:
@@ -50,11 +65,15 @@ _waiting: dict[int, SimpleQueue[_Turns]] = {}
 """By number of threads, where those that are kept wait: a new one costs about as much as the shortest kernel."""
 
 
-def on_threads(work: Callable[[int], object], threads: int) -> None:
+def on_threads(work: Callable[[int], object], threads: int, owned: object = None) -> None:
     """Call `work(0)` … `work(threads − 1)` at once, the first of them on the thread that asks.
 
     For work that lets go of Python's lock. What no other thread has begun when the first is done, that one does too:
     a thread may take longer to wake than a short kernel takes.
+
+    Args:
+        owned: what `work` knows only by its address. It stays until the last thread is done, even where whoever asked
+            is interrupted and waits no longer.
 
     Raises:
         Exception: what one of them has raised.
@@ -69,7 +88,7 @@ def on_threads(work: Callable[[int], object], threads: int) -> None:
     left = deque(range(1, threads))
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def turns() -> None:
+    def turns(_owned: object = owned) -> None:
         while left:
             try:
                 index = left.popleft()

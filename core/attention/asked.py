@@ -36,10 +36,17 @@ def options(params: Params, device: str) -> Options:
     generator = torch.Generator().manual_seed(2)
     mask = None
     if params.mask:
-        mask = torch.rand(1, 1, params.seq_len, keys, generator=generator) < 0.75
+        mask = (
+            torch.rand(1, 1, params.seq_len, keys, generator=generator, dtype=torch.float32, device="cpu")
+            < 0.75
+        )
         mask[..., 0] = True
         if params.mask == "additive":
-            mask = torch.randn(mask.shape, generator=generator).to(dtype).masked_fill_(~mask, -math.inf)
+            mask = (
+                torch.randn(mask.shape, generator=generator, dtype=torch.float32, device="cpu")
+                .to(dtype)
+                .masked_fill_(~mask, -math.inf)
+            )
         mask = mask.to(device)
     if params.sequences:
         number = torch.arange(len(lengths(params)), device=device)
@@ -70,7 +77,7 @@ def lengths(params: Params) -> list[int]:
 def packed(of: Sequence[int], backend: str) -> Function:
     """Attention of one packed row of sequences, in the contract's layout; its options' mask says the same and is not
     used. Fewer queries are the last ones."""
-    cu_seqlens = torch.tensor([0, *of]).cumsum(0)
+    cu_seqlens = torch.tensor([0, *of], device="cpu").cumsum(0)
 
     def function(q: Tensor, k: Tensor, v: Tensor, asked: Options) -> Tensor:
         # The battery looks at the last queries alone: sequences before them have none.

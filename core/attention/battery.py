@@ -142,7 +142,9 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     if gradients:
         if not output.requires_grad:
             raise Refused("gives no gradients")
-        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
+        weights = torch.randn(
+            output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32, device="cpu"
+        ).to(output)
         dones = [
             torch.autograd.grad((o * weights.to(o)).sum(), list(variables(each).values()))
             for o, each in ((output, given), (of_usual[0], same), (of_usual[1], other), (expected, truth))

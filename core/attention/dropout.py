@@ -26,7 +26,7 @@ OF_KEYS = 0x6B65797300000000
 
 def drawn_seed() -> int:
     """A seed from PyTorch's own generator, so that `torch.manual_seed` makes dropout reproducible."""
-    return int(torch.randint(1 << 62, ()).item())
+    return int(torch.randint(1 << 62, (), device="cpu").item())
 
 
 def seeded(options: Options) -> Options:
@@ -77,9 +77,9 @@ def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: 
     Args:
         seed: of the element of the batch, see `seed_of`.
     """
-    of_heads = torch.tensor([_signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
-    rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * _signed(GOLDEN))
-    columns = _bits(torch.arange(keys, device=device) * _signed(GOLDEN) + _signed(_mixed(seed ^ OF_KEYS)))
+    of_heads = torch.tensor([signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
+    rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * signed(GOLDEN))
+    columns = _bits(torch.arange(keys, device=device) * signed(GOLDEN) + signed(_mixed(seed ^ OF_KEYS)))
     return Choices(rows, columns, least_of(p))
 
 
@@ -91,7 +91,7 @@ def least_of(p: float) -> int:
 def kept_of_all(p: float, seed: int, shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
     """(batch, heads, queries, keys), float32: 1 where a probability is kept, else 0."""
     batch, heads, queries, keys = shape
-    out = torch.empty(shape, device=device)
+    out = torch.empty(shape, device=device, dtype=torch.float32)
     for b in range(batch):
         made = choices(p, seed_of(seed, b), range(heads), queries, keys, device)
         new: Callable[[int], Tensor] = lambda n: torch.empty(n, dtype=torch.int32, device=device)  # noqa: E731
@@ -101,8 +101,8 @@ def kept_of_all(p: float, seed: int, shape: tuple[int, int, int, int], device: t
 
 def _bits(counters: Tensor) -> Tensor:
     """The upper 32 bits of SplitMix64's finaliser, int64 to int32."""
-    z = (counters ^ _shifted(counters, 30)) * _signed(FIRST)
-    z = (z ^ _shifted(z, 27)) * _signed(SECOND)
+    z = (counters ^ _shifted(counters, 30)) * signed(FIRST)
+    z = (z ^ _shifted(z, 27)) * signed(SECOND)
     return ((z ^ _shifted(z, 31)) >> 32).to(torch.int32)
 
 
@@ -116,7 +116,7 @@ def _mixed(z: int) -> int:
     return z ^ z >> 31
 
 
-def _signed(x: int) -> int:
+def signed(x: int) -> int:
     """The same 64 bits as PyTorch takes them."""
     x %= WORD
     return x - WORD if x >= WORD // 2 else x

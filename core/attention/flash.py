@@ -14,8 +14,9 @@ the same bits every time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +33,9 @@ from .tiles import plan
 
 # ruff: noqa: E741 — l and O are the paper's symbols
 
+# torch.compiler.disable would import the compiler at once, which takes a second; this does where it is called.
+_without_dynamo: Callable[[Callable[..., Any]], Callable[..., Any]] = cast(Any, torch)._disable_dynamo
+
 
 def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
@@ -46,7 +50,15 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     mask, sink = options.attn_mask, options.sink
     if mask is not None or sink is not None:
         options = replace(options, attn_mask=None, sink=None)
-    results: tuple[Tensor, Tensor] = _Flash.apply(q, k, v, mask, sink, options)  # type: ignore[no-untyped-call]
+    call: Callable[..., Any] = _Flash.apply if not torch.compiler.is_compiling() else _not_compiled
+    results: tuple[Tensor, Tensor] = call(q, k, v, mask, sink, options)
+    return results
+
+
+@_without_dynamo
+def _not_compiled(*given: Any) -> tuple[Tensor, Tensor]:
+    """A loop over tiles has nothing to gain from torch.compile, which would take minutes to trace its every shape."""
+    results: tuple[Tensor, Tensor] = _Flash.apply(*given)  # type: ignore[no-untyped-call]
     return results
 
 

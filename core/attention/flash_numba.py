@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from ..addresses import are_functional, have_addresses, refuse_tangents
+from ..compiled import refuse_without_numba
 from ..trial import Refused
 from .arguments import Options
+from .dropout import seeded
+from .operator import flash_numba_operator
 
 
 def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """`numba.backend.flash_numba`.
+    """`numba.backend.flash_numba`; where that cannot be given addresses, the operator of it.
 
     Raises:
         Refused: Numba is not installed, or what that refuses.
     """
-    if find_spec("numba") is None:
-        raise Refused("flash-numba needs Numba: pip install numba")
-    from .numba.backend import flash_numba as kernel
+    options, given = seeded(options), (q, k, v, options.attn_mask, options.sink, options.alibi_slopes)
+    refuse_tangents("flash-numba", "standard", *given)
+    if not have_addresses(*given):
+        if are_functional(*given):
+            raise Refused("flash-numba has no derivative by torch.func; it is in standard, flash")
+        return flash_numba_operator(q, k, v, options)
+    found: tuple[Tensor, Tensor] = backend().flash_numba(q, k, v, options)
+    return found
 
-    return kernel(q, k, v, options)
+
+def backend() -> ModuleType:
+    """The module of the kernels.
+
+    Raises:
+        Refused: there is no Numba.
+    """
+    refuse_without_numba("flash-numba")
+    from .numba import backend as found
+
+    return found
 
 
 FASTER_FROM = 512
@@ -31,11 +50,16 @@ what that lacks (caps, sinks, windows, ALiBi, seeded dropout) than `flash`, 1.7 
 
 
 def is_faster(q: Tensor, k: Tensor, v: Tensor, options: Options) -> bool:
-    """Whether it is known to be faster than all others, and has its code already, so that nothing is compiled."""
-    loaded = sys.modules.get(f"{__package__}.numba.backend")
-    if loaded is None or q.device.type != "cpu" or q.dtype != torch.float32:
+    """Whether it is known to be faster than all others, and has its code already, so that nothing is compiled.
+
+    Not under torch.compile, whose compiler knows PyTorch's own kernel.
+    """
+    given = (q, k, v, options.attn_mask, options.sink, options.alibi_slopes)
+    if q.device.type != "cpu" or q.dtype != torch.float32 or not have_addresses(*given):
         return False
-    given = (q, k, v) if options.sink is None else (q, k, v, options.sink)
-    gradients = torch.is_grad_enabled() and any(x.requires_grad for x in given)
+    loaded = sys.modules.get(f"{__package__}.numba.backend")
+    if loaded is None:
+        return False
+    wants = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
     known = options.attn_mask is None and min(q.shape[2], k.shape[2]) >= FASTER_FROM
-    return known and bool(loaded.is_warm(gradients=gradients))
+    return known and bool(loaded.is_warm(gradients=wants))

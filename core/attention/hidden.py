@@ -35,6 +35,15 @@ def all_finite(*tensors: Tensor | None) -> bool:
     return not sums or math.isfinite(sum(sums[1:], start=sums[0]).item())
 
 
+def may_overflow(*factors: Tensor, terms: int) -> bool:
+    """Whether a sum of so many products, with one number of each of `factors`, may be beyond their dtype."""
+    largest = [torch.linalg.vector_norm(x.detach().double(), math.inf) for x in factors if x.numel()]
+    if len(largest) < len(factors):
+        return False
+    bound = math.prod(largest[1:], start=largest[0]).item() * terms
+    return not bound <= torch.finfo(factors[0].dtype).max
+
+
 def seen_product(P: Tensor, V: Tensor, seen: Tensor) -> Tensor:
     """P V, (…, rows, columns) of probabilities times (…, columns, ·), of the terms that are seen alone.
 
@@ -54,6 +63,27 @@ def add_product(into: Tensor, A: Tensor, X: Tensor, seen: Tensor | None, alpha: 
         into.baddbmm_(A, X, alpha=alpha)
     else:
         into.add_(seen_product(A, X, seen), alpha=alpha)
+
+
+class HidingProduct(torch.autograd.Function):
+    """P V of probabilities that are 0 where something is hidden. A finite number there may be so large that its product
+    with the gradient is not, and 0·∞ in the softmax's would be NaN: where P is 0 its gradient is 0 then."""
+
+    @staticmethod
+    def forward(P: Tensor, V: Tensor) -> Tensor:
+        return P @ V
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, dO: Tensor) -> tuple[Tensor, Tensor]:
+        P, V = ctx.saved_tensors
+        dP = dO @ V.mT
+        if may_overflow(dO, V, terms=V.shape[-1]):
+            dP = dP.masked_fill(P == 0, 0)
+        return dP, (P.mT @ dO).sum_to_size(V.shape)
 
 
 class SeenProduct(torch.autograd.Function):

@@ -148,7 +148,7 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
     generator = torch.Generator().manual_seed(0)
 
     def normal(*sizes: int) -> Tensor:
-        return torch.randn(*sizes, generator=generator).to(device, dtype)
+        return torch.randn(*sizes, generator=generator, dtype=torch.float32, device="cpu").to(device, dtype)
 
     batch = 2 if shape.queries * shape.keys < 10_000 else 1
 
@@ -182,7 +182,12 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
         k[0, 0, -1, 0] = math.nan
     mask = None
     if shape.mask:
-        mask = torch.rand(shape.queries, shape.keys, generator=generator).to(device) < 0.75
+        mask = (
+            torch.rand(shape.queries, shape.keys, generator=generator, dtype=torch.float32, device="cpu").to(
+                device
+            )
+            < 0.75
+        )
         mask[:, 0] = True
         if shape.mask == "rows masked":
             mask[::3] = False
@@ -210,4 +215,4 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
 def alibi_slopes(heads: int) -> Tensor:
     """(heads,), float64: 2^(−8/heads), its square, and so on (Press et al., arXiv:2108.12409, §3, where heads is a power
     of 2)."""
-    return torch.pow(2.0, -8 / heads * torch.arange(1, heads + 1, dtype=torch.float64))
+    return torch.pow(2.0, -8 / heads * torch.arange(1, heads + 1, dtype=torch.float64, device="cpu"))

@@ -14,7 +14,7 @@ from torch import Tensor
 from .arguments import Options
 from .band import Band, band, distances
 from .dropout import kept_of_all, seeded
-from .hidden import SeenProduct, SeenScores, all_finite, can_leak
+from .hidden import HidingProduct, SeenProduct, SeenScores, all_finite, can_leak, may_overflow
 
 # ruff: noqa: E741 — O is the paper's symbol
 
@@ -34,7 +34,10 @@ def standard(
     O, lse = _textbook(q, k, v, options, scale_first, None)
     # The gradients are autograd's: what is bad in a hidden key and reaches nothing else shows in them alone.
     looked_at = (O, q, k) if O.requires_grad else (O,)
-    if can_leak(options.attn_mask, band(q.shape[2], k.shape[2], options)) and not all_finite(*looked_at):
+    hides = can_leak(options.attn_mask, band(q.shape[2], k.shape[2], options))
+    # tanh of a score that is NaN, though q and k are finite, has no gradient of 0.
+    caps = O.requires_grad and options.softcap is not None
+    if hides and (not all_finite(*looked_at) or (caps and may_overflow(q, k, terms=q.shape[3]))):
         O, lse = _textbook(q, k, v, options, scale_first, _seen(q, k, options))
     return O, lse
 
@@ -66,7 +69,8 @@ def _textbook(
         P = P * kept.to(P.dtype) / (1 - options.dropout_p)
     P, V = torch.unflatten(P, 1, (k.shape[1], groups)), v.unsqueeze(2)
     if seen is None:
-        return (P @ V).flatten(1, 2), lse
+        hides = P.requires_grad and can_leak(options.attn_mask, place)
+        return (HidingProduct.apply(P, V) if hides else P @ V).flatten(1, 2), lse  # type: ignore[no-untyped-call]
     V, seen = V.expand(-1, -1, groups, -1, -1), torch.unflatten(seen, 1, (-1, groups))
     return SeenProduct.apply(P, V, seen).flatten(1, 2), lse  # type: ignore[no-untyped-call]
 

@@ -187,6 +187,8 @@ def _inputs(
     generator = torch.Generator(device).manual_seed(seed)
 
     def normal(shape: tuple[int, ...]) -> Any:
-        return torch.randn(shape, generator=generator, device=device).to(getattr(torch, dtype))
+        return torch.randn(shape, generator=generator, device=device, dtype=torch.float32).to(
+            getattr(torch, dtype)
+        )
 
     return normal(of_q), normal(of_k), normal(of_k)

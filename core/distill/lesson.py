@@ -92,7 +92,7 @@ class Lesson:
             (student.model.hidden(ids[:, :-1]), None) if plain else looked_into(student.model, ids[:, :-1])
         )
         logits = student.model.logits(hidden)
-        told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
+        told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1, device="cpu")
 
         def signal(name: str) -> Tensor:
             if name in HEADS:

@@ -59,7 +59,7 @@ class Student:
         self.recipe, self.lesson, self.seed, self.step = recipe, lesson, seed, 0
         self._random = torch.Generator().manual_seed(seed)  # of order; a loss's own draws have another
         self.draws = torch.Generator().manual_seed(seed)
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order = torch.empty(0, dtype=torch.long, device="cpu")
         modules = lesson.modules(self.model.embedding.weight.shape[1], self.draws)
         self.modules = nn.ModuleDict(modules).to(self.device)
         if isinstance(model, Transformer):
@@ -120,7 +120,7 @@ class Student:
         """Documents of the next batch; every document comes once before any comes again."""
         batch = min(self.recipe.batch, self.lesson.documents)
         while len(self._order) < batch:
-            more = torch.randperm(self.lesson.documents, generator=self._random)
+            more = torch.randperm(self.lesson.documents, generator=self._random, device="cpu")
             self._order = torch.cat([self._order, more])
         rows, self._order = self._order[:batch], self._order[batch:]
         return rows

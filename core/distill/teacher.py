@@ -123,7 +123,7 @@ class Lessons:
             full = self.full(context)
             draws = torch.Generator().manual_seed(self.seed)
             for first in range(0, full.tokens, 4096):
-                log_p = full.read(torch.arange(first, min(first + 4096, full.tokens)))
+                log_p = full.read(torch.arange(first, min(first + 4096, full.tokens), device="cpu"))
                 assert isinstance(log_p, Tensor)  # which is what full ones are
                 log_p = log_p.float()
                 if form == "top-k":
@@ -174,7 +174,7 @@ def _make(folder: Path, teacher: Teacher, context: Context) -> None:
     torch.manual_seed(teacher.seed)
     model = Transformer(teacher.config).to(context.device)
     ids = teacher.source.documents(teacher.documents, FOR_TEACHERS, teacher.seed)
-    rows = torch.arange(len(ids))
+    rows = torch.arange(len(ids), device="cpu")
     data = Sequences(ids, torch.ones_like(rows), torch.full_like(rows, ids.shape[1] - 1), rows)
     every = max(1, teacher.recipe.steps // 20)
 

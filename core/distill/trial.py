@@ -160,5 +160,5 @@ def _tokens_kept(outputs: Outputs) -> float:
         return float(outputs.kind.width)
     import torch
 
-    drawn: Any = outputs.read(torch.arange(outputs.tokens))
+    drawn: Any = outputs.read(torch.arange(outputs.tokens, device="cpu"))
     return float((drawn.counts > 0).sum()) / outputs.tokens

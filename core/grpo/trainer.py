@@ -157,7 +157,9 @@ def _sampled(
         columns = {name: np.array(values) for name, values in {**scores.values, "": scores.total}.items()}
         groups = np.arange(missing)
         if rounds_left:
-            groups = groups[~zero_spread(torch.tensor(scores.total), G).numpy()]
+            groups = groups[
+                ~zero_spread(torch.tensor(scores.total, dtype=torch.float32, device="cpu"), G).numpy()
+            ]
         rows = rows_of(groups, G)
         kept.append(of_groups(made, groups, G))
         earned.append({name: values[rows] for name, values in columns.items()})

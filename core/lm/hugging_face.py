@@ -271,7 +271,7 @@ def _config(inner: Any, folder: Path) -> Config:
     name = _cache_name(inner)
     kinds: set[str] = set()
     if name:
-        ids = torch.zeros(1, 1, dtype=torch.long)
+        ids = torch.zeros(1, 1, dtype=torch.long, device="cpu")
         with torch.no_grad():
             inner.base_model(input_ids=ids, use_cache=True, **{name: cache})
         kinds = {type(layer).__name__ for layer in cache.layers}
@@ -299,10 +299,10 @@ def _cache_name(inner: Any) -> str:
 def _agrees(model: Model) -> bool:
     """Whether our way to the logits, in pieces and with padding, leads to transformers' own."""
     length = min(6, model.config.context - 1)
-    ids = (torch.arange(length) * 7 + 3).remainder(model.config.vocabulary)[None]
+    ids = (torch.arange(length, device="cpu") * 7 + 3).remainder(model.config.vocabulary)[None]
     wanted = model.inner(input_ids=ids, use_cache=False).logits
     padded = torch.cat([ids, torch.cat([ids[:, :1], ids[:, :-1]], 1)])  # two rows, the second padded by one
-    cache = model.empty_cache(2, length, torch.tensor([0, 1]))
+    cache = model.empty_cache(2, length, torch.tensor([0, 1], device="cpu"))
     cuts = [0, length - 2, length - 1, length] if length > 3 else [0, length]
     pieces = [padded[:, a:b] for a, b in pairwise(cuts)]
     found = torch.cat([model(piece, cache) for piece in pieces], 1)

@@ -43,9 +43,11 @@ class Recipe:
 def examples(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Sequences:
     """Prompts and completions as tokens; the completions are what is learned."""
     width = max(len(prompt) + len(completion) for prompt, completion in pairs)
-    ids = torch.tensor([[*p, *c] + [pad] * (width - len(p) - len(c)) for p, c in pairs])
-    starts, lengths = (torch.tensor([len(x) for x in side]) for side in zip(*pairs, strict=True))
-    return Sequences(ids, starts, lengths, torch.arange(len(ids)))
+    ids = torch.tensor([[*p, *c] + [pad] * (width - len(p) - len(c)) for p, c in pairs], device="cpu")
+    starts, lengths = (
+        torch.tensor([len(x) for x in side], device="cpu") for side in zip(*pairs, strict=True)
+    )
+    return Sequences(ids, starts, lengths, torch.arange(len(ids), device="cpu"))
 
 
 def train(
@@ -65,10 +67,10 @@ def train(
         NotFinite: the loss is not.
     """
     optimizers = optimizers_of(model, recipe)
-    order, rows = torch.empty(0, dtype=torch.long), len(data.ids)
+    order, rows = torch.empty(0, dtype=torch.long, device="cpu"), len(data.ids)
     for step in range(1, recipe.steps + 1):
         while len(order) < min(recipe.batch, rows):
-            order = torch.cat([order, torch.randperm(rows, generator=generator)])
+            order = torch.cat([order, torch.randperm(rows, generator=generator, device="cpu")])
         batch, order = data.rows(order[: recipe.batch]), order[recipe.batch :]
         for optimizer, highest in optimizers:
             for group in optimizer.param_groups:

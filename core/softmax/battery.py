@@ -78,7 +78,7 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
 def _check_memory(task: Task, x: Tensor) -> None:
     """The same tensor with other numbers in it: whoever remembers results by their input would win any race."""
-    again = torch.linspace(-2, 2, 4 * 33, device=x.device).view(4, 33).to(x.dtype)
+    again = torch.linspace(-2, 2, 4 * 33, device=x.device, dtype=torch.float32).view(4, 33).to(x.dtype)
     _compare(task, "the first of two inputs in one tensor", again, -1)
     again.copy_(again.flip(-1).sub(0.5))
     _compare(task, "the second of two inputs in one tensor", again, -1)
@@ -91,7 +91,7 @@ def small_inputs(
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(device, dtype)
+        return torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu").to(device, dtype)
 
     for columns in (1, 2, 3, 127, 1025):
         yield f"5 rows × {columns} {'column' if columns == 1 else 'columns'}", normal(5, columns), -1

@@ -46,7 +46,24 @@ def differentiable_logsumexp(forward: Forward, softmax: Forward, x: Tensor, dim:
     return y
 
 
+def softmax_gradient(y: Tensor, g: Tensor, dim: int) -> Tensor:
+    """y·(g − Σ g·y), in y's dtype."""
+    dtype = accumulator(y.dtype)
+    wide, g = y.to(dtype), g.to(dtype)
+    inner = (g * wide).sum(dim, keepdim=True)
+    return (wide * (g - inner)).to(y.dtype)
+
+
+def log_softmax_gradient(y: Tensor, g: Tensor, dim: int) -> Tensor:
+    """g − e^y·Σ g, in y's dtype."""
+    dtype = accumulator(y.dtype)
+    wide = g.to(dtype)
+    return (wide - y.to(dtype).exp() * wide.sum(dim, keepdim=True)).to(y.dtype)
+
+
 class _Softmax(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, dim: int, forward: Forward) -> Tensor:
         return forward(x.detach(), dim)
@@ -58,23 +75,18 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (y,), (g,) = ctx.saved_tensors, gradients
-        dtype = accumulator(y.dtype)
-        wide, g = y.to(dtype), g.to(dtype)
-        inner = (g * wide).sum(ctx.dim, keepdim=True)
-        return (wide * (g - inner)).to(y.dtype), None, None
+        return softmax_gradient(ctx.saved_tensors[0], gradients[0], ctx.dim), None, None
 
 
 class _LogSoftmax(_Softmax):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (y,), (g,) = ctx.saved_tensors, gradients
-        dtype = accumulator(y.dtype)
-        wide = g.to(dtype)
-        return (wide - y.to(dtype).exp() * wide.sum(ctx.dim, keepdim=True)).to(y.dtype), None, None
+        return log_softmax_gradient(ctx.saved_tensors[0], gradients[0], ctx.dim), None, None
 
 
 class _LogSumExp(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, dim: int, forward: Forward, softmax: Forward) -> Tensor:
         return forward(x.detach(), dim)

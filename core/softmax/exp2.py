@@ -96,7 +96,7 @@ class Accuracy:
 
 def accuracy(degree: int, bits: int = 20) -> Accuracy:
     """Over the multiples of 2^-bits; 24 for all that float32 tells apart near 1."""
-    f = torch.arange(1 << bits, dtype=torch.float32) * 2.0**-bits
+    f = torch.arange(1 << bits, dtype=torch.float32, device="cpu") * 2.0**-bits
     found, truth = exp2(f - 1, degree) * 2, torch.exp2(f.double())
 
     def largest(x: Tensor) -> float:

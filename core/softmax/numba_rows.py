@@ -7,6 +7,7 @@ the others one row is one thread's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..compiled import on_threads
+from ..compiled import on_threads, refuse_without_numba
 from ..trial import Refused
+from .operations import accumulator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,12 +49,9 @@ def kernel_of(output: str, name: str, x: Tensor) -> Kernel:
 
 @cache
 def _imported(output: str, name: str) -> Kernel:
-    try:
-        from .kernels import logarithms, rows, topk, two_pass
-    except ModuleNotFoundError as error:
-        if error.name not in ("numba", "llvmlite"):
-            raise
-        raise Refused(f"{output} {name} needs numba: pip install numba") from error
+    refuse_without_numba(f"{output} {name}")
+    from .kernels import logarithms, rows, topk, two_pass
+
     kernels: dict[tuple[str, str], Kernel] = {
         ("softmax", "safe-numba"): rows.safe,
         ("softmax", "online-numba"): rows.online,
@@ -65,6 +64,52 @@ def _imported(output: str, name: str) -> Kernel:
         ("top-k", "online-numba"): topk.online_topk,
     }
     return kernels[output, name]
+
+
+def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
+    """Softmax or its logarithm, like x, or logsumexp, without `dim`; without gradients.
+
+    Args:
+        x: with an address: see `addresses`.
+
+    Raises:
+        Refused: as `kernel_of`.
+    """
+    kernel = kernel_of(output, name, x)
+    moves = dim != -1 and dim != x.dim() - 1
+    moved = x.movedim(dim, -1) if moves else x
+    if output == "logsumexp":
+        y = x.new_empty(moved.shape[:-1])
+    else:
+        y = torch.empty_like(moved) if moved.is_contiguous() else moved.new_empty(moved.shape)
+    if moved.numel():
+        fill(y, moved, kernel)
+    elif output == "logsumexp":
+        y.fill_(-math.inf)
+    return y.movedim(-1, dim) if moves and output != "logsumexp" else y
+
+
+def topk_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest probabilities along the last dimension, in float32 for halves, and their columns.
+
+    Args:
+        x: with an address, and at least one dimension.
+
+    Raises:
+        Refused: as `kernel_of`.
+    """
+    kernel = kernel_of("top-k", "online-numba", x)
+    v = x.new_empty((*x.shape[:-1], k), dtype=accumulator(x.dtype))
+    z = x.new_empty(v.shape, dtype=torch.int64)
+    if v.numel():
+        numbers, starts, columns = rows_of(x)
+        u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
+        in_shares(
+            lambda first, last: kernel(numbers, starts, columns, first, last, u, p),
+            len(starts),
+            threads_for(len(starts) * columns),
+        )
+    return v, z
 
 
 def fill(y: Tensor, x: Tensor, kernel: Kernel) -> None:
@@ -155,7 +200,7 @@ def numbers_of(x: Tensor) -> Numbers:
 def room(dtype: torch.dtype, columns: int) -> Numbers:
     """Where a row of exponentials waits for its sum: for halves. Others wait in the result."""
     if dtype in _AS_INTEGERS:
-        return torch.empty(columns, dtype=torch.float32).numpy()
+        return torch.empty(columns, dtype=torch.float32, device="cpu").numpy()
     return _nothing(dtype)
 
 
@@ -177,4 +222,4 @@ def _starts(shape: Sequence[int], strides: Sequence[int]) -> Numbers:
 
 @cache
 def _nothing(dtype: torch.dtype) -> Numbers:
-    return torch.empty(0, dtype=dtype).numpy()
+    return torch.empty(0, dtype=dtype, device="cpu").numpy()

@@ -7,15 +7,16 @@ numba_rows.py.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..addresses import have_addresses, refuse_tangents
 from .differentiable import differentiable, differentiable_log_softmax, differentiable_logsumexp
-from .numba_rows import Kernel, fill, in_shares, kernel_of, rows_of, threads_for
-from .operations import accumulator, needs_gradient
+from .numba_rows import compute, topk_rows
+from .operations import needs_gradient
+from .operator import operator, topk_operator
 
 
 def safe(x: Tensor, dim: int = -1) -> Tensor:
@@ -72,7 +73,7 @@ def online_logsumexp(x: Tensor, dim: int = -1) -> Tensor:
 def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Algorithm 4 of Milakov & Gimelshein: one pass over x, which never writes the softmax.
 
-    Arguments and returns as in `topk.online_topk`. With gradients the kernel finds the columns only, and softmax is
+    Arguments and returns as in `topk.online_topk`. With gradients, or under vmap, the kernel finds the columns only, and softmax is
     written after all.
 
     Raises:
@@ -84,21 +85,12 @@ def online_topk(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
         return v[0], z[0]
     if k > x.shape[dim]:
         raise ValueError(f"k = {k} of only {x.shape[dim]} columns")
-    kernel = kernel_of("top-k", "online-numba", x)
+    refuse_tangents("top-k online-numba", "online", x)
+    is_plain = have_addresses(x)
     with torch.no_grad():
-        moved = x.detach().movedim(dim, -1)
-        v = torch.empty(*moved.shape[:-1], k, dtype=accumulator(x.dtype))
-        z = torch.empty(v.shape, dtype=torch.int64)
-        if v.numel():
-            numbers, starts, columns = rows_of(moved)
-            u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
-            in_shares(
-                lambda first, last: kernel(numbers, starts, columns, first, last, u, p),
-                len(starts),
-                threads_for(len(starts) * columns),
-            )
-    v, z = v.movedim(-1, dim), z.movedim(-1, dim)
-    return (rescaled(x, dim).gather(dim, z) if needs_gradient(x) else v.to(x.dtype)), z
+        search = topk_rows if is_plain else topk_operator
+        v, z = (found.movedim(-1, dim) for found in search(x.detach().movedim(dim, -1), k))
+    return (rescaled(x, dim).gather(dim, z) if needs_gradient(x) or not is_plain else v.to(x.dtype)), z
 
 
 def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
@@ -111,7 +103,7 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
     import time
 
     begin = time.perf_counter()
-    x = torch.zeros(1, 1, dtype=dtype)
+    x = torch.zeros(1, 1, dtype=dtype, device="cpu")
     if output == "top-k":
         online_topk(x, 1)
     else:
@@ -120,40 +112,25 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
 
 
 def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
-    kernel = kernel_of("softmax", name, x)
-    if needs_gradient(x):
-        return differentiable(partial(_like_x, kernel=kernel), x, dim)
-    return _like_x(x, dim, kernel)
+    refuse_tangents(f"softmax {name}", "online", x)
+    if torch.compiler.is_compiling():
+        return operator(x, dim, "softmax", name)
+    return differentiable(partial(_computed, "softmax", name), x, dim)
 
 
 def _log_softmax(name: str, x: Tensor, dim: int) -> Tensor:
-    kernel = kernel_of("log-softmax", name, x)
-    if needs_gradient(x):
-        return differentiable_log_softmax(partial(_like_x, kernel=kernel), x, dim)
-    return _like_x(x, dim, kernel)
+    refuse_tangents(f"log-softmax {name}", "online", x)
+    if torch.compiler.is_compiling():
+        return operator(x, dim, "log-softmax", name)
+    return differentiable_log_softmax(partial(_computed, "log-softmax", name), x, dim)
 
 
 def _logsumexp(name: str, x: Tensor, dim: int) -> Tensor:
-    kernel = kernel_of("logsumexp", name, x)
-    if needs_gradient(x):
-        return differentiable_logsumexp(partial(_reduced, kernel=kernel), rescaled, x, dim)
-    return _reduced(x, dim, kernel)
+    refuse_tangents(f"logsumexp {name}", "online", x)
+    if torch.compiler.is_compiling():
+        return operator(x, dim, "logsumexp", name)
+    return differentiable_logsumexp(partial(_computed, "logsumexp", name), rescaled, x, dim)
 
 
-def _like_x(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
-    if dim != -1 and dim != x.dim() - 1:
-        return _like_x(x.movedim(dim, -1), -1, kernel).movedim(-1, dim)
-    y = torch.empty_like(x) if x.is_contiguous() else x.new_empty(x.shape)
-    if y.numel():
-        fill(y, x, kernel)
-    return y
-
-
-def _reduced(x: Tensor, dim: int, kernel: Kernel) -> Tensor:
-    moved = x.movedim(dim, -1)
-    y = x.new_empty(moved.shape[:-1])
-    if moved.numel():
-        fill(y, moved, kernel)
-    else:
-        y.fill_(-math.inf)
-    return y
+def _computed(output: str, name: str, x: Tensor, dim: int) -> Tensor:
+    return compute(output, name, x, dim) if have_addresses(x) else operator(x, dim, output, name)

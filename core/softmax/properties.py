@@ -22,13 +22,13 @@ def overflow_logit(task: Task, dtype: torch.dtype, device: torch.device) -> floa
     """
 
     def is_right(bits: int) -> bool:
-        x = torch.tensor([bits], dtype=_BITS[dtype.itemsize]).view(dtype)
+        x = torch.tensor([bits], dtype=_BITS[dtype.itemsize], device="cpu").view(dtype)
         row = torch.cat([x, torch.zeros_like(x)]).to(device)[None, :]
         result, truth = _values(task(row), task.output), _truth(row.double(), task.output)
         error = (result.double() - truth).abs() / truth.abs().clamp(min=1)
         return bool((error <= torch.finfo(dtype).eps ** 0.5).all())  # NaN is not
 
-    largest = torch.tensor([torch.finfo(dtype).max], dtype=dtype).view(_BITS[dtype.itemsize])
+    largest = torch.tensor([torch.finfo(dtype).max], dtype=dtype, device="cpu").view(_BITS[dtype.itemsize])
     right, wrong = 0, int(largest)
     try:
         if is_right(wrong):
@@ -41,7 +41,7 @@ def overflow_logit(task: Task, dtype: torch.dtype, device: torch.device) -> floa
             right = middle
         else:
             wrong = middle
-    return float(torch.tensor([wrong], dtype=_BITS[dtype.itemsize]).view(dtype))
+    return float(torch.tensor([wrong], dtype=_BITS[dtype.itemsize], device="cpu").view(dtype))
 
 
 def _values(result: object, output: str) -> Tensor:
@@ -70,8 +70,8 @@ def merge_ulp(dtype: torch.dtype, seed: int, triples: int = 10_000) -> float:
     generator = torch.Generator().manual_seed(seed)
 
     def pair() -> Pair:
-        m = 3 * torch.randn(triples, generator=generator, dtype=torch.float64)
-        d = 1 + 999 * torch.rand(triples, generator=generator, dtype=torch.float64)
+        m = 3 * torch.randn(triples, generator=generator, dtype=torch.float64, device="cpu")
+        d = 1 + 999 * torch.rand(triples, generator=generator, dtype=torch.float64, device="cpu")
         return m.to(dtype), d.to(dtype)
 
     a, b, c = pair(), pair(), pair()
@@ -101,7 +101,9 @@ def exponential_error(mantissas: int = 1 << 14) -> float:
 
     worst = 0.0
     for exponent in range(134):  # biased: up to -2^7
-        bits = (exponent << 23) + torch.arange(0, 1 << 23, (1 << 23) // mantissas, dtype=torch.int32)
+        bits = (exponent << 23) + torch.arange(
+            0, 1 << 23, (1 << 23) // mantissas, dtype=torch.int32, device="cpu"
+        )
         a = -bits.view(torch.float32)
         truth = a.double().exp()
         found = torch.empty_like(a)

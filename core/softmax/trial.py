@@ -156,7 +156,7 @@ def logits(rows: int, columns: int, dtype: str, scale: float, seed: int, device:
     import torch
 
     generator = torch.Generator(device).manual_seed(seed)
-    x = torch.randn(rows, columns, generator=generator, device=device)
+    x = torch.randn(rows, columns, generator=generator, device=device, dtype=torch.float32)
     return x.mul_(scale).to(getattr(torch, dtype))
 
 

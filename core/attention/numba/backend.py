@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...addresses import have_addresses
 from ...compiled import on_threads
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band
-from ..dropout import choices, seed_of, seeded
+from ..dropout import choices, seed_of
+from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
 from . import backward, few, forward
 from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
@@ -31,23 +33,20 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     Half precision is computed in float32 and rounded once, at the end. A row that may attend to nothing gives 0, −∞ as
     its L (or that of the sink), and gradients of 0. What a key holds that a mask hides changes nothing, be it NaN.
 
+    Args:
+        q, k, v: with addresses, as are all tensors of the options: see `addresses`.
+        options: with a seed where there is dropout.
+
     Raises:
         Refused: on another device than a CPU, in float64, and in the backward pass of its gradients.
     """
-    if q.device.type != "cpu":
-        raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
-    if q.dtype == torch.float64:
-        raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
-    options = seeded(options)
-    task, mask, sink = _task(q, k, v, options), options.attn_mask, options.sink
+    sink = options.sink
     wanted = (
         q.requires_grad or k.requires_grad or v.requires_grad or (sink is not None and sink.requires_grad)
     )
     if not (torch.is_grad_enabled() and wanted):
-        return _forward(q, k, v, mask, sink, task, options)
-    results: tuple[Tensor, Tensor] = _Flash.apply(  # type: ignore[no-untyped-call]
-        q, k, v, mask, sink, task, options
-    )
+        return outputs(q, k, v, options)
+    results: tuple[Tensor, Tensor] = _Flash.apply(q, k, v, sink, options)  # type: ignore[no-untyped-call]
     return results
 
 
@@ -60,28 +59,24 @@ class _Flash(torch.autograd.Function):
     # `setup_context`, the newer form, makes PyTorch inspect signatures on each call, for 40 μs.
     @staticmethod
     def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        sink: Tensor | None,
-        task: Task,
-        options: Options,
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, options: Options
     ) -> tuple[Tensor, Tensor]:
-        O, L = _forward(q, k, v, mask, sink, task, options)
-        ctx.task, ctx.options = task, options
-        ctx.save_for_backward(q, k, v, mask, sink, O, L)
+        O, L = outputs(q, k, v, options)
+        ctx.options = options
+        # Mask and slopes too, so that PyTorch notices where one is overwritten before the backward pass.
+        ctx.save_for_backward(q, k, v, O, L, sink, options.attn_mask, options.alibi_slopes)
         ctx.set_materialize_grads(False)
         return O, L
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        given = (*ctx.saved_tensors, dO, dL, ctx.task, ctx.options)
-        compute = _Gradients.apply if torch.is_grad_enabled() else _backward
-        gradients = compute(*given)
-        kept = (x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False))
-        return (*kept, None, None)
+        q, k, v, O, L, sink, *_ = ctx.saved_tensors
+        if not have_addresses(dO, dL):  # several at once, under vmap
+            found = gradients_operator(q, k, v, ctx.options, O, L, dO, dL)
+        else:
+            compute = _Gradients.apply if torch.is_grad_enabled() else gradients
+            found = compute(q, k, v, ctx.options, O, L, dO, dL)
+        return *(x if needed else None for x, needed in zip(found, ctx.needs_input_grad, strict=False)), None
 
 
 class _Gradients(torch.autograd.Function):
@@ -89,11 +84,9 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
-        return _backward(*given)
+        return gradients(*given)
 
-    @staticmethod
-    def backward(ctx: Any, *of_gradients: Tensor) -> None:
-        raise Refused("flash-numba has no second derivative; it is in standard, flash")
+    backward = staticmethod(refuse_second_derivative)
 
 
 def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
@@ -104,7 +97,7 @@ def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
     return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, place.shift)
 
 
-def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
+def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
     """What is asked besides, and the tensors behind its addresses, which must outlive their use."""
     kept: list[Tensor] = []
 
@@ -112,7 +105,7 @@ def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, 
         kept.append(x.contiguous())
         return kept[-1].data_ptr()
 
-    slopes, p = options.alibi_slopes, options.dropout_p
+    slopes, sink, p = options.alibi_slopes, options.sink, options.dropout_p
     if not p and slopes is None and sink is None and options.softcap is None:
         return NO_EXTRAS, kept
     rows = columns = least = 0
@@ -126,9 +119,13 @@ def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, 
         least = made[0].least if made else 0
         # One more number, so that there is an address where there are no queries.
         rows = address(
-            torch.cat([*(each.rows.flatten() for each in made), torch.zeros(1, dtype=torch.int32)])
+            torch.cat(
+                [*(each.rows.flatten() for each in made), torch.zeros(1, dtype=torch.int32, device=cpu)]
+            )
         )
-        columns = address(torch.cat([*(each.columns for each in made), torch.zeros(1, dtype=torch.int32)]))
+        columns = address(
+            torch.cat([*(each.columns for each in made), torch.zeros(1, dtype=torch.int32, device=cpu)])
+        )
     found = Extras(
         softcap=float(options.softcap or 0),
         slopes=0 if slopes is None else address(slopes.float()),
@@ -142,88 +139,93 @@ def _extras(sink: Tensor | None, task: Task, options: Options) -> tuple[Extras, 
     return found, kept
 
 
-def _forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | None,
-    sink: Tensor | None,
-    task: Task,
-    options: Options,
-) -> tuple[Tensor, Tensor]:
-    O = torch.empty(task.batch, task.heads, task.queries, task.d_v)
-    L = torch.empty(task.batch, task.heads, task.queries)
-    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(mask, task)
-    extras, _kept = _extras(sink, task, options)
+def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """O and L of `flash_numba`, without gradients."""
+    if q.device.type != "cpu":
+        raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
+    if q.dtype == torch.float64:
+        raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
+    task = _task(q, k, v, options)
+    O = _empty(task.batch, task.heads, task.queries, task.d_v)
+    L = _empty(task.batch, task.heads, task.queries)
+    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
+    extras, kept = _extras(task, options)
     given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, extras, options.scale)
+    owned = (Q, K, V, seen, O, L, kept)
     rows_of_head = task.heads // task.kv_heads * task.queries
     if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
-        _of_few_queries(given, task)
+        _of_few_queries(given, task, owned)
     else:
-        _of_blocks(given, task)
+        _of_blocks(given, task, owned)
     return O.to(q.dtype), L
 
 
-def _of_blocks(given: tuple[Any, ...], task: Task) -> None:
+def _of_blocks(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
     """O and L, block by block of queries."""
     threads = _threads(task.batch * task.heads * math.ceil(task.queries / QUERIES))
     bits = np.empty((threads, QUERIES), dtype=np.int32)
-    scratch = torch.empty(threads, forward.room(task.d, task.d_v)).numpy()
-    counter = torch.zeros(1, dtype=torch.int64)
+    scratch = _empty(threads, forward.room(task.d, task.d_v)).numpy()
+    counter = torch.zeros(1, dtype=torch.int64, device="cpu")
     at = counter.data_ptr()
-    on_threads(lambda index: forward.forward(*given, at, scratch[index], bits[index]), threads)
+    on_threads(
+        lambda index: forward.forward(*given, at, scratch[index], bits[index]), threads, (owned, counter)
+    )
 
 
-def _of_few_queries(given: tuple[Any, ...], task: Task) -> None:
+def _of_few_queries(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
     """O and L, by parts of the keys."""
     heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
     threads = _threads(heads * parts)
-    kept = torch.empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
-    scratch = torch.empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
-    counters = torch.zeros(1 + heads, dtype=torch.int64)
+    kept = _empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
+    scratch = _empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
+    counters = torch.zeros(1 + heads, dtype=torch.int64, device="cpu")
     at = counters.data_ptr()
-    on_threads(lambda index: few.few(*given, at, at + 8, kept, scratch[index]), threads)
+    on_threads(lambda index: few.few(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters))
+
+
+def _empty(*sizes: int) -> Tensor:
+    return torch.empty(sizes, dtype=torch.float32, device="cpu")
 
 
 def _threads(items: int) -> int:
     return min(torch.get_num_threads(), max(1, items))
 
 
-def _backward(
+def gradients(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    mask: Tensor | None,
-    sink: Tensor | None,
+    options: Options,
     O: Tensor,
     L: Tensor,
     dO: Tensor | None,
     dL: Tensor | None,
-    task: Task,
-    options: Options,
 ) -> tuple[Tensor | None, ...]:
-    Q, K, V, O, seen = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(mask, task)
+    """Of q, k, v and the sink, from the results of `outputs` and the gradients of these."""
+    task, sink = _task(q, k, v, options), options.sink
+    Q, K, V, O, seen = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(options.attn_mask, task)
     dO = torch.zeros_like(O) if dO is None else _rows(dO)
     dL = torch.zeros_like(L) if dL is None else dL.contiguous()
     d, d_v = (math.ceil(width / LANES) * LANES for width in (task.d, task.d_v))
-    extras, _kept = _extras(sink, task, options)
+    extras, kept = _extras(task, options)
     ends = _ends(task, torch.get_num_threads())
     parts = len(ends) - 1
-    dQ = torch.empty(parts, *q.shape)
-    dK, dV = (torch.zeros(*k.shape[:3], width) for width in (d, d_v))
+    dQ = _empty(parts, *q.shape)
+    dK, dV = (_empty(*k.shape[:3], width).zero_() for width in (d, d_v))
     threads = _threads(task.batch * task.kv_heads * parts)
-    scratch = torch.empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
+    scratch = _empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
     bits = np.empty((threads, QUERIES), dtype=np.int32)
-    counter = torch.zeros(1, dtype=torch.int64)
+    counter = torch.zeros(1, dtype=torch.int64, device="cpu")
     given = (
         *map(rows, (Q, K, V)), mask_of(seen), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
         dQ.data_ptr(), rows(dK), rows(dV), ends, task, extras, options.scale, counter.data_ptr(),
     )  # fmt: skip
-    on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads)
+    owned = (Q, K, V, seen, O, dO, L, dL, dQ, dK, dV, kept, counter)
+    on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads, owned)
     dq = dQ[0] if parts == 1 else dQ.sum(0)
     dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)
-    return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), None, dsink
+    return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), dsink
 
 
 def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -11,7 +11,7 @@ from numba import float32
 
 from .blocks import all_seen, copy_rows, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
-from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden, keys_finite
+from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden
 from .products import multiply, multiply_add
 from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (
@@ -115,7 +115,7 @@ def _block(  # type: ignore[no-untyped-def]
             # NaN stays; −∞, of a row that sees nothing, would make NaN of −∞ − (−∞).
             L[i] = LOWEST if logarithm < LOWEST else logarithm
             D[i] -= scale * load_float(dlse, i)
-        finite = all_finite(Qt) and all_finite(dOt[: d_v * QUERIES]) and all_finite(D)
+        finite = all_finite(Qt, d * QUERIES) and all_finite(dOt, d_v * QUERIES) and all_finite(D, QUERIES)
     dQt[:] = float32(0.0)
     if extras.row_bits:
         row = (b * task.heads + h) * task.queries + i0
@@ -129,7 +129,9 @@ def _block(  # type: ignore[no-untyped-def]
         multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
         at_edge = not all_seen(task, i0, count, j0, width)
         careful = at_edge or mask.kind != 0
-        careful = careful and not (finite and keys_finite(P, width) and keys_finite(dS, width))
+        careful = careful and not (
+            finite and all_finite(P, width * QUERIES) and all_finite(dS, width * QUERIES)
+        )
         if extras.softcap:
             cap_and_keep(P, T, width, extras.softcap)
         if extras.slopes:

@@ -138,7 +138,7 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
             V_j, v_row = padded.ctypes.data, d_v
         multiply_add(O.ctypes.data, d_v, S.ctypes.data, TILE, 1, V_j, v_row, rows, d_v, width)
     found[:] = result
-    return careful or not hidden or all_finite(O)
+    return careful or not hidden or all_finite(O, rows * d_v)
 
 
 @inlined

@@ -122,7 +122,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
             add_over_seen_keys(Ot, V_j, v.row, S, scores, d_v, width)
         else:
             multiply_add(Ot.ctypes.data, QUERIES, V_j, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width)
-    if hidden and not careful and not all_finite(Ot):
+    if hidden and not careful and not all_finite(Ot, d_v * QUERIES):
         return False
     if extras.sink:
         # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.

@@ -1,4 +1,5 @@
 """NaN and infinity behind a mask: 0 times them is NaN, so a product over keys would carry them to rows that see them not.
+So would a finite number whose product with the gradient is infinite.
 
 Products are not asked to look: what they give is looked at, and where it is not finite and something is hidden, it is
 computed once more, number by number, by the functions here. What is hidden has a score of −∞, and that decides, not
@@ -20,20 +21,11 @@ ZERO = float32(0.0)
 
 
 @inlined
-def all_finite(X):  # type: ignore[no-untyped-def]
-    """Whether there is no NaN and no infinity."""
+def all_finite(X, size):  # type: ignore[no-untyped-def]
+    """Whether there is no NaN and no infinity among the first numbers."""
     worst = int32(0)
-    for n in range(X.size):
+    for n in range(size):
         worst = max(worst, int32(bits_of_float(X[n]) & EXPONENT))
-    return worst != EXPONENT
-
-
-@inlined
-def keys_finite(S, width):  # type: ignore[no-untyped-def]
-    """Whether the rows that a product S (width, QUERIES) is of are finite: one that is not spoils every lane."""
-    worst = int32(0)
-    for j in range(width):
-        worst = max(worst, int32(bits_of_float(S[j * QUERIES]) & EXPONENT))
     return worst != EXPONENT
 
 

@@ -36,7 +36,7 @@ def hadamard(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """
     if n < 1 or n & (n - 1):
         raise ValueError(f"a Hadamard matrix is made here for powers of two, not for {n}")
-    H = torch.ones(1, 1, dtype=dtype)
+    H = torch.ones(1, 1, dtype=dtype, device="cpu")
     while H.shape[0] < n:
         H = torch.cat([torch.cat([H, H], 1), torch.cat([H, -H], 1)])
     return H / math.sqrt(n)
@@ -48,7 +48,7 @@ def incoherent(Q: Tensor, K: Tensor, generator: torch.Generator) -> tuple[Tensor
     "Incoherent processing" of FlashAttention-3 (arXiv:2407.08608).
     """
     d = Q.shape[1]
-    signs = torch.randint(0, 2, (d,), generator=generator).to(Q.dtype) * 2 - 1
+    signs = torch.randint(0, 2, (d,), generator=generator, device="cpu").to(Q.dtype) * 2 - 1
     M = signs[:, None] * hadamard(d, Q.dtype)
     return Q @ M, K @ M
 

@@ -123,12 +123,12 @@ def inputs(params: Params, generator: torch.Generator) -> tuple[Tensor, Tensor, 
     """Q (queries, head_dim), K and V (keys, head_dim) as they are given, in float32."""
 
     def drawn(n: int) -> Tensor:
-        x = torch.randn(n, params.head_dim, generator=generator)
+        x = torch.randn(n, params.head_dim, generator=generator, dtype=torch.float32, device="cpu")
         if params.outliers:
             often = torch.full_like(x, 0.001)
-            x = x + 10 * torch.randn(x.shape, generator=generator) * torch.bernoulli(
-                often, generator=generator
-            )
+            x = x + 10 * torch.randn(
+                x.shape, generator=generator, dtype=torch.float32, device="cpu"
+            ) * torch.bernoulli(often, generator=generator)
         return to(params.given, x)
 
     # Scores are spread behind the rounding, as by the scale of a softmax: what is given stays what it was.
@@ -172,7 +172,7 @@ def to(name: str, x: Tensor) -> Tensor:
 
 def _as_many(n: int, d: int, generator: torch.Generator) -> list[Tensor]:
     """Q, K and V (n, d), normal."""
-    return [torch.randn(n, d, generator=generator) for _ in range(3)]
+    return [torch.randn(n, d, generator=generator, dtype=torch.float32, device="cpu") for _ in range(3)]
 
 
 def _beyond_result(

@@ -28,9 +28,9 @@ def bias_of_ties(equal: int, shift: float, rows: int, columns: int, generator: t
 
     P is 2^−shift for `equal` keys and about 2^(−24 − shift) for 64 others, both in bf16; PV is summed in float64.
     """
-    P = 2 ** -(BELOW + torch.randn(rows, OTHERS, generator=generator, dtype=torch.float64))
-    P = rounded(torch.cat([torch.ones(rows, equal, dtype=P.dtype), P], 1) * 2**-shift, BF16)
-    V = -torch.randn(rows, equal + OTHERS, columns, generator=generator, dtype=P.dtype).abs()
+    P = 2 ** -(BELOW + torch.randn(rows, OTHERS, generator=generator, dtype=torch.float64, device="cpu"))
+    P = rounded(torch.cat([torch.ones(rows, equal, dtype=P.dtype, device="cpu"), P], 1) * 2**-shift, BF16)
+    V = -torch.randn(rows, equal + OTHERS, columns, generator=generator, dtype=P.dtype, device="cpu").abs()
     PV = torch.einsum("rk,rkc->rc", P, rounded(V, BF16))
     return float(((rounded(PV, BF16) - PV) / last_place(PV)).mean())
 

@@ -79,7 +79,7 @@ class _Gradients(torch.autograd.Function):
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, options: Options) -> tuple[Tensor, Tensor]:
     O = torch.empty(*q.shape[:3], v.shape[3], dtype=q.dtype, device=q.device)
-    L = torch.empty(q.shape[:3], device=q.device)
+    L = torch.empty(q.shape[:3], device=q.device, dtype=torch.float32)
     if L.numel():
         mask, slopes = options.attn_mask, options.alibi_slopes
         given = (q, k, v, O, L, _or(mask, q), _or(slopes, q), _or(sink, q))

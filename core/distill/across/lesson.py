@@ -115,7 +115,7 @@ class Lesson:
     def _targets(self, name: str, rows: Tensor, longest: int) -> Tensor:
         assert self.targets is not None
         width = self.ids.shape[1] - 1
-        found = self.targets[name].read(rows[:, None] * width + torch.arange(longest))
+        found = self.targets[name].read(rows[:, None] * width + torch.arange(longest, device="cpu"))
         assert isinstance(found, Tensor)  # which is what full ones are
         return found.float()
 
@@ -133,7 +133,7 @@ class Lesson:
         spans = text.word_spans if name == "alm-words" else text.spans
         alignment = cut_to(some(spans, rows), ids.shape[1] - 1).to(device)
         length = text.teacher_ids.shape[1] - 1
-        told = rows[:, None] * length + torch.arange(length)
+        told = rows[:, None] * length + torch.arange(length, device="cpu")
         if name in OF_STATES:
             assert self.states is not None
             states = torch.from_numpy(self.states[told.numpy()]).float().to(device)

@@ -92,13 +92,13 @@ def bits_per_byte(model: Any, text: Both, who: str, documents: int | None = None
         who: "student" or "teacher", whose tokens are read.
     """
     rows = text.student_ids if who == "student" else text.teacher_ids
-    lengths = torch.tensor([len(pair[who == "teacher"].ids) for pair in text.cut])
+    lengths = torch.tensor([len(pair[who == "teacher"].ids) for pair in text.cut], device="cpu")
     rows, lengths = rows[:documents], lengths[:documents]
     nats = 0.0
     for ids, lasts in zip(torch.split(rows, AT_ONCE), torch.split(lengths, AT_ONCE), strict=True):
         ids = ids.to(model.embedding.weight.device)
         logits = model(ids[:, :-1]).float()
-        mask = torch.arange(ids.shape[1] - 1) < lasts[:, None]
+        mask = torch.arange(ids.shape[1] - 1, device="cpu") < lasts[:, None]
         nats += float(F.cross_entropy(logits[mask], ids[:, 1:][mask], reduction="sum"))
     return nats / math.log(2) / sum(len(each.encode()) for each in text.texts[:documents])
 
@@ -244,8 +244,8 @@ def _lesson(params: Params, told: Told, context: Context) -> tuple[Lesson, float
 
 
 def _mask(cut: list[Any]) -> torch.Tensor:
-    lengths = torch.tensor([len(each.ids) for each in cut])
-    return torch.arange(int(lengths.max())) < lengths[:, None]
+    lengths = torch.tensor([len(each.ids) for each in cut], device="cpu")
+    return torch.arange(int(lengths.max()), device="cpu") < lengths[:, None]
 
 
 def _check_length(model: Any, text: Both, held_out: Both, who: str) -> None:

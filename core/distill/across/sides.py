@@ -69,7 +69,7 @@ class Side:
         """(texts, 1 + longest) ids, `start` first, padded behind."""
         width = max(len(text.ids) for text in texts)
         return torch.tensor(
-            [[self.start, *text.ids] + [self.pad] * (width - len(text.ids)) for text in texts]
+            [[self.start, *text.ids] + [self.pad] * (width - len(text.ids)) for text in texts], device="cpu"
         )
 
 

@@ -128,9 +128,9 @@ class Told:
         width, length = text.student_ids.shape[1] - 1, ids.shape[1] - 1
         outputs = self.outputs(context)[0] if name == "marginal" else None
         encode, ran = encoder(text.teacher), 0
-        for rows in torch.split(torch.arange(len(ids)), AT_ONCE):
+        for rows in torch.split(torch.arange(len(ids), device="cpu"), AT_ONCE):
             if outputs is not None:
-                told = outputs.read(rows[:, None] * length + torch.arange(length))
+                told = outputs.read(rows[:, None] * length + torch.arange(length, device="cpu"))
                 assert isinstance(told, Tensor)  # which is what full ones are
                 yield marginal(told.float(), some(text.spans, rows), tree)
                 continue

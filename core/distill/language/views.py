@@ -121,7 +121,9 @@ class View(Vocabulary):
             raise ValueError(f"columns is {columns}; it must be at least 1")
         found = [[self.eos, *self.encode(text)][:columns] for text in texts]
         width = columns or max(map(len, found), default=1)
-        return torch.tensor([row + [self.pad] * (width - len(row)) for row in found]).reshape(-1, width)
+        return torch.tensor([row + [self.pad] * (width - len(row)) for row in found], device="cpu").reshape(
+            -1, width
+        )
 
     def ends(self, ids: np.ndarray | Tensor) -> np.ndarray:
         """(…, tokens) where each token ends in its row's text, in characters; it begins where the one before it ends."""

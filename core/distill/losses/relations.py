@@ -180,7 +180,7 @@ def drawn(
     s, t = states(student_hidden, teacher_hidden, mask)
     chosen = torch.arange(len(s), device=s.device)
     if len(s) > points:
-        chosen = torch.randperm(len(s), generator=generator)[:points].sort().values.to(s.device)
+        chosen = torch.randperm(len(s), generator=generator, device="cpu")[:points].sort().values.to(s.device)
         s, t = s[chosen], t[chosen]
     return wide(s), t, chosen
 

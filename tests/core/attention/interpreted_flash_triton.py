@@ -82,6 +82,19 @@ def test_a_nan_that_is_hidden_does_not_leak():
     assert dq[:, :, :35].isfinite().all()
 
 
+def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing():
+    found = []
+    for number in (0.0, 3e38):
+        q, k, v = (normal(1, 1, 40, 8, seed=i) for i in range(3))
+        k[0, 0, 35], v[0, 0, 35] = number, number
+        given = [x.requires_grad_() for x in (q, k, v)]
+        seen = torch.arange(40) != 35
+        O = attention(*given, attn_mask=seen, backend="flash-triton")  # noqa: E741
+        found.append((O, *torch.autograd.grad(O.square().sum(), given)))
+    for clean, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, clean)
+
+
 def test_a_second_derivative_is_refused():
     q = normal(1, 1, 4, 4).requires_grad_()
     (dq,) = torch.autograd.grad(

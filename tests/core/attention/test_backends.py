@@ -318,6 +318,50 @@ def test_a_tile_that_overflows_is_as_if_it_were_not_seen(small_tiles):
         torch.testing.assert_close(attention(q, k, v, scale=1.0, backend=name), expected)
 
 
+SIZES = {  # batch, heads, heads of k, queries, keys, head_dim
+    "PyTorch's sample inputs": (4, 4, 4, 3, 6, 8),
+    "one query": (2, 4, 2, 1, 300, 64),
+    "few keys": (2, 4, 4, 40, 40, 16),
+    "many keys": (1, 2, 2, 30, 600, 32),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("size", [3, 9])
+@pytest.mark.parametrize("shape", SIZES)
+def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
+    """In the output and the gradients, each on average over some draws: by luck one number is off by more."""
+    batch, heads, kv_heads, queries, keys, d = SIZES[shape]
+    seen = normal(queries, keys, seed=5) > -0.5
+    seen[:, 0] = True
+    added = normal(queries, keys).masked_fill(~seen, -9.0).to(dtype)
+    for asked in ({}, {"causal": True}, {"attn_mask": seen}, {"attn_mask": added}):
+        off = {"auto": torch.zeros(4), "sdpa": torch.zeros(4)}
+        for seed in range(4):
+            # From −size to size, as PyTorch makes its sample inputs.
+            given = [
+                size * (2 * normal(batch, h, n, d, seed=10 * seed + i).sigmoid() - 1)
+                for i, (h, n) in enumerate(((heads, queries), (kv_heads, keys), (kv_heads, keys)))
+            ]
+            dO = normal(batch, heads, queries, d, seed=seed).to(dtype)
+
+            def everything(backend, kind, given=given, dO=dO, asked=asked):
+                variables = [x.to(dtype).to(kind).requires_grad_() for x in given]
+                mask = asked.get("attn_mask")
+                if mask is not None and mask.dtype != torch.bool:
+                    asked = {"attn_mask": mask.to(kind)}
+                O = attention(*variables, **asked, backend=backend)  # noqa: E741
+                return [O.detach(), *torch.autograd.grad(O, variables, dO.to(kind))]
+
+            true = everything("standard", torch.float64)
+            for name in off:
+                pairs = zip(everything(name, dtype), true, strict=True)
+                off[name] += torch.stack([(a.double() - b).abs().max() for a, b in pairs])
+        # Beside a unit in the last place of each draw: over few numbers SDPA may be right by luck.
+        least = 4 * torch.finfo(dtype).eps * torch.stack([x.abs().max() for x in true])
+        assert (off["auto"] <= torch.maximum(2 * off["sdpa"], least)).all(), (asked.keys(), off)
+
+
 @pytest.mark.parametrize("d, seed", [(d, seed) for d in (64, 80, 128) for seed in range(4)])
 def test_the_rule_takes_textbook_attention_however_it_scales(d, seed):
     """Plain softmax(QKᵀ·scale)V by someone who has never heard of us."""

@@ -142,7 +142,7 @@ HIDING = {
 
 
 @pytest.mark.parametrize("hidden", HIDING)
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 3e38])
 @pytest.mark.parametrize("layout", ["", "strided", "transposed", "padded"])
 def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout: str) -> None:
     q, k, v = normal(*[(1, 2, 90, 16)] * 3)
@@ -382,7 +382,7 @@ def test_importing_the_registry_loads_no_numba_and_its_absence_is_said() -> None
         "assert 'numba' not in sys.modules\n"
         "import importlib.util as util\n"
         "found = util.find_spec\n"
-        "import lab.core.attention.flash_numba as door\n"
+        "import lab.core.compiled as door\n"
         "door.find_spec = lambda name: None if name == 'numba' else found(name)\n"
         "import torch\n"
         "q = torch.ones(1, 1, 2, 2)\n"

@@ -72,6 +72,8 @@ def hidings():
 HIDINGS = dict(hidings())
 CASES = [(h, where) for h in HIDINGS for where in ("kv" if h.endswith("none") else "qkv")]
 BAD = {"NaN": math.nan, "inf": math.inf, "-inf": -math.inf}
+HUGE = 0.9 * torch.finfo(torch.float64).max
+"""Finite, but what it is multiplied with seldom is."""
 
 
 def everything(name, tensors, asked, dO, dL):
@@ -125,6 +127,30 @@ def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
     if where == "v":
         at = found["O"][..., 1][spoilt_rows]
         assert not at.isfinite().any() and (bad == "NaN" or (at[~at.isnan()] == BAD[bad]).all())
+
+
+@pytest.mark.parametrize("where", ["k", "v"])
+@pytest.mark.parametrize("hiding", [hiding for hiding in HIDINGS if hiding.endswith("none")])
+@pytest.mark.parametrize("name, tiles", WAYS, ids=str)
+def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
+    name, tiles, hiding, where, monkeypatch
+):
+    if tiles:
+        monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
+    hiding = HIDINGS[hiding]
+    for asked in (hiding.asked, hiding.asked | {"softcap": 2.0}):
+        found = []
+        for number in (0.0, HUGE):
+            tensors = [
+                normal(BATCH, heads, length, D, seed=i)
+                for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
+            ]
+            signs = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)  # ∞ − ∞ as well
+            tensors["qkv".index(where)][:, :, hiding.key] = number * signs
+            dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
+            found.append(everything(name, tensors, asked, dO, dL))
+        for of, result in found[1].items():
+            torch.testing.assert_close(result, found[0][of], msg=lambda m, of=of: f"{of}: {m}")
 
 
 @pytest.mark.parametrize("name", ["flash"])  # the gradients of the others are autograd's

@@ -399,7 +399,7 @@ def test_without_numba_the_message_says_what_to_install():
         "except Exception as error: print(type(error).__name__, error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Refused softmax safe-numba needs numba: pip install numba"
+    assert done.stdout.strip() == "Refused softmax safe-numba needs Numba: pip install numba"
 
 
 def test_what_was_compiled_is_loaded_by_the_next_process(tmp_path):

@@ -167,7 +167,7 @@ def _side(texts: list[Tokens], spans: list[list[range]]) -> Side:
 def _padded(rows: list[list[int]], fill: int = 0) -> Tensor:
     width = max(map(len, rows), default=0)
     filled = [row + [fill] * (width - len(row)) for row in rows]
-    return torch.tensor(filled, dtype=torch.int64).view(len(rows), width)
+    return torch.tensor(filled, dtype=torch.int64, device="cpu").view(len(rows), width)
 
 
 def _writing(tokens: Tokens) -> list[tuple[int, int]]:

@@ -75,7 +75,7 @@ def begins_with(pieces: Sequence[bytes], mark: bytes = b" ") -> Tensor:
     Raises:
         ValueError: there are none.
     """
-    found = torch.tensor([piece.startswith(mark) for piece in pieces])
+    found = torch.tensor([piece.startswith(mark) for piece in pieces], device="cpu")
     if not found.any():
         raise ValueError(f"none of {len(pieces)} tokens begins with {mark!r}")
     return found

@@ -34,7 +34,7 @@ def exact_string(
     """
     pairs = shared(student_pieces, teacher_pieces, also)
     same = by_bytes(student_pieces)
-    mapping = torch.tensor([same.get(piece, -1) for piece in teacher_pieces])
+    mapping = torch.tensor([same.get(piece, -1) for piece in teacher_pieces], device="cpu")
     mapping[pairs.teacher] = pairs.student
     return mapping
 
@@ -62,14 +62,14 @@ def min_ed(
     names = [(_characters(piece), i) for piece, i in same.items()]
     names.sort(key=lambda each: each[1])
     width = max(len(name) for name, _ in names)
-    codes = torch.tensor([[*map(ord, name), *[-1] * (width - len(name))] for name, _ in names])
-    lengths = torch.tensor([len(name) for name, _ in names])
-    mapping = torch.full((len(teacher_pieces),), -1)
+    codes = torch.tensor([[*map(ord, name), *[-1] * (width - len(name))] for name, _ in names], device="cpu")
+    lengths = torch.tensor([len(name) for name, _ in names], device="cpu")
+    mapping = torch.full((len(teacher_pieces),), -1, device="cpu")
     for t, piece in enumerate(teacher_pieces):
         if piece in same:
             mapping[t] = same[piece]
         elif piece:
-            name = torch.tensor([*map(ord, _characters(piece))])
+            name = torch.tensor([*map(ord, _characters(piece))], device="cpu")
             distance, beginning = edit_distances(name, codes, lengths), _beginnings(name, codes)
             rank = distance * (width + 1) - beginning  # argmin takes the first of equals
             mapping[t] = names[int(rank.argmin())][1]
@@ -92,7 +92,7 @@ def edit_distances(word: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         (words,) whole numbers.
     """
-    steps = torch.arange(words.shape[1] + 1)
+    steps = torch.arange(words.shape[1] + 1, device="cpu")
     row = steps.expand(len(words), -1)
     for i, letter in enumerate(word.tolist(), 1):
         m = torch.full_like(row, i)

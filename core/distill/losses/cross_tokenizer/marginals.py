@@ -123,7 +123,7 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
     to_path = [[-math.inf if k else 0.0 for k in range(len(row))] for row in contexts]
     for (row, k, before, _), each in zip(steps, last_logp, strict=True):
         to_path[row][k] = to_path[row][before] + each
-    lengths = torch.tensor([len(text.ids) for text in texts]).unsqueeze(1)
+    lengths = torch.tensor([len(text.ids) for text in texts], device="cpu").unsqueeze(1)
     ids = _padded([text.ids for text in texts], torch.int64).to(logp.device)
     mask = torch.arange(ids.shape[1], device=logp.device) < lengths.to(logp.device)
     context = _padded(contexts, torch.int64).to(logp.device)
@@ -131,7 +131,7 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
 
 
 def _padded(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
-    return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+    return pad_sequence([torch.tensor(row, dtype=dtype, device="cpu") for row in rows], batch_first=True)
 
 
 def _marginal(

@@ -86,17 +86,17 @@ def trie(student_pieces: Sequence[bytes], teacher_pieces: Sequence[bytes]) -> Tr
         ends.append(at if word else None)
         lengths.append(len(word))
     dead = len(children)
-    child = torch.full((dead + 1, len(student_pieces)), dead)
+    child = torch.full((dead + 1, len(student_pieces)), dead, device="cpu")
     for at, row in enumerate(children):
         for letter, to in row.items():
             child[at, letter] = to
     return Trie(
         child,
-        torch.tensor([*parent, dead]),
-        torch.tensor([*depth, 0]),
-        torch.tensor([dead if end is None else end for end in ends]),
-        torch.tensor(lengths),
-        torch.tensor([bool(piece) for piece in student_pieces]),
+        torch.tensor([*parent, dead], device="cpu"),
+        torch.tensor([*depth, 0], device="cpu"),
+        torch.tensor([dead if end is None else end for end in ends], device="cpu"),
+        torch.tensor(lengths, device="cpu"),
+        torch.tensor([bool(piece) for piece in student_pieces], device="cpu"),
     )
 
 

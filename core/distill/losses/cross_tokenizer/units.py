@@ -57,4 +57,6 @@ def mean(x: Tensor, mask: Tensor | None, num_items: float | None) -> Tensor:
     if mask is not None:
         x = torch.where(mask.bool(), x, 0)
     units = x.numel() if mask is None else mask.bool().sum()
-    return x.sum() / (torch.as_tensor(units).clamp(min=1) if num_items is None else max(num_items, 1))
+    return x.sum() / (
+        torch.as_tensor(units, device=x.device).clamp(min=1) if num_items is None else max(num_items, 1)
+    )

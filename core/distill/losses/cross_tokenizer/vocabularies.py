@@ -41,7 +41,7 @@ def shared(
             f"no token of the student's {len(student)} is one of the teacher's {len(teacher)}; are spaces and bytes "
             "written alike on both sides (see `pieces`)?"
         )
-    ids = torch.tensor(pairs)
+    ids = torch.tensor(pairs, device="cpu")
     return Shared(ids[:, 0], ids[:, 1])
 
 

@@ -1,0 +1,51 @@
+"""Which tensors compiled code may be given by their address, and which it must refuse because a derivative would be lost."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from .trial import Refused
+
+_c, _jit, _forward_ad = cast(Any, torch._C), cast(Any, torch.jit), cast(Any, forward_ad)
+
+
+def have_addresses(*tensors: Tensor | None) -> bool:
+    """Whether these are numbers in memory and nothing records what is done to them.
+
+    Not under torch.compile, a trace or a dispatch mode, which see neither what compiled code reads nor what it writes;
+    nor under vmap, nor of a subclass such as a fake tensor, where there may be no memory. A registered operator is right
+    in all of these.
+    """
+    if torch.compiler.is_compiling() or _jit.is_tracing() or _get_current_dispatch_mode() is not None:
+        return False
+    return all(
+        type(x) in (Tensor, torch.nn.Parameter) and _c._has_storage(x) for x in tensors if x is not None
+    )
+
+
+def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
+    """Refuse a forward-mode derivative, which compiled code would lose without a word.
+
+    Args:
+        name: of the code, with which the message begins.
+        instead: what has such derivatives.
+
+    Raises:
+        Refused: a tensor has a tangent.
+    """
+    if torch.compiler.is_compiling():
+        return
+    if any(x is not None and _forward_ad.unpack_dual(x).tangent is not None for x in tensors):
+        raise Refused(f"{name} has no forward-mode derivative; it is in {instead}")
+
+
+def are_functional(*tensors: Tensor | None) -> bool:
+    """Whether one of them stands inside torch.func.grad or its like, to which an operator's derivative is unknown."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(x is not None and _c._functorch.is_gradtrackingtensor(x) for x in tensors)
