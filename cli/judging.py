@@ -43,10 +43,13 @@ def first_readable(runs: Sequence[Run]) -> Results:
         except Damaged as damaged:
             if index == len(runs) - 1:
                 raise
-            err().print(
-                f"{run.folder} is passed over: {Path(damaged.filename).name} is damaged", markup=False
-            )
+            say_passed_over(run, damaged)
     raise ValueError("no runs")
+
+
+def say_passed_over(run: Run, damaged: Damaged) -> None:
+    line = f"{run.folder} is passed over: {Path(damaged.filename).name} is damaged"
+    err().print(line, markup=False, soft_wrap=True)
 
 
 def page_of(results: Results, plots: Sequence[Path]) -> Page:

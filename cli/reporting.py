@@ -76,15 +76,12 @@ def report(
 def _seen(candidates: list[Run]) -> Results | None:
     """Of the best run that can be read; what cannot be is named, and the others stay."""
     from ..core.run.files import Damaged
-    from .judging import first_readable
+    from .judging import first_readable, say_passed_over
 
     try:
         return first_readable(candidates)
     except Damaged as damaged:
-        name = Path(damaged.filename)
-        err().print(
-            f"{candidates[-1].folder} is passed over: {name.name} is damaged", markup=False, soft_wrap=True
-        )
+        say_passed_over(candidates[-1], damaged)
         return None
 
 

@@ -65,7 +65,7 @@ class Screen(Console):
 
 
 def use_streams() -> None:
-    """Take standard output and error as they are: closed, without a width, or of an encoding that lacks our signs."""
+    """Take standard output and error as they are: closed, without a width, or of an encoding that lacks our characters."""
     columns = os.environ.get("COLUMNS", "80")
     if not columns.isdecimal() or int(columns) < NARROWEST:
         del os.environ["COLUMNS"]
@@ -79,7 +79,7 @@ def use_streams() -> None:
 
 
 def _in_ascii(error: Any) -> str:
-    return "".join(IN_ASCII.get(sign, "?") for sign in error.object[error.start : error.end])
+    return "".join(IN_ASCII.get(character, "?") for character in error.object[error.start : error.end])
 
 
 def _console(stream: Any) -> Console:

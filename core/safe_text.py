@@ -65,7 +65,6 @@ def csv_of(table: pd.DataFrame) -> str:
 def _no_formula(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
-    cell = cell.replace("\r\n", "\n").replace(
-        "\r", "\n"
-    )  # which is quoted, where a lone \r would end the row
+    # A newline is quoted; a lone \r would end the row.
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{cell}" if cell[:1] in _FORMULA and not _SIGNED.fullmatch(cell) else cell

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..experiment.possible import TIMES
 from ..experiment.schema import Claim, Experiment, Scalar
 from .measures import Measured
 from .statistics import Interval, Region
-
-TIME_UNITS = {"s", "ms", "us", "µs", "μs", "ns", "min", "h"}
 
 # Words by which a setting names something other than a CUDA GPU; the rest (V100, A100, RTX 4090, …) is one.
 _OTHER_KINDS = {
@@ -62,7 +61,7 @@ def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     of, over = measure.variants
     none = 1.0 if measure.kind == "ratio" else 0.0
     side = _side(found, (none, none))
-    if measure.kind == "ratio" and unit in TIME_UNITS:
+    if measure.kind == "ratio" and unit in TIMES:
         if region[0] >= 1:
             seen, words = _PACES[-side], f"{over} is {_PACES[-side]} than {of}"
         else:

@@ -9,9 +9,8 @@ from pathlib import Path
 from .document import shorten
 from .mistakes import Mark, Mistake, Mistakes, nearest
 
-BUILT_IN = (
-    Path(__file__).resolve().parents[2] / "experiments"
-)  # the same in a checkout and in an installed wheel
+# The same in a checkout and in an installed wheel.
+BUILT_IN = Path(__file__).resolve().parents[2] / "experiments"
 SUFFIXES = (".yaml", ".yml")
 
 

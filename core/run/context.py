@@ -20,7 +20,7 @@ from ..trial import TwoCuts
 from .files import append_line, write
 
 CHECKPOINT = "state.pt"
-SHOWN = 2000  # signs of a sample that the live view is told
+SHOWN = 2000  # characters of a sample that the live view is told
 
 
 class NotFinite(Exception):
@@ -76,9 +76,8 @@ class TrialContext:
         if not path.exists():
             return None
         try:
-            return torch.load(
-                path, weights_only=True
-            )  # results may come from anywhere: nothing in them is run
+            # Results may come from anywhere: nothing in them is run.
+            return torch.load(path, weights_only=True)
         except Exception as error:  # whatever a damaged file makes of its reader
             path.replace(path.with_suffix(".unreadable"))
             self._note(f"its checkpoint could not be read ({type(error).__name__}), so it began anew")

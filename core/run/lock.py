@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..safe_text import one_line
+
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # no link, not for children, and no waiting at a FIFO
 _SOMEBODY = "another run"
 
@@ -77,7 +79,7 @@ def sign(descriptor: int, text: str) -> None:
 
 
 def signed(path: Path) -> str:
-    """For whom one waits, in at most 100 signs that do nothing to a terminal."""
+    """For whom one waits, in at most 100 characters, none of which a terminal obeys."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
     except OSError:
@@ -88,7 +90,7 @@ def signed(path: Path) -> str:
         return _SOMEBODY
     finally:
         os.close(descriptor)
-    return "".join(sign for sign in text if sign.isprintable())[:100] or _SOMEBODY
+    return one_line(text)[:100] or _SOMEBODY
 
 
 def _opened(path: Path, mode: int) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..safe_text import visible
+
 Message = tuple[Any, ...]
 
 
@@ -27,14 +29,9 @@ def message_of(line: bytes) -> Message | None:
         case ["begun"] | ["progress", int(), int()]:
             return tuple(data)
         case ["sample", int(step), str(text)]:
-            return "sample", step, _shown(text)
+            return "sample", step, visible(text)
         case ["note", str(text)]:
-            return "note", _shown(text)
+            return "note", visible(text)
         case ["metrics", int() | None, dict(values)]:
             return tuple(data) if all(isinstance(value, int | float) for value in values.values()) else None
     return None
-
-
-def _shown(text: str) -> str:
-    """Without signs that do something to a terminal, or that it cannot write."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)

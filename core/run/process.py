@@ -122,9 +122,8 @@ def _stand_alone(log: Path, line: socket.socket) -> None:
         """Where the kernel does not see to it: the runner never writes, so an end of file means that it is gone."""
         gone = select.poll()
         gone.register(line, select.POLLIN)
-        if not any(
-            event & select.POLLNVAL for _, event in gone.poll()
-        ):  # the trial may close what is not its own
+        # The trial may close what is not its own.
+        if not any(event & select.POLLNVAL for _, event in gone.poll()):
             os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=die_with_the_runner, daemon=True).start()

@@ -39,4 +39,4 @@ def test_rubbish_is_no_message(line: bytes) -> None:
 
 
 def test_a_text_does_nothing_to_a_terminal() -> None:
-    assert message_of(line_of(("sample", 1, "a\x1b[2J\ud800b"))) == ("sample", 1, "a\ufffd[2J\ufffdb")
+    assert message_of(line_of(("sample", 1, "a\x1b[2J\ud800b"))) == ("sample", 1, "a␛[2J\ufffdb")
