@@ -12,7 +12,6 @@ from rich.markup import escape
 from ..core.experiment.document import read
 from ..core.safe_text import csv_of
 from .finding import path_of
-from .judging import first_readable
 from .performing import Asked, perform
 from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
@@ -52,6 +51,8 @@ def compare(
     if runs is not None:
         print_side_by_side(name, runs, results, format, metric)
         return
+    from .judging import first_readable
+
     seen = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
     comparison = _only(seen, metric, rows)
     if format == "json":
