@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..core.analysis.verdicts import Verdict
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
-NEWS = ("fails here", "unclear", "not tested", "preview")  # shown before what holds
+NEWS = ("fails here", "unclear", "preview")  # shown before what holds
 
 
 def print_last_screen(results: Results, screen: Console) -> None:
@@ -66,11 +66,14 @@ def _cut(body: list[Text], most: int, name: str) -> list[Text]:
 
 
 def _news_first(verdicts: Any) -> list[Verdict]:
-    """What fails or is open, then what a clock or a training said, then what was counted and holds."""
+    """What fails or is open, then what a clock or a training said, then what was counted and holds, then what this run
+    has no figure for: of a run of a few variants that is most."""
 
     def rank(verdict: Verdict) -> int:
         if verdict.word in NEWS or verdict.word.endswith("*"):
             return 0
+        if verdict.word == "not tested":
+            return 3
         return 1 if verdict.letter != "C" else 2
 
     return sorted(verdicts, key=rank)
