@@ -17,6 +17,7 @@ app = typer.Typer(
     epilog="run, show, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
     "read a stranger's file first. list, claims, runs and report execute nothing.",
     pretty_exceptions_enable=False,
+    suggest_commands=False,  # click names the nearest one itself
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -34,10 +34,9 @@ def home() -> None:
     machine = f"CPU, {cores} core{'s' if cores > 1 else ''}, {'a GPU' if gpu else 'no GPU'}"
     screen.print(f"[name]lab[/] · claims from ML papers, tried on this machine    [quiet]{machine}[/]\n")
     screen.print(table(["experiment", "asks", ">claims", ">took here"], _rows(_experiments(None)), shorten=1))
-    first = min(path.stem for path in BUILT_IN.glob("*.yaml"))
     screen.print(
-        f"\nby paper or word: [command]lab list WORD[/]    all claims: [command]lab claims[/]    all commands: "
-        f"[command]lab --help[/]\nstart with        [command]lab run {first}[/]"
+        "\nby paper or word: [command]lab list WORD[/]    all claims: [command]lab claims[/]"
+        "\nstart with: [command]lab run flash-attn[/]    all commands: [command]lab --help[/]"
     )
 
 

@@ -49,6 +49,8 @@ def verify(
     except NoDevice as error:
         stop(error)
     as_written = shaped(document)
+    if as_written.repeats is None:
+        stop(f"{name} trains; lab verify is for experiments that check a function against a reference")
     warm_up(as_written.trial)
     preset = "verify" if "verify" in as_written.presets else None
     request = Request(
@@ -59,8 +61,6 @@ def verify(
     except Mistakes as mistakes:
         told = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
         stop(told.replace("name=./file.py:function", "./file.py:function"))
-    if not loaded.subject.is_timing:
-        stop(f"{name} trains; lab verify is for experiments that check a function against a reference")
     points = check_points(loaded)
     numbered = [(number, point) for number, point in enumerate(points, 1) if case in (None, number)]
     if not numbered:

@@ -103,3 +103,8 @@ def test_help_says_which_commands_execute_a_file() -> None:
     said = " ".join(lab("--help").stdout.split())
     assert "execute the Python file that an experiment names in its trial: line" in said
     assert "executes" in lab("validate", "--help").stdout
+
+
+def test_verify_of_what_trains_is_refused_in_the_words_of_the_command() -> None:
+    done = lab("verify", "kd", "./mine.py:f")
+    assert done.exit_code == 2 and done.stderr.startswith("kd trains; ")
