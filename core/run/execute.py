@@ -202,7 +202,9 @@ def alone_on_the_machine(run: Run, wait: Callable[[str], None]) -> Iterator[None
 
 def _tell_company(run: Run, wait: Callable[[str], None], message: str) -> None:
     wait(message)
-    run.tell(company=message)
+    before = run.facts.get("company") or ""
+    if message not in before:
+        run.tell(company=f"{before}; {message}" if before else message)
 
 
 @contextmanager
