@@ -1,5 +1,7 @@
 """Figures of an evaluation against counts by hand, and beside the same ones by another way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,20 @@ def test_entropy_and_divergence_by_the_full_forward_pass(make_model, tiny_task):
     itself, _ = evaluate(model, tiny_task, problems, reference=model, **options)
     assert itself["eval/kl"] == pytest.approx(0, abs=1e-5)
     assert "eval/kl" not in evaluate(model, tiny_task, problems, **options)[0]
+
+
+def test_shares_and_lengths_by_the_samples(make_model, tiny_task):
+    """A verifier that takes what begins with a certain token: enough are right, and these are longer or shorter."""
+    chosen = replace(tiny_task, is_right=lambda problem, text: text.startswith(("0", "1", "=")))
+    problems = chosen.problems(np.random.default_rng(0), 12, "test")
+    figures, made = evaluate(make_model(), chosen, problems, samples=8, max_completion_length=12, seed=5)
+    right = np.array([text.startswith(("0", "1", "=")) for text in made.texts])
+    lengths = np.array([row.sum().item() for row in made.completions.mask])
+    assert 0 < right.mean() < 1 and lengths[right].mean() != lengths[~right].mean()
+    assert figures["eval/pass@1"] == pytest.approx(right.mean())
+    assert figures["eval/length"] == pytest.approx(lengths.mean())
+    assert figures["eval/length_correct"] == pytest.approx(lengths[right].mean())
+    assert figures["eval/length_incorrect"] == pytest.approx(lengths[~right].mean())
 
 
 @pytest.mark.parametrize("tagged", [True, False])

@@ -168,18 +168,21 @@ def test_matrices_of_blocks_go_to_muon_and_the_rest_to_adamw_each_once(make_mode
     assert not whose
 
 
-def test_a_pass_shows_every_example_once_and_the_next_in_another_order(make_model, monkeypatch):
-    data, seen, real = examples([([2], [token, 1]) for token in range(2, 11)], pad=0), [], training.learn
+@pytest.mark.parametrize("batch", [3, 4])  # 4 does not divide a pass of 9: a batch goes on into the next pass
+def test_a_pass_shows_every_example_once_and_the_next_in_another_order(make_model, monkeypatch, batch):
+    data, shown, real = examples([([2], [token, 1]) for token in range(2, 11)], pad=0), [], training.learn
 
-    def watched(model, batch, parts):
-        seen.extend(batch.ids[:, 1].tolist())
-        return real(model, batch, parts)
+    def watched(model, rows, parts):
+        shown.append(rows.ids[:, 1].tolist())
+        return real(model, rows, parts)
 
     monkeypatch.setattr(training, "learn", watched)
-    train(make_model(), data, Recipe(6, batch=3), generator=torch.Generator().manual_seed(0))
-    assert sorted(seen[:9]) == sorted(seen[9:]) == list(range(2, 11)) and seen[:9] != seen[9:] != sorted(
-        seen[9:]
-    )
+    train(make_model(), data, Recipe(36 // batch, batch=batch), generator=torch.Generator().manual_seed(0))
+    assert all(len(rows) == batch for rows in shown)
+    flat = sum(shown, [])
+    passes = [flat[first : first + 9] for first in range(0, 36, 9)]
+    assert all(sorted(one) == list(range(2, 11)) for one in passes)
+    assert len({tuple(one) for one in [*passes, range(2, 11)]}) == 5
 
 
 def test_the_rate_and_the_clip_reach_the_weights(make_model):
