@@ -134,4 +134,4 @@ def test_an_edit_of_any_file_leaves_every_reader_standing(copied: Path, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_many_edits_of_any_file_leave_every_reader_standing(copied: Path, tmp_path: Path, seed: int) -> None:
-    edit_and_read(copied, tmp_path, seed, 100)
+    edit_and_read(copied, tmp_path, seed, 40)
