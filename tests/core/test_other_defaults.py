@@ -94,7 +94,7 @@ CALLS = {
         lambda q, k, v, name=name, asked=asked: attention(q, k, v, **ASKED[asked], backend=name),
         QKV,
     )
-    for name in [*(BACKENDS.keys() - {"flash-triton"}), "auto"]
+    for name in [*sorted(BACKENDS.keys() - {"flash-triton"}), "auto"]
     for asked, options in ASKED.items()
     if name == "auto"
     or {"window_size", "sink"}.isdisjoint(options)
