@@ -17,7 +17,8 @@ LAYERS = ["softmax", "attention", "lm", "grpo", "distill"]  # each may import th
 MAY_IMPORT = {
     "trial": set(),
     "own_files": set(),
-    "compiled": set(),
+    "compiled": {"trial"},
+    "addresses": {"trial"},
     "measure": {"trial"},
     "experiment": {"trial", "own_files", "measure"},
     "analysis": {"trial", "measure", "experiment"},
