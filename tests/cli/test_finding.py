@@ -88,7 +88,9 @@ def test_a_printed_command_can_be_typed(folder: Path) -> None:
     file = folder / "two words.yaml"
     file.write_text((KNOWN / "known.yaml").read_text())
     shutil.copy(KNOWN / "known_trial.py", folder)
-    said = " ".join(lab("show", "experiments/two words.yaml").stdout.split())  # at 80 columns it goes on in a second line
+    said = " ".join(
+        lab("show", "experiments/two words.yaml").stdout.split()
+    )  # at 80 columns it goes on in a second line
     assert "lab run 'experiments/two words.yaml' --quick" in said
 
 
