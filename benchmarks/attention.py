@@ -94,7 +94,7 @@ def main() -> None:
     peak = measure_peaks("float32", "cpu", 2.0).matmul_gflops
     print(
         f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, {given.dtype}, "
-        f"d = {given.head_dim}, best float32 matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
+        f"d = {given.head_dim}, PyTorch's best float32 matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
     if given.window:

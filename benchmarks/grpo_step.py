@@ -1,4 +1,4 @@
-"""One step of GRPO, ours and TRL's, in completion tokens per second; where ours goes; and its share of the matmul ceiling.
+"""One step of GRPO, ours and TRL's, in completion tokens per second; where ours goes; and its rate beside PyTorch's best matrix product.
 
     python benchmarks/grpo_step.py                   # in an environment that has lab and trl
     python benchmarks/grpo_step.py --profile 15      # and the 15 most expensive operations of one step of ours
@@ -335,7 +335,7 @@ def show(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
 
 
 def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> None:
-    """The update's operations over its time, beside the best product of this machine.
+    """The update's operations over its time, beside PyTorch's best product here.
 
     3 x 2 x (parameters of matrices) x tokens: forward, and backward twice that. Attention's own products, norms, the
     loss and the optimizer count as time and not as operations.
@@ -348,7 +348,7 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
     rate = operations / update * 1e-9
     print(
         f"update: {operations * 1e-9:.1f} GFLOP in {update:.3f} s = {rate:.0f} GFLOP/s, "
-        f"{rate / peaks.matmul_gflops:.0%} of the best product ({peaks.matmul_gflops:.0f} GFLOP/s, "
+        f"{rate / peaks.matmul_gflops:.0%} of PyTorch's best product ({peaks.matmul_gflops:.0f} GFLOP/s, "
         f"n = {peaks.matmul_size}); wanted: 50%"
     )
     alone = update_alone(given, model, ours)

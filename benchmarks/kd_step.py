@@ -418,7 +418,7 @@ def show(turns: Sequence[Turn], shape: Shape) -> None:
 
 
 def show_ceiling(shape: Shape, seconds: Sequence[float]) -> None:
-    """A step beside its matrix products alone: forward, and backward twice that; and beside the best product there is.
+    """A step beside its matrix products alone: forward, and backward twice that; and beside PyTorch's best product.
 
     Attention's own products and those of the optimizer count as time and not as products.
     """
@@ -439,7 +439,7 @@ def show_ceiling(shape: Shape, seconds: Sequence[float]) -> None:
     print(
         f"ours from the file: its products alone, in their own shapes, take {1e3 * alone:.1f} ms, {alone / step:.0%} of the "
         f"step; wanted: {WANTED_SHARE:.0%}\n{operations * 1e-9:.2f} GFLOP at {rate:.0f} GFLOP/s, "
-        f"{rate / peaks.matmul_gflops:.0%} of the best product ({peaks.matmul_gflops:.0f} GFLOP/s, n = {peaks.matmul_size})"
+        f"{rate / peaks.matmul_gflops:.0%} of PyTorch's best product ({peaks.matmul_gflops:.0f} GFLOP/s, n = {peaks.matmul_size})"
     )
 
 

@@ -186,12 +186,12 @@ def list_runs(results: Results = RESULTS, json: Json = False) -> None:
 
 def env(
     peaks: Annotated[
-        bool, typer.Option(help="Measure what this machine can do at best (a few seconds)")
+        bool, typer.Option(help="Measure PyTorch's matrix product and a copy (a few seconds)")
     ] = True,
     threads: Annotated[int, typer.Option(min=1, help="Threads to measure with")] = 1,
     json: Json = False,
 ) -> None:
-    """Machine, versions, threads, load, and what this machine can do at best."""
+    """Machine, versions, threads, load, and how fast PyTorch's matrix product and a copy are here."""
     from ..core.measure.threads import thread_environment
 
     os.environ.update(thread_environment(threads))  # before torch is imported

@@ -38,10 +38,15 @@ def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
     Raises:
         Refused: a tensor has a tangent.
     """
-    if torch.compiler.is_compiling():
-        return
-    if any(x is not None and _forward_ad.unpack_dual(x).tangent is not None for x in tensors):
+    if have_tangents(*tensors):
         raise Refused(f"{name} has no forward-mode derivative; it is in {instead}")
+
+
+def have_tangents(*tensors: Tensor | None) -> bool:
+    """Whether a forward-mode derivative is asked for."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(x is not None and _forward_ad.unpack_dual(x).tangent is not None for x in tensors)
 
 
 def are_functional(*tensors: Tensor | None) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +15,7 @@ Window = tuple[int, int]
 Alignment = Literal["bottom-right", "top-left"]
 MASK_GRADIENT = "gradient of attn_mask"
 TOP_LEFT = "top-left alignment"
+FORWARD_MODE = "forward-mode derivative"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -117,10 +119,10 @@ def check_options(
         attn_mask = attn_mask.view((1,) * (4 - attn_mask.dim()) + attn_mask.shape)
     if not isinstance(causal, bool):
         raise ValueError(f"causal is {causal!r}; it must be True or False")
-    if scale is not None and not (isinstance(scale, int | float) and math.isfinite(scale)):
-        raise ValueError(f"scale is {scale!r}; it must be a finite number")
-    if softcap is not None and not softcap > 0:
-        raise ValueError(f"softcap is {softcap:g}; it must be above 0")
+    if scale is not None:
+        scale = _number("scale", scale, "a finite number")
+    if softcap is not None:
+        softcap = _number("softcap", softcap, "a finite number above 0, or None for no cap", above=0)
     if sink is not None:
         _check_per_head("sink", sink, q)
         if sink.shape != (q.shape[1],):
@@ -128,13 +130,14 @@ def check_options(
                 f"sink has shape {_shape(sink)}, but q has {q.shape[1]} heads: one number for each"
             )
     if alibi_slopes is not None:
-        alibi_slopes = _slopes(alibi_slopes, q)
+        alibi_slopes = checked_slopes(alibi_slopes, q)
     if align not in get_args(Alignment):
         raise ValueError(f"align is {align!r}; it must be {' or '.join(map(repr, get_args(Alignment)))}")
+    dropout_p = _number("dropout_p", dropout_p, "at least 0 and below 1")
     if not 0 <= dropout_p < 1:
         raise ValueError(f"dropout_p is {dropout_p:g}; it must be at least 0 and below 1")
-    if dropout_seed is not None and (isinstance(dropout_seed, bool) or not isinstance(dropout_seed, int)):
-        raise ValueError(f"dropout_seed is {dropout_seed!r}; it must be a whole number, or None to draw one")
+    if dropout_seed is not None:
+        dropout_seed = whole_number("dropout_seed", dropout_seed, ", or None to draw one")
     by_place = causal or window_size is not None or alibi_slopes is not None
     return Options(
         causal=causal,
@@ -160,7 +163,8 @@ def _check_per_head(name: str, x: Tensor, q: Tensor) -> None:
         raise ValueError(f"{name} is on device {x.device}, but q on device {q.device}")
 
 
-def _slopes(slopes: Tensor, q: Tensor) -> Tensor:
+def checked_slopes(slopes: Tensor, q: Tensor) -> Tensor:
+    """(batch or 1, heads), as `Options` keeps them."""
     _check_per_head("alibi_slopes", slopes, q)
     if slopes.shape not in ((q.shape[1],), (q.shape[0], q.shape[1])):
         raise ValueError(
@@ -176,6 +180,8 @@ def _slopes(slopes: Tensor, q: Tensor) -> Tensor:
 
 def _check_mask(attn_mask: Tensor, q: Tensor, k: Tensor) -> None:
     scores = (*q.shape[:3], k.shape[2])
+    if not isinstance(attn_mask, Tensor):
+        raise ValueError(f"attn_mask is {type(attn_mask).__name__}; it must be a tensor")
     if attn_mask.device != q.device:
         raise ValueError(f"attn_mask is on device {attn_mask.device}, but q on device {q.device}")
     if attn_mask.dtype not in (torch.bool, q.dtype):
@@ -191,10 +197,37 @@ def _check_mask(attn_mask: Tensor, q: Tensor, k: Tensor) -> None:
 def _window(window_size: int | Sequence[int] | None) -> Window | None:
     if window_size is None:
         return None
-    sides = [window_size, window_size] if isinstance(window_size, int) else list(window_size)
-    if len(sides) != 2 or any(not isinstance(side, int) or side < -1 for side in sides):
+    try:
+        both = list(window_size) if isinstance(window_size, Iterable) else [window_size, window_size]
+        left, right = (whole_number("window_size", side) for side in both)
+    except (TypeError, ValueError):
+        left = right = -2
+    if min(left, right) < -1:
         raise ValueError(f"window_size is {window_size}; it is (left, right) in keys, -1 for no bound")
-    return sides[0], sides[1]
+    return left, right
+
+
+def whole_number(name: str, x: object, otherwise: str = "") -> int:
+    """x as Python's own, whether it is Python's or NumPy's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(x, numbers.Integral) and not isinstance(x, bool):
+        return int(x)
+    raise ValueError(f"{name} is {x!r}; it must be a whole number{otherwise}")
+
+
+def _number(name: str, x: object, what: str, *, above: float = -math.inf) -> float:
+    """x as Python's own. `what` it must be, for the message."""
+    if isinstance(x, numbers.Real) and not isinstance(x, bool) and math.isfinite(x) and float(x) > above:
+        return float(x)
+    raise ValueError(f"{name} is {x!r}; it must be {what}")
+
+
+def named(x: Tensor) -> str:
+    """Shape and dtype, for messages."""
+    return f"shape {_shape(x)} and {_short(x.dtype)}"
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:

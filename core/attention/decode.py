@@ -10,14 +10,15 @@ that merges tiles in Milakov & Gimelshein, arXiv:1805.02867, §3.1):
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .arguments import check_inputs
+from .arguments import check_inputs, checked_slopes, named, whole_number
 from .registry import attention
+
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def merge(outputs: Sequence[Tensor], lses: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -56,7 +57,7 @@ def attention_decode(
         k, v: the cache, (batch, kv_heads, capacity, ·).
         lengths: (batch,), how many keys of the cache are filled, the newest token's among them; all where left out.
             What lies beyond may be anything finite; with the backends flash and standard, anything.
-        window: how many keys before its own a query sees.
+        window: how many keys before its own a query sees; -1 or None for all.
         alibi_slopes, softcap, sink, scale: as in `attention`.
         splits: into how many parts the keys are cut, each of which could be another core's.
         backend: must have return_lse.
@@ -71,30 +72,37 @@ def attention_decode(
     if splits < 1:
         raise ValueError(f"splits is {splits}; there is at least one part")
     if lengths is None:
-        lengths = torch.full((q.shape[0],), capacity, device=k.device)
-    if lengths.shape != (q.shape[0],) or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths has shape {tuple(lengths.shape)}; it must be whole numbers, ({q.shape[0]},)"
-        )
-    if capacity and not (int(lengths.min()) >= 0 and int(lengths.max()) <= capacity):
+        lengths = torch.full((q.shape[0],), capacity, dtype=torch.int64, device=k.device)
+    if not isinstance(lengths, Tensor) or lengths.dtype not in WHOLE or lengths.shape != (q.shape[0],):
+        what = f"of {named(lengths)}" if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise ValueError(f"lengths is {what}; it must be a tensor of whole numbers, ({q.shape[0]},)")
+    if lengths.device != q.device:
+        raise ValueError(f"lengths is on device {lengths.device}, but q on device {q.device}")
+    if len(lengths) and not (int(lengths.min()) >= 0 and int(lengths.max()) <= capacity):
         raise ValueError(
             f"lengths go from {int(lengths.min())} to {int(lengths.max())}; the cache has {capacity}"
         )
+    if window is not None and whole_number("window", window) < -1:
+        raise ValueError(f"window is {window}; it is a number of keys, -1 or None for all")
+    slopes = None if alibi_slopes is None else checked_slopes(alibi_slopes, q)
     parts = []
     for part in torch.arange(capacity, device=k.device).tensor_split(splits):
         start, stop = (int(part[0]), int(part[-1]) + 1) if len(part) else (0, 0)
-        parts.append(
-            attention(
-                q,
-                k[:, :, start:stop],
-                v[:, :, start:stop],
-                attn_mask=_seen(part, lengths, window, alibi_slopes, q),
-                softcap=softcap,
-                scale=scale,
-                return_lse=True,
-                backend=backend,
-            )
+        O, L = attention(  # noqa: E741
+            q,
+            k[:, :, start:stop],
+            v[:, :, start:stop],
+            attn_mask=_seen(part, lengths, window),
+            alibi_slopes=alibi_slopes,
+            softcap=softcap,
+            scale=scale,
+            return_lse=True,
+            backend=backend,
         )
+        if slopes is not None:
+            # It took the part's last key for the query's place. From its own all are as much further: no matter to O.
+            L = L - (slopes * (lengths.unsqueeze(1) - stop)).unsqueeze(-1).to(L.dtype)
+        parts.append((O, L))
     if sink is not None:
         alone = sink.to(parts[0][1].dtype).view(1, -1, 1).expand(*q.shape[:3])
         parts.append((torch.zeros_like(parts[0][0]), alone))
@@ -102,16 +110,10 @@ def attention_decode(
     return merge(outputs, lses)
 
 
-def _seen(
-    keys: Tensor, lengths: Tensor, window: int | None, alibi_slopes: Tensor | None, q: Tensor
-) -> Tensor:
-    """The mask of some keys, (batch, 1 or heads, 1, keys): boolean, or with ALiBi added to the scores."""
+def _seen(keys: Tensor, lengths: Tensor, window: int | None) -> Tensor:
+    """The mask of some keys, (batch, 1, 1, keys)."""
     behind = lengths.unsqueeze(1) - 1 - keys  # how far before the newest token
     seen = behind >= 0
-    if window is not None:
+    if window is not None and window >= 0:
         seen &= behind <= window
-    seen = seen[:, None, None]
-    if alibi_slopes is None:
-        return seen
-    slopes = alibi_slopes.view(-1, q.shape[1], 1, 1).to(torch.promote_types(q.dtype, torch.float32))
-    return (-slopes * behind[:, None, None]).masked_fill(~seen, -math.inf).to(q.dtype)
+    return seen[:, None, None]

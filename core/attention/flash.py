@@ -25,10 +25,10 @@ from ..trial import Refused
 from .arguments import Options
 from .band import band
 from .dropout import seeded
-from .hidden import add_product, all_finite, can_leak
+from .hidden import add_product, all_finite, can_leak, largest_sum
 from .scores import Scores, add_to_mask
 from .second_derivative import second_derivative, share_of_sink
-from .slabs import LN_2, LOG2_E, Job, Slab, finite, powers
+from .slabs import LOG2_E, Job, Slab, finite, powers
 from .tiles import plan
 
 # ruff: noqa: E741 — l and O are the paper's symbols
@@ -60,6 +60,20 @@ def _not_compiled(*given: Any) -> tuple[Tensor, Tensor]:
     """A loop over tiles has nothing to gain from torch.compile, which would take minutes to trace its every shape."""
     results: tuple[Tensor, Tensor] = _Flash.apply(*given)  # type: ignore[no-untyped-call]
     return results
+
+
+def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a job: it says itself what it is computed in."""
+
+    def call(job: Job, *given: Any, **named: Any) -> Any:
+        with torch.autocast(job.q.device.type, enabled=False):
+            return function(job, *given, **named)
+
+    return call
+
+
+LARGE = 2.0**28
+"""Scores beyond which rounding them times log₂e, by 8 and more, is no small matter."""
 
 
 class _Flash(torch.autograd.Function):
@@ -106,7 +120,7 @@ class _Gradients(torch.autograd.Function):
         of_mask: bool,
     ) -> tuple[Tensor | None, ...]:
         job = _job(q, k, v, mask, sink, options, backward=True)
-        gradients = _backward(job, O, L, dO, dL, of_mask=of_mask)
+        gradients: tuple[Tensor | None, ...] = _backward(job, O, L, dO, dL, of_mask=of_mask)
         if can_leak(job.mask, job.band) and not all_finite(*gradients):
             gradients = _backward(replace(job, is_careful=True), O, L, dO, dL, of_mask=of_mask)
         return gradients
@@ -129,9 +143,11 @@ class _SecondDerivative(torch.autograd.Function):
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor | None, ...]:
         q, k, v, mask, sink, O, L, dO, dL, *of_gradients, options = inputs
-        return second_derivative(
-            _job(q, k, v, mask, sink, options, backward=True), O, L, dO, dL, of_gradients
+        job = _job(q, k, v, mask, sink, options, backward=True)
+        found: tuple[Tensor | None, ...] = _without_autocast(second_derivative)(
+            job, O, L, dO, dL, of_gradients
         )
+        return found
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor | None, ...]) -> None:
@@ -154,9 +170,13 @@ def _job(
 ) -> Job:
     groups, place = q.shape[1] // k.shape[1], band(q.shape[2], k.shape[2], options)
     cut = plan(groups, k.shape[1], k.shape[2], place, backward=backward, on_cuda=q.is_cuda)
-    return Job(q, k, v, mask, sink, options, cut)
+    # An added mask of the least number, as some write them, makes such scores too.
+    adds = mask is not None and mask.dtype != torch.bool
+    is_large = adds or not abs(options.scale) * largest_sum(q, k, terms=q.shape[3]) < LARGE
+    return Job(q, k, v, mask, sink, options, cut, is_large=is_large)
 
 
+@_without_autocast
 def _forward(job: Job) -> tuple[Tensor, Tensor]:
     """Algorithm 1 of FlashAttention-2."""
     q, k, v = job.q, job.k, job.v
@@ -175,13 +195,13 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
                 S = scores.tile(slab, Q_i, K_j, block.i0, j0)
                 seen = scores.seen(S)
                 if is_first:
-                    torch.amax(S, -1, keepdim=True, out=m_i).mul_(LOG2_E)
-                    P = powers(S, m_i)
+                    torch.amax(S, -1, keepdim=True, out=m_i).mul_(job.unit)
+                    P = powers(job, S, m_i)
                     torch.sum(P, -1, keepdim=True, out=l_i)
                 else:
-                    m_new = torch.maximum(m_i, S.amax(-1, keepdim=True).mul_(LOG2_E))
-                    rescale = m_i.sub_(finite(m_new)).exp2_()
-                    P = powers(S, m_new)
+                    m_new = torch.maximum(m_i, S.amax(-1, keepdim=True).mul_(job.unit))
+                    rescale = m_i.sub_(finite(m_new)).mul_(LOG2_E / job.unit).exp2_()
+                    P = powers(job, S, m_new)
                     l_i.mul_(rescale).add_(P.sum(-1, keepdim=True))
                     O_i.mul_(rescale)
                     m_i.copy_(m_new)
@@ -194,22 +214,23 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
                 is_first = False
         if job.sink is not None:
             _add_sink(slab, job.sink, O_slab, l, m)
-        slab.put_rows(L.unsqueeze(-1), m.mul_(LN_2).add_(l.log()))
+        slab.put_rows(L.unsqueeze(-1), m.div_(job.unit).add_(l.log()))
         l.masked_fill_(l == 0, 1)  # a row that saw nothing
         slab.put_rows(O, O_slab.div_(l.mul_(1 - job.options.dropout_p) if choices is not None else l))
     return O, L
 
 
 def _add_sink(slab: Slab, sink: Tensor, O: Tensor, l: Tensor, m: Tensor) -> None:
-    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0); m times log₂e."""
-    s = slab.of_rows(sink).to(m.dtype) * LOG2_E
+    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0); m in the job's unit."""
+    s, to_powers = slab.of_rows(sink).to(m.dtype) * slab.job.unit, LOG2_E / slab.job.unit
     m_new = torch.maximum(m, s)
-    rescale = m.sub_(finite(m_new)).exp2_()
-    l.mul_(rescale).add_(s.sub_(finite(m_new)).exp2_())
+    rescale = m.sub_(finite(m_new)).mul_(to_powers).exp2_()
+    l.mul_(rescale).add_(s.sub_(finite(m_new)).mul_(to_powers).exp2_())
     O.mul_(rescale)
     m.copy_(m_new)
 
 
+@_without_autocast
 def _backward(
     job: Job, O: Tensor, L: Tensor, dO: Tensor | None, dL: Tensor | None, *, of_mask: bool
 ) -> tuple[Tensor | None, ...]:
@@ -232,13 +253,13 @@ def _backward(
             Q_i, dO_i = Q_i.to(job.dtype), dO_i.to(job.dtype)
             # D of the paper; L adds its own gradient to every score of its row, weighted by P.
             D = (dO_i * O_i).sum(-1, keepdim=True) - dL_i
-            t_i = L_i * LOG2_E
+            t_i = L_i * job.unit
             for j0, width in block.tiles:
                 K_j, V_j, dK_j, dV_j = (x.narrow(1, j0, width) for x in (K, V, dK, dV))
                 capped: list[Tensor] = []
                 S = scores.tile(slab, Q_i, K_j, block.i0, j0, capped)
                 seen = scores.seen(S, capped)
-                P, seen_T = powers(S, t_i), None if seen is None else seen.mT
+                P, seen_T = powers(job, S, t_i), None if seen is None else seen.mT
                 dS = torch.bmm(dO_i, V_j.mT, out=room.narrow(0, 0, P.numel()).view(P.shape))
                 if choices is None:
                     add_product(dV_j, P.mT, dO_i, seen_T)

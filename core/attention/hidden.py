@@ -37,11 +37,16 @@ def all_finite(*tensors: Tensor | None) -> bool:
 
 def may_overflow(*factors: Tensor, terms: int) -> bool:
     """Whether a sum of so many products, with one number of each of `factors`, may be beyond their dtype."""
-    largest = [torch.linalg.vector_norm(x.detach().double(), math.inf) for x in factors if x.numel()]
-    if len(largest) < len(factors):
-        return False
-    bound = math.prod(largest[1:], start=largest[0]).item() * terms
-    return not bound <= torch.finfo(factors[0].dtype).max
+    return not largest_sum(*factors, terms=terms) <= torch.finfo(factors[0].dtype).max
+
+
+def largest_sum(*factors: Tensor, terms: int) -> float:
+    """A bound of the size of a sum of so many products, with one number of each of `factors`: 0 of nothing."""
+    if not all(x.numel() for x in factors):
+        return 0.0
+    wide = torch.promote_types(factors[0].dtype, torch.float32)
+    largest = [torch.linalg.vector_norm(x.detach(), math.inf, dtype=wide).double() for x in factors]
+    return float(math.prod(largest[1:], start=largest[0])) * terms
 
 
 def seen_product(P: Tensor, V: Tensor, seen: Tensor) -> Tensor:

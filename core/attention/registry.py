@@ -10,8 +10,9 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from ..addresses import have_tangents
 from ..trial import Refused
-from .arguments import MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
+from .arguments import FORWARD_MODE, MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
 from .flash import flash
 from .flash_numba import flash_numba, is_faster
 from .flash_triton import flash_triton, refusal
@@ -52,18 +53,23 @@ EVERYTHING = frozenset(
         "return_lse",
         MASK_GRADIENT,
         TOP_LEFT,
+        FORWARD_MODE,
     }
 )
 """All that a backend may lack."""
 
 BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
-    "flash": Backend(flash, EVERYTHING, "PyTorch tiles"),
-    "flash-numba": Backend(flash_numba, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Numba"),
-    "flash-triton": Backend(
-        flash_triton, EVERYTHING - {MASK_GRADIENT}, "tiles compiled by Triton for the GPU"
+    "flash": Backend(flash, EVERYTHING - {FORWARD_MODE}, "PyTorch tiles"),
+    "flash-numba": Backend(
+        flash_numba, EVERYTHING - {MASK_GRADIENT, FORWARD_MODE}, "tiles compiled by Numba"
     ),
-    "short": Backend(short, frozenset(), "the textbook form in three operations, for short sequences"),
+    "flash-triton": Backend(
+        flash_triton, EVERYTHING - {MASK_GRADIENT, FORWARD_MODE}, "tiles compiled by Triton for the GPU"
+    ),
+    "short": Backend(
+        short, frozenset({FORWARD_MODE}), "the textbook form in three operations, for short sequences"
+    ),
     "flex": Backend(
         flex,
         frozenset({"window_size", "softcap", "alibi_slopes", "return_lse", TOP_LEFT}),
@@ -184,9 +190,12 @@ def attention(
         alibi_slopes=alibi_slopes,
         return_lse=return_lse,
     )
-    name = _fastest(q, k, v, options) if backend == "auto" else backend
+    wanted = options.unusual
+    if have_tangents(q, k, v, options.attn_mask, sink):
+        wanted.append(FORWARD_MODE)
+    name = _fastest(q, k, v, options, wanted) if backend == "auto" else backend
     found = find(name)
-    _refuse(name, options.unusual)
+    _refuse(name, wanted)
     output, lse = found.function(q, k, v, options)
     if not return_lse:
         return output
@@ -207,7 +216,7 @@ def find(name: str) -> Backend:
     raise Refused(f"no backend {name!r}{hint}; known: {', '.join(BACKENDS)}")
 
 
-def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options) -> str:
+def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence[str]) -> str:
     few = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
     # In half precision it rounds the scores, which PyTorch's kernel does not: 40 times its error with scores of 100.
     is_short = q.device.type == "cpu" and few and q.dtype in (torch.float32, torch.float64)
@@ -216,9 +225,7 @@ def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options) -> str:
     )
     on_gpu = ("flash-triton",) if q.is_cuda and not refusal(q, v) else ()
     order: tuple[str, ...] = (*first, "sdpa", *on_gpu, "flash", "standard")
-    return next(
-        name for name in order if BACKENDS[name].has.issuperset(options.unusual)
-    )  # standard has everything
+    return next(name for name in order if BACKENDS[name].has.issuperset(wanted))  # standard has everything
 
 
 def by_name(name: str) -> Function:

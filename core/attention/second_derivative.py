@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .dropout import Choices
 from .scores import Scores, add_to_mask, part_of_mask
-from .slabs import LOG2_E, Job, Slab, finite, powers
+from .slabs import Job, Slab, finite, powers
 
 # ruff: noqa: E741 — O is the paper's symbol
 
@@ -139,7 +139,7 @@ def _tile(
 ) -> _Tile:
     job, capped = slab.job, list[Tensor]()
     (Q_i, U_i, dO_i, L_i), (K_j, V_j, W_j, Y_j) = of_block, of_keys
-    P = powers(scores.tile(slab, Q_i, K_j, i0, j0, capped), L_i * LOG2_E)
+    P = powers(job, scores.tile(slab, Q_i, K_j, i0, j0, capped), L_i * job.unit)
     dP, F = torch.bmm(dO_i, V_j.mT), torch.bmm(dO_i, Y_j.mT)
     Z = None
     if choices is not None:

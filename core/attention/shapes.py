@@ -24,7 +24,8 @@ class Shape:
         nan: "" for none, "q" for a NaN in one query, "k" for a NaN in the last key.
         window: (left, right) as in `attention`.
         softcap: 0 for none.
-        features: which of "sink", "alibi", "top-left" there are; "large": queries five and keys three times as large;
+        features: which of "sink", "alibi", "top-left" there are, "alibi of each" for slopes that each element of the batch
+            has of its own; "large": queries five and keys three times as large;
             "low": each score less by 100, at which e^s is nothing in single precision.
         d_v: of v, where it is not `d`.
     """
@@ -111,6 +112,8 @@ SHAPES = (
 FURTHER = (
     Shape(108, 130, d=64, d_v=32),
     Shape(70, 65, causal=True, d=40, d_v=96, heads=6, kv_heads=2, features=("sink",), window=(20, 0)),
+    Shape(50, 60, d=16, heads=4, kv_heads=2, features=("alibi of each",)),
+    Shape(3, 600, d=16, features=("alibi of each",)),
 )
 """For ours alone: what has no place in the signature that is asked of others."""
 
@@ -196,8 +199,10 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
         mask = mask[None, None]
     sink = normal(shape.heads) if "sink" in shape.features else None
     slopes = None
-    if "alibi" in shape.features:
+    if {"alibi", "alibi of each"} & {*shape.features}:
         slopes = alibi_slopes(shape.heads).to(device, torch.promote_types(dtype, torch.float32))[None]
+    if slopes is not None and "alibi of each" in shape.features:
+        slopes = torch.cat([slopes / (b + 1) for b in range(batch)])
     options = Options(
         causal=shape.causal,
         scale=1 / math.sqrt(shape.d),

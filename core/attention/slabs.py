@@ -21,7 +21,6 @@ from .dropout import Choices, choices, seed_of
 from .tiles import Block, Plan
 
 LOG2_E = math.log2(math.e)
-LN_2 = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Job:
     Attributes:
         mask, sink: in place of those of `options`, because autograd hands them on by themselves.
         is_careful: what is hidden may be NaN or infinite, see `hidden`.
+        is_large: a score times log₂e may be so large that its rounding is more than an exponent, see `powers`.
     """
 
     q: Tensor
@@ -41,6 +41,7 @@ class Job:
     options: Options
     plan: Plan
     is_careful: bool = False
+    is_large: bool = False
 
     @cached_property
     def groups(self) -> int:
@@ -55,6 +56,11 @@ class Job:
     def dtype(self) -> torch.dtype:
         """What sums are kept in."""
         return torch.float64 if self.q.dtype == torch.float64 else torch.float32
+
+    @property
+    def unit(self) -> float:
+        """What maxima and log-sum-exps are kept times of."""
+        return 1.0 if self.is_large else LOG2_E
 
     def slabs(self) -> Iterator[Slab]:
         batch, kv_heads = self.k.shape[:2]
@@ -162,12 +168,17 @@ def finite(m: Tensor) -> Tensor:
     return m.clamp_min(torch.finfo(m.dtype).min)
 
 
-def powers(S: Tensor, t: Tensor) -> Tensor:
+def powers(job: Job, S: Tensor, t: Tensor) -> Tensor:
     """2^(S·log₂e − t) in the place of S, with t = m·log₂e: e^(S − m); 0 where both are −∞.
 
     The product and the difference in one walk, with one rounding (PyTorch's CPU kernel of `add` has a fused
     multiply-add). Scores that come times log₂e, with it in their scale, cost as much and are rounded at half again
     their size: of scores around 100 a third more than the rule allows. t is rounded once, and whoever keeps it in this
     unit makes the same error in all of a row, where it cancels.
+
+    From 2^31 on that error is more than any exponent, and nothing or infinity would be left of the row. Where the job
+    says that scores may be large t is m, and the difference is taken first: one walk more, and exact for the largest.
     """
+    if job.is_large:
+        return S.sub_(finite(t)).mul_(LOG2_E).exp2_()
     return torch.add(finite(t).neg_(), S, alpha=LOG2_E, out=S).exp2_()

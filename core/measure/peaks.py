@@ -1,4 +1,8 @@
-"""What this machine does at best, so that a kernel's rate can be read as a share of it."""
+"""How fast PyTorch's matrix products and copies are here, so that a kernel's rate can be read beside theirs.
+
+A product is as fast as the library behind it, which need not use all that the processor has (MKL on AMD leaves AVX-512
+unused): another kernel may be faster. It is no bound of the machine.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,13 @@ _ASSUMED_CACHE = 32 * 1024**2
 _MOST_SAMPLES = 10
 _MATMUL_SHARE_OF_BUDGET = 0.7
 
+BYTES_OF_A_COPY = 2
+"""For each byte copied: it is read and written."""
+
 
 @dataclass(frozen=True)
 class Peaks:
-    """The machine's own best, in the dtype and with the threads of the kernels beside it.
+    """The best that was seen of PyTorch, in the dtype and with the threads of the kernels beside it.
 
     Attributes:
         matmul_gflops: 10⁹ floating-point operations per second of the best square product, 2·n³ operations each.
@@ -75,7 +82,7 @@ def _best_matmul(dtype: torch.dtype, device: str, deadline: float) -> tuple[floa
         # Twice: the first product of a size is the library's warm-up.
         if best and time.perf_counter() + 2 * operations / (best * 1e9) > deadline:
             break
-        a, b = torch.rand(2, size, size, device=device).to(dtype)
+        a, b = torch.rand(2, size, size, dtype=torch.float32, device=device).to(dtype)
         out = torch.empty_like(a)
         for seconds in _samples(partial(torch.mm, a, b, out=out), device, deadline):
             if operations / seconds > best * 1e9:
@@ -88,7 +95,7 @@ def _best_copy(dtype: torch.dtype, device: str, deadline: float) -> tuple[float,
     elements = -(-_copy_size(device) // dtype.itemsize)
     # Written once, so that the copy finds its pages there.
     source, target = torch.ones(2, elements, dtype=dtype, device=device)
-    bytes_moved = 2 * source.nbytes
+    bytes_moved = BYTES_OF_A_COPY * source.nbytes
     fastest = min(_samples(lambda: target.copy_(source), device, deadline))
     return bytes_moved / fastest * 1e-9, source.nbytes
 

@@ -88,6 +88,8 @@ def gather(run: Run) -> Results:
         off=off_in(control_table, keys),
     )
     samples, cuts = _samples(experiment, run, trials)
+    above = _above_ceilings(values, keys)
+    believed = values[~above]
     return Results(
         experiment=experiment,
         run=run,
@@ -100,11 +102,11 @@ def gather(run: Run) -> Results:
         cuts=cuts,
         comparison=compare(experiment, values, status),
         control=control_table,
-        verdicts=judge(experiment, values, status, curves, setting, course),
-        summary=fill(experiment, values, status),
+        verdicts=judge(experiment, believed, status, curves, setting, course),
+        summary=fill(experiment, believed, status),
         warnings=[
             *alarms(experiment, values),
-            *_above_ceilings(values, keys),
+            *_no_ceilings(values[above], keys),
             *_warnings(facts, environment, trials, off_words(control_table, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
             *strangers,
@@ -233,16 +235,20 @@ def _busy(keys: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> frozenset
     )
 
 
-def _above_ceilings(values: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
-    """A share above all is no finding: what it is a share of is no ceiling."""
-    rows = values[values["metric"] == "of_peak"]
-    shares = (
-        rows.groupby(["variant", *keys], sort=False, dropna=False)["value"].median().groupby("variant").max()
-    )
-    above = shares[shares > ABOVE_ANY_CEILING]
+def _above_ceilings(values: pd.DataFrame, keys: Sequence[str]) -> pd.Series[bool]:
+    """The shares of a peak that are above all: no finding, but a sign that what they are taken of is no ceiling."""
+    by_place = values.groupby(["variant", *keys, "metric"], sort=False, dropna=False)["value"]
+    return (values["metric"] == "of_peak") & (by_place.transform("median") > ABOVE_ANY_CEILING)
+
+
+def _no_ceilings(above: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
     if not above.empty:
-        what = f"{above.idxmax()} reaches {above.max():.0f}%"
-        yield f"what shares of a peak are taken of is no ceiling here, since {what} of it: they mean nothing"
+        shares = above.groupby(["variant", *keys], sort=False, dropna=False)["value"].median()
+        largest = shares.groupby("variant").max()
+        yield (
+            f"what shares of a peak are taken of is no ceiling here, since {largest.idxmax()} reaches"
+            f" {largest.max():.0f}% of it: they mean nothing, and no claim is judged by them"
+        )
 
 
 def _factor(name: str, metric: Metric) -> float:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from .operations import accumulator
+from .operations import accumulator, check_floating
 
 COEFFICIENTS: dict[int, tuple[float, ...]] = {
     3: (1.0, 0.695146143436431884765625, 0.227564394474029541015625, 0.077119089663028717041015625),
@@ -69,6 +69,7 @@ def exp2_softmax(x: Tensor, dim: int = -1, *, degree: int = 5) -> Tensor:
             f"2^f by a polynomial of degree {degree} is good to {MAX_RELATIVE_ERROR[degree]:.1e}: "
             f"too coarse for {str(x.dtype).removeprefix('torch.')}"
         )
+    check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)
     m = x.detach().amax(dim, keepdim=True).to(accumulator(x.dtype))

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .operations import BLOCK, accumulator, needs_gradient, normalizer
+from .operations import BLOCK, accumulator, check_floating, needs_gradient, normalizer
 
 
 def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
@@ -46,6 +46,7 @@ def logsumexp(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
 
 def safe_log_softmax(x: Tensor, dim: int = -1) -> Tensor:
     """Algorithm 2's form of `log_softmax`: the maximum in a pass of its own."""
+    check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)
     m, d = _safe_normalizer(x, dim)
@@ -60,16 +61,19 @@ def safe_logsumexp(x: Tensor, dim: int = -1) -> Tensor:
 
 def naive_log_softmax(x: Tensor, dim: int = -1) -> Tensor:
     """x − log Σ e^x, in x's own dtype; −∞ where e^x overflows."""
+    check_floating(x)
     return x - x.exp().sum(dim, keepdim=True).log()
 
 
 def naive_logsumexp(x: Tensor, dim: int = -1) -> Tensor:
     """log Σ e^x, in x's own dtype; +∞ where e^x overflows."""
+    check_floating(x)
     return x.exp().sum(dim).log()
 
 
 def _safe_normalizer(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """m and d of whole rows. m is kept finite, so that rows of nothing but −∞ sum to 0 and not to NaN."""
+    check_floating(x)
     m = x.detach().amax(dim, keepdim=True).clamp_(min=torch.finfo(x.dtype).min)
     dtype = accumulator(x.dtype)
     return m.to(dtype), (x - m).exp_().sum(dim, keepdim=True, dtype=dtype)

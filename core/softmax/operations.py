@@ -12,10 +12,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..trial import Refused
+
 BLOCK = 4096
 """Columns per block. Measured in float32 on one thread, 256 × 32,000 and 64 × 256,000: against 4096, blocks of 1024
 took 1.1–1.4 times as long and 16,384 the same within noise. Tiles of rows × columns small enough for the L2 cache were
 no faster either (0.95–1.25): six calls a tile cost as much as the cache saves."""
+
+
+def check_floating(x: Tensor) -> None:
+    """Raise Refused unless x is of floating point: whole numbers would be divided and rounded without a word."""
+    if not x.is_floating_point():
+        raise Refused(f"softmax takes floating point, not {str(x.dtype).removeprefix('torch.')}")
 
 
 def naive(x: Tensor, dim: int = -1) -> Tensor:
@@ -29,6 +37,7 @@ def naive(x: Tensor, dim: int = -1) -> Tensor:
         Probabilities, like x. NaN where e^x overflows: from 11.1 in float16, 88.7 in float32, 89 in bfloat16, 709.8
         in float64.
     """
+    check_floating(x)
     e = x.exp()
     return _divide(e, e.sum(dim, keepdim=True))
 
@@ -44,6 +53,7 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
         Probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already sum to more
         than float16 can hold.
     """
+    check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)
     m = x.detach().amax(
@@ -59,6 +69,7 @@ def eager(x: Tensor, dim: int = -1) -> Tensor:
     Reads 5 and writes 3 numbers for each element, and 2 and 2 for each row, as Triton's tutorial on fused softmax counts.
     `safe` makes the same accesses in the memory of its result.
     """
+    check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)
     m = x.detach().amax(dim, keepdim=True)
@@ -86,6 +97,7 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     Returns:
         Probabilities, like x.
     """
+    check_floating(x)
     if needs_gradient(x):
         m, d = normalizer(x, dim, block=block)
         return ((x - m).exp_() / d).to(x.dtype)
@@ -153,6 +165,7 @@ def nothing_seen(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     The paper's −∞ would give −∞ − (−∞) = NaN at a masked element. The lowest finite number serves as well, since d is
     0 until something finite is seen, and it needs no special case in the loop.
     """
+    check_floating(x)
     shape = list(x.shape)
     if shape:
         shape[dim] = 1

@@ -141,6 +141,7 @@ def _reference_softmax(algorithm: Callable[[Any, Any], None]) -> Implementation:
     """
 
     def function(x: Tensor, dim: int = -1) -> Tensor:
+        operations.check_floating(x)
         columns = x.movedim(dim, 0).double().contiguous()
         y = torch.empty_like(columns)
         algorithm(columns, y)
@@ -160,6 +161,7 @@ def _reference_topk(algorithm: Callable[..., None], *, writes_softmax: bool) -> 
         return row, *y, [0.0] * k, [0.0] * k
 
     def function(x: Tensor, k: int, dim: int = -1) -> tuple[Tensor, Tensor]:
+        operations.check_floating(x)
         rows = x.movedim(dim, -1)
         values, columns = [], []
         for row in rows.reshape(-1, x.shape[dim]).tolist():

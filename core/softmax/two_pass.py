@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from .operations import BLOCK, accumulator, blocks, safe
+from .operations import BLOCK, accumulator, blocks, check_floating, safe
 
 LIMIT = 11_000.0
 """n·ln 2 is subtracted in two parts, exactly in float32 up to |n| = 2^14, |x| = 11,356. Rows whose largest logit lies
@@ -34,6 +34,7 @@ def two_pass(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     Returns:
         Probabilities, like x.
     """
+    check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)
     k, s = _no_pair(x, dim)

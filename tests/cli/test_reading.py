@@ -110,7 +110,11 @@ def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(place: Path) -> No
     folder = folder_of(place, "known")
     file = folder / "experiment.yaml"
     share = "metrics:\n  of_peak:\n    unit: '%'\n    better: higher\n    kind: timed\n"
-    file.write_text(file.read_text().replace("metrics:\n", share))
+    claim = (
+        "claims:\n- id: near-the-peak\n  says: Twice as much is near the peak.\n  source: ours\n"
+        "  measure: {value: of_peak, of: twice, where: {size: 1}}\n  expect: {at_least: 1}\n"
+    )
+    file.write_text(file.read_text().replace("metrics:\n", share).replace("claims:\n", claim))
     for peak, seen in ((1.0, ("no ceiling", "reaches 198%")), (50.0, ("3.96", ""))):
         change(
             folder / "trials" / "peaks" / "trial.json", metrics={"matmul_gflops": peak, "copy_gb_per_s": 10.0}
@@ -119,7 +123,10 @@ def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(place: Path) -> No
             shown = " ".join(lab(*arguments)[1].split())
             assert seen[0] in shown and "198" not in re.sub(r"reaches 198%", "", shown)
             assert ("no ceiling" in shown) == (peak == 1.0)
-        assert seen[1] in " ".join(gather(*runs(place, "known")).warnings)
+        results = gather(*runs(place, "known"))
+        assert seen[1] in " ".join(results.warnings)
+        verdict = next(each for each in results.verdicts if each.claim == "near-the-peak")
+        assert (verdict.word == "not tested") == (peak == 1.0), verdict
 
 
 def test_nothing_in_a_run_is_obeyed_by_the_terminal(place: Path) -> None:

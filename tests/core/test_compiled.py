@@ -1,10 +1,16 @@
 """Where compiled code is kept, and work on threads."""
 
+import gc
+import sys
 import threading
+import weakref
+from queue import SimpleQueue
 
 import pytest
 
-from lab.core.compiled import code_folder, code_kept, on_threads
+from lab.core import compiled
+from lab.core.compiled import code_folder, code_kept, on_threads, refuse_without_numba
+from lab.core.trial import Refused
 
 
 def test_code_is_kept_below_the_cache_folder_under_a_name_of_its_sources(monkeypatch, tmp_path):
@@ -46,3 +52,45 @@ def test_what_one_of_them_raises_is_raised():
 
     with pytest.raises(ValueError, match="of the second"):
         on_threads(work, 2)
+
+
+def test_numba_that_is_missing_broken_or_switched_off_is_said_in_one_line(monkeypatch):
+    numba = pytest.importorskip("numba")
+    refuse_without_numba("this")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    with pytest.raises(Refused, match="this needs Numba's compiler, which NUMBA_DISABLE_JIT turns off"):
+        refuse_without_numba("this")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(Refused, match="this needs Numba: pip install numba"):
+        refuse_without_numba("this")
+
+
+def test_what_threads_know_by_address_outlives_who_asked():
+    """Whoever is interrupted does not wait for the others, which still use it."""
+
+    class Owned:
+        pass
+
+    owned, begun, over, gone = Owned(), threading.Event(), threading.Event(), threading.Event()
+    weakref.finalize(owned, gone.set)
+
+    def work(index):
+        if index == 0:
+            assert begun.wait(20)
+            raise KeyboardInterrupt
+        begun.set()
+        assert over.wait(20)
+
+    def wait(queue):
+        raise KeyboardInterrupt  # once more, while it waits for the other
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(compiled, "SimpleQueue", type("Queue", (SimpleQueue,), {"get": wait}))
+        compiled._waiting.setdefault(2, SimpleQueue())
+        threading.Thread(target=compiled._serve, args=(compiled._waiting[2],), daemon=True).start()
+        on_threads(work, 2, owned)
+    del owned
+    gc.collect()
+    assert not gone.is_set()
+    over.set()
+    assert gone.wait(20)

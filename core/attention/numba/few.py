@@ -165,7 +165,7 @@ def _mask(S, at, width, mask, first):  # type: ignore[no-untyped-def]
                 S[at + j] = HIDDEN
         else:
             added = load_float(mask.address, first + j * mask.key)
-            S[at + j] = HIDDEN if added == HIDDEN else S[at + j] + LOG2_E * added
+            S[at + j] = HIDDEN if added == HIDDEN else S[at + j] + max(LOG2_E * added, LOWEST)
 
 
 @inlined

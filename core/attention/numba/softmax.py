@@ -46,8 +46,9 @@ def hide_by_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untype
                     S[j * QUERIES + i] = HIDDEN
             else:
                 added = load_float(mask.address, row + j * mask.key)
-                # −∞ is written and not added, because NaN − ∞ would be NaN.
-                S[j * QUERIES + i] = HIDDEN if added == HIDDEN else S[j * QUERIES + i] + LOG2_E * added
+                # −∞ is written and not added, because NaN − ∞ would be NaN. The least number is no −∞ yet.
+                more = max(LOG2_E * added, LOWEST)
+                S[j * QUERIES + i] = HIDDEN if added == HIDDEN else S[j * QUERIES + i] + more
 
 
 @inlined

@@ -19,6 +19,7 @@ CASES = (
     Shape(70, 90, d=8, mask="additive", layout="transposed"),
     Shape(96, 40, d=8, causal=True, features=("sink", "alibi"), softcap=15.0),
     Shape(70, 90, d=8, causal=True, window=(20, 0), softcap=15.0, features=("sink", "alibi"), heads=6, kv_heads=1),
+    Shape(17, 20, d=8, heads=4, kv_heads=2, features=("alibi of each",)),
     Shape(65, 65, d=8, causal=True, nan="k"),
     Shape(0, 5),
     Shape(5, 0),

@@ -3,13 +3,16 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from lab.core.attention import BACKENDS, attention, kernel_of_sdpa, reference
 from lab.core.attention import flash as flash_module
+from lab.core.attention.arguments import FORWARD_MODE
 from lab.core.attention.band import Band
 from lab.core.attention.battery import check
 from lab.core.attention.registry import EVERYTHING, by_name
@@ -46,7 +49,7 @@ def options_of(dtype, **changes):
     return replace(inputs(SHAPES[0], dtype).options, scale=8**-0.5, return_lse=False, **changes)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize(
     "name", [*(name for name in ALL if name != "flex"), pytest.param("flex", marks=pytest.mark.slow)]
 )
@@ -67,7 +70,7 @@ def test_every_shape_by_the_rule(name, dtype):
         found["cases"] + found["refused"] == len(shapes) + 2 - (name in WITHOUT_GRADIENTS)
         and found["nan_astray"] == 0
     )
-    assert (found["refused"] == 0) == (BACKENDS[name].has == EVERYTHING)
+    assert (found["refused"] == 0) == (BACKENDS[name].has >= EVERYTHING - {FORWARD_MODE})
     assert found["error_of_allowed"] <= 1 and found.get("grad_error_of_allowed", 0) <= 1
 
 
@@ -287,6 +290,73 @@ def test_the_kernel_that_really_ran():
     assert kernel_of_sdpa(lambda: attention(q, k, v, backend="flash")) == "none"
 
 
+@pytest.mark.parametrize("name", ["standard", "short", "auto"])
+def test_forward_mode_derivatives_are_there_or_refused(name):
+    q, k, v = (x.float() for x in qkv(queries=600, keys=600))
+    given, tangents = (q, k, v), tuple(x.flip(-1) for x in (q, k, v))
+
+    def tangent(function, given, tangents):
+        with forward_ad.dual_level():
+            found = function(*(forward_ad.make_dual(x, t) for x, t in zip(given, tangents, strict=True)))
+            return forward_ad.unpack_dual(found).tangent
+
+    found = tangent(lambda *x: attention(*x, causal=True, backend=name), given, tangents)
+    step = 1e-6  # a difference quotient in float64
+    ahead, behind = (
+        attention(*(x.double() + s * t.double() for x, t in zip(given, tangents, strict=True)), causal=True,
+                  backend="standard")
+        for s in (step, -step)
+    )  # fmt: skip
+    torch.testing.assert_close(found.double(), (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-5)
+    for other in BACKENDS.keys() - {"standard", "short"}:
+        with pytest.raises(
+            Refused, match=f"{other} has no forward-mode derivative; it is in standard, short"
+        ):
+            tangent(lambda *x, other=other: attention(*x, backend=other), given, tangents)
+
+
+@pytest.mark.parametrize("name", ["flash", "flash-numba", "sdpa"])
+@pytest.mark.parametrize("dtype, size", [(torch.float16, 6e4), (torch.float32, 1e8), (torch.float32, 1e5)])
+def test_scores_whose_rounding_is_more_than_an_exponent(name, dtype, size):
+    if name == "flash-numba":
+        pytest.importorskip("numba")
+    q, k = (normal(1, 2, 70, 16, seed=i).sigmoid() * size * (1 - 2 * (i == 0)) for i in range(2))
+    q, k, v = (x.to(dtype).requires_grad_() for x in (q, k.flip(2), normal(1, 2, 70, 16, seed=2)))
+    true, L = attention(q.double(), k.double(), v.double(), return_lse=True, backend="standard")
+    if name == "sdpa":
+        found = attention(q, k, v, backend=name)
+    else:
+        found, lse = attention(q, k, v, return_lse=True, backend=name)
+        torch.testing.assert_close(lse.double(), L, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.double(), true, rtol=1e-3, atol=1e-3)
+    assert all(x.isfinite().all() for x in torch.autograd.grad(found.sum(), (q, k, v)))
+
+
+@pytest.mark.parametrize("name", ["standard", "flash", "flash-numba", "short", "sdpa"])
+def test_a_mask_of_the_least_numbers_hides_nothing_where_all_are_equal(name):
+    if name == "flash-numba":
+        pytest.importorskip("numba")
+    for queries in (70, 3):
+        q, k, v = (x.float() for x in qkv(queries=queries, keys=90))
+        mask = torch.full((queries, 90), torch.finfo(torch.float32).min)
+        found = attention(q, k, v, attn_mask=mask, backend=name)
+        torch.testing.assert_close(found, v.mean(2, keepdim=True).expand_as(found))
+
+
+def test_the_second_derivative_of_flash_knows_no_autocast():
+    found = []
+    for enabled in (False, True):
+        q, k, v = (x.float().requires_grad_() for x in qkv())
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            output = attention(q, k, v, causal=True, softcap=2.0, backend="flash")
+            first = torch.autograd.grad(output.square().sum(), (q, k, v), create_graph=True)
+            found.append(
+                (output, *first, *torch.autograd.grad(sum(x.square().sum() for x in first), (q, k, v)))
+            )
+    for plain, cast in zip(*found, strict=True):
+        torch.testing.assert_close(plain, cast, rtol=1e-6, atol=1e-6)
+
+
 def test_functional_gradients():
     q, k, v = qkv()
     found = [
@@ -381,11 +451,21 @@ def test_the_rule_takes_textbook_attention_however_it_scales(d, seed):
         ({"causal": "no"}, "causal is 'no'; it must be True or False"),
         ({"softcap": math.nan}, "softcap is nan"),
         ({"scale": "x"}, "scale is 'x'; it must be a finite number"),
+        ({"softcap": math.inf}, "softcap is inf; it must be a finite number above 0"),
+        ({"softcap": "30"}, "softcap is '30'; it must be a finite number above 0"),
+        ({"dropout_p": None}, "dropout_p is None; it must be at least 0 and below 1"),
+        ({"window_size": "12"}, "window_size is 12; it is"),
+        ({"attn_mask": torch.ones(9, 13).numpy()}, "attn_mask is ndarray; it must be a tensor"),
         ({"window_size": (1.5, 2)}, "window_size is"),
     ],
 )
 def test_options_of_the_wrong_kind(options, message):
     with pytest.raises(ValueError, match=message):
         attention(*qkv(), **options)
+    numbers = {"window_size": np.int64(3), "scale": np.float32(0.5), "softcap": np.float64(2.0)}
+    plain = {"window_size": 3, "scale": 0.5, "softcap": 2.0}
+    assert torch.equal(
+        attention(*qkv(), **numbers), attention(*qkv(), **plain)
+    )  # NumPy's numbers are numbers
     with pytest.raises(ValueError, match="q is list; it must be a tensor"):
         attention([1], *qkv()[1:])

@@ -162,6 +162,22 @@ def test_band_and_alibi_are_the_masks_that_one_would_write(name, queries, keys, 
         )
 
 
+@pytest.mark.parametrize("name", [*EVERY, "flex", "flash-numba"])
+@pytest.mark.parametrize("queries", [7, 40])
+def test_each_element_of_a_batch_is_as_if_it_were_alone(name, queries):
+    """With slopes and a mask of its own."""
+    if name == "flash-numba":
+        pytest.importorskip("numba")
+    q, k, v = (x.float() for x in qkv(queries=queries, keys=50, batch=3))
+    slopes, mask = normal(3, 4, seed=1).abs().float(), normal(3, 1, queries, 50, seed=2).float()
+    asked = {"alibi_slopes": slopes, "attn_mask": mask, "causal": True}
+    together = attention(q, k, v, **asked, backend=name)
+    for b in range(3):
+        own = {"alibi_slopes": slopes[b], "attn_mask": mask[b], "causal": True}
+        alone = attention(*(x[b : b + 1] for x in (q, k, v)), **own, backend="standard")
+        torch.testing.assert_close(together[b : b + 1], alone, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_sink_is_a_key_whose_value_is_nothing(name):
     q, k, v = qkv(queries=9, keys=5)

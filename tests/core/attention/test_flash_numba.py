@@ -111,8 +111,9 @@ def test_all_that_may_be_asked_together_with_the_gradient_of_the_sink(align: str
         q, k, v, sink = (x.to(dtype).requires_grad_() for x in given)
         asked = {"causal": True, "align": align, "window_size": (40, 0), "softcap": 2.0, "sink": sink}
         asked |= {"alibi_slopes": torch.tensor([0.5, 0.25, 0.1, 0.0]), "dropout_p": 0.3, "dropout_seed": 4}
-        output = attention(q, k, v, **asked, backend=backend)  # type: ignore[call-overload]
-        found.append([output, *torch.autograd.grad(output.square().sum(), (q, k, v, sink))])
+        output, lse = attention(q, k, v, **asked, return_lse=True, backend=backend)  # type: ignore[call-overload]
+        loss = output.square().sum() + lse.sin().sum()  # both of them change the sink's
+        found.append([output, lse, *torch.autograd.grad(loss, (q, k, v, sink))])
     for mine, true in zip(*found, strict=True):
         torch.testing.assert_close(mine.double(), true, rtol=2e-5, atol=2e-5)
 

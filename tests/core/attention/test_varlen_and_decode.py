@@ -105,6 +105,32 @@ def test_a_cache_that_is_partly_filled(splits):
     assert not found[2].any() and lse[2].isneginf().all()
 
 
+@pytest.mark.parametrize("window", [-1, None])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_alibi_of_a_cache_is_exact_in_any_dtype_and_no_window_bounds_nothing(window, dtype):
+    """3,001 tokens back a slope times the distance is no number of half precision."""
+    q, k, v = (normal(2, 4, n, 8, seed=i).to(dtype) for i, n in enumerate((1, 3002, 3002)))
+    k[:, :, 1:] = 0
+    lengths, slopes = torch.tensor([3002, 2900]), alibi_slopes(4) / 100
+    for splits in (1, 4):
+        found, lse = attention_decode(
+            q, k, v, lengths=lengths, window=window, alibi_slopes=slopes.float(), splits=splits
+        )
+        for b, length in enumerate(lengths.tolist()):
+            alone = (x[b : b + 1].double() for x in (q, k[:, :, :length], v[:, :, :length]))
+            expected, L = attention(
+                *alone, causal=True, alibi_slopes=slopes, return_lse=True, backend="standard"
+            )
+            torch.testing.assert_close(lse[b].double(), L[0], rtol=1e-5, atol=1e-5)
+            eps = torch.finfo(dtype).eps
+            torch.testing.assert_close(found[b].double(), expected[0], rtol=4 * eps, atol=2 * eps + 1e-9)
+
+
+def test_no_element_gives_nothing():
+    found, lse = attention_decode(normal(0, 4, 1, 8), normal(0, 2, 9, 8), normal(0, 2, 9, 8), splits=2)
+    assert found.shape == (0, 4, 1, 8) and lse.shape == (0, 4, 1)
+
+
 def test_merging_is_associative_and_has_a_neutral_element():
     parts = [(normal(5, 3, seed=i), normal(5, seed=10 + i) * 30) for i in range(3)]
     nothing = (torch.zeros(5, 3, dtype=torch.float64), torch.full((5,), -math.inf, dtype=torch.float64))
@@ -125,7 +151,13 @@ def test_merging_is_associative_and_has_a_neutral_element():
         ({"q": normal(1, 2, 2, 8)}, "q has 2 queries; decoding is of one"),
         ({"splits": 0}, "splits is 0"),
         ({"lengths": torch.tensor([11])}, "lengths go from 11 to 11; the cache has 10"),
-        ({"lengths": torch.tensor([1, 2])}, r"lengths has shape \(2,\)"),
+        ({"lengths": torch.tensor([1, 2])}, r"lengths is of shape \(2,\) and int64"),
+        ({"lengths": torch.tensor([True])}, r"lengths is of shape \(1,\) and bool"),
+        ({"lengths": [3]}, "lengths is list; it must be a tensor of whole numbers"),
+        ({"k": normal(1, 2, 0, 8), "v": normal(1, 2, 0, 8), "lengths": torch.tensor([2])}, "the cache has 0"),
+        ({"window": -2}, "window is -2; it is a number of keys, -1 or None for all"),
+        ({"window": 1.5}, "window is 1.5; it must be a whole number"),
+        ({"alibi_slopes": torch.ones(3)}, r"alibi_slopes has shape \(3,\)"),
     ],
 )
 def test_what_does_not_fit(changes, message):

@@ -4,6 +4,7 @@ import psutil
 import pytest
 import torch
 
+from lab.core.measure import peaks as measured
 from lab.core.measure.caches import last_level_cache
 from lab.core.measure.peaks import MATMUL_SIZES, measure_peaks
 
@@ -44,6 +45,16 @@ def test_without_a_budget_the_smallest_product_and_one_copy_are_measured():
     assert peaks.dtype == "float64"
     assert peaks.matmul_gflops > 0
     assert peaks.copy_gb_per_s > 0
+
+
+def test_rates_are_the_operations_and_bytes_of_a_call_over_its_seconds(monkeypatch):
+    """With seconds that are known: an n x n product has 2 n³ operations, a copy reads and writes each byte."""
+    monkeypatch.setattr(measured, "_samples", lambda call, device, deadline: iter([0.5, 0.25, 0.5]))
+    monkeypatch.setattr(measured, "_copy_size", lambda device: 1 << 20)
+    peaks = measure_peaks("float64", budget_seconds=0)
+    assert (peaks.matmul_size, peaks.copy_bytes) == (512, 1 << 20)
+    assert peaks.matmul_gflops == pytest.approx(2 * 512**3 / 0.25 / 1e9)
+    assert peaks.copy_gb_per_s == pytest.approx(2 * (1 << 20) / 0.25 / 1e9)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float33", "nn"])

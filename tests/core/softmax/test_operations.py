@@ -26,6 +26,7 @@ from lab.core.softmax.logarithms import (
 from lab.core.softmax.registry import TRITON, implementations
 from lab.core.softmax.topk import naive_topk
 from lab.core.softmax.two_pass import pair, two_pass
+from lab.core.trial import Refused
 
 # Those of coarse exponentials are tested in test_exp2.py, and those for a GPU in test_triton.py.
 ALL = sorted(SOFTMAXES.keys() - exp2.DEGREES.keys() - TRITON)
@@ -222,3 +223,14 @@ def test_top_k_over_another_dimension(function):
 def test_top_k_of_more_than_there_are():
     with pytest.raises(ValueError, match="k = 4 of only 3 columns"):
         online_topk(normal(2, 3), 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64], ids=str)
+@pytest.mark.parametrize("output", ["softmax", "log-softmax", "logsumexp", "top-k"])
+def test_what_is_no_floating_point_is_refused_and_never_rounded(output, dtype):
+    x = torch.tensor([[1, 0, 1, 1]]).to(dtype)
+    for name, implementation in implementations(output).items():
+        if name in TRITON or name == "torch":  # wants a GPU; PyTorch's own, which has its own words
+            continue
+        with pytest.raises(Refused, match=f"takes floating point, not {str(dtype).removeprefix('torch.')}"):
+            implementation.function(x, 2) if output == "top-k" else implementation.function(x)
