@@ -25,6 +25,7 @@ from .environment import code_digest
 from .files import Damaged, write, write_json
 from .folder import Run
 from .plan import references
+from .stored import fits_tables
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they read as 1 and 0
 TIME = "%Y%m%dT%H%M%SZ"
@@ -126,7 +127,10 @@ def experiment_of(run: Run) -> Experiment:
     """
     path = run.folder / "experiment.yaml"
     try:
-        experiment = Experiment.model_validate(read(path).data)
+        data = read(path).data
+        if not fits_tables(data):
+            raise Damaged(path)
+        experiment = Experiment.model_validate(data)
         if experiment.name == run.folder.absolute().parent.name and not lacking(experiment):
             return experiment
     except (ValueError, Mistakes):

@@ -134,6 +134,13 @@ ENDED_WELL: Mapping[str, Mapping[str, Is]] = {  # what is there besides when the
 ENVIRONMENT: Mapping[str, Is] = {"packages": or_none(each(anything))}
 
 
+def fits_tables(data: Any) -> bool:
+    """Whether every whole number in it is one that a table can hold."""
+    if isinstance(data, dict | list):
+        return all(map(fits_tables, data.values() if isinstance(data, dict) else data))
+    return whole(data) or not isinstance(data, int) or isinstance(data, bool)
+
+
 def fits(data: Mapping[str, Any], needed: Mapping[str, Is], also: Mapping[str, Is] | None = None) -> bool:
     """Whether all that is needed is there, and what else may be there is of its type."""
     return all(key in data and test(data[key]) for key, test in needed.items()) and all(

@@ -48,7 +48,8 @@ def folder_of(results: Path, name: str) -> Path:
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("run.json", '{"status": 1e999}'), ("run.json", "[" * 10**5), ("experiment.yaml", "name: 5"), ("environment.json", "5")],
+    [("run.json", '{"status": 1e999}'), ("run.json", "[" * 10**5), ("experiment.yaml", "name: 5"),
+     ("environment.json", "5")],
 )  # fmt: skip
 def test_a_run_that_cannot_be_read_is_named_in_a_line_and_the_others_are_reported(
     file: str, content: str, place: Path
@@ -58,6 +59,17 @@ def test_a_run_that_cannot_be_read_is_named_in_a_line_and_the_others_are_reporte
     code, out, err = lab("report", "--json")
     assert code == 0 and json.loads(out)["runs"] == [folder_of(place, "known").name[-4:]]
     assert err.splitlines()[:-1] == [f"results/learning/{bad.name} is passed over: {file} is damaged"]
+
+
+def test_a_number_that_no_table_holds_is_damage(place: Path) -> None:
+    file = folder_of(place, "known") / "experiment.yaml"
+    text = file.read_text()
+    assert "size:\n  - 1\n  - 2\n" in text
+    file.write_text(text.replace("  - 2\n", f"  - 1{'0' * 400}\n"))
+    code, _, err = lab("report", "learning", "known")
+    assert code == 0 and f"{file.parent.name} is passed over: experiment.yaml is damaged" in " ".join(
+        err.split()
+    )
 
 
 @pytest.mark.parametrize("file", ["run.json", "experiment.yaml", "environment.json"])
