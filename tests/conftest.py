@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No test asserts a time, and Hypothesis's 200 ms an example would be one.
+settings.register_profile("lab", deadline=None)
+settings.load_profile("lab")
 
 KNOWN = Path(__file__).parent / "known" / "known.yaml"
 LAB = Path(sys.executable).parent / "lab"
