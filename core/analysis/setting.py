@@ -9,6 +9,7 @@ from typing import Any
 from ..experiment.possible import TIMES
 from ..experiment.schema import Claim, Experiment, Scalar
 from .measures import Measured
+from .regions import stand
 from .statistics import Interval, Region
 
 # Words by which a setting names something other than a CUDA GPU; the rest (V100, A100, RTX 4090, …) is one.
@@ -52,7 +53,7 @@ def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
         said = f"{measure.metric} of each is {level} than before"
         return f"{level}*", "no steady order seen" if level == "same" else said
     region, beside = claim.expect.region, _side(found, claim.expect.region)
-    across = beside == 0 and not _is_inside(found, region)
+    across = stand(found, region) == "across"
     if measure.kind not in ("ratio", "difference"):
         if across:
             return "unclear*", "unclear whether within what is claimed"
@@ -85,19 +86,7 @@ _PACES = {-1: "faster", 0: "same", 1: "slower"}  # of a time: less is faster
 
 def _side(found: Interval, region: Region) -> int:
     """-1 wholly below, 1 wholly above, 0 neither."""
-    low, high = _ends(found)
-    return -1 if high < region[0] else 1 if low > region[1] else 0
-
-
-def _is_inside(found: Interval, region: Region) -> bool:
-    low, high = _ends(found)
-    return region[0] <= low and high <= region[1]
-
-
-def _ends(found: Interval) -> tuple[float, float]:
-    """Of an interval, or of a number without one."""
-    low = found.estimate if found.low is None else found.low
-    return low, found.estimate if found.high is None else found.high
+    return {"below": -1, "above": 1}.get(stand(found, region), 0)
 
 
 def differences(

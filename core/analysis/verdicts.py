@@ -19,7 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ from . import digits
 from .course import Course, busy_among, control_doubt, quiet, up_to
 from .looks import FIRST_ERROR, last_and_next, more_to_settle
 from .measures import Measured, measured
+from .regions import stand
 from .setting import differences, is_elsewhere, seen_word
 from .statistics import FEWEST, LEVEL, Interval, Region, chance_with
 from .tables import NotTested, Readings, read
@@ -202,7 +203,7 @@ def _word(
     """The word, the rest of the sentence, and how many more replicates it would take."""
     region, strict = _region(claim.expect), claim.expect.order is not None
     if not seen.sampled:
-        stands = [_stand(step, region, strict) for step in seen.steps]
+        stands = [stand(step, region, strict) for step in seen.steps]
         return ("holds", "", None) if all(s == "inside" for s in stands) else ("fails here", "", None)
     noun = "seed" if experiment.seeds is not None else "repeat"
     word, elsewhere = _by_interval(seen, region, strict), ""
@@ -250,42 +251,24 @@ def _region(expect: Expect) -> Region:
     return expect.region
 
 
-def _stand(found: Interval, region: Region, strict: bool = False) -> Literal["inside", "outside", "open"]:
-    """How an interval, or a number without one, stands to a region; a hair of rounding is forgiven."""
-    low = found.estimate if found.low is None else found.low
-    high = found.estimate if found.high is None else found.high
-    if _below(region[0], low, strict) and _below(high, region[1], strict):
-        return "inside"
-    if not _below(region[0], high, strict) or not _below(low, region[1], strict):
-        return "outside"
-    return "open"
-
-
-def _below(a: float, b: float, strict: bool) -> bool:
-    if math.isinf(a) or math.isinf(b):
-        return a <= b
-    close = math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
-    return not close and a < b if strict else close or a <= b
-
-
 def _by_interval(seen: Measured, region: Region, strict: bool) -> str:
     if any(step.low is None for step in seen.steps):
         return "unclear"
-    stands = [_stand(step, region, strict) for step in seen.steps]
-    if all(stand == "inside" for stand in stands):
+    stands = [stand(step, region, strict) for step in seen.steps]
+    if all(s == "inside" for s in stands):
         return "holds"
-    return "fails here" if "outside" in stands else "unclear"
+    return "fails here" if {"below", "above"} & {*stands} else "unclear"
 
 
 def _by_estimate(seen: Measured, region: Region, strict: bool) -> str:
     points = (Interval(step.estimate, None, None, step.n) for step in seen.steps)
-    return "holds" if all(_stand(point, region, strict) == "inside" for point in points) else "fails here"
+    return "holds" if all(stand(point, region, strict) == "inside" for point in points) else "fails here"
 
 
 def _more(seen: Measured, region: Region, course: Course) -> int | None:
     """Replicates until a look at which every undecided step is decided; None when one of them would stay so."""
     needs = [
-        0 if step.low is not None and _stand(step, region) != "open"
+        0 if step.low is not None and stand(step, region) != "across"
         else more_to_settle(step, region, course.planned, course.complete)
         for step in seen.steps
     ]  # fmt: skip
