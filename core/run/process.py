@@ -102,6 +102,7 @@ def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
 def _stand_alone(log: Path, line: socket.socket) -> None:
     """Own log, own process group (Ctrl-C is the runner's business), and no life after the runner's."""
     os.setsid()
+    _leave_the_server()
     end_with_parent()
     adopt()
     sys.excepthook = sys.__excepthook__  # this and what follows the server does in its own way
@@ -127,6 +128,17 @@ def _stand_alone(log: Path, line: socket.socket) -> None:
             os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=die_with_the_runner, daemon=True).start()
+
+
+def _leave_the_server() -> None:
+    """Close what multiprocessing has every child hold: a byte written there, by whatever mistake, ends the server."""
+    from multiprocessing import forkserver
+
+    ours = forkserver._forkserver
+    held: int | None = getattr(ours, "_forkserver_alive_fd", None)
+    if held is not None:
+        os.close(held)
+        ours._forkserver_alive_fd = None  # type: ignore[attr-defined]
 
 
 def _teller(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:

@@ -141,6 +141,9 @@ def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
             ours.close()
             if not again:  # a server that has ended is followed by a new one, but not for ever
                 raise OSError("the process that starts trials ends again and again") from error
+            _server_has_ended(
+                seconds=10
+            )  # one that ends hears nobody, and is followed only when it has ended
         finally:
             theirs.close()
     ours.setblocking(False)
@@ -285,11 +288,11 @@ def _server() -> int | None:
     return found
 
 
-def _server_has_ended() -> bool:
-    """Looked at for a second: its ends of lines are closed a little before it counts as ended."""
+def _server_has_ended(seconds: float = 1) -> bool:
+    """Looked at for so long: its ends of lines are closed a little before it counts as ended."""
     if (server := _server()) is None:
         return False
-    until = time.monotonic() + 1
+    until = time.monotonic() + seconds
     while True:
         try:  # without taking note of it, which multiprocessing does before it starts another
             if os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:

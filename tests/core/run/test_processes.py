@@ -115,6 +115,17 @@ def test_one_trial_ends_nobody_else_and_its_end_is_written_down(
 
 
 @linux
+def test_what_a_trial_writes_anywhere_does_not_end_the_server(tmp_path: Path) -> None:
+    schedule.start_server([], {})
+    before = schedule._server()
+    for what in ("writes to every descriptor", "closes every descriptor"):
+        schedule.run([job(tmp_path, what)], 1, 300, lambda event: None)
+        assert not schedule._server_has_ended(), what
+    schedule.run([job(tmp_path, "nothing special")], 1, 300, lambda event: None)
+    assert end(tmp_path, "nothing special")["status"] == "ok" and schedule._server() == before
+
+
+@linux
 def test_a_server_that_is_ended_is_followed_by_another(tmp_path: Path) -> None:
     schedule.start_server([], {})
     schedule.run(
