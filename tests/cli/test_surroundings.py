@@ -8,6 +8,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -124,13 +125,15 @@ def test_who_has_no_home_has_a_folder_of_their_own(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="needs to become another user")
-def test_an_unknown_user_without_home_can_look_around(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    done = shell(
-        f"setpriv --reuid 54321 --regid 54321 --clear-groups {sys.executable} -c "
-        "'import sys; sys.argv = [\"lab\", \"list\"]; from lab.cli.app import main; main()'",
-        tmp_path, HOME=None, LAB_CACHE=None, XDG_CACHE_HOME=str(tmp_path / "none"),
-    )  # fmt: skip
-    if b"Permission denied" in done.stderr or b"not found" in done.stderr:
-        pytest.skip("that user may not read this Python")
+def test_an_unknown_user_without_home_can_look_around() -> None:
+    other = f"setpriv --reuid 54321 --regid 54321 --clear-groups {sys.executable} -c "
+    reads = f"'open({json.dumps(__file__)}); from lab.core import trial' 2>/dev/null"
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # the tests' own folders are their user's only
+        (folder := Path(name)).chmod(0o755)
+        if shell(other + reads, folder).returncode:
+            pytest.skip("that user may not read this Python, or these files")
+        done = shell(
+            other + "'import sys; sys.argv = [\"lab\", \"list\"]; from lab.cli.app import main; main()'",
+            folder, HOME=None, LAB_CACHE=None, XDG_CACHE_HOME=str(folder / "none"),
+        )  # fmt: skip
     assert done.returncode == 0 and b"softmax" in done.stdout

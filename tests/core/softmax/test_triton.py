@@ -20,7 +20,7 @@ NAMES = ["safe-triton", "online-triton", "two-pass-triton"]
 def test_under_the_interpreter():
     # Triton's own functions are made for the interpreter or for a GPU when it is imported, once for a process.
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_triton.py")],
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(HERE / "interpreted_triton.py")],
         env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, cwd=HERE.parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
