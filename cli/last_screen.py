@@ -24,14 +24,21 @@ NEWS = ("fails here", "unclear", "preview")  # shown before what holds
 
 
 def print_last_screen(results: Results, screen: Console) -> None:
-    head, tail = _head(results), _tail(results)
+    head = [*_lines(screen, Text.from_markup(_head(results))), Text()]
+    tail = [line for markup in _tail(results) for line in _lines(screen, Text.from_markup(markup))]
     summary = [*_lines(screen, Text(results.summary)), Text()] if results.summary else []
-    room = LINES - len(head) - len(summary) - len(tail)
+    folder = Text(f"   {results.run.folder}", style="quiet")
+    fits = tail[-1].cell_len + folder.cell_len <= screen.width
+    if fits:
+        tail[-1] += folder
+    room = LINES - len(head) - len(summary) - len(tail) - (not fits)
     body = _headline(results, screen)
     body = _cut(body, room // 2 + 1, results.experiment.name)
     claims = _fitting_claims(results, screen, room - len(body))
     for line in [*head, *summary, *body, *claims, *tail]:
         screen.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+    if not fits:
+        screen.print(folder, soft_wrap=True)  # to be copied: one word, whatever its length
 
 
 def _claims(results: Results, screen: Console, count: int) -> list[Text]:
@@ -91,7 +98,7 @@ def _lines(screen: Console, what: RenderableType) -> list[Text]:
     return lines
 
 
-def _head(results: Results) -> list[str]:
+def _head(results: Results) -> str:
     from ..core.analysis.verdicts import tally
 
     facts = results.facts
@@ -103,7 +110,7 @@ def _head(results: Results) -> list[str]:
         tally(results.verdicts),
         f"{str(facts['device']).upper()}, {threads}",
     ]
-    return [" · ".join(part for part in parts if part), ""]
+    return " · ".join(part for part in parts if part)
 
 
 def _tail(results: Results) -> list[str]:
@@ -123,9 +130,8 @@ def _tail(results: Results) -> list[str]:
         lines.append(f"[quiet]{legend(results.verdicts)}[/]")
     if said := by_chance(results.verdicts):
         lines.append(f"[quiet]{said}[/]")
-    folder = escape(str(results.run.folder))
     this = name if results.facts["full"] else f"{name} --run {results.run.id}"
-    return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]   [quiet]{folder}[/]"]
+    return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]"]
 
 
 def _refused_here(results: Results) -> list[str]:

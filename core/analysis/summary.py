@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 
@@ -12,13 +13,16 @@ from . import digits
 from .estimates import difference_of, ratio_of, value_of
 from .tables import NotTested, Readings, ends, place_of, read
 
+LACKING = "\0"  # in the place of a figure that is not there
+REASONS = 2  # shown; of a run of one variant there are as many as variants
+
 
 def fill(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> str:
     """The experiment's `summary` with its figures.
 
     Figures are taken at the experiment's headline, else at the largest value of each axis, unless the template says
-    where. Sampled ratios and differences print with their interval. What this run does not have prints as `n/a`, and
-    why stands once behind the sentence: `(n/a: safe is not in this run)`.
+    where. Sampled ratios and differences print with their interval. A sentence with a figure that this run does not
+    have is left out, and why stands at the end: `(left out: safe is not in this run)`.
 
     Raises:
         ValueError: the template cannot be read (the checks of an experiment file refuse it earlier).
@@ -26,7 +30,11 @@ def fill(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
     readings = read(experiment, values, status)
     missing: dict[str, None] = {}
     said = "".join(_print(piece, experiment, readings, missing) for piece in parse(experiment.summary))
-    return f"{said} (n/a: {'; '.join(missing)})" if missing else said
+    if not missing:
+        return said
+    sentences = [one for one in re.split(r"(?<=[.!?])\s+", said) if LACKING not in one]
+    more = [f"and {len(missing) - REASONS} more"] if len(missing) > REASONS else []
+    return " ".join([*sentences, f"(left out: {'; '.join([*missing][:REASONS] + more)})"])
 
 
 def _print(piece: Piece, experiment: Experiment, readings: Readings, missing: dict[str, None]) -> str:
@@ -35,14 +43,15 @@ def _print(piece: Piece, experiment: Experiment, readings: Readings, missing: di
     if isinstance(piece, End):
         swept = experiment.values_of(piece.axis)
         if not swept:
-            return "n/a"
+            missing[f"{piece.axis} has no values"] = None
+            return LACKING
         end = ends(list(swept))[piece.end == "max"]
         return f"{end:,}" if type(end) is int else str(end)
     try:
         return _figure(piece, experiment, readings)
     except ValueError as why:
         missing[str(why)] = None
-        return "n/a"
+        return LACKING
 
 
 def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:

@@ -12,6 +12,23 @@ from .mistakes import Mistake, Mistakes, nearest
 from .schema import Experiment, Variant
 from .standing import plain
 
+_WHOLE, _TRUTH = "should be a whole number", "should be true or false"
+WORDS = {
+    "dict_type": "should be a mapping (key: value)",
+    "model_type": "should be a mapping (key: value)",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "string_type": "should be text",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+}
+"""In the words of YAML what pydantic says in those of Python."""
+
 
 def shaped(document: Document) -> Experiment:
     """The document as an `Experiment`.
@@ -90,7 +107,9 @@ def _inside(kind: Any, key: str | int) -> Any:
 
 def plainly(error: Any) -> str:
     """One of pydantic's findings as a sentence without its preambles."""
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ").removeprefix(
+        "Input "
+    )
     given = error.get("input")
     shown = (
         ""

@@ -34,7 +34,7 @@ MARKS = {
 
 TERMS = {
     "interval": "95% interval: made this way, 95 of 100 such intervals contain the true value. "
-    "Student's t over processes or seeds",
+    "Student's t over processes or seeds. A claim's own is wider, by how often it may be looked at",
     "tier": "ratios are taken inside a tier only; 'reference' is code to read and is never ranked by time",
     "counted": "counted: no clock and no noise, so it has no interval; accesses are the same on every machine, errors "
     "may differ in their last digits",

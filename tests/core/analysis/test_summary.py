@@ -93,9 +93,9 @@ def values() -> pd.DataFrame:
         ("{time: online / safe}", "2.05x [2.01, 2.09]"),
         ("{accesses: safe / online}", "1.33x"),
         ("{accesses: safe - online}", "+1"),
-        ("{time: gone}", "n/a (n/a: gone is not in this run)"),
-        ("{time: safe @ columns=7}", "n/a (n/a: columns=7 is not in this run)"),
-        ("{accesses: safe @ columns=1000}", "n/a (n/a: accesses of safe was not measured at columns=1000)"),
+        ("{time: gone}", "(left out: gone is not in this run)"),
+        ("{time: safe @ columns=7}", "(left out: columns=7 is not in this run)"),
+        ("{accesses: safe @ columns=1000}", "(left out: accesses of safe was not measured at columns=1000)"),
     ],
 )
 def test_fill(template: str, sentence: str) -> None:
@@ -107,13 +107,20 @@ def test_fill_says_what_was_wrong() -> None:
         [("online", 4000, "wrong", "row 3")], columns=["variant", "columns", "status", "reason"]
     )
     assert fill(experiment("{time: online}"), values(), status) == (
-        "n/a (n/a: online is wrong at columns=4000: row 3)"
+        "(left out: online is wrong at columns=4000: row 3)"
     )
 
 
 def test_the_same_reason_is_said_once() -> None:
     assert fill(experiment("{time: gone}, {time: gone / safe}!"), values()) == (
-        "n/a, n/a! (n/a: gone is not in this run)"
+        "(left out: gone is not in this run)"
+    )
+
+
+def test_a_sentence_that_lacks_nothing_stays() -> None:
+    said = "Safe takes {time: safe}. Gone takes {time: gone} at N={columns.max}. Its {accesses: safe} accesses. {time: other} {time: another}"
+    assert fill(experiment(said), values()) == (
+        "Safe takes 4.00 ms. Its 4 accesses. (left out: gone is not in this run; other is not in this run; and 1 more)"
     )
 
 
