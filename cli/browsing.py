@@ -68,13 +68,10 @@ def list_experiments(
 
 def markdown_table() -> str:
     """The built-in experiments as the README shows them."""
-    lines = ["| experiment | asks | claims | sources |", "|:-|:-|-:|:-|"]
+    lines = ["| experiment | asks | claims |", "|:-|:-|-:|"]
     for path in sorted(BUILT_IN.glob("*.yaml")):
         data = read(path).data
-        sources = ", ".join(
-            source.get("ref") or source["title"] for source in data.get("sources", {}).values()
-        )
-        lines.append(f"| `{data['name']}` | {data['question']} | {len(data['claims'])} | {sources} |")
+        lines.append(f"| `{data['name']}` | {data['question']} | {len(data['claims'])} |")
     return "\n".join(lines)
 
 
