@@ -6,7 +6,6 @@ right leaves no room, so before any reward is spent a base is sampled, and anoth
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ import torch
 from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
 from ..lm.training import Recipe, examples, train
+from ..source_digest import source_digest
 from .evaluation import evaluate
 from .rollout import rollout
 from .tasks import Mixture, Problem, Task
@@ -50,7 +50,7 @@ class Base:
 
     def key(self, task: str, seed: int) -> str:
         """What makes this base, in full, the code included: `task` says which one and with which knobs."""
-        made_by = [torch.__version__, torch.get_num_threads(), _digest_of_code()]
+        made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
         return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
 
 
@@ -122,21 +122,6 @@ def _answered(model: LanguageModel, task: Task, question: Sequence[Problem], see
         generator=torch.Generator().manual_seed(seed),
     )
     return f"{question[0].prompt} {made.texts[0].removesuffix('<eos>')}"
-
-
-def _digest_of_code() -> str:
-    """Of every file that a base depends on, so that a change of any of them makes it anew."""
-    here = Path(__file__).parent
-    files = [
-        *(here.parent / "lm").glob("*.py"),
-        *(here.parent / "attention").glob("*.py"),
-        *(here / "tasks").glob("*.py"),
-        *(
-            here / name
-            for name in ("base.py", "divergence.py", "evaluation.py", "rewards.py", "rollout.py", "scores.py")
-        ),
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def _advice(seen: list[float], base: Base) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 from ...lm.vocabulary import vocabulary
@@ -43,7 +42,7 @@ TASKS: dict[str, str] = {
     "sort": "the digits of a string in order; thinking cannot help",
     "countdown": "an expression that makes a target",
 }
-"""What there is, by name, in a few words each; module and function have the name of the task."""
+"""The tasks by name, in a few words each."""
 
 
 def task(name: str, **knobs: Any) -> Task:
@@ -66,7 +65,7 @@ def task(name: str, **knobs: Any) -> Task:
         raise ValueError(
             f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )
-    make: Callable[..., Task] = getattr(import_module(f".{name}", __name__), name)
+    make = _maker(name)
     known = inspect.signature(make).parameters
     for knob in knobs:
         if knob not in known:
@@ -74,6 +73,26 @@ def task(name: str, **knobs: Any) -> Task:
                 f"task {name} has no {knob}.{_nearest(knob, known)} There are: {', '.join(known)}"
             )
     return make(**knobs)
+
+
+def _maker(name: str) -> Callable[..., Task]:
+    match name:
+        case "chain":
+            from .chain import chain
+
+            return chain
+        case "reverse":
+            from .reverse import reverse
+
+            return reverse
+        case "sort":
+            from .sort import sort
+
+            return sort
+        case _:
+            from .countdown import countdown
+
+            return countdown
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
