@@ -16,7 +16,7 @@ from ..lm.given import Given, written_as_model
 from ..own_files import digest, is_reference
 from ..trial import Nearby
 from ..trial import Params as AnyParams
-from .paying import reward_terms
+from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
     from .base import Base

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..trial import Context
 from .params import Params, base_of, mixture_of, settings_of, shown_to_sft, task_of, task_words
-from .paying import rewards_of
+from .reward_spec import rewards_of
 
 if TYPE_CHECKING:
     from ..lm.language_model import LanguageModel

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab.core.grpo.paying import reward_terms, rewards_of
+from lab.core.grpo.reward_spec import reward_terms, rewards_of
 from lab.core.grpo.tasks import Problem, task
 
 PARITY = task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5))
