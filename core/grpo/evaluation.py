@@ -11,7 +11,7 @@ import torch
 from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
-from .divergence import kl_estimate
+from .kl import kl_estimate
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
 from .scores import majority, pass_at_k

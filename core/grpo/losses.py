@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..lm.precision import wide
-from .divergence import KINDS, weighted
+from .kl import KINDS, weighted
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo")
 _BY_TOKENS = ("bnpo", "dapo", "cispo")

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from lab.core.grpo.divergence import kl_estimate, kl_in_loss
+from lab.core.grpo.kl import kl_estimate, kl_in_loss
 
 V = 3
 KINDS = ["k1", "k2", "k3"]
