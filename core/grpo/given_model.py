@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..lm.hugging_face import Model, load
 from ..lm.language_model import Words
-from .base import NoBase, outside
+from .base_model import NoBase, outside
 from .tasks import Mixture, Task
 from .tasks.sample import in_words
 

@@ -19,7 +19,7 @@ from ..trial import Params as AnyParams
 from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
-    from .base import Base
+    from .base_model import Base
     from .settings import Settings
     from .tasks import Mixture, Task
 
@@ -242,7 +242,7 @@ def settings_of(params: Params, longest: int) -> Settings:
 def base_of(params: Params, task: Task) -> Base:
     from ..lm.model import Config
     from ..lm.training import Recipe
-    from .base import Base
+    from .base_model import Base
 
     return Base(
         model=Config(

@@ -121,7 +121,7 @@ def _start(params: Params, task: Task, context: Context) -> Start:
 
         given, task = load_given(params.model.hf, task, mixture_of(params), params.max_completion_length)
         return Start(given.to(context.device), task, 0)
-    from .base import load_base, make_base
+    from .base_model import load_base, make_base
 
     base = base_of(params, task)
     folder = context.cached(

@@ -9,7 +9,7 @@ import pytest
 
 from lab.core.source_digest import CORE, source_digest, source_files
 
-CACHED = ["grpo.base", "distill.teacher", "distill.across.told"]
+CACHED = ["grpo.base_model", "distill.teacher", "distill.across.told"]
 """The modules whose results are cached under a key that holds their digest."""
 
 
@@ -43,7 +43,7 @@ def test_an_edit_far_below_changes_the_digest_and_one_of_a_report_does_not(tmp_p
 
 def test_a_base_model_depends_on_every_built_in_task() -> None:
     tasks = {"chain", "reverse", "sort", "copying", "countdown", "gym"}
-    assert {f"grpo/tasks/{name}.py" for name in tasks} <= names("grpo.base")
+    assert {f"grpo/tasks/{name}.py" for name in tasks} <= names("grpo.base_model")
 
 
 def test_no_module_imports_ours_under_a_computed_name() -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lab.core.grpo.base import NoBase
+from lab.core.grpo.base_model import NoBase
 from lab.core.grpo.params import Params, base_of, settings_of, shown_to_sft, task_of
 from lab.core.grpo.trial import trial
 
