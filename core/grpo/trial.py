@@ -36,7 +36,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         NoBase: no base model inside the window.
         RewardError, NotFinite: training stopped; the last checkpoint is kept.
     """
-    from .held_out import held_out
+    from .eval_set import held_out
     from .trainer import policy, train_step
 
     task = task_of(params, context.load)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.core.grpo.held_out import held_out
+from lab.core.grpo.eval_set import held_out
 
 
 @pytest.mark.parametrize("has_harder", [True, False])
