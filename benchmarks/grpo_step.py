@@ -130,8 +130,8 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     """One step of ours for each `next`."""
     import torch
 
+    from lab.core.grpo.config import Settings
     from lab.core.grpo.rewards import Composed
-    from lab.core.grpo.settings import Settings
     from lab.core.grpo.trainer import policy, train_step
 
     more = {} if given.parts is None else {"parts": given.parts}
@@ -292,7 +292,7 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
 
 
 def describe(given: argparse.Namespace, model: Any) -> None:
-    from lab.core.grpo.settings import Settings
+    from lab.core.grpo.config import Settings
 
     config = model.config
     print(
@@ -360,7 +360,7 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
 
 def update_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
     """Seconds of the update's matrix products, forward and backward, without all else."""
-    from lab.core.grpo.settings import Settings
+    from lab.core.grpo.config import Settings
 
     parts = given.parts or Settings().parts
     rows = math.ceil(statistics.median(one.processed for one in ours) / parts)

@@ -20,7 +20,7 @@ from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
     from .base_model import Base
-    from .settings import Settings
+    from .config import Settings
     from .tasks import Mixture, Task
 
 
@@ -224,7 +224,7 @@ def settings_of(params: Params, longest: int) -> Settings:
     """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
     from dataclasses import fields, replace
 
-    from .settings import Settings, settings
+    from .config import Settings, settings
 
     # What a preset says stands unless the experiment says otherwise.
     names = {field.name for field in fields(Settings)} & set(Params.model_fields)

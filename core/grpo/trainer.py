@@ -23,11 +23,11 @@ from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
 from ..lm.training import adamw, examples, learn
 from .advantages import group_advantages, zero_spread
+from .config import Settings
 from .evaluation import solved
 from .losses import LossParts, count_items, loss_parts
 from .rewards import Composed
 from .rollout import Rollout, of_groups, rollout, rows_of, together
-from .settings import Settings
 from .tasks import Task
 
 Rewards = Callable[[np.random.Generator], Composed]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lab.core.grpo import policy_loss
+from lab.core.grpo.config import Settings
 from lab.core.grpo.rewards import Composed, format
-from lab.core.grpo.settings import Settings
 from lab.core.grpo.tasks import Mixture
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm.scoring import log_probs

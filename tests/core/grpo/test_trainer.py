@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lab.core.grpo import group_advantages, policy_loss
+from lab.core.grpo.config import PRESETS, Settings, settings
 from lab.core.grpo.losses import LOSS_TYPES
 from lab.core.grpo.rewards import Composed, RewardError, random_reward
-from lab.core.grpo.settings import PRESETS, Settings, settings
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm.not_finite import NotFinite
 from lab.core.lm.scoring import log_probs

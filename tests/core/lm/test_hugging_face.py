@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from lab.core.grpo.config import settings
 from lab.core.grpo.rewards import Composed
 from lab.core.grpo.rollout import rollout
-from lab.core.grpo.settings import settings
 from lab.core.grpo.tasks import task
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm import generation
