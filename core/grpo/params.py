@@ -139,7 +139,7 @@ class Params(AnyParams):
         task = task_of(self, nearby.load if nearby else None)
         _check_alphabets(self, task.alphabets)
         if nearby is not None and self.model is not None:
-            from .given_model import can_stand_in
+            from .pretrained_model import can_stand_in
 
             can_stand_in(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
         return self

@@ -63,7 +63,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     else:
         done, after = 0, judges.evaluated(model, 0, context)
         if params.model is not None:
-            from .given_model import hold_to
+            from .pretrained_model import hold_to
 
             hold_to(params.window, after["eval/pass@1"], params.model.hf)
         before = after | judges.harder(model)
@@ -117,7 +117,7 @@ class Start:
 
 def _start(params: Params, task: Task, context: Context) -> Start:
     if params.model is not None:
-        from .given_model import load_given
+        from .pretrained_model import load_given
 
         given, task = load_given(params.model.hf, task, mixture_of(params), params.max_completion_length)
         return Start(given.to(context.device), task, 0)

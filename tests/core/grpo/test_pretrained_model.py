@@ -11,7 +11,7 @@ import pytest
 from lab.core.experiment.load import validate
 from lab.core.experiment.mistakes import Mistakes
 from lab.core.grpo.base_model import NoBase
-from lab.core.grpo.given_model import hold_to
+from lab.core.grpo.pretrained_model import hold_to
 from lab.core.grpo.trial import Params, trial
 from lab.core.run.context import TrialContext
 from lab.core.run.files import read_lines
