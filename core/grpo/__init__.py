@@ -18,7 +18,7 @@ from ..lazy import names_of
 if TYPE_CHECKING:
     from .advantages import group_advantages
     from .losses import policy_loss
-    from .scores import majority, pass_at_k
+    from .pass_at_k import majority, pass_at_k
 
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
@@ -28,6 +28,6 @@ if not TYPE_CHECKING:
         {
             "advantages": ("group_advantages",),
             "losses": ("policy_loss",),
-            "scores": ("majority", "pass_at_k"),
+            "pass_at_k": ("majority", "pass_at_k"),
         },
     )

@@ -12,9 +12,9 @@ from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
 from .kl import kl_estimate
+from .pass_at_k import majority, pass_at_k
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
-from .scores import majority, pass_at_k
 from .tasks import Task
 from .tasks.problem import Problem
 
