@@ -175,9 +175,9 @@ def task_of(params: Params, load: Load | None) -> Task:
 
     depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
     if load is not None and is_reference(params.task):
-        from .tasks.own import own
+        from .tasks.user_task import user_task
 
-        return own(params.task, load(params.task), depths, mixture_of(params))
+        return user_task(params.task, load(params.task), depths, mixture_of(params))
     match params.task:
         case "chain":
             knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}

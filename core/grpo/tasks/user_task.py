@@ -12,7 +12,7 @@ from .problem import Mixture, Task
 from .sample import keeps_its_word
 
 
-def own(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixture: Mixture) -> Task:
+def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixture: Mixture) -> Task:
     """The task that a function makes: called with those of the depths that it takes, and with nothing else.
 
     Args:

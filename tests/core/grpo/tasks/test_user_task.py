@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lab.core.grpo.tasks import SPLITS, TASKS, Mixture, Problem, task, vocabulary
-from lab.core.grpo.tasks.own import own
 from lab.core.grpo.tasks.sample import in_words, keeps_its_word, sample
+from lab.core.grpo.tasks.user_task import user_task
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "my_task.py"
 DEPTHS = {"base": (1, 2), "train": (1, 3), "harder": (4, 5)}
@@ -26,7 +26,7 @@ def largest():
 
 def test_the_example_is_a_whole_task_in_forty_lines():
     assert len(EXAMPLE.read_text().splitlines()) <= 40
-    one = own(
+    one = user_task(
         "./my_task.py:largest", largest(), {"base": (2, 3), "train": (3, 5), "harder": (6, 7)}, Mixture()
     )
     rng = np.random.default_rng(0)
@@ -55,8 +55,8 @@ def test_it_is_called_with_the_depths_that_it_takes():
         seen.update(train=train, more=more)
         return PARITY
 
-    assert own("f", takes, DEPTHS, Mixture()) is PARITY and seen == {"train": (1, 3), "more": {}}
-    assert own("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
+    assert user_task("f", takes, DEPTHS, Mixture()) is PARITY and seen == {"train": (1, 3), "more": {}}
+    assert user_task("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
 
 
 def asks(digits):
@@ -143,7 +143,7 @@ TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
 )
 def test_what_is_wrong_is_told_in_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
-        own("f", function, DEPTHS, Mixture())
+        user_task("f", function, DEPTHS, Mixture())
     assert "\n" not in str(error.value)
 
 
@@ -153,7 +153,7 @@ def test_harder_problems_are_asked_for_where_there_are_any():
             raise ValueError("there are none")
         return PARITY.problems(rng, count, split)
 
-    one = own("f", changed(problems=problems, has_harder=False), DEPTHS, Mixture())
+    one = user_task("f", changed(problems=problems, has_harder=False), DEPTHS, Mixture())
     assert set(sample(one, Mixture()).problems) == {"base", "train", "test"}
     assert in_words(one, Mixture(), PARITY.vocabulary).longest_prompt == PARITY.longest_prompt
 
@@ -163,7 +163,7 @@ def test_what_it_prints_is_no_part_of_our_output(capsys):
         print("hello")
         return PARITY
 
-    own("f", talking, DEPTHS, Mixture())
+    user_task("f", talking, DEPTHS, Mixture())
     assert capsys.readouterr().out == ""
 
 
