@@ -28,7 +28,7 @@ PROBLEMS, SAMPLES = 128, 4
 """A base is judged by so many samples of so many held-out problems: ±0.04 around 0.25."""
 
 
-class NoBase(Exception):
+class NoBaseModel(Exception):
     """No model inside the window; the message says what was seen, and what to change."""
 
 
@@ -60,10 +60,10 @@ LOOKS = 10
 """So often an answer is sampled while a base is trained."""
 
 
-def make_base(folder: Path, base: Base, task: Task, seed: int, told: Told) -> None:
+def make_base_model(folder: Path, base: Base, task: Task, seed: int, told: Told) -> None:
     """Train a base and write it to `folder`, with what was seen of it.
 
-    Where all attempts fall outside the window, that is written instead: `load_base` then says so to every variant of
+    Where all attempts fall outside the window, that is written instead: `load_base_model` then says so to every variant of
     this seed, and none searches again.
     """
     seen: list[float] = []
@@ -81,15 +81,15 @@ def make_base(folder: Path, base: Base, task: Task, seed: int, told: Told) -> No
     (folder / FACTS).write_text(json.dumps({"refused": _advice(seen, base), "seen": seen}))
 
 
-def load_base(folder: Path) -> tuple[Transformer, dict[str, Any]]:
+def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model, and its facts: how many were rejected before it, and its figures.
 
     Raises:
-        NoBase: there was none.
+        NoBaseModel: there was none.
     """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     if "refused" in facts:
-        raise NoBase(facts["refused"])
+        raise NoBaseModel(facts["refused"])
     return restored(torch.load(folder / MODEL, weights_only=True)), facts
 
 

@@ -13,7 +13,7 @@ ALGORITHMS = ("grpo", "rft", "sft")
 
 
 @dataclass(frozen=True)
-class Settings:
+class GRPOConfig:
     """How a policy is trained.
 
     Attributes:
@@ -101,7 +101,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Published settings by the name of their source; what a source leaves open keeps our default."""
 
 
-def settings(preset: str = "", **changes: Any) -> Settings:
+def settings(preset: str = "", **changes: Any) -> GRPOConfig:
     """A preset's settings, then the changes.
 
     Raises:
@@ -111,4 +111,4 @@ def settings(preset: str = "", **changes: Any) -> Settings:
         nearest = get_close_matches(preset, PRESETS, n=1, cutoff=0.3)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")
-    return Settings(**{**PRESETS.get(preset, {}), **changes})
+    return GRPOConfig(**{**PRESETS.get(preset, {}), **changes})

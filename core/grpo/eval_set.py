@@ -19,7 +19,7 @@ APART = 1_000_003
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class EvalSet:
     """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
 
     task: Task
@@ -51,7 +51,7 @@ class HeldOut:
             return {}
         return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
 
-    def evaluated(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
+    def evaluate_and_record(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
         """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training.
 
         Of the samples that of median length: the draws are the same at every evaluation, and any one of them may be
@@ -73,11 +73,11 @@ class HeldOut:
         return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in self.problems["test"])
 
 
-def held_out(
+def eval_set(
     task: Task, count: int, samples: int, longest: int, seed: int, reference: LanguageModel | None = None
-) -> HeldOut:
+) -> EvalSet:
     """So many problems of each of "test" and "harder"; so many samples of each, of so many tokens at most."""
     random = np.random.default_rng([seed, APART])
     splits: tuple[Split, ...] = ("test", "harder") if task.has_harder else ("test",)
     problems = {split: task.problems(random, count, split) for split in splits}
-    return HeldOut(task, problems, samples, longest, seed, reference)
+    return EvalSet(task, problems, samples, longest, seed, reference)

@@ -11,7 +11,7 @@ import torch
 from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
-from .kl import kl_estimate
+from .kl import per_token_kl
 from .pass_at_k import majority, pass_at_k
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
@@ -86,7 +86,7 @@ def _divergence(made: Rollout, task: Task, reference: LanguageModel, temperature
     with torch.no_grad(), autocast(c.ids.device):
         for part in sequences.by_length(PARTS):
             ref_logp, _ = log_probs(reference, sequences.rows(part), temperature)
-            total += float(kl_estimate(c.log_probs[part, : ref_logp.shape[1]], ref_logp).sum())
+            total += float(per_token_kl(c.log_probs[part, : ref_logp.shape[1]], ref_logp).sum())
     return total / int(c.lengths.sum())
 
 

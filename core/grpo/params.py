@@ -20,7 +20,7 @@ from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
     from .base_model import Base
-    from .config import Settings
+    from .config import GRPOConfig
     from .tasks import Mixture, Task
 
 
@@ -29,7 +29,7 @@ Load = Callable[[str], Callable[..., Any]]
 
 
 class Params(AnyParams):
-    """The knobs of a GRPO experiment. Those of the trainer bear TRL's names; see `Settings`."""
+    """The knobs of a GRPO experiment. Those of the trainer bear TRL's names; see `GRPOConfig`."""
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
@@ -78,7 +78,7 @@ class Params(AnyParams):
 
     # The trainer.
     algorithm: Literal["grpo", "rft", "sft"] = "grpo"
-    """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
+    """Or a control: next-token training, on its own right answers or on demonstrations; see `GRPOConfig`."""
     sft_tokens: int | None = Field(None, ge=1)
     sft_shown: Literal["base", "full"] = "base"
     """What sft is shown: "base", what the base was, of its depths and in its mixture; "full", right and full traces alone, of the
@@ -128,7 +128,7 @@ class Params(AnyParams):
         """
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
-        settings_of(self, longest=1)
+        grpo_config_of(self, longest=1)
         _check_controls(self)
         nearby: Nearby | None = info.context
         if nearby is None and is_reference(self.task):
@@ -139,9 +139,9 @@ class Params(AnyParams):
         task = task_of(self, nearby.load if nearby else None)
         _check_alphabets(self, task.alphabets)
         if nearby is not None and self.model is not None:
-            from .pretrained_model import can_stand_in
+            from .pretrained_model import check_pretrained
 
-            can_stand_in(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
+            check_pretrained(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
         return self
 
 
@@ -188,7 +188,7 @@ def task_of(params: Params, load: Load | None) -> Task:
             return task(name)
 
 
-def task_words(params: Params, task: Task) -> str:
+def task_key(params: Params, task: Task) -> str:
     """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
     keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
@@ -210,7 +210,7 @@ def mixture_of(params: Params) -> Mixture:
     return Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)})
 
 
-def shown_to_sft(params: Params, task: Task, load: Load) -> Task:
+def with_sft_demonstrations(params: Params, task: Task, load: Load) -> Task:
     """The task with the demonstrations of sft."""
     if params.sft_shown == "base":
         return task
@@ -220,14 +220,14 @@ def shown_to_sft(params: Params, task: Task, load: Load) -> Task:
     return replace(task, demonstrations=as_deep.demonstrations)
 
 
-def settings_of(params: Params, longest: int) -> Settings:
+def grpo_config_of(params: Params, longest: int) -> GRPOConfig:
     """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
     from dataclasses import fields, replace
 
-    from .config import Settings, settings
+    from .config import GRPOConfig, settings
 
     # What a preset says stands unless the experiment says otherwise.
-    names = {field.name for field in fields(Settings)} & set(Params.model_fields)
+    names = {field.name for field in fields(GRPOConfig)} & set(Params.model_fields)
     given = names & params.model_fields_set if params.preset else names
     changes = {name: getattr(params, name) for name in given}
     mixture = mixture_of(params)
@@ -239,7 +239,7 @@ def settings_of(params: Params, longest: int) -> Settings:
     return settings(params.preset, **changes)
 
 
-def base_of(params: Params, task: Task) -> Base:
+def base_model_of(params: Params, task: Task) -> Base:
     from ..lm.model import Config
     from ..lm.training import Recipe
     from .base_model import Base

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ..lm.hugging_face import Model, load
 from ..lm.language_model import Words
-from .base_model import NoBase, outside
+from .base_model import NoBaseModel, outside
 from .tasks import Mixture, Task
-from .tasks.sample import in_words
+from .tasks.sample import with_tokenizer
 
 
-def load_given(
+def load_pretrained(
     folder: Path, task: Task, mixture: Mixture, max_completion_length: int | None
 ) -> tuple[Model, Task]:
     """The model of a folder, and the task in its tokens.
@@ -25,8 +25,8 @@ def load_given(
     return model, _made_to_fit(folder, words, model.config.context, task, mixture, max_completion_length)
 
 
-def can_stand_in(folder: Path, task: Task, mixture: Mixture, max_completion_length: int | None) -> None:
-    """Find out what `load_given` would raise.
+def check_pretrained(folder: Path, task: Task, mixture: Mixture, max_completion_length: int | None) -> None:
+    """Find out what `load_pretrained` would raise.
 
     Raises:
         ValueError: that.
@@ -49,7 +49,7 @@ def _made_to_fit(
     folder: Path, words: Words, context: int, task: Task, mixture: Mixture, max_completion_length: int | None
 ) -> Task:
     try:
-        told = in_words(task, mixture, words)
+        told = with_tokenizer(task, mixture, words)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
     prompt, completion = told.longest_prompt, max_completion_length or told.longest_completion
@@ -63,11 +63,11 @@ def _made_to_fit(
     return told
 
 
-def hold_to(window: tuple[float, float], right: float, folder: Path) -> None:
+def check_window(window: tuple[float, float], right: float, folder: Path) -> None:
     """Refuse a model that leaves reward nothing to do.
 
     Raises:
-        NoBase: the share of right samples is outside of the window.
+        NoBaseModel: the share of right samples is outside of the window.
     """
     low, high = window
     if right < low:
@@ -76,4 +76,4 @@ def hold_to(window: tuple[float, float], right: float, folder: Path) -> None:
         what = "No headroom: choose a harder task"
     else:
         return
-    raise NoBase(f"{folder}: {outside([right], window)}. {what}")
+    raise NoBaseModel(f"{folder}: {outside([right], window)}. {what}")

@@ -16,7 +16,7 @@ from ..own_files import Term, check_that_a_function_is_named, is_reference, term
 if TYPE_CHECKING:
     import numpy as np
 
-    from .rewards import Composed, Reward
+    from .rewards import Reward, WeightedRewards
     from .tasks import Task
     from .trainer import Rewards
 
@@ -76,9 +76,9 @@ def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]])
     }
     by_name = {names[name]: weight for name, weight in weights.items()}
 
-    def of_step(random: np.random.Generator) -> Composed:
+    def of_step(random: np.random.Generator) -> WeightedRewards:
         made = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
-        return rewards.Composed(made, by_name)
+        return rewards.WeightedRewards(made, by_name)
 
     return of_step
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 END = "<eos>"
-MOST_UNSCORABLE = 0.1
+MAX_UNSCORED = 0.1
 """The share of completions without a score above which a batch is refused: training would go on a biased rest."""
 
 _TOKEN = re.compile(r"</?[a-z]+>|.", re.DOTALL)
@@ -168,16 +168,16 @@ class Scores:
     Attributes:
         total: for each completion the weighted sum, NaN where a reward with a weight gave no score.
         values: by reward, what it gave each completion, unweighted, NaN for no score.
-        unscorable: how many of total are NaN.
+        unscored: how many of total are NaN.
     """
 
     total: list[float]
     values: dict[str, list[float]]
-    unscorable: int
+    unscored: int
 
 
 @dataclass(frozen=True)
-class Composed:
+class WeightedRewards:
     """Rewards by name and their weights: 1 unless given, and 0 for one that is only watched.
 
     Raises:
@@ -224,12 +224,12 @@ class Composed:
             math.fsum(w * values[name][i] for name, w in weights.items()) for i in range(len(completions))
         ]
         unscored = [i for i, x in enumerate(total) if math.isnan(x)]
-        if len(unscored) > MOST_UNSCORABLE * len(total):
+        if len(unscored) > MAX_UNSCORED * len(total):
             i = unscored[0]
             name = next(name for name in weights if math.isnan(values[name][i]))
             raise RewardError(
                 f"reward {name!r} gave no score (None or NaN) to {_sample(problems[i], completions[i])}; in all "
-                f"{len(unscored)} of {len(total)} completions have none, and more than {MOST_UNSCORABLE:.0%} stops a run"
+                f"{len(unscored)} of {len(total)} completions have none, and more than {MAX_UNSCORED:.0%} stops a run"
             )
         return Scores(total, values, len(unscored))
 

@@ -97,9 +97,9 @@ def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
     return [found[i : i + num_generations] for i in range(0, len(found), num_generations)]
 
 
-def of_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
+def select_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
     """Only these groups, by their numbers."""
-    rows = rows_of(groups, num_generations)
+    rows = rows_of_groups(groups, num_generations)
     where, c = torch.from_numpy(rows).to(made.completions.ids.device), made.completions
     return Rollout(
         [made.prompts[i] for i in groups.tolist()],
@@ -112,7 +112,7 @@ def of_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollou
     )
 
 
-def rows_of(groups: np.ndarray, num_generations: int) -> np.ndarray:
+def rows_of_groups(groups: np.ndarray, num_generations: int) -> np.ndarray:
     """The numbers of the completions of these groups."""
     rows: np.ndarray = (groups[:, None] * num_generations + np.arange(num_generations)).ravel()
     return rows

@@ -23,14 +23,14 @@ from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
 from ..lm.training import adamw, examples, learn
 from .advantages import group_advantages, zero_spread
-from .config import Settings
+from .config import GRPOConfig
 from .evaluation import solved
 from .losses import LossParts, count_items, loss_parts
-from .rewards import Composed
-from .rollout import Rollout, of_groups, rollout, rows_of, together
+from .rewards import WeightedRewards
+from .rollout import Rollout, rollout, rows_of_groups, select_groups, together
 from .tasks import Task
 
-Rewards = Callable[[np.random.Generator], Composed]
+Rewards = Callable[[np.random.Generator], WeightedRewards]
 """What a step earns, made anew for each step with randomness of its own."""
 
 
@@ -58,7 +58,7 @@ class Policy:
             self.reference.load_state_dict(state["reference"])
 
 
-def policy(model: LanguageModel, settings: Settings) -> Policy:
+def policy(model: LanguageModel, settings: GRPOConfig) -> Policy:
     """A fresh start from a base model, which is also the reference where `beta` holds the policy to one."""
     reference = copy.deepcopy(model) if settings.beta > 0 else None
     return Policy(model, adamw(model.parameters(), settings.learning_rate), reference)
@@ -89,7 +89,7 @@ class Step:
 
 
 def train_step(
-    trained: Policy, task: Task, rewards: Rewards, settings: Settings, *, seed: int, step: int
+    trained: Policy, task: Task, rewards: Rewards, settings: GRPOConfig, *, seed: int, step: int
 ) -> Step:
     """Step number `step`, from 1.
 
@@ -131,7 +131,7 @@ def train_step(
 
 
 def _sampled(
-    model: LanguageModel, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
+    model: LanguageModel, task: Task, rewards: Rewards, settings: GRPOConfig, random: np.random.Generator
 ) -> tuple[Batch, dict[str, float]]:
     """Groups of completions with their advantages.
 
@@ -160,8 +160,8 @@ def _sampled(
             groups = groups[
                 ~zero_spread(torch.tensor(scores.total, dtype=torch.float32, device="cpu"), G).numpy()
             ]
-        rows = rows_of(groups, G)
-        kept.append(of_groups(made, groups, G))
+        rows = rows_of_groups(groups, G)
+        kept.append(select_groups(made, groups, G))
         earned.append({name: values[rows] for name, values in columns.items()})
         missing -= len(groups)
         if missing == 0:
@@ -183,7 +183,7 @@ def _sampled(
 
 
 def _demonstrated(
-    task: Task, settings: Settings, random: np.random.Generator
+    task: Task, settings: GRPOConfig, random: np.random.Generator
 ) -> tuple[Sequences, dict[str, float]]:
     """Demonstrations for one step of sft."""
     count, encode = settings.num_prompts * settings.num_generations, task.vocabulary.encode
@@ -226,7 +226,7 @@ class _Part:
         return float(((self.old_logp - self.sampled) * self.mask).abs().max())
 
 
-def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dict[str, float]:
+def _update(trained: Policy, batch: Batch, settings: GRPOConfig, step: int) -> dict[str, float]:
     """`num_iterations` updates on one batch, each computed in parts of completions of like length."""
     model, parts = trained.model, _parts(batch, settings)
     items = count_items(batch.mask, settings.loss_type)
@@ -273,7 +273,7 @@ def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dic
     return means
 
 
-def _parts(batch: Batch, settings: Settings) -> list[_Part]:
+def _parts(batch: Batch, settings: GRPOConfig) -> list[_Part]:
     """The completions that count, in parts of about equal work."""
     counts = batch.mask.any(1)
     if settings.drop_zero_spread and settings.beta == 0:
@@ -289,7 +289,7 @@ def _parts(batch: Batch, settings: Settings) -> list[_Part]:
     return made
 
 
-def _imitated(trained: Policy, shown: Sequences, settings: Settings, step: int) -> dict[str, float]:
+def _imitated(trained: Policy, shown: Sequences, settings: GRPOConfig, step: int) -> dict[str, float]:
     """`num_iterations` updates of next-token training; where there is nothing to learn from, none."""
     sums = {"loss": 0.0, "grad_norm": 0.0}
     for _ in range(settings.num_iterations if len(shown.ids) else 0):

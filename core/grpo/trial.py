@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..trial import Context
-from .params import Params, base_of, mixture_of, settings_of, shown_to_sft, task_of, task_words
+from .params import (
+    Params,
+    base_model_of,
+    grpo_config_of,
+    mixture_of,
+    task_key,
+    task_of,
+    with_sft_demonstrations,
+)
 from .reward_spec import rewards_of
 
 if TYPE_CHECKING:
@@ -33,21 +41,21 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Raises:
         ValueError: knobs that do not fit together, or a given model that cannot do the task.
-        NoBase: no base model inside the window.
+        NoBaseModel: no base model inside the window.
         RewardError, NotFinite: training stopped; the last checkpoint is kept.
     """
-    from .eval_set import held_out
+    from .eval_set import eval_set
     from .trainer import policy, train_step
 
     task = task_of(params, context.load)
     rewards = rewards_of(params.reward, task, context.load)
     start = _start(params, task, context)
-    model, settings = start.model, settings_of(params, start.task.longest_completion)
-    task = shown_to_sft(params, start.task, context.load)
+    model, settings = start.model, grpo_config_of(params, start.task.longest_completion)
+    task = with_sft_demonstrations(params, start.task, context.load)
     trained = policy(model, settings)
     stays = trained.reference if settings.ref_model_sync_steps is None else None
     reference = stays if stays is not None else copy.deepcopy(model)
-    judges = held_out(
+    judges = eval_set(
         task,
         params.eval_problems,
         params.eval_samples,
@@ -61,11 +69,11 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         done, before, after, means = state["step"], state["before"], state["after"], state["means"]
         trained.restore(state["policy"])
     else:
-        done, after = 0, judges.evaluated(model, 0, context)
+        done, after = 0, judges.evaluate_and_record(model, 0, context)
         if params.model is not None:
-            from .pretrained_model import hold_to
+            from .pretrained_model import check_window
 
-            hold_to(params.window, after["eval/pass@1"], params.model.hf)
+            check_window(params.window, after["eval/pass@1"], params.model.hf)
         before = after | judges.harder(model)
         means = {}
     for step in range(done + 1, settings.steps + 1):
@@ -74,7 +82,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         context.progress(step, settings.steps)
         _go_on(means, seen.metrics)
         if step % params.eval_every == 0 or step == settings.steps:
-            after = judges.evaluated(model, step, context)
+            after = judges.evaluate_and_record(model, step, context)
             if seen.batch is not None:
                 context.sample(step, _group(seen.batch, settings.num_generations))
             state = {"step": step, "before": before, "after": after, "means": means}
@@ -117,18 +125,18 @@ class Start:
 
 def _start(params: Params, task: Task, context: Context) -> Start:
     if params.model is not None:
-        from .pretrained_model import load_given
+        from .pretrained_model import load_pretrained
 
-        given, task = load_given(params.model.hf, task, mixture_of(params), params.max_completion_length)
+        given, task = load_pretrained(params.model.hf, task, mixture_of(params), params.max_completion_length)
         return Start(given.to(context.device), task, 0)
-    from .base_model import load_base, make_base
+    from .base_model import load_base_model, make_base_model
 
-    base = base_of(params, task)
+    base = base_model_of(params, task)
     folder = context.cached(
-        base.key(task_words(params, task), context.seed),
-        lambda folder: make_base(folder, base, task, context.seed, _teller(context)),
+        base.key(task_key(params, task), context.seed),
+        lambda folder: make_base_model(folder, base, task, context.seed, _teller(context)),
     )
-    model, facts = load_base(folder)
+    model, facts = load_base_model(folder)
     return Start(model.to(context.device), task, facts["rejected"])
 
 

@@ -46,7 +46,7 @@ def sample(task: Task, mixture: Mixture) -> Sample:
     return Sample(problems, task.demonstrations(np.random.default_rng(0), EACH, mixture))
 
 
-def keeps_its_word(task: Task, mixture: Mixture) -> None:
+def check_task(task: Task, mixture: Mixture) -> None:
     """Hold a sample of a task against what `Task` says.
 
     Raises:
@@ -88,7 +88,7 @@ def keeps_its_word(task: Task, mixture: Mixture) -> None:
         _fits(task, text, task.longest_completion, "completion")
 
 
-def in_words(task: Task, mixture: Mixture, words: Words) -> Task:
+def with_tokenizer(task: Task, mixture: Mixture, words: Words) -> Task:
     """The same task in the tokens of another vocabulary.
 
     Its longest prompt and completion are estimated: the longest of a sample, and as many times more as the task's own

@@ -28,7 +28,7 @@ Range = tuple[int, int]
 """The least and the largest, both included."""
 
 
-def held_out(prompt: str) -> bool:
+def is_held_out(prompt: str) -> bool:
     """Whether a prompt is on the test side."""
     return int.from_bytes(blake2b(prompt.encode(), digest_size=4).digest()) % ONE_IN == 0
 
@@ -57,7 +57,7 @@ def draw(
     while len(found) < count:
         missing = count - len(found)
         more = candidates(rng, missing * (ONE_IN + 1) if wanted else missing * 4 // 3 + 8, split)
-        kept = [one for one in more if held_out(one[0].prompt) == wanted]
+        kept = [one for one in more if is_held_out(one[0].prompt) == wanted]
         empty = 0 if kept else empty + 1
         if empty == PATIENCE:
             raise ValueError(

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from .problem import Mixture, Task
-from .sample import keeps_its_word
+from .sample import check_task
 
 
 def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixture: Mixture) -> Task:
@@ -40,7 +40,7 @@ def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any]
             what = f"{name} returned {type(made).__name__}, not a Task of lab.core.grpo.tasks"
             raise ValueError(what)
         try:
-            keeps_its_word(made, mixture)
+            check_task(made, mixture)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         except Exception as error:  # a field of the wrong kind, wherever it is first used

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lab.core.grpo import policy_loss
-from lab.core.grpo.config import Settings
-from lab.core.grpo.rewards import Composed, format
+from lab.core.grpo.config import GRPOConfig
+from lab.core.grpo.rewards import WeightedRewards, format
 from lab.core.grpo.tasks import Mixture
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm.scoring import log_probs
@@ -19,7 +19,7 @@ SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "l
 
 
 def likes_ones(random):
-    return Composed(
+    return WeightedRewards(
         {"ones": lambda problems, completions: [float(text.count("1") > 1) for text in completions]}
     )
 
@@ -31,7 +31,7 @@ def weights(model):
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model, tiny_task, iterations):
     """Averaged over the tokens of what is learnt: then it is next-token training on that."""
-    settings = Settings(**SMALL, algorithm="rft", num_iterations=iterations)
+    settings = GRPOConfig(**SMALL, algorithm="rft", num_iterations=iterations)
     trained, again = policy(make_model(), settings), make_model()
     seen = train_step(trained, tiny_task, likes_ones, settings, seed=3, step=1)
     batch = seen.batch
@@ -53,19 +53,19 @@ def test_rft_keeps_what_earns_all_there_is_to_earn(make_model, tiny_task):
         halves = {"ones": lambda problems, completions: [float("1" in text) for text in completions],
                   "short": lambda problems, completions: [float(len(text) < 25) for text in completions],
                   "watched": format}  # fmt: skip
-        return Composed(halves, {"ones": 0.3, "watched": 0.0})
+        return WeightedRewards(halves, {"ones": 0.3, "watched": 0.0})
 
-    settings = Settings(**SMALL, algorithm="rft")
+    settings = GRPOConfig(**SMALL, algorithm="rft")
     batch = train_step(policy(make_model(), settings), tiny_task, two, settings, seed=3, step=1).batch
     wanted = [float("1" in text and len(text) < 25) for text in batch.made.texts]
     assert batch.advantages.tolist() == wanted and 0 < sum(wanted) < len(wanted)
 
 
 def test_where_nothing_is_right_rft_learns_nothing(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="rft")
+    settings = GRPOConfig(**SMALL, algorithm="rft")
     trained = policy(make_model(), settings)
     before = weights(trained.model)
-    nothing = Composed({"none": lambda problems, completions: [0.0] * len(completions)})
+    nothing = WeightedRewards({"none": lambda problems, completions: [0.0] * len(completions)})
     seen = train_step(trained, tiny_task, lambda random: nothing, settings, seed=3, step=1)
     assert torch.equal(weights(trained.model), before) and seen.metrics["grad_norm"] == 0
 
@@ -114,7 +114,7 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
     task = replace(tiny_task, demonstrations=watched)
     mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=0.0)
     for tokens, count in ((None, 24), (500, None)):
-        settings = Settings(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
+        settings = GRPOConfig(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
         seen = train_step(policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
         assert seen.batch is None and max(problem.difficulty for problem, _ in shown) == 2
         if tokens is None:
@@ -126,7 +126,7 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
 
 
 def test_sft_learns_its_demonstrations(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="sft")
+    settings = GRPOConfig(**SMALL, algorithm="sft")
     trained = policy(make_model(), settings)
     loss = [
         train_step(trained, tiny_task, likes_ones, settings, seed=3, step=step).metrics["loss"]
@@ -136,7 +136,7 @@ def test_sft_learns_its_demonstrations(make_model, tiny_task):
 
 
 def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="sft")
+    settings = GRPOConfig(**SMALL, algorithm="sft")
     model = make_model()
 
     def after(step):
@@ -156,4 +156,4 @@ def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make
 )
 def test_what_cannot_be(changes, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**changes)
+        GRPOConfig(**changes)

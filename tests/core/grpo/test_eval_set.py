@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.core.grpo.eval_set import held_out
+from lab.core.grpo.eval_set import eval_set
 
 
 @pytest.mark.parametrize("has_harder", [True, False])
@@ -14,7 +14,7 @@ def test_harder_problems_where_there_are_any(make_model, tiny_task, has_harder):
             raise ValueError("there are none")
         return tiny_task.problems(rng, count, split)
 
-    judges = held_out(replace(tiny_task, problems=problems, has_harder=has_harder), 4, 2, 12, seed=0)
+    judges = eval_set(replace(tiny_task, problems=problems, has_harder=has_harder), 4, 2, 12, seed=0)
     figures = judges.harder(make_model())
     assert ("harder/pass@1" in figures) == has_harder and set(judges.problems) == {
         "test",
@@ -30,8 +30,8 @@ def test_the_answer_that_is_read_is_a_typical_one(make_model, tiny_task):
         def sample(self, step, text):
             self.text = text
 
-    told, judges = Told(), held_out(tiny_task, 6, 5, 12, seed=0)
-    judges.evaluated(make_model(), 0, told)
+    told, judges = Told(), eval_set(tiny_task, 6, 5, 12, seed=0)
+    judges.evaluate_and_record(make_model(), 0, told)
     _, made = judges.figures(make_model(), "test")
     easiest = min(range(0, 30, 5), key=lambda i: made.problems[i].difficulty)
     answer = told.text.removesuffix("  right").removesuffix("  wrong").split("= ", 1)[1]

@@ -271,12 +271,12 @@ def test_items():
     assert [count_items(mask, each) for each in LOSS_TYPES] == [3, 5, 3, 5, 3, 5]
 
 
-# The divergence, and corners.
+# The KL term, and corners.
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 @pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
-def test_the_divergence_is_beta_times_a_mean_and_tells_its_share(loss_type, kind):
+def test_the_kl_loss_is_beta_times_the_mean_of_the_estimates(loss_type, kind):
     """π ½, π_ref ¼, π_old ⅓: k1 = log 2 and so on, times the ratio 1.5."""
     logp, ref, old = (torch.full((2, 3), x, dtype=torch.float64).log() for x in (1 / 2, 1 / 4, 1 / 3))
     A = torch.tensor([1.0, -1.0])
@@ -284,12 +284,12 @@ def test_the_divergence_is_beta_times_a_mean_and_tells_its_share(loss_type, kind
     how = {"loss_type": loss_type, "max_completion_length": 3, "kl": kind}
     parts = loss_parts(logp, old, A, torch.ones(2, 3), ref_logp=ref, beta=0.1, **how)
     close(parts.metrics["kl"], 1.5 * k)
-    close(parts.divergence, 0.15 * k)
-    close(parts.loss, float(parts.policy + parts.divergence))
-    close(parts.policy, float(policy_loss(logp, old, A, torch.ones(2, 3), **how)))
+    close(parts.kl_loss, 0.15 * k)
+    close(parts.loss, float(parts.policy_loss + parts.kl_loss))
+    close(parts.policy_loss, float(policy_loss(logp, old, A, torch.ones(2, 3), **how)))
     watched = loss_parts(logp, old, A, torch.ones(2, 3), ref_logp=ref, **how)
     close(watched.metrics["kl"], 1.5 * k)
-    close(watched.loss, float(parts.policy))
+    close(watched.loss, float(parts.policy_loss))
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)

@@ -10,8 +10,8 @@ import pytest
 
 from lab.core.experiment.load import validate
 from lab.core.experiment.mistakes import Mistakes
-from lab.core.grpo.base_model import NoBase
-from lab.core.grpo.pretrained_model import hold_to
+from lab.core.grpo.base_model import NoBaseModel
+from lab.core.grpo.pretrained_model import check_window
 from lab.core.grpo.trial import Params, trial
 from lab.core.run.context import TrialContext
 from lab.core.run.files import read_lines
@@ -80,13 +80,15 @@ def test_killed_it_goes_on_to_the_same_figures(tmp_path, save_llama, monkeypatch
 def test_outside_of_the_window_it_is_refused(tmp_path, save_llama):
     folder = save_llama(tmp_path / "tiny")
     with pytest.raises(
-        NoBase, match=r"tiny: right when sampled: 0\.00; the window is 0\.3 to 0\.9\. No signal"
+        NoBaseModel, match=r"tiny: right when sampled: 0\.00; the window is 0\.3 to 0\.9\. No signal"
     ):
         trained(tmp_path, folder, window=(0.3, 0.9))
     assert not any("grad_norm" in row for row in read_lines(tmp_path / "trial" / "records.jsonl"))
-    with pytest.raises(NoBase, match=r"right when sampled: 0\.95; the window is 0\.3 to 0\.9\. No headroom"):
-        hold_to((0.3, 0.9), 0.95, folder)
-    hold_to((0.3, 0.9), 0.9, folder)
+    with pytest.raises(
+        NoBaseModel, match=r"right when sampled: 0\.95; the window is 0\.3 to 0\.9\. No headroom"
+    ):
+        check_window((0.3, 0.9), 0.95, folder)
+    check_window((0.3, 0.9), 0.9, folder)
 
 
 YAML = """

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lab.core.grpo import group_advantages, policy_loss
-from lab.core.grpo.config import PRESETS, Settings, settings
+from lab.core.grpo.config import PRESETS, GRPOConfig, settings
 from lab.core.grpo.losses import LOSS_TYPES
-from lab.core.grpo.rewards import Composed, RewardError, random_reward
+from lab.core.grpo.rewards import RewardError, WeightedRewards, random_reward
 from lab.core.grpo.trainer import policy, train_step
 from lab.core.lm.not_finite import NotFinite
 from lab.core.lm.scoring import log_probs
@@ -20,7 +20,7 @@ SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "l
 
 def likes_ones(random):
     """Pays for the token 1, wherever it stands."""
-    return Composed(
+    return WeightedRewards(
         {"ones": lambda problems, completions: [float(text.count("1") > 1) for text in completions]}
     )
 
@@ -119,9 +119,9 @@ def test_reward_makes_what_is_paid_for_more_frequent(make_model, tiny_task):
 
 
 def test_all_equal_rewards_move_nothing(make_model, tiny_task):
-    before = weights(policy(make_model(), Settings()))
+    before = weights(policy(make_model(), GRPOConfig()))
     trained, seen = stepped(
-        make_model(), tiny_task, rewards=lambda random: Composed({"one": lambda p, c: [1.0] * len(c)})
+        make_model(), tiny_task, rewards=lambda random: WeightedRewards({"one": lambda p, c: [1.0] * len(c)})
     )
     assert torch.equal(weights(trained), before) and seen[0].metrics["frac_reward_zero_std"] == 1
 
@@ -188,7 +188,7 @@ def test_numbers_that_are_not_finite_stop_it_by_name(make_model, tiny_task):
 
 def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
     def broken(random):
-        return Composed(
+        return WeightedRewards(
             {
                 "broken": lambda problems, completions: [1 / 0 for _ in completions],
                 "coin": random_reward(random),
@@ -209,14 +209,14 @@ def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
 )
 def test_settings_that_mean_nothing(changes, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**changes)
+        GRPOConfig(**changes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_changes_what_it_names_and_gives_way(preset):
     """Whether it says what its source says, only its source can tell; the comment beside it has the place."""
     chosen, named = settings(preset), PRESETS[preset]
-    for name, value in asdict(Settings()).items():
+    for name, value in asdict(GRPOConfig()).items():
         assert asdict(chosen)[name] == named.get(name, value)
     name, value = next(iter(named.items()))
     other = "grpo" if name == "loss_type" else value * 2
@@ -248,7 +248,7 @@ def test_huge_rewards_teach_as_small_ones_do(make_model, tiny_task):
     """With the spread divided out, 1e20 times the reward is the same reward, and all metrics stay finite."""
 
     def scaled(by):
-        return lambda random: Composed(
+        return lambda random: WeightedRewards(
             {"ones": lambda problems, texts: [by * float(text.count("1") > 1) for text in texts]}
         )
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lab.core.grpo.base_model import NoBase
-from lab.core.grpo.params import Params, base_of, settings_of, shown_to_sft, task_of
+from lab.core.grpo.base_model import NoBaseModel
+from lab.core.grpo.params import Params, base_model_of, grpo_config_of, task_of, with_sft_demonstrations
 from lab.core.grpo.trial import trial
 
 TINY = {
@@ -128,7 +128,7 @@ def test_a_search_that_found_no_base_is_not_made_again(tmp_path):
     told = []
     for reward in ("accuracy", "random"):
         context = context_in(tmp_path)
-        with pytest.raises(NoBase) as error:
+        with pytest.raises(NoBaseModel) as error:
             trial(Params(**changes, reward=reward), context)
         told.append((str(error.value), len(context.samples)))
     (first, looks), (second, again) = told
@@ -196,7 +196,7 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
         (
             {"window": (0.99, 1.0), "attempts": 2},
-            NoBase,
+            NoBaseModel,
             r"right when sampled: 0\.\d\d, 0\.\d\d; the window is 0.99 to 1",
         ),
     ],
@@ -240,7 +240,7 @@ def test_every_share_of_the_mixture_is_a_knob():
         "second": 0.17, "second_noise": 0.18,
     }  # fmt: skip
     params = Params(**shares, alphabet="ABCDEFGHIJ")
-    assert asdict(base_of(params, task_of(params, None)).mixture) == shares
+    assert asdict(base_model_of(params, task_of(params, None)).mixture) == shares
 
 
 def test_weights_and_presets_come_together(tmp_path):
@@ -266,9 +266,9 @@ def test_sft_may_be_shown_right_and_full_traces_of_the_depths_of_reward(tmp_path
     for kind in ("base", "full"):
         params = Params(**TINY | shares, algorithm="sft", sft_shown=kind, sft_tokens=2000)
         task = task_of(params, None)
-        settings = settings_of(params, task.longest_completion)
+        settings = grpo_config_of(params, task.longest_completion)
         rng = np.random.default_rng(0)
-        shown[kind] = shown_to_sft(params, task, None).demonstrations(rng, 300, settings.mixture)
+        shown[kind] = with_sft_demonstrations(params, task, None).demonstrations(rng, 300, settings.mixture)
         final = trial(params, context_in(tmp_path))
         (tmp_path / "state").unlink()
         assert 2000 <= final["train/num_tokens"] < 2000 + task.longest_completion

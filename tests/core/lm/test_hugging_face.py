@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lab.core.grpo.config import settings
-from lab.core.grpo.rewards import Composed
+from lab.core.grpo.rewards import WeightedRewards
 from lab.core.grpo.rollout import rollout
 from lab.core.grpo.tasks import task
 from lab.core.grpo.trainer import policy, train_step
@@ -140,7 +140,9 @@ def test_a_step_of_the_trainer(folder):
     model, words = load(folder)
     sums = replace(task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5)), vocabulary=words)
     chosen = settings(num_prompts=6, num_generations=4, max_completion_length=12, learning_rate=1e-2)
-    rewards = Composed({"ones": lambda problems, texts: [float(text.count("1") > 1) for text in texts]})
+    rewards = WeightedRewards(
+        {"ones": lambda problems, texts: [float(text.count("1") > 1) for text in texts]}
+    )
     before = [parameter.detach().clone() for parameter in model.parameters()]
     seen = [
         train_step(policy(model, chosen), sums, lambda _: rewards, chosen, seed=3, step=step)
