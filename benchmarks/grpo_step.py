@@ -132,7 +132,7 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
 
     from lab.core.grpo.config import GRPOConfig
     from lab.core.grpo.rewards import WeightedRewards
-    from lab.core.grpo.trainer import policy, train_step
+    from lab.core.grpo.trainer import make_policy, train_step
 
     more = {} if given.parts is None else {"parts": given.parts}
     settings = GRPOConfig(
@@ -145,7 +145,7 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     data, scoring = Watch(), Watch()
     watched = replace(task, problems=data.around(task.problems), is_right=scoring.around(task.is_right))
     reward = scoring.around(lambda problems, completions: score(completions))
-    trained = policy(model, settings)
+    trained = make_policy(model, settings)
     hidden, processed = model.hidden, [0]
 
     def counted(ids: Any, cache: Any = None) -> Any:
@@ -165,7 +165,7 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
         )
         total = time.perf_counter() - began
         metrics = seen.metrics
-        lengths = seen.batch.made.completions.lengths
+        lengths = seen.batch.rollout.completions.lengths
         assert bool((lengths == given.tokens).all()), "a completion ended early"
         generate = metrics["time/generate"] - data.seconds - scoring.seconds
         yield Taken(

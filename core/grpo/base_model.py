@@ -1,7 +1,8 @@
-"""A base model that mostly answers at once: trained from scratch on demonstrations, and taken only inside a window.
+"""A base model: trained from scratch on demonstrations, and accepted only if its accuracy is inside a window.
 
-Reward can only choose among what a model already does. A base that is never right gives no signal, one that is always
-right leaves no room, so before any reward is spent a base is sampled, and another one is trained where it falls outside.
+Reward only makes some of a model's answers more frequent. A base model that is never right gives no signal, one that is
+always right leaves nothing to learn. So its accuracy is measured before GRPO begins, and another one is trained where it
+is outside the window.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ from .tasks import Mixture, Problem, Task
 
 MODEL, FACTS = "model.pt", "facts.json"
 PROBLEMS, SAMPLES = 128, 4
-"""A base is judged by so many samples of so many held-out problems: ±0.04 around 0.25."""
+"""Held-out problems, and samples of each, that measure the accuracy of a base model: ±0.04 at 0.25."""
 
 
 class NoBaseModel(Exception):
-    """No model inside the window; the message says what was seen, and what to change."""
+    """No model is inside the window; the message gives the accuracies, and what to change."""
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseModelSpec:
     """How a base model is made.
 
     Attributes:
-        window: the least and the largest share of right samples with which a base is taken.
-        attempts: so many are trained before it is given up.
+        demonstrations: how many are drawn to train on.
+        window: the least and the largest share of right samples of an accepted base model.
+        attempts: the number of models trained before `NoBaseModel`.
     """
 
     model: Config
@@ -49,43 +51,47 @@ class Base:
     attempts: int = 4
 
     def key(self, task: str, seed: int) -> str:
-        """What makes this base, in full, the code included: `task` says which one and with which knobs."""
+        """The cache key: everything that the base model depends on, code included. `task` is `params.task_key`."""
         made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
         return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
 
 
-Told = Callable[[int, int, str], None]
-"""(steps done, of, how a question is answered by then)"""
-LOOKS = 10
-"""So often an answer is sampled while a base is trained."""
+OnProgress = Callable[[int, int, str], None]
+"""(steps done, steps in all, a question with an answer sampled by then)"""
+REPORTS = 10
+"""The number of calls of `OnProgress` during a training."""
 
 
-def make_base_model(folder: Path, base: Base, task: Task, seed: int, told: Told) -> None:
-    """Train a base and write it to `folder`, with what was seen of it.
+def make_base_model(
+    folder: Path, spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress
+) -> None:
+    """Train a base model, and write it and its figures to `folder`.
 
-    Where all attempts fall outside the window, that is written instead: `load_base_model` then says so to every variant of
-    this seed, and none searches again.
+    If all attempts are outside the window, that is written instead: `load_base_model` then raises for every variant of
+    this seed, and no variant trains again.
     """
-    seen: list[float] = []
-    for attempt in range(base.attempts):
-        model = _trained(base, task, seed * base.attempts + attempt, told)
+    accuracies: list[float] = []
+    for attempt in range(spec.attempts):
+        model = _train_base_model(spec, task, seed * spec.attempts + attempt, on_progress)
         problems = task.problems(np.random.default_rng([seed, attempt]), PROBLEMS, "test")
         figures, _ = evaluate(
             model, task, problems, samples=SAMPLES, max_completion_length=task.longest_completion, seed=seed
         )
-        seen.append(figures["eval/pass@1"])
-        if base.window[0] <= seen[-1] <= base.window[1]:
+        accuracies.append(figures["eval/pass@1"])
+        if spec.window[0] <= accuracies[-1] <= spec.window[1]:
             torch.save(model.state(), folder / MODEL)
-            (folder / FACTS).write_text(json.dumps({"rejected": attempt, "seen": seen, "figures": figures}))
+            (folder / FACTS).write_text(
+                json.dumps({"rejected": attempt, "accuracies": accuracies, "figures": figures})
+            )
             return
-    (folder / FACTS).write_text(json.dumps({"refused": _advice(seen, base), "seen": seen}))
+    (folder / FACTS).write_text(json.dumps({"refused": _advice(accuracies, spec), "accuracies": accuracies}))
 
 
 def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
-    """The model, and its facts: how many were rejected before it, and its figures.
+    """The model, and its facts: `rejected`, the number of models rejected before it, and `figures`.
 
     Raises:
-        NoBaseModel: there was none.
+        NoBaseModel: no attempt was inside the window.
     """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     if "refused" in facts:
@@ -93,26 +99,28 @@ def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
     return restored(torch.load(folder / MODEL, weights_only=True)), facts
 
 
-def _trained(base: Base, task: Task, seed: int, told: Told) -> Transformer:
+def _train_base_model(spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress) -> Transformer:
     torch.manual_seed(seed)
-    model = Transformer(base.model)
+    model = Transformer(spec.model)
     random = np.random.default_rng(seed)
     encode = task.vocabulary.encode
-    shown = task.demonstrations(random, base.demonstrations, base.mixture)
-    data = examples([(encode(problem.prompt), encode(text)) for problem, text in shown], task.vocabulary.pad)
-    steps, every = base.recipe.steps, max(1, base.recipe.steps // LOOKS)
+    demonstrations = task.demonstrations(random, spec.demonstrations, spec.mixture)
+    data = examples(
+        [(encode(problem.prompt), encode(text)) for problem, text in demonstrations], task.vocabulary.pad
+    )
+    steps, every = spec.recipe.steps, max(1, spec.recipe.steps // REPORTS)
     question = task.problems(np.random.default_rng(0), 1, "test")
 
     def after_step(step: int, loss: float) -> None:
         if step % every == 0:
-            told(step, steps, _answered(model, task, question, seed))
+            on_progress(step, steps, _sampled_answer(model, task, question, seed))
 
-    train(model, data, base.recipe, generator=torch.Generator().manual_seed(seed), after_step=after_step)
+    train(model, data, spec.recipe, generator=torch.Generator().manual_seed(seed), after_step=after_step)
     return model
 
 
-def _answered(model: LanguageModel, task: Task, question: Sequence[Problem], seed: int) -> str:
-    made = rollout(
+def _sampled_answer(model: LanguageModel, task: Task, question: Sequence[Problem], seed: int) -> str:
+    sampled = rollout(
         model,
         task,
         question,
@@ -121,21 +129,21 @@ def _answered(model: LanguageModel, task: Task, question: Sequence[Problem], see
         temperature=1.0,
         generator=torch.Generator().manual_seed(seed),
     )
-    return f"{question[0].prompt} {made.texts[0].removesuffix('<eos>')}"
+    return f"{question[0].prompt} {sampled.texts[0].removesuffix('<eos>')}"
 
 
-def _advice(seen: list[float], base: Base) -> str:
-    low, high = base.window
-    if max(seen) < low:
+def _advice(accuracies: list[float], spec: BaseModelSpec) -> str:
+    low, high = spec.window
+    if max(accuracies) < low:
         what = "No signal to reinforce: train longer (base_steps), or show more thinking (long)"
-    elif min(seen) > high:
+    elif min(accuracies) > high:
         what = "No headroom: show less thinking (long), or choose a harder task"
     else:
         what = "Widen the window, or train more of them (attempts)"
-    return f"{outside(seen, base.window)}. {what}"
+    return f"{outside_window(accuracies, spec.window)}. {what}"
 
 
-def outside(seen: Sequence[float], window: tuple[float, float]) -> str:
-    """Which shares were right, and which would have been taken."""
-    shares = ", ".join(f"{share:.2f}" for share in seen)
+def outside_window(accuracies: Sequence[float], window: tuple[float, float]) -> str:
+    """The text that compares accuracies with the window."""
+    shares = ", ".join(f"{share:.2f}" for share in accuracies)
     return f"right when sampled: {shares}; the window is {window[0]:g} to {window[1]:g}"

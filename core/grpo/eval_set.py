@@ -1,4 +1,4 @@
-"""The problems that a training is judged by, before it, between and after."""
+"""The problems that a training is evaluated on; records test metrics and one sample answer before, during and after it."""
 
 from __future__ import annotations
 
@@ -15,69 +15,83 @@ from .rollout import Rollout
 from .tasks import Mixture, Problem, Split, Task, predicted_accuracy
 
 APART = 1_000_003
-"""Sets the random numbers of held-out problems apart from those of any step."""
+"""In the seed of the problems, so that no training step draws from the same random numbers."""
 
 
 @dataclass(frozen=True)
 class EvalSet:
-    """The same problems, never trained on, and the same seed at every evaluation and for all variants."""
+    """Problems that no one trains on: the same ones, with the same seed, at every evaluation and for all variants.
+
+    Attributes:
+        samples: of each problem.
+        max_completion_length: in tokens.
+        reference: for `eval/kl`.
+    """
 
     task: Task
     problems: Mapping[Split, Sequence[Problem]]
     samples: int
-    longest: int
+    max_completion_length: int
     seed: int
     reference: LanguageModel | None = None
 
     def figures(self, model: LanguageModel, split: Split) -> tuple[dict[str, float], Rollout]:
+        """`evaluation.evaluate` on the problems of a split."""
         return evaluate(
             model,
             self.task,
             self.problems[split],
             samples=self.samples,
-            max_completion_length=self.longest,
+            max_completion_length=self.max_completion_length,
             seed=self.seed,
             reference=self.reference,
         )
 
     @property
     def distinct(self) -> int:
-        """How many different problems there are among those of the test: where few exist, some were drawn twice."""
+        """The number of different test problems: where few exist, some are drawn twice."""
         return len({problem.prompt for problem in self.problems["test"]})
 
     def harder(self, model: LanguageModel) -> dict[str, float]:
-        """The figures of harder problems, as `harder/…`; none where there are no such problems."""
+        """Figures of the harder problems, as `harder/…`; empty if there are none."""
         if "harder" not in self.problems:
             return {}
         return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
 
     def evaluate_and_record(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
-        """Record the figures of the test problems, and an answer to the first of the easiest: it is read through training.
+        """Record the figures of the test problems, and a sample: an answer to the first of the easiest problems.
 
-        Of the samples that of median length: the draws are the same at every evaluation, and any one of them may be
-        the last to change.
+        Among its samples it is the one of median length. A sample of fixed index may be the last to change, since every
+        evaluation draws the same random numbers.
         """
-        figures, made = self.figures(model, "test")
+        figures, sampled = self.figures(model, "test")
         context.record(step, **figures)
-        easiest = min(range(0, len(made.problems), self.samples), key=lambda i: made.problems[i].difficulty)
-        by_length = sorted(range(easiest, easiest + self.samples), key=lambda i: made.lengths[i])
+        easiest = min(
+            range(0, len(sampled.problems), self.samples), key=lambda i: sampled.problems[i].difficulty
+        )
+        by_length = sorted(range(easiest, easiest + self.samples), key=lambda i: sampled.lengths[i])
         i = by_length[(self.samples - 1) // 2]
-        question, answer = made.problems[i].prompt, made.texts[i].removesuffix("<eos>")
-        context.sample(step, f"{question} {answer}  {'right' if made.right[i] else 'wrong'}")
+        question, answer = sampled.problems[i].prompt, sampled.texts[i].removesuffix("<eos>")
+        context.sample(step, f"{question} {answer}  {'right' if sampled.right[i] else 'wrong'}")
         return figures
 
     def predicted(self, mixture: Mixture) -> float | None:
-        """How much of them a base would solve that has learnt its demonstrations and nothing more."""
+        """The share of test problems that a base model solves if it has learnt its demonstrations and nothing more."""
         if (classes := self.task.classes) is None:
             return None
         return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in self.problems["test"])
 
 
-def eval_set(
-    task: Task, count: int, samples: int, longest: int, seed: int, reference: LanguageModel | None = None
+def draw_eval_set(
+    task: Task,
+    count: int,
+    samples: int,
+    max_completion_length: int,
+    seed: int,
+    reference: LanguageModel | None = None,
 ) -> EvalSet:
-    """So many problems of each of "test" and "harder"; so many samples of each, of so many tokens at most."""
+    """Draw `count` problems of each of the splits "test" and, if the task has it, "harder"."""
     random = np.random.default_rng([seed, APART])
     splits: tuple[Split, ...] = ("test", "harder") if task.has_harder else ("test",)
     problems = {split: task.problems(random, count, split) for split in splits}
-    return EvalSet(task, problems, samples, longest, seed, reference)
+    return EvalSet(task, problems, samples, max_completion_length, seed, reference)

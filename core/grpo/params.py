@@ -1,4 +1,4 @@
-"""What an experiment about GRPO may vary, and what is made of it: task, mixture, settings of the trainer, base model.
+"""The parameters of a GRPO experiment, and what they make: task, mixture, configuration of the trainer, base model.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
@@ -19,17 +19,17 @@ from ..trial import Params as AnyParams
 from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
-    from .base_model import Base
+    from .base_model import BaseModelSpec
     from .config import GRPOConfig
     from .tasks import Mixture, Task
 
 
 Load = Callable[[str], Callable[..., Any]]
-"""`./file.py:function` to the function."""
+"""From `./file.py:function` to the function."""
 
 
 class Params(AnyParams):
-    """The knobs of a GRPO experiment. Those of the trainer bear TRL's names; see `GRPOConfig`."""
+    """The parameters of a GRPO experiment. Those of the trainer have TRL's names; see `config.GRPOConfig`."""
 
     reward: str = "accuracy+format"
     """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
@@ -122,9 +122,9 @@ class Params(AnyParams):
 
     @model_validator(mode="after")
     def _means_something(self, info: ValidationInfo) -> Self:
-        """All that can be known to be wrong before anything is trained.
+        """Find mistakes before anything is trained.
 
-        Of tasks and models of the user's only where it is known what their paths are relative to.
+        Tasks and models of the user's are only checked where it is known what their paths are relative to.
         """
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
@@ -146,7 +146,7 @@ class Params(AnyParams):
 
 
 def _check_controls(params: Params) -> None:
-    """What GRPO's controls cannot do."""
+    """Raise ValueError for what rft and sft cannot do."""
     if params.algorithm == "sft" and params.model is not None:
         raise ValueError(
             "sft is for bases of ours: a given model's tokenizer writes prompts, not demonstrations"
@@ -180,8 +180,8 @@ def task_of(params: Params, load: Load | None) -> Task:
         return user_task(params.task, load(params.task), depths, mixture_of(params))
     match params.task:
         case "chain":
-            knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
-            return task("chain", **knobs, **depths)
+            chain = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
+            return task("chain", **chain, **depths)
         case "reverse" | "sort":
             return task(params.task, **depths)
         case name:
@@ -189,7 +189,10 @@ def task_of(params: Params, load: Load | None) -> Task:
 
 
 def task_key(params: Params, task: Task) -> str:
-    """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
+    """Cache key of a task: its parameters; for a user's function also the digest of its file and of a sample of its output.
+
+    The folder of the file is not in it.
+    """
     keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
     if not is_reference(params.task):
@@ -197,9 +200,9 @@ def task_key(params: Params, task: Task) -> str:
     from .tasks.sample import sample
 
     file, _, function = params.task.rpartition(":")
-    # The function may import what lies beside it, so that its file alone does not say what it makes.
-    seen = sha256(repr(sample(task, mixture_of(params))).encode()).hexdigest()
-    return words.replace(params.task, f"{digest(Path(file))}:{function} {seen}", 1)
+    # The function may import other files, so that the digest of its own is not enough.
+    of_sample = sha256(repr(sample(task, mixture_of(params))).encode()).hexdigest()
+    return words.replace(params.task, f"{digest(Path(file))}:{function} {of_sample}", 1)
 
 
 def mixture_of(params: Params) -> Mixture:
@@ -211,40 +214,40 @@ def mixture_of(params: Params) -> Mixture:
 
 
 def with_sft_demonstrations(params: Params, task: Task, load: Load) -> Task:
-    """The task with the demonstrations of sft."""
+    """The task with the demonstrations that sft learns from."""
     if params.sft_shown == "base":
         return task
     from dataclasses import replace
 
-    as_deep = task_of(params.model_copy(update={"base_depth": params.train_depth}), load)
-    return replace(task, demonstrations=as_deep.demonstrations)
+    train_task = task_of(params.model_copy(update={"base_depth": params.train_depth}), load)
+    return replace(task, demonstrations=train_task.demonstrations)
 
 
 def grpo_config_of(params: Params, longest: int) -> GRPOConfig:
-    """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
+    """The trainer's configuration; `longest` is its `max_completion_length` if the experiment gives none."""
     from dataclasses import fields, replace
 
-    from .config import GRPOConfig, settings
+    from .config import GRPOConfig, grpo_config
 
-    # What a preset says stands unless the experiment says otherwise.
+    # A preset's value holds unless the experiment gives one.
     names = {field.name for field in fields(GRPOConfig)} & set(Params.model_fields)
-    given = names & params.model_fields_set if params.preset else names
-    changes = {name: getattr(params, name) for name in given}
+    explicit = names & params.model_fields_set if params.preset else names
+    changes = {name: getattr(params, name) for name in explicit}
     mixture = mixture_of(params)
     if params.sft_shown == "full":
         mixture = replace(mixture, long=1.0, noise=0.0, slips=0.0, leaps=0.0, mixed=0.0, second=0.0)
     changes |= {"steps": params.steps, "mixture": mixture}
     if changes.get("max_completion_length") is None:
         changes["max_completion_length"] = longest
-    return settings(params.preset, **changes)
+    return grpo_config(params.preset, **changes)
 
 
-def base_model_of(params: Params, task: Task) -> Base:
+def base_model_of(params: Params, task: Task) -> BaseModelSpec:
     from ..lm.model import Config
     from ..lm.training import Recipe
-    from .base_model import Base
+    from .base_model import BaseModelSpec
 
-    return Base(
+    return BaseModelSpec(
         model=Config(
             vocabulary=task.vocabulary.size,
             context=task.longest_prompt + max(params.max_completion_length or 0, task.longest_completion),

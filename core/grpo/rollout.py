@@ -1,4 +1,4 @@
-"""A group of answers to each problem, as text and as tokens."""
+"""Rollouts: sample a group of completions for each problem, and verify their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..lm.generation import Completions, generate
-from ..lm.generation import together as completions_together
+from ..lm.generation import together as concatenate_completions
 from ..lm.language_model import LanguageModel
 from .rewards import answer_of
 from .tasks import Task
@@ -21,12 +21,13 @@ _TAG = re.compile(r"</?[a-z]+>")
 
 @dataclass(frozen=True)
 class Rollout:
-    """Problems with `num_generations` completions each; those of one problem stand next to each other.
+    """`num_generations` completions of each problem; those of one problem are adjacent.
 
     Attributes:
-        problems: one for each completion, so every problem stands here `num_generations` times.
+        prompts: the tokens of each problem's prompt, (problems,).
+        problems: one for each completion: every problem is repeated `num_generations` times.
         texts: the completions as text, with their `<eos>`.
-        right: (completions,), whether the task's verifier takes the answer.
+        right: (completions,), whether the task's verifier accepts the answer.
     """
 
     prompts: Sequence[Sequence[int]]
@@ -37,16 +38,17 @@ class Rollout:
 
     @property
     def thinks(self) -> np.ndarray:
-        """(completions,), whether anything but the answer itself is written before it, in tags or not."""
+        """(completions,), whether anything but the answer itself precedes it, in tags or not."""
         return np.array([_thinks(text) for text in self.texts])
 
     @property
     def lengths(self) -> np.ndarray:
+        """(completions,), in tokens, `<eos>` included."""
         return self.completions.lengths.cpu().numpy()
 
 
 def _thinks(text: str) -> bool:
-    """Untagged short answers say the answer twice; see `tasks.problem`."""
+    """An untagged short answer writes the answer twice and does not think; see `tasks.problem`."""
     before = _TAG.sub("", text.partition("<answer>")[0]).strip()
     return before not in ("", answer_of(text))
 
@@ -61,10 +63,10 @@ def rollout(
     temperature: float,
     generator: torch.Generator,
 ) -> Rollout:
-    """Sample and verify.
+    """Sample `num_generations` completions of each problem, and verify them.
 
     Raises:
-        ValueError: a prompt that does not fit into the context together with its completion.
+        ValueError: a prompt and its completion do not fit into the context.
     """
     vocabulary = task.vocabulary
     prompts = [vocabulary.encode(problem.prompt) for problem in problems]
@@ -86,9 +88,9 @@ def rollout(
 
 
 def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
-    """The answers of each group, None where a completion gives none.
+    """The answers of each group; None for a completion without one.
 
-    A right answer stands as the problem has it: where several are right, as in countdown, they vote together.
+    A right answer is replaced by the problem's own, so that different right answers, as in countdown, vote together.
     """
     found = [
         problem.answer if right else final_answer(text)
@@ -98,7 +100,7 @@ def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
 
 
 def select_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
-    """Only these groups, by their numbers."""
+    """The rollout of some groups, given by index."""
     rows = rows_of_groups(groups, num_generations)
     where, c = torch.from_numpy(rows).to(made.completions.ids.device), made.completions
     return Rollout(
@@ -113,19 +115,19 @@ def select_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Ro
 
 
 def rows_of_groups(groups: np.ndarray, num_generations: int) -> np.ndarray:
-    """The numbers of the completions of these groups."""
+    """The indices of the completions of these groups."""
     rows: np.ndarray = (groups[:, None] * num_generations + np.arange(num_generations)).ravel()
     return rows
 
 
-def together(parts: Sequence[Rollout], pad: int) -> Rollout:
-    """Several rollouts as one."""
+def concatenate(parts: Sequence[Rollout], pad: int) -> Rollout:
+    """Concatenate rollouts."""
     if len(parts) == 1:
         return parts[0]
     return Rollout(
         [prompt for part in parts for prompt in part.prompts],
         [problem for part in parts for problem in part.problems],
-        completions_together([part.completions for part in parts], pad),
+        concatenate_completions([part.completions for part in parts], pad),
         [text for part in parts for text in part.texts],
         np.concatenate([part.right for part in parts]),
     )

@@ -11,7 +11,7 @@ from lab.core.grpo import policy_loss
 from lab.core.grpo.config import GRPOConfig
 from lab.core.grpo.rewards import WeightedRewards, format
 from lab.core.grpo.tasks import Mixture
-from lab.core.grpo.trainer import policy, train_step
+from lab.core.grpo.trainer import make_policy, train_step
 from lab.core.lm.scoring import log_probs
 from lab.core.lm.training import adamw
 
@@ -32,13 +32,13 @@ def weights(model):
 def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model, tiny_task, iterations):
     """Averaged over the tokens of what is learnt: then it is next-token training on that."""
     settings = GRPOConfig(**SMALL, algorithm="rft", num_iterations=iterations)
-    trained, again = policy(make_model(), settings), make_model()
+    trained, again = make_policy(make_model(), settings), make_model()
     seen = train_step(trained, tiny_task, likes_ones, settings, seed=3, step=1)
     batch = seen.batch
     assert torch.equal(batch.advantages, batch.rewards) and 0 < batch.rewards.mean() < 1
 
     optimizer = adamw(again.parameters(), settings.learning_rate)
-    mask = batch.mask & (batch.rewards == 1)[:, None]
+    mask = batch.completion_mask & (batch.rewards == 1)[:, None]
     for _ in range(iterations):
         logp, _ = log_probs(again, batch.sequences)
         policy_loss(logp, logp, batch.rewards, mask, loss_type="bnpo").backward()
@@ -56,14 +56,14 @@ def test_rft_keeps_what_earns_all_there_is_to_earn(make_model, tiny_task):
         return WeightedRewards(halves, {"ones": 0.3, "watched": 0.0})
 
     settings = GRPOConfig(**SMALL, algorithm="rft")
-    batch = train_step(policy(make_model(), settings), tiny_task, two, settings, seed=3, step=1).batch
-    wanted = [float("1" in text and len(text) < 25) for text in batch.made.texts]
+    batch = train_step(make_policy(make_model(), settings), tiny_task, two, settings, seed=3, step=1).batch
+    wanted = [float("1" in text and len(text) < 25) for text in batch.rollout.texts]
     assert batch.advantages.tolist() == wanted and 0 < sum(wanted) < len(wanted)
 
 
 def test_where_nothing_is_right_rft_learns_nothing(make_model, tiny_task):
     settings = GRPOConfig(**SMALL, algorithm="rft")
-    trained = policy(make_model(), settings)
+    trained = make_policy(make_model(), settings)
     before = weights(trained.model)
     nothing = WeightedRewards({"none": lambda problems, completions: [0.0] * len(completions)})
     seen = train_step(trained, tiny_task, lambda random: nothing, settings, seed=3, step=1)
@@ -115,7 +115,7 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
     mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=0.0)
     for tokens, count in ((None, 24), (500, None)):
         settings = GRPOConfig(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
-        seen = train_step(policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
+        seen = train_step(make_policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
         assert seen.batch is None and max(problem.difficulty for problem, _ in shown) == 2
         if tokens is None:
             assert len(shown) == count
@@ -127,7 +127,7 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
 
 def test_sft_learns_its_demonstrations(make_model, tiny_task):
     settings = GRPOConfig(**SMALL, algorithm="sft")
-    trained = policy(make_model(), settings)
+    trained = make_policy(make_model(), settings)
     loss = [
         train_step(trained, tiny_task, likes_ones, settings, seed=3, step=step).metrics["loss"]
         for step in range(1, 31)
@@ -140,7 +140,7 @@ def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make
     model = make_model()
 
     def after(step):
-        trained = policy(copy.deepcopy(model), settings)
+        trained = make_policy(copy.deepcopy(model), settings)
         train_step(trained, tiny_task, likes_ones, settings, seed=3, step=step)
         return weights(trained.model)
 

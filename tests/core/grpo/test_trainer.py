@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lab.core.grpo import group_advantages, policy_loss
-from lab.core.grpo.config import PRESETS, GRPOConfig, settings
+from lab.core.grpo.config import PRESETS, GRPOConfig, grpo_config
 from lab.core.grpo.losses import LOSS_TYPES
 from lab.core.grpo.rewards import RewardError, WeightedRewards, random_reward
-from lab.core.grpo.trainer import policy, train_step
+from lab.core.grpo.trainer import make_policy, train_step
 from lab.core.lm.not_finite import NotFinite
 from lab.core.lm.scoring import log_probs
 
@@ -26,8 +26,8 @@ def likes_ones(random):
 
 
 def stepped(model, task, rewards=likes_ones, steps=1, first=1, trained=None, **changes):
-    chosen = settings(**SMALL | changes)
-    trained = trained or policy(model, chosen)
+    chosen = grpo_config(**SMALL | changes)
+    trained = trained or make_policy(model, chosen)
     seen = [
         train_step(trained, task, rewards, chosen, seed=3, step=step) for step in range(first, first + steps)
     ]
@@ -70,7 +70,7 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
     model = make_model().double()
     again = copy.deepcopy(model)
     # Longer than anything sampled: what dr_grpo divides by is neither a batch's width nor a part's.
-    chosen = settings(
+    chosen = grpo_config(
         **SMALL | {"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
     )
     _, seen = stepped(
@@ -83,7 +83,7 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
         logp,
         logp,
         group_advantages(batch.rewards, chosen.num_generations, chosen.scale_rewards),
-        batch.mask,
+        batch.completion_mask,
         loss_type=chosen.loss_type,
         max_completion_length=20,
         beta=chosen.beta,
@@ -100,7 +100,7 @@ def test_from_a_checkpoint_it_goes_on_bit_by_bit(make_model, tiny_task, changes)
     through, _ = stepped(make_model(), tiny_task, steps=4, **changes)
     half, _ = stepped(make_model(), tiny_task, steps=2, **changes)
     state = half.state()
-    again = policy(make_model(seed=9), settings(**SMALL | changes))
+    again = make_policy(make_model(seed=9), grpo_config(**SMALL | changes))
     again.restore(state)
     stepped(None, tiny_task, steps=2, first=3, trained=again, **changes)
     assert torch.equal(weights(through), weights(again))
@@ -119,7 +119,7 @@ def test_reward_makes_what_is_paid_for_more_frequent(make_model, tiny_task):
 
 
 def test_all_equal_rewards_move_nothing(make_model, tiny_task):
-    before = weights(policy(make_model(), GRPOConfig()))
+    before = weights(make_policy(make_model(), GRPOConfig()))
     trained, seen = stepped(
         make_model(), tiny_task, rewards=lambda random: WeightedRewards({"one": lambda p, c: [1.0] * len(c)})
     )
@@ -162,7 +162,7 @@ def test_the_reference_follows_when_it_is_told_to(make_model, tiny_task):
 
 def test_a_step_draws_from_its_seed_and_number_alone(make_model, tiny_task):
     def texts(first):
-        return stepped(make_model(), tiny_task, first=first)[1][0].batch.made.texts
+        return stepped(make_model(), tiny_task, first=first)[1][0].batch.rollout.texts
 
     assert texts(5) == texts(5) != texts(6)
 
@@ -215,20 +215,20 @@ def test_settings_that_mean_nothing(changes, message):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_changes_what_it_names_and_gives_way(preset):
     """Whether it says what its source says, only its source can tell; the comment beside it has the place."""
-    chosen, named = settings(preset), PRESETS[preset]
+    chosen, named = grpo_config(preset), PRESETS[preset]
     for name, value in asdict(GRPOConfig()).items():
         assert asdict(chosen)[name] == named.get(name, value)
     name, value = next(iter(named.items()))
     other = "grpo" if name == "loss_type" else value * 2
-    assert getattr(settings(preset, **{name: other}), name) == other != value
+    assert getattr(grpo_config(preset, **{name: other}), name) == other != value
 
 
 def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_model, tiny_task):
     """What it is for: the gradient of a step is Σ (r − mean)·∇log π, divided by a constant."""
     model = make_model().double()
     again = copy.deepcopy(model)
-    chosen = settings("dr-grpo", **SMALL)
-    seen = train_step(policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
+    chosen = grpo_config("dr-grpo", **SMALL)
+    seen = train_step(make_policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
     batch = seen.batch
     logp, _ = log_probs(again, batch.sequences)
     groups = batch.rewards.view(-1, 4)
@@ -241,7 +241,7 @@ def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_mode
 
 def test_no_preset_by_that_name():
     with pytest.raises(ValueError, match="no preset r1_zero. Did you mean r1-zero?"):
-        settings("r1_zero")
+        grpo_config("r1_zero")
 
 
 def test_huge_rewards_teach_as_small_ones_do(make_model, tiny_task):
