@@ -1,4 +1,4 @@
-"""A task of one's own: what a function in a file of the user's returns."""
+"""A user's task: the one that a function in a file of the user's returns."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from .sample import check_task
 
 
 def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any], mixture: Mixture) -> Task:
-    """The task that a function makes: called with those of the depths that it takes, and with nothing else.
+    """Call a user's function with those of the depths that it takes, and check the task that it returns.
 
     Args:
-        name: how the experiment calls it, `./file.py:function`.
-        depths: base, train and harder, each the least and the largest.
+        name: of the function in the experiment, `./file.py:function`.
+        depths: base, train and harder, each the smallest and the largest.
 
     Raises:
-        ValueError: it asks for more, raises, returns no `Task`, or one that does not keep its word. One line.
+        ValueError: the function has another required parameter, raises, or does not return a `Task`; or `check_task`
+            fails. One line.
     """
     takes = inspect.signature(function).parameters
-    for knob, parameter in takes.items():
-        is_asked_for = parameter.default is parameter.empty and parameter.kind not in (
+    for argument, parameter in takes.items():
+        is_required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,
         )
-        if is_asked_for and knob not in depths:
-            raise ValueError(f"{name} asks for {knob}; a task is given {', '.join(depths)}, or nothing")
-    with redirect_stdout(sys.stderr):  # what it prints is no part of our output
+        if is_required and argument not in depths:
+            raise ValueError(f"{name} asks for {argument}; a task is given {', '.join(depths)}, or nothing")
+    with redirect_stdout(sys.stderr):  # its prints must not reach our output
         try:
-            made = function(**{knob: depth for knob, depth in depths.items() if knob in takes})
+            made = function(**{argument: depth for argument, depth in depths.items() if argument in takes})
         except (Exception, SystemExit) as error:
-            told = " ".join(str(error).split())
-            raise ValueError(f"{name} raised {type(error).__name__}: {told}") from error
+            message = " ".join(str(error).split())
+            raise ValueError(f"{name} raised {type(error).__name__}: {message}") from error
         if not isinstance(made, Task):
             what = f"{name} returned {type(made).__name__}, not a Task of lab.core.grpo.tasks"
             raise ValueError(what)
@@ -44,8 +45,8 @@ def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any]
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         except Exception as error:  # a field of the wrong kind, wherever it is first used
-            told = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise ValueError(
-                f"{name}: its Task does not hold together: {type(error).__name__}: {told}"
+                f"{name}: its Task does not hold together: {type(error).__name__}: {message}"
             ) from error
     return made
