@@ -32,24 +32,23 @@ class Params(AnyParams):
     """The parameters of a GRPO experiment. Those of the trainer have TRL's names; see `config.GRPOConfig`."""
 
     reward: str = "accuracy+format"
-    """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    language, length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
-    with ./, ../, / or ~."""
+    """Rewards joined by +, each with a weight or without: "accuracy+0.2*format". There are accuracy, format, language, length,
+    random, and yours as "./file.py:function", called with (problems, completions). A path with a + begins with ./, ../, / or ~."""
 
-    # The task, and how deep its problems are: the least and the largest number of steps.
+    # The task, and the depth of its problems: the smallest and the largest number of steps.
     task: str = "chain"
-    """A name, or yours as "./file.py:function"; it returns a `tasks.Task`, and gets the depths as base, train and harder if
-    it takes them."""
+    """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and harder, if
+    it has them, are the depths."""
     structure: str = "z10"
     operators: str = ""
-    """Of chain; its first where it is left out."""
+    """Of chain: one or more of the structure's operators; the first by default."""
     alphabet: str = ""
-    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. `language` pays for those of the prompt."""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. The reward `language` is for those of the prompt."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
 
-    # What the base model has seen; see `tasks.Mixture`.
+    # The demonstrations of the base model; see `tasks.Mixture`.
     long: float = Field(0.25, ge=0, le=1)
     noise: float = Field(0.03, ge=0, le=1)
     slips: float = Field(0.3, ge=0, le=1)
@@ -61,9 +60,9 @@ class Params(AnyParams):
     second_noise: float | None = Field(None, ge=0, le=1)
 
     model: Given | None = None
-    """A model to start from, {hf: ./folder}. No base is trained then, nor looked for: only its `window` is held to."""
+    """A pretrained model to start from, {hf: ./folder}, instead of a base model; its accuracy must be inside `window`."""
 
-    # Else a base model, and its training.
+    # The base model and its training, if there is no pretrained one.
     d_model: int = Field(64, ge=8)
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
@@ -73,23 +72,24 @@ class Params(AnyParams):
     base_batch: int = Field(128, ge=1)
     demonstrations: int = Field(30_000, ge=1)
     window: tuple[float, float] = (0.0, 1.0)
-    """A base is taken when so much of it is right when sampled; else another one is trained, or a given one refused."""
+    """The smallest and the largest accuracy of samples with which a base model is accepted; else another one is trained. A
+    pretrained model outside it is refused."""
     attempts: int = Field(4, ge=1)
 
     # The trainer.
     algorithm: Literal["grpo", "rft", "sft"] = "grpo"
-    """Or a control: next-token training, on its own right answers or on demonstrations; see `GRPOConfig`."""
+    """grpo, or a control, next-token training: rft on its own right answers, sft on demonstrations; see `GRPOConfig`."""
     sft_tokens: int | None = Field(None, ge=1)
     sft_shown: Literal["base", "full"] = "base"
-    """What sft is shown: "base", what the base was, of its depths and in its mixture; "full", right and full traces alone, of the
-    depths that reward is earned on. Where a task of yours takes no depths, it is of these as it is of the base's."""
+    """The demonstrations of sft: "base", of the base model's depths and mixture; "full", only right and full traces, of the depths
+    of `train_depth`, if the task takes depths."""
     preset: str = ""
-    """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
+    """A published configuration: "r1-zero", "deepseekmath", "dr-grpo". Values that the experiment sets take precedence."""
     steps: int = Field(40, ge=1)
     num_prompts: int = Field(32, ge=1)
     num_generations: int = Field(8, ge=2)
     max_completion_length: int | None = Field(None, ge=1)
-    """In tokens, of a given model in its own; the longest demonstration of the task where it is left out."""
+    """In tokens, those of a pretrained model if there is one; the task's longest demonstration by default."""
     temperature: float = Field(1.0, gt=0)
     learning_rate: float = Field(3e-4, gt=0)
     scale_rewards: Literal["group", "batch", "none"] = "group"

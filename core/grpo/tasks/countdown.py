@@ -39,7 +39,7 @@ def countdown(numbers: int = 3, harder_numbers: int = 4, largest: int = 9) -> Ta
         largest: numbers are 1 to this.
 
     Raises:
-        ValueError: a knob outside of these.
+        ValueError: a parameter outside these bounds.
     """
     if not 2 <= numbers < harder_numbers <= 5:
         raise ValueError(
