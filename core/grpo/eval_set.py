@@ -1,4 +1,4 @@
-"""The problems that a training is evaluated on; records test metrics and one sample answer before, during and after it."""
+"""The problems that a training is evaluated on: records test metrics and one sample answer before, during and after."""
 
 from __future__ import annotations
 

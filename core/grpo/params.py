@@ -32,18 +32,19 @@ class Params(AnyParams):
     """The parameters of a GRPO experiment. Those of the trainer have TRL's names; see `config.GRPOConfig`."""
 
     reward: str = "accuracy+format"
-    """Rewards joined by +, each with a weight or without: "accuracy+0.2*format". There are accuracy, format, language, length,
-    random, and yours as "./file.py:function", called with (problems, completions). A path with a + begins with ./, ../, / or ~."""
+    """Rewards joined by +, each with a weight or without: "accuracy+0.2*format". There are accuracy, format, language,
+    length, random, and yours as "./file.py:function", called with (problems, completions). A path with a + begins with
+    ./, ../, / or ~."""
 
     # The task, and the depth of its problems: the smallest and the largest number of steps.
     task: str = "chain"
-    """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and harder, if
-    it has them, are the depths."""
+    """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and
+    harder, if it has them, are the depths."""
     structure: str = "z10"
     operators: str = ""
     """Of chain: one or more of the structure's operators; the first by default."""
     alphabet: str = ""
-    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. The reward `language` is for those of the prompt."""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. The reward `language` is for the prompt's."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
@@ -72,8 +73,8 @@ class Params(AnyParams):
     base_batch: int = Field(128, ge=1)
     demonstrations: int = Field(30_000, ge=1)
     window: tuple[float, float] = (0.0, 1.0)
-    """The smallest and the largest accuracy of samples with which a base model is accepted; else another one is trained. A
-    pretrained model outside it is refused."""
+    """The smallest and the largest accuracy of an accepted base model; outside of it another one is trained, and a
+    pretrained model is refused."""
     attempts: int = Field(4, ge=1)
 
     # The trainer.
@@ -81,10 +82,10 @@ class Params(AnyParams):
     """grpo, or a control, next-token training: rft on its own right answers, sft on demonstrations; see `GRPOConfig`."""
     sft_tokens: int | None = Field(None, ge=1)
     sft_shown: Literal["base", "full"] = "base"
-    """The demonstrations of sft: "base", of the base model's depths and mixture; "full", only right and full traces, of the depths
-    of `train_depth`, if the task takes depths."""
+    """The demonstrations of sft: "base", of the base model's depths and mixture; "full", only right and full traces, of
+    `train_depth` if the task takes depths."""
     preset: str = ""
-    """A published configuration: "r1-zero", "deepseekmath", "dr-grpo". Values that the experiment sets take precedence."""
+    """A published configuration: "r1-zero", "deepseekmath", "dr-grpo". What the experiment sets takes precedence."""
     steps: int = Field(40, ge=1)
     num_prompts: int = Field(32, ge=1)
     num_generations: int = Field(8, ge=2)
@@ -189,7 +190,7 @@ def task_of(params: Params, load: Load | None) -> Task:
 
 
 def task_key(params: Params, task: Task) -> str:
-    """Cache key of a task: its parameters; for a user's function also the digest of its file and of a sample of its output.
+    """Cache key of a task: its parameters; for a user's function also digests of its file and of a sample of its output.
 
     The folder of the file is not in it.
     """

@@ -119,8 +119,8 @@ def length(max_length: int) -> Reward:
 def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
     """The share of a trace's tokens from one alphabet: the target, or else the one that the trace uses most.
 
-    Tokens of no alphabet, such as signs, are not counted. A completion without a trace, or whose trace has no token of an
-    alphabet, gets 0, so that leaving the trace out earns nothing. DeepSeek-R1 §2.3.2 takes the share of the target language's words.
+    Tokens of no alphabet, such as signs, are not counted. A completion without a trace, or whose trace has no token of
+    an alphabet, gets 0: leaving the trace out earns nothing. DeepSeek-R1 §2.3.2 takes the share of the target language's words.
 
     Args:
         alphabets: two or more strings of characters, disjoint.

@@ -56,7 +56,7 @@ class Policy:
 
 
 def make_policy(model: LanguageModel, config: GRPOConfig) -> Policy:
-    """A policy that starts from a model, with a new optimizer; with `beta` above 0 a copy of the model is the reference."""
+    """A policy that starts from a model, with a new optimizer; if `beta` is above 0, its reference is a copy."""
     reference = copy.deepcopy(model) if config.beta > 0 else None
     return Policy(model, adamw(model.parameters(), config.learning_rate), reference)
 
@@ -202,7 +202,7 @@ def _draw_demonstrations(
 
 @dataclass
 class _MicroBatch:
-    """Completions of similar length, computed together. The first update fills old_logp and ref_logp, later ones reuse them.
+    """Completions of similar length, computed together. The first update sets old_logp and ref_logp for the others.
 
     Attributes:
         sampling_logp: log-probs that the sampler computed.

@@ -10,8 +10,8 @@
 * `user_task`: the task that a user's function makes; `sample`: the check that any task does what `Task` promises, and a
   task in the tokens of a pretrained model.
 
-A user's task is a function that returns a `Task`; an experiment names it as `task: ./my_task.py:function`. docs/my_task.py
-is an example, and uses `vocabulary`, `draw`, `says` and `final_answer` from here.
+A user's task is a function that returns a `Task`; an experiment names it as `task: ./my_task.py:function`. An example is
+docs/my_task.py; `vocabulary`, `draw`, `says` and `final_answer` are there for it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Split = Literal["base", "train", "test", "harder"]
 SPLITS: tuple[Split, ...] = ("base", "train", "test", "harder")
-"""base: the base model is trained on it. train: GRPO is. test: difficulty of train, never trained on. harder: more difficult."""
+"""The base model is trained on base, GRPO on train. test is as difficult as train, harder more so; neither is trained on."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Mixture:
         long: p, the share with a trace.
         noise: ε, the chance that a step of a trace is wrong. Later steps go on from the wrong value, and the answer
             follows the trace.
-        slips: the share of long answers with a broken format: `<think>` or `</think>` is left out, equally often. Untagged
-            answers have neither, so none slips.
+        slips: the share of long answers with a broken format: `<think>` or `</think>` is left out, equally often.
+            Untagged answers have neither, so none slips.
         leaps: the share of long traces that take two steps at once; each of the two is still wrong with chance ε.
         tagged: whether traces have `<think>` tags; if not, a short answer is written twice, as above.
         direct_noise: the chance that a short answer is a random guess. The others are right.
@@ -94,9 +94,9 @@ class Task:
     """Problems of one kind, with all that training and evaluation need.
 
     Attributes:
-        problems: (rng, count, split) to a list of `count` problems, determined by the state of rng. No prompt of "base" or
-            "train" is one of "test" or "harder"; see `split.py`.
-        demonstrations: (rng, count, mixture) to `count` pairs of a problem of "base" and a completion that ends in `<eos>`.
+        problems: (rng, count, split) to `count` problems, determined by the state of rng. No prompt of "base" or "train"
+            is one of "test" or "harder"; see `split.py`.
+        demonstrations: (rng, count, mixture) to `count` pairs of a problem of "base" and a completion with `<eos>`.
         is_right: the verifier, (problem, completion) to whether it ends in exactly one well-formed, right answer.
         longest_prompt, longest_completion: in tokens, over all splits; the context needs their sum.
         classes: m, the number of answers among which a model that cannot solve a problem guesses; None if answers can be
@@ -138,10 +138,10 @@ def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
 
     With two alphabets, (1−ε)^k is its mean over them; a step of a mixed trace is wrong with the mean of both ε.
 
-    Two effects are neglected. Errors may cancel. A wrong step adds a random other element, so that over a group of m elements a trace
-    of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more by .0013. And
-    the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed leap is right with probability .905, not
-    .95² = .9025.
+    Two effects are neglected. Errors may cancel: a wrong step adds a random other element, so that over a group of m
+    elements a trace of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more
+    by .0013. And the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed leap is right with
+    probability .905, not .95² = .9025.
 
     Args:
         mixture: p is `long`, ε `noise` and `second_noise`.

@@ -51,8 +51,8 @@ def test_languages_by_hand():
 
 
 def test_only_a_task_of_two_alphabets_has_languages(make_model, tiny_task):
-    knobs = {"structure": "z2", "base": (1, 2), "train": (1, 3), "harder": (4, 5)}
-    for one in (tiny_task, task("chain", **knobs, alphabet="ox")):
+    options = {"structure": "z2", "base": (1, 2), "train": (1, 3), "harder": (4, 5)}
+    for one in (tiny_task, task("chain", **options, alphabet="ox")):
         problems = one.problems(np.random.default_rng(0), 4, "test")
         figures, made = evaluate(
             make_model(task=one), one, problems, samples=64, max_completion_length=12, seed=0

@@ -234,7 +234,7 @@ def test_two_alphabets_need_a_second(task, change, name):
         Params(task=task, **change)
 
 
-def test_every_share_of_the_mixture_is_a_knob():
+def test_every_share_of_the_mixture_is_a_parameter():
     shares = {
         "long": 0.11, "noise": 0.12, "slips": 0.13, "leaps": 0.14, "tagged": False, "direct_noise": 0.15, "mixed": 0.16,
         "second": 0.17, "second_noise": 0.18,
