@@ -1,6 +1,6 @@
 """A model of transformers in the place of a base, and what is refused. Skipped where there is no transformers.
 
-`pip install -e '.[dev,hf]'`, then `pytest tests/core/grpo/test_given_model.py`.
+`pip install -e '.[dev,hf]'`, then `pytest tests/core/grpo/test_pretrained_model.py`.
 """
 
 import sys
