@@ -17,7 +17,7 @@ A training:
 * `rollout`: sample completions and verify their answers.
 * `config`: `GRPOConfig`, the configuration of the trainer, and published presets.
 * `trainer`: one step of GRPO, and of its controls rft and sft.
-* `evaluation`: figures of a model on given problems.
+* `evaluation`: metrics of a model on given problems.
 * `eval_set`: the test problems of a training, evaluated and recorded through it.
 
 An experiment:

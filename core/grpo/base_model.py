@@ -65,7 +65,7 @@ REPORTS = 10
 def make_base_model(
     folder: Path, spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress
 ) -> None:
-    """Train a base model, and write it and its figures to `folder`.
+    """Train a base model, and write it and its metrics to `folder`.
 
     If all attempts are outside the window, that is written instead: `load_base_model` then raises for every variant of
     this seed, and no variant trains again.
@@ -74,21 +74,21 @@ def make_base_model(
     for attempt in range(spec.attempts):
         model = _train_base_model(spec, task, seed * spec.attempts + attempt, on_progress)
         problems = task.problems(np.random.default_rng([seed, attempt]), PROBLEMS, "test")
-        figures, _ = evaluate(
+        metrics, _ = evaluate(
             model, task, problems, samples=SAMPLES, max_completion_length=task.longest_completion, seed=seed
         )
-        accuracies.append(figures["eval/pass@1"])
+        accuracies.append(metrics["eval/pass@1"])
         if spec.window[0] <= accuracies[-1] <= spec.window[1]:
             torch.save(model.state(), folder / MODEL)
             (folder / FACTS).write_text(
-                json.dumps({"rejected": attempt, "accuracies": accuracies, "figures": figures})
+                json.dumps({"rejected": attempt, "accuracies": accuracies, "metrics": metrics})
             )
             return
     (folder / FACTS).write_text(json.dumps({"refused": _advice(accuracies, spec), "accuracies": accuracies}))
 
 
 def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
-    """The model, and its facts: `rejected`, the number of models rejected before it, and `figures`.
+    """The model, and its facts: `rejected`, the number of models rejected before it, and `metrics`.
 
     Raises:
         NoBaseModel: no attempt was inside the window.

@@ -35,7 +35,7 @@ class EvalSet:
     seed: int
     reference: LanguageModel | None = None
 
-    def figures(self, model: LanguageModel, split: Split) -> tuple[dict[str, float], Rollout]:
+    def evaluate(self, model: LanguageModel, split: Split) -> tuple[dict[str, float], Rollout]:
         """`evaluation.evaluate` on the problems of a split."""
         return evaluate(
             model,
@@ -52,20 +52,20 @@ class EvalSet:
         """The number of different test problems: where few exist, some are drawn twice."""
         return len({problem.prompt for problem in self.problems["test"]})
 
-    def harder(self, model: LanguageModel) -> dict[str, float]:
-        """Figures of the harder problems, as `harder/…`; empty if there are none."""
+    def evaluate_harder(self, model: LanguageModel) -> dict[str, float]:
+        """Metrics of the harder problems, as `harder/…`; empty if there are none."""
         if "harder" not in self.problems:
             return {}
-        return {name.replace("eval/", "harder/"): x for name, x in self.figures(model, "harder")[0].items()}
+        return {name.replace("eval/", "harder/"): x for name, x in self.evaluate(model, "harder")[0].items()}
 
     def evaluate_and_record(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
-        """Record the figures of the test problems, and a sample: an answer to the first of the easiest problems.
+        """Record the metrics of the test problems, and a sample: an answer to the first of the easiest problems.
 
         Among its samples it is the one of median length. A sample of fixed index may be the last to change, since every
         evaluation draws the same random numbers.
         """
-        figures, sampled = self.figures(model, "test")
-        context.record(step, **figures)
+        metrics, sampled = self.evaluate(model, "test")
+        context.record(step, **metrics)
         easiest = min(
             range(0, len(sampled.problems), self.samples), key=lambda i: sampled.problems[i].difficulty
         )
@@ -73,9 +73,9 @@ class EvalSet:
         i = by_length[(self.samples - 1) // 2]
         question, answer = sampled.problems[i].prompt, sampled.texts[i].removesuffix("<eos>")
         context.sample(step, f"{question} {answer}  {'right' if sampled.right[i] else 'wrong'}")
-        return figures
+        return metrics
 
-    def predicted(self, mixture: Mixture) -> float | None:
+    def predicted_accuracy(self, mixture: Mixture) -> float | None:
         """The share of test problems that a base model solves if it has learnt its demonstrations and nothing more."""
         if (classes := self.task.classes) is None:
             return None

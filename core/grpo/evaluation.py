@@ -33,14 +33,14 @@ def evaluate(
     temperature: float = 1.0,
     reference: LanguageModel | None = None,
 ) -> tuple[dict[str, float], Rollout]:
-    """Figures over all problems, and the samples themselves.
+    """Metrics over all problems, and the samples themselves.
 
     Returns:
         `eval/pass@k` for k = 1, 2, 4, … and samples; `eval/doubling`, the least that a doubling of k adds to it;
         `eval/maj@k` with k = samples (R1's cons@k); `eval/acc_greedy`; `eval/format`, the share of well-formed thinking
         and answer; `eval/think_rate`, and `eval/think_greedy` of the greedy answers; `eval/entropy` of the next token, in
         nats; `eval/length`, `eval/length_correct` and `eval/length_incorrect`, in tokens, the last two left out where
-        there are no such answers. If the task has two alphabets, the figures of `languages`. With a reference `eval/kl`,
+        there are no such answers. If the task has two alphabets, the metrics of `languages`. With a reference `eval/kl`,
         the k3 estimate of KL(π‖π_ref), in nats per token.
     """
     device = model.embedding.weight.device
@@ -60,7 +60,7 @@ def evaluate(
     )
     right = sampled.right.reshape(len(problems), samples)
     lengths, thinks = sampled.lengths, sampled.thinks
-    figures = coverage(right) | {
+    metrics = coverage(right) | {
         f"eval/maj@{samples}": majority(answers(sampled, samples), [problem.answer for problem in problems]),
         "eval/acc_greedy": float(greedy.right.mean()),
         "eval/format": float(np.mean(format(sampled.problems, sampled.texts))),
@@ -70,13 +70,13 @@ def evaluate(
         "eval/length": float(lengths.mean()),
     }
     if reference is not None:
-        figures["eval/kl"] = _mean_kl(sampled, task, reference, temperature)
+        metrics["eval/kl"] = _mean_kl(sampled, task, reference, temperature)
     for name, which in (("correct", sampled.right), ("incorrect", ~sampled.right)):
         if which.any():
-            figures[f"eval/length_{name}"] = float(lengths[which].mean())
+            metrics[f"eval/length_{name}"] = float(lengths[which].mean())
     if len(task.alphabets) > 1:
-        figures |= languages(sampled.texts, task.alphabets)
-    return figures, sampled
+        metrics |= languages(sampled.texts, task.alphabets)
+    return metrics, sampled
 
 
 def _mean_kl(sampled: Rollout, task: Task, reference: LanguageModel, temperature: float) -> float:
@@ -99,10 +99,10 @@ def coverage(right: np.ndarray) -> dict[str, float]:
     samples = right.shape[1]
     doubled = [2**i for i in range(samples.bit_length())]
     passed = {k: pass_at_k(right, k) for k in [*doubled, samples]}
-    figures = {f"eval/pass@{k}": share for k, share in passed.items()}
+    metrics = {f"eval/pass@{k}": share for k, share in passed.items()}
     if steps := [passed[two] - passed[one] for one, two in pairwise(doubled)]:
-        figures["eval/doubling"] = min(steps)
-    return figures
+        metrics["eval/doubling"] = min(steps)
+    return metrics
 
 
 def languages(texts: Sequence[str], alphabets: Sequence[str]) -> dict[str, float]:

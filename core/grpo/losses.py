@@ -78,8 +78,8 @@ def policy_loss(
     gradient is not.
 
     Args:
-        logp: (completions, tokens), log π of the sampled tokens.
-        old_logp: (completions, tokens), log π_old of the same tokens, detached here; may be logp itself.
+        logp: (completions, tokens), log π of the sampled tokens; TRL's `per_token_logps`.
+        old_logp: (completions, tokens), log π_old, detached here; may be logp itself. TRL's `old_per_token_logps`.
         advantages: (completions,), detached here.
         mask: (completions, tokens), TRL's `completion_mask`: true or 1 for a token that counts, up to EOS; 0 for padding,
             where logp may hold anything.
@@ -89,7 +89,7 @@ def policy_loss(
         epsilon_high: w is clipped above at 1 + epsilon_high, epsilon unless given. For cispo the bound on w itself, as
             in TRL (5.0 in ScaleRL, arXiv:2510.13786), and 1 + epsilon unless given.
         beta: β, the weight of KL(π‖π_ref).
-        ref_logp: (completions, tokens), log π_ref of the same tokens, detached here.
+        ref_logp: (completions, tokens), log π_ref, detached here; TRL's `ref_per_token_logps`.
         max_completion_length: the length constant of dr_grpo.
         kl: the estimator in the loss, "k1", "k2" or "k3", importance-corrected as in `kl_in_loss`. For gspo the
             correction is the sequence's w, as in TRL, which is only approximate.

@@ -76,8 +76,8 @@ def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]])
     by_name = {names[name]: weight for name, weight in weights.items()}
 
     def of_step(random: np.random.Generator) -> WeightedRewards:
-        made = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
-        return rewards.WeightedRewards(made, by_name)
+        with_random = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
+        return rewards.WeightedRewards(with_random, by_name)
 
     return of_step
 

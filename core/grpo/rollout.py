@@ -70,7 +70,7 @@ def rollout(
     """
     vocabulary = task.vocabulary
     prompts = [vocabulary.encode(problem.prompt) for problem in problems]
-    made = generate(
+    completions = generate(
         model,
         prompts,
         num_generations=num_generations,
@@ -81,36 +81,38 @@ def rollout(
         generator=generator,
     )
     each = [problem for problem in problems for _ in range(num_generations)]
-    ids = made.ids.tolist()
-    texts = [vocabulary.decode(row[:length]) for row, length in zip(ids, made.lengths.tolist(), strict=True)]
+    ids = completions.ids.tolist()
+    texts = [
+        vocabulary.decode(row[:length]) for row, length in zip(ids, completions.lengths.tolist(), strict=True)
+    ]
     right = np.array([task.is_right(problem, text) for problem, text in zip(each, texts, strict=True)])
-    return Rollout(prompts, each, made, texts, right)
+    return Rollout(prompts, each, completions, texts, right)
 
 
-def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
+def answers(sampled: Rollout, num_generations: int) -> list[list[str | None]]:
     """The answers of each group; None for a completion without one.
 
     A right answer is replaced by the problem's own, so that different right answers, as in countdown, vote together.
     """
     found = [
         problem.answer if right else final_answer(text)
-        for problem, text, right in zip(made.problems, made.texts, made.right, strict=True)
+        for problem, text, right in zip(sampled.problems, sampled.texts, sampled.right, strict=True)
     ]
     return [found[i : i + num_generations] for i in range(0, len(found), num_generations)]
 
 
-def select_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
+def select_groups(sampled: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
     """The rollout of some groups, given by index."""
     rows = rows_of_groups(groups, num_generations)
-    where, c = torch.from_numpy(rows).to(made.completions.ids.device), made.completions
+    where, c = torch.from_numpy(rows).to(sampled.completions.ids.device), sampled.completions
     return Rollout(
-        [made.prompts[i] for i in groups.tolist()],
-        [made.problems[i] for i in rows.tolist()],
+        [sampled.prompts[i] for i in groups.tolist()],
+        [sampled.problems[i] for i in rows.tolist()],
         Completions(
             c.ids[where], c.lengths[where], c.log_probs[where], c.entropies[where], c.finished[where]
         ),
-        [made.texts[i] for i in rows.tolist()],
-        made.right[rows],
+        [sampled.texts[i] for i in rows.tolist()],
+        sampled.right[rows],
     )
 
 

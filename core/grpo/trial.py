@@ -74,7 +74,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
             from .pretrained_model import check_window
 
             check_window(params.window, after["eval/pass@1"], params.model.hf)
-        before = after | eval_set.harder(model)
+        before = after | eval_set.evaluate_harder(model)
         sums = {}
     for step in range(done + 1, config.steps + 1):
         result = train_step(policy, task, rewards, config, seed=context.seed, step=step)
@@ -87,14 +87,14 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
                 context.sample(step, _first_group(result.batch, config.num_generations))
             state = {"step": step, "before": before, "after": after, "means": sums}
             context.save(state | {"policy": policy.state()})
-    final = after | eval_set.harder(model)
+    final = after | eval_set.evaluate_harder(model)
     of_base = {f"base/{name.removeprefix('eval/')}": value for name, value in before.items()}
     gains = {
         f"gain/{name.removeprefix('eval/')}": final[name] - value
         for name, value in before.items()
         if name in final
     }
-    if params.model is None and (expected := eval_set.predicted(mixture_of(params))) is not None:
+    if params.model is None and (expected := eval_set.predicted_accuracy(mixture_of(params))) is not None:
         of_base["base/above_predicted"] = before["eval/pass@1"] - expected
     of_steps = {f"train/{name}": total / count for name, (total, count) in sums.items()}
     of_base |= {"base/rejected": float(start.rejected), "distinct_problems": float(eval_set.distinct)}

@@ -1,4 +1,4 @@
-"""The problems that a training is evaluated on: figures of harder ones only where there are any."""
+"""The problems that a training is evaluated on: metrics of harder ones only where there are any."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ def test_harder_problems_where_there_are_any(make_model, tiny_task, has_harder):
         return tiny_task.problems(rng, count, split)
 
     eval_set = draw_eval_set(replace(tiny_task, problems=problems, has_harder=has_harder), 4, 2, 12, seed=0)
-    figures = eval_set.harder(make_model())
-    assert ("harder/pass@1" in figures) == has_harder and set(eval_set.problems) == {
+    metrics = eval_set.evaluate_harder(make_model())
+    assert ("harder/pass@1" in metrics) == has_harder and set(eval_set.problems) == {
         "test",
         "harder",
     }.difference(() if has_harder else {"harder"})
@@ -24,7 +24,7 @@ def test_harder_problems_where_there_are_any(make_model, tiny_task, has_harder):
 
 def test_the_answer_that_is_read_is_a_typical_one(make_model, tiny_task):
     class Recorded:
-        def record(self, step, **figures):
+        def record(self, step, **metrics):
             pass
 
         def sample(self, step, text):
@@ -32,7 +32,7 @@ def test_the_answer_that_is_read_is_a_typical_one(make_model, tiny_task):
 
     context, eval_set = Recorded(), draw_eval_set(tiny_task, 6, 5, 12, seed=0)
     eval_set.evaluate_and_record(make_model(), 0, context)
-    _, sampled = eval_set.figures(make_model(), "test")
+    _, sampled = eval_set.evaluate(make_model(), "test")
     easiest = min(range(0, 30, 5), key=lambda i: sampled.problems[i].difficulty)
     answer = context.text.removesuffix("  right").removesuffix("  wrong").split("= ", 1)[1]
     lengths = {
