@@ -156,7 +156,7 @@ def _check_controls(params: Params) -> None:
         for name, weight in reward_terms(params.reward).items():
             if name == "length" or is_reference(name) or weight <= 0:
                 raise ValueError(
-                    f"rft learns the answers that earn all there is to earn; with {weight:g}*{name} that is not known"
+                    f"rft learns the completions of maximal reward; with {weight:g}*{name} that is not known"
                 )
 
 

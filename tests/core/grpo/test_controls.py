@@ -48,7 +48,7 @@ def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model,
     torch.testing.assert_close(weights(trained.model), weights(again), rtol=1e-4, atol=1e-5)
 
 
-def test_rft_keeps_what_earns_all_there_is_to_earn(make_model, tiny_task):
+def test_rft_learns_the_completions_of_maximal_reward(make_model, tiny_task):
     def two(random):
         halves = {"ones": lambda problems, completions: [float("1" in text) for text in completions],
                   "short": lambda problems, completions: [float(len(text) < 25) for text in completions],
@@ -61,7 +61,7 @@ def test_rft_keeps_what_earns_all_there_is_to_earn(make_model, tiny_task):
     assert batch.advantages.tolist() == wanted and 0 < sum(wanted) < len(wanted)
 
 
-def test_where_nothing_is_right_rft_learns_nothing(make_model, tiny_task):
+def test_rft_learns_nothing_where_nothing_is_right(make_model, tiny_task):
     settings = GRPOConfig(**SMALL, algorithm="rft")
     trained = make_policy(make_model(), settings)
     before = weights(trained.model)
@@ -70,7 +70,7 @@ def test_where_nothing_is_right_rft_learns_nothing(make_model, tiny_task):
     assert torch.equal(weights(trained.model), before) and seen.metrics["grad_norm"] == 0
 
 
-def test_rounds_of_rejection_sampling_go_as_star_says():
+def test_rounds_of_rejection_sampling_follow_star():
     """Each trained to its end: p' = p·a_L / (p·a_L + (1−p)·a_S). With a_L = 1 and a_S = 1/2 that is 2p/(1+p).
 
     All answers of a policy that thinks with chance p, as often as it gives them: long and right, short and right, short
@@ -101,7 +101,7 @@ def test_rounds_of_rejection_sampling_go_as_star_says():
     assert seen == [Fraction(1, 5), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), Fraction(4, 5)]
 
 
-def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_task, monkeypatch):
+def test_sft_draws_demonstrations_of_the_base_depths_with_enough_tokens(make_model, tiny_task, monkeypatch):
     shown = []
 
     def watched(random, count, mixture):
@@ -135,7 +135,7 @@ def test_sft_learns_its_demonstrations(make_model, tiny_task):
     assert np.mean(loss[-5:]) < 0.5 * np.mean(loss[:5])
 
 
-def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make_model, tiny_task):
+def test_each_step_of_sft_has_its_own_demonstrations(make_model, tiny_task):
     settings = GRPOConfig(**SMALL, algorithm="sft")
     model = make_model()
 

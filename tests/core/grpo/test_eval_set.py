@@ -22,7 +22,7 @@ def test_harder_problems_where_there_are_any(make_model, tiny_task, has_harder):
     }.difference(() if has_harder else {"harder"})
 
 
-def test_the_answer_that_is_read_is_a_typical_one(make_model, tiny_task):
+def test_the_sample_shown_is_of_median_length(make_model, tiny_task):
     class Recorded:
         def record(self, step, **metrics):
             pass

@@ -1,4 +1,4 @@
-"""Figures of an evaluation against counts by hand, and beside the same ones by another way."""
+"""Metrics of an evaluation, against counts by hand and against another way to compute them."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_only_a_task_of_two_alphabets_has_languages(make_model, tiny_task):
         } == expected
 
 
-def test_entropy_and_divergence_by_the_full_forward_pass(make_model, tiny_task):
+def test_entropy_and_kl_by_the_full_forward_pass(make_model, tiny_task):
     model, other = make_model(), make_model(seed=1)
     problems = tiny_task.problems(np.random.default_rng(0), 12, "test")
     options = {"samples": 8, "max_completion_length": 12, "seed": 5, "temperature": 0.7}
@@ -98,7 +98,7 @@ def test_shares_and_lengths_by_the_samples(make_model, tiny_task):
 
 
 @pytest.mark.parametrize("tagged", [True, False])
-def test_saying_the_answer_twice_is_no_thinking(tagged):
+def test_writing_the_answer_twice_is_not_thinking(tagged):
     """Untagged short answers do; every long one has a step with an equals sign."""
     one = task("chain", structure="z10")
     mixture = Mixture(long=0.5, slips=0.5, tagged=tagged)

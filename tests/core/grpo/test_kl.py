@@ -95,7 +95,7 @@ def test_as_it_is_each_kind_has_the_gradient_that_the_table_says(kind, truth):
     assert (kind == "k2") == torch.allclose(wanted, kl_gradient, rtol=1e-3)
 
 
-def test_plain_k2_is_wrong_once_the_sampler_lags_behind():
+def test_plain_k2_has_another_gradient_off_policy():
     found = gradient(expected("k2", OLD, plain))
     kl_gradient = torch.cat([g.flatten() for g in torch.autograd.grad(TRUE, PI, retain_graph=True)])
     assert (found - kl_gradient).abs().max() > 0.01

@@ -100,7 +100,7 @@ def test_format(completion):
         "<think></think>7<think></think><answer>0</answer><eos>",
     ],
 )
-def test_what_is_no_format(completion):
+def test_what_is_not_the_format(completion):
     assert earned(format, completion) == [0]
 
 
@@ -136,7 +136,7 @@ def test_language_consistency():
         language_consistency("12", "ab", target="x")
 
 
-def test_the_random_reward_looks_at_nothing_but_its_generator():
+def test_the_random_reward_depends_only_on_its_generator():
     one = random_reward(np.random.default_rng(3))
     other = random_reward(np.random.default_rng(3))
     first = earned(one, *[GOOD] * 4000)
@@ -146,7 +146,7 @@ def test_the_random_reward_looks_at_nothing_but_its_generator():
     assert first != earned(one, *[GOOD] * 4000)
 
 
-def test_composed():
+def test_weighted_rewards():
     reward = WeightedRewards(
         {"accuracy": right, "format": format, "length": length(10)}, {"format": 0.5, "length": 0}
     )
@@ -174,7 +174,7 @@ def test_no_score_is_counted(missing):
     assert scores.unscored == 1
 
 
-def test_too_many_without_a_score_stop():
+def test_too_many_completions_without_a_score_raise():
     reward = {"accuracy": right, "mine": gives(*[1] * 8, None, None)}
     with pytest.raises(
         RewardError, match=r"reward 'mine' gave no score .* completion 'h8'; in all 2 of 10"
@@ -211,7 +211,7 @@ def test_a_reward_that_goes_wrong_is_named_in_one_line(reward, says):
     assert "\n" not in str(error.value)
 
 
-def test_an_error_of_several_lines_is_told_in_one():
+def test_an_error_of_several_lines_becomes_one():
     def reward(problems, completions):
         raise ValueError("no\n  judge\n" + "x")
 

@@ -112,13 +112,13 @@ def test_the_sampler_and_the_update_agree_on_log_probs(make_model, tiny_task):
     assert abs(seen[0].metrics["policy_loss"]) < 1e-5 and seen[0].metrics["grad_norm"] > 1e-3
 
 
-def test_reward_makes_what_is_paid_for_more_frequent(make_model, tiny_task):
+def test_reward_makes_rewarded_tokens_more_frequent(make_model, tiny_task):
     _, seen = stepped(make_model(), tiny_task, steps=25, num_prompts=16)
     rewards = [step.metrics["reward"] for step in seen]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
 
 
-def test_all_equal_rewards_move_nothing(make_model, tiny_task):
+def test_equal_rewards_change_nothing(make_model, tiny_task):
     before = weights(make_policy(make_model(), GRPOConfig()))
     trained, seen = stepped(
         make_model(), tiny_task, rewards=lambda random: WeightedRewards({"one": lambda p, c: [1.0] * len(c)})
@@ -126,7 +126,7 @@ def test_all_equal_rewards_move_nothing(make_model, tiny_task):
     assert torch.equal(weights(trained), before) and seen[0].metrics["frac_reward_zero_std"] == 1
 
 
-def test_what_is_cut_off_can_be_masked(make_model, tiny_task):
+def test_truncated_completions_can_be_masked(make_model, tiny_task):
     """Where nothing ends, nothing counts, and nothing moves."""
     model = make_model()
     eos = tiny_task.vocabulary.eos
@@ -153,21 +153,21 @@ def test_dynamic_sampling_fills_a_batch_with_groups_that_differ(make_model, tiny
     assert all(len(step.batch.rewards) == 64 for step in dynamic)
 
 
-def test_the_reference_follows_when_it_is_told_to(make_model, tiny_task):
+def test_the_reference_is_synchronised_every_ref_model_sync_steps(make_model, tiny_task):
     trained, seen = stepped(make_model(), tiny_task, steps=2, beta=0.1, ref_model_sync_steps=2)
     for name, parameter in trained.reference.state_dict().items():
         assert torch.equal(parameter, trained.model.state_dict()[name])
     assert abs(seen[0].metrics["kl"]) < 1e-6 < seen[1].metrics["kl"]
 
 
-def test_a_step_draws_from_its_seed_and_number_alone(make_model, tiny_task):
+def test_a_step_draws_only_from_its_seed_and_number(make_model, tiny_task):
     def texts(first):
         return stepped(make_model(), tiny_task, first=first)[1][0].batch.rollout.texts
 
     assert texts(5) == texts(5) != texts(6)
 
 
-def test_the_metrics_bear_trls_names(make_model, tiny_task):
+def test_the_metrics_have_trls_names(make_model, tiny_task):
     metrics = stepped(make_model(), tiny_task, beta=0.1)[1][0].metrics
     wanted = {
         "num_tokens", "step_time", "completions/mean_length", "completions/min_length", "completions/max_length",
@@ -207,13 +207,13 @@ def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
         ({"num_iterations": 0}, "num_iterations is 0; it must be at least 1"),
     ],
 )
-def test_settings_that_mean_nothing(changes, message):
+def test_values_without_meaning_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         GRPOConfig(**changes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_changes_what_it_names_and_gives_way(preset):
+def test_a_preset_sets_its_values_and_explicit_ones_take_precedence(preset):
     """Whether it says what its source says, only its source can tell; the comment beside it has the place."""
     chosen, named = grpo_config(preset), PRESETS[preset]
     for name, value in asdict(GRPOConfig()).items():
@@ -244,7 +244,7 @@ def test_no_preset_by_that_name():
         grpo_config("r1_zero")
 
 
-def test_huge_rewards_teach_as_small_ones_do(make_model, tiny_task):
+def test_huge_rewards_have_the_same_effect_as_small_ones(make_model, tiny_task):
     """With the spread divided out, 1e20 times the reward is the same reward, and all metrics stay finite."""
 
     def scaled(by):

@@ -35,7 +35,7 @@ def test_one_range_of_depth_for_all_is_still_apart():
     assert len(learnt | tested) == sum(2**k for k in range(4, 8))  # and together they are all there is
 
 
-def test_the_side_of_a_prompt_is_the_same_everywhere():
+def test_whether_a_prompt_is_held_out_is_the_same_everywhere():
     # Recorded once: another rule would let a saved base model have seen what it is tested on.
     assert all(is_held_out(prompt) for prompt in ("0+5=", "0+6=", "0+7="))
     assert not any(is_held_out(prompt) for prompt in ("7+5+8+4=", "1+0=", "reverse:3814=", "5+4="))
@@ -157,12 +157,12 @@ def test_demonstrations_without_noise_are_right(name):
     "key", ["long", "noise", "slips", "leaps", "direct_noise", "mixed", "second", "second_noise"]
 )
 @pytest.mark.parametrize("share", [-0.1, 1.01, float("nan"), float("inf")])
-def test_a_share_is_a_share(key, share):
+def test_shares_are_between_0_and_1(key, share):
     with pytest.raises(ValueError, match=f"^{key} is"):
         Mixture(**{key: share})
 
 
-def test_a_side_without_problems_is_said():
+def test_a_split_without_problems_is_refused():
     def none(rng, count, split):
         return [(Problem("7+5+8+4=", "4", 3), None)] * count
 

@@ -1,4 +1,4 @@
-"""A task of one's own: the example of the documentation, and what is told of one that does not keep its word."""
+"""A user's task: the example of the documentation, and the messages about mistakes in one."""
 
 import importlib.util
 import sys
@@ -44,7 +44,7 @@ def test_the_example_is_a_whole_task_in_forty_lines():
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("tagged", [True, False])
-def test_tasks_of_ours_keep_their_word(name, tagged):
+def test_built_in_tasks_pass_the_check(name, tagged):
     check_task(task(name), Mixture(tagged=tagged))
 
 
@@ -141,7 +141,7 @@ TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
         (changed(longest_completion="many"), "f: its Task does not hold together: TypeError: "),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(function, message):
+def test_mistakes_are_reported_in_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
         user_task("f", function, DEPTHS, Mixture())
     assert "\n" not in str(error.value)
@@ -158,7 +158,7 @@ def test_harder_problems_are_asked_for_where_there_are_any():
     assert with_tokenizer(one, Mixture(), PARITY.vocabulary).longest_prompt == PARITY.longest_prompt
 
 
-def test_what_it_prints_is_no_part_of_our_output(capsys):
+def test_its_prints_go_to_standard_error(capsys):
     def talking():
         print("hello")
         return PARITY
@@ -168,7 +168,7 @@ def test_what_it_prints_is_no_part_of_our_output(capsys):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_in_its_own_words_a_task_stays_as_it_is(name):
+def test_a_task_in_its_own_tokens_is_unchanged(name):
     one = task(name)
     again = with_tokenizer(one, Mixture(), one.vocabulary)
     assert (again.longest_prompt, again.longest_completion) == (one.longest_prompt, one.longest_completion)
