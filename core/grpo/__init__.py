@@ -1,5 +1,7 @@
 """Group relative policy optimisation (GRPO): its mathematics, each part usable alone, and the training of an experiment.
 
+In reading order:
+
 The mathematics, on tensors:
 
 * `advantages`: from a group's rewards to advantages; which groups have none.

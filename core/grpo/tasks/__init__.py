@@ -1,5 +1,7 @@
 """Problems with verifiers, by name: `task("chain", structure="z2")`.
 
+In reading order:
+
 * `problem`: `Problem`, `Task`, `Mixture` (the shares of demonstrations with and without a trace), `says`, `final_answer`.
 * `split`: which prompts are trained on and which tested; `draw` keeps to it.
 * `demonstration`: demonstrations in the shares of a mixture; `alphabets`: traces in two alphabets.
