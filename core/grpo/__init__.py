@@ -7,7 +7,7 @@ The mathematics, on tensors:
 * `advantages`: from a group's rewards to advantages; which groups have none.
 * `kl`: estimators k1, k2, k3 of KL(π‖π_ref), `per_token_kl`, and their form in a loss.
 * `losses`: `policy_loss` of type `grpo`, `bnpo`, `dr_grpo`, `dapo`, `gspo`, `cispo`, and its metrics.
-* `pass_at_k`: pass@k and the majority vote over many samples.
+* `accuracy_at_k`: pass@k and the majority vote over many samples.
 
 Text:
 
@@ -40,9 +40,9 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .accuracy_at_k import majority, pass_at_k
     from .advantages import group_advantages
     from .losses import policy_loss
-    from .pass_at_k import majority, pass_at_k
 
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
@@ -52,6 +52,6 @@ if not TYPE_CHECKING:
         {
             "advantages": ("group_advantages",),
             "losses": ("policy_loss",),
-            "pass_at_k": ("majority", "pass_at_k"),
+            "accuracy_at_k": ("majority", "pass_at_k"),
         },
     )

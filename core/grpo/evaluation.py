@@ -11,8 +11,8 @@ import torch
 from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
+from .accuracy_at_k import majority, pass_at_k
 from .kl import per_token_kl
-from .pass_at_k import majority, pass_at_k
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
 from .tasks import Task
