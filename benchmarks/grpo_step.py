@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     add("--heads", type=int, default=4)
     add("--kv-heads", type=int, default=2)
     add("--d-ff", type=int, default=384)
-    add("--parts", type=int, default=None, help="our update in so many parts (the default of Settings)")
+    add("--parts", type=int, default=None, help="our update in so many parts (the default of GRPOConfig)")
     add("--backend", default="auto", help="our attention")
     add("--trl-batch", type=int, default=None, help="per_device_train_batch_size of TRL (all completions)")
     return parser.parse_args()
@@ -130,12 +130,12 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     """One step of ours for each `next`."""
     import torch
 
-    from lab.core.grpo.rewards import Composed
-    from lab.core.grpo.settings import Settings
-    from lab.core.grpo.trainer import policy, train_step
+    from lab.core.grpo.config import GRPOConfig
+    from lab.core.grpo.rewards import WeightedRewards
+    from lab.core.grpo.trainer import make_policy, train_step
 
     more = {} if given.parts is None else {"parts": given.parts}
-    settings = Settings(
+    settings = GRPOConfig(
         num_prompts=given.prompts,
         num_generations=given.group,
         max_completion_length=given.tokens,
@@ -145,7 +145,7 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     data, scoring = Watch(), Watch()
     watched = replace(task, problems=data.around(task.problems), is_right=scoring.around(task.is_right))
     reward = scoring.around(lambda problems, completions: score(completions))
-    trained = policy(model, settings)
+    trained = make_policy(model, settings)
     hidden, processed = model.hidden, [0]
 
     def counted(ids: Any, cache: Any = None) -> Any:
@@ -161,11 +161,11 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
         data.seconds = scoring.seconds = 0.0
         began = time.perf_counter()
         seen = train_step(
-            trained, watched, lambda _: Composed({"ones": reward}), settings, seed=SEED, step=step
+            trained, watched, lambda _: WeightedRewards({"ones": reward}), settings, seed=SEED, step=step
         )
         total = time.perf_counter() - began
         metrics = seen.metrics
-        lengths = seen.batch.made.completions.lengths
+        lengths = seen.batch.rollout.completions.lengths
         assert bool((lengths == given.tokens).all()), "a completion ended early"
         generate = metrics["time/generate"] - data.seconds - scoring.seconds
         yield Taken(
@@ -292,7 +292,7 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
 
 
 def describe(given: argparse.Namespace, model: Any) -> None:
-    from lab.core.grpo.settings import Settings
+    from lab.core.grpo.config import GRPOConfig
 
     config = model.config
     print(
@@ -300,7 +300,7 @@ def describe(given: argparse.Namespace, model: Any) -> None:
         f"{config.layers} layers, {config.heads} heads, {config.kv_heads} kv heads, d_ff {config.d_ff}, vocabulary "
         f"{config.vocabulary}; float32, beta 0, one update, no early end"
     )
-    settings = Settings()
+    settings = GRPOConfig()
     print(
         f"ours: {model.parameter_count:,} parameters, attention {config.backend}, "
         f"{given.parts or settings.parts} parts, AdamW fused, loss {settings.loss_type}, all groups kept",
@@ -360,9 +360,9 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
 
 def update_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
     """Seconds of the update's matrix products, forward and backward, without all else."""
-    from lab.core.grpo.settings import Settings
+    from lab.core.grpo.config import GRPOConfig
 
-    parts = given.parts or Settings().parts
+    parts = given.parts or GRPOConfig().parts
     rows = math.ceil(statistics.median(one.processed for one in ours) / parts)
     head = math.ceil(given.prompts * given.group * given.tokens / parts)
     layers = [

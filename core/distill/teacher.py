@@ -18,6 +18,7 @@ from ..lm.model import Config, Transformer, restored
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences
 from ..lm.training import Recipe, train
+from ..source_digest import source_digest
 from ..trial import Context
 from .cache import Outputs, kept, write
 from .inside import looked_into
@@ -50,7 +51,7 @@ class Teacher:
     @cached_property
     def key(self) -> str:
         """All that makes it, the code included."""
-        made_by = [torch.__version__, torch.get_num_threads(), digest_of_code()]
+        made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
         return json.dumps(["kd teacher", self.source.words_of_key, _plain(self), *made_by])
 
     def flops(self, documents: int) -> float:
@@ -100,7 +101,7 @@ class Lessons:
     @property
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
-        code = digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
+        code = source_digest(__name__)
         return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, self.seed, code])
 
     def full(self, context: Context) -> Outputs:
@@ -148,7 +149,7 @@ class Lessons:
                 found = [look(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)]
             np.save(folder / INSIDE, np.concatenate(found))
 
-        folder = context.cached(json.dumps([self._key, what, digest_of_code("inside.py")]), make)
+        folder = context.cached(json.dumps([self._key, what]), make)
         whole: np.ndarray = np.load(folder / INSIDE, mmap_mode="r")
         return whole
 
@@ -201,11 +202,3 @@ def _plain(teacher: Teacher) -> dict[str, object]:
 def short(key: str) -> str:
     """What a file says that it was made by."""
     return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-def digest_of_code(*more: str) -> str:
-    """Of every file that a teacher depends on, so that a change of any of them makes it anew."""
-    here = Path(__file__).parent
-    files = [*(here.parent / "lm").glob("*.py"), *(here / "language").glob("*.py")]
-    files += [here / name for name in ("teacher.py", "text.py", *more)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

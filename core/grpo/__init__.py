@@ -1,10 +1,34 @@
-"""Group relative policy optimisation: the mathematics of learning from a group's rewards, each part usable alone.
+"""Group relative policy optimisation (GRPO): its mathematics, each part usable alone, and the training of an experiment.
 
-* `advantages`: a group's rewards become advantages; which groups carry none.
-* `divergence`: estimators of KL(π‖π_ref), and the form of each whose gradient is that of KL.
-* `losses`: `grpo`, `bnpo`, `dr_grpo`, `dapo`, `gspo`, `cispo` behind one signature, and their metrics.
-* `rewards`: what text earns (accuracy, format, length, one language, chance), composed and weighted.
-* `scores`: pass@k and the majority vote over many samples.
+In reading order:
+
+The mathematics, on tensors:
+
+* `advantages`: from a group's rewards to advantages; which groups have none.
+* `kl`: estimators k1, k2, k3 of KL(π‖π_ref), `per_token_kl`, and their form in a loss.
+* `losses`: `policy_loss` of type `grpo`, `bnpo`, `dr_grpo`, `dapo`, `gspo`, `cispo`, and its metrics.
+* `accuracy_at_k`: pass@k and the majority vote over many samples.
+
+Text:
+
+* `rewards`: rewards for accuracy, format, length, one language, chance, and their weighted sum.
+* `tasks`: problems, demonstrations and verifiers.
+
+A training:
+
+* `rollout`: sample completions and verify their answers.
+* `config`: `GRPOConfig`, the configuration of the trainer, and published presets.
+* `trainer`: one step of GRPO, and of its controls rft and sft.
+* `evaluation`: metrics of a model on given problems.
+* `eval_set`: the test problems of a training, evaluated and recorded through it.
+
+An experiment:
+
+* `reward_spec`: the text `accuracy+0.2*format` to rewards.
+* `params`: the parameters of an experiment, and what they make.
+* `base_model`: the model before GRPO, trained from scratch and cached.
+* `pretrained_model`: or one of Hugging Face's.
+* `trial`: what `lab run grpo` runs for each variant and seed.
 
 Names load when they are first asked for, so that importing `lab.core.grpo` costs no torch.
 """
@@ -16,9 +40,9 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .accuracy_at_k import majority, pass_at_k
     from .advantages import group_advantages
     from .losses import policy_loss
-    from .scores import majority, pass_at_k
 
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
@@ -28,6 +52,6 @@ if not TYPE_CHECKING:
         {
             "advantages": ("group_advantages",),
             "losses": ("policy_loss",),
-            "scores": ("majority", "pass_at_k"),
+            "accuracy_at_k": ("majority", "pass_at_k"),
         },
     )

@@ -1,10 +1,9 @@
-"""Advantages relative to a group: how much better a completion did than the others that answer the same prompt.
+"""Group-relative advantages: the reward of a completion, compared with those of the other completions of its prompt.
 
 Shao et al., "DeepSeekMath" (arXiv:2402.03300), §4.1.2, which divides by the group's standard deviation; Liu et al.,
 "Understanding R1-Zero-Like Training" (Dr. GRPO, arXiv:2503.20783), §3.2, which does not.
 
-A NaN is the reward of a completion that could not be scored. It counts in no mean and no standard deviation, and its
-own advantage is 0.
+A reward of NaN means no score. It is left out of means and standard deviations, and its advantage is 0.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ DELTA = 1e-4
 def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str = "group") -> Tensor:
     """A_i = r_i − mean(r), divided by a standard deviation or not.
 
-    A group whose rewards are all equal gets exactly 0. They are compared as they are: the mean of three 0.1 is not
-    0.1 in floating point, and dividing that rounding error by `DELTA` would make a signal of it.
+    A group whose rewards are all equal gets exactly 0. This is decided by comparing the rewards themselves: the mean of
+    three 0.1 is not 0.1 in floating point, and the rounding error divided by `DELTA` would be a signal.
 
     Args:
-        rewards: (completions,), groups of num_generations one after the other; NaN where there is no score.
+        rewards: (completions,), one group of num_generations after the other; NaN for no score.
         num_generations: G, the completions of one prompt, at least 2.
         scale_rewards: "group" divides by the group's standard deviation + 1e-4 (DeepSeekMath §4.1.2); "batch" by that
-            of all rewards + 1e-4 (TRL; the mean is still the group's); "none" by nothing (Dr. GRPO §3.2). Standard
-            deviations are those of a sample, divided by one less than the number of scores.
+            of all rewards + 1e-4 (TRL; the mean is still the group's); "none" does not divide (Dr. GRPO §3.2). Standard
+            deviations are unbiased: the sum of squares over one less than the number of scores.
 
     Returns:
         (completions,), in float32 unless the rewards are float64.
@@ -41,7 +40,7 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
         raise ValueError(f"unknown scale_rewards {scale_rewards!r}; known: {', '.join(SCALES)}")
     r, scored = _groups(rewards, num_generations)
     equal = _equal(r, scored).unsqueeze(1)
-    # Sums and squares of rewards from 1e19 on overflow in float32. In units of a power of two nothing is rounded.
+    # In float32 squares of rewards from 1e19 on overflow. Division by a power of two rounds nothing.
     unit = _unit(r, each_group=scale_rewards != "batch")
     r = r / unit
     n = scored.sum(1, keepdim=True)
@@ -59,10 +58,12 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
 
 
 def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
-    """Which groups teach nothing, because all their rewards are equal (TRL's `frac_reward_zero_std` is their share).
+    """Which groups have no signal, because all their rewards are equal (TRL's `frac_reward_zero_std` is their share).
+
+    Groups with fewer than two scores are among them.
 
     Args:
-        rewards: (completions,), as in `group_advantages`. Groups with fewer than two scores are among them.
+        rewards: (completions,), as in `group_advantages`.
         num_generations: G, at least 2.
 
     Returns:
@@ -75,7 +76,7 @@ def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
 
 
 def _groups(rewards: Tensor, num_generations: int) -> tuple[Tensor, Tensor]:
-    """The rewards (groups, G), with 0 where there is no score, and where there is one."""
+    """(groups, G): the rewards, with 0 for no score; and whether there is a score."""
     if num_generations < 2:
         raise ValueError(
             f"num_generations is {num_generations}: a group of one has nothing to be compared with; take 2 or more"
@@ -99,13 +100,13 @@ def _groups(rewards: Tensor, num_generations: int) -> tuple[Tensor, Tensor]:
 
 
 def _equal(r: Tensor, scored: Tensor) -> Tensor:
-    """(groups,): no score differs from another."""
+    """(groups,): whether all scores are equal."""
     lowest = r.masked_fill(~scored, torch.inf).amin(1)
     return lowest >= r.masked_fill(~scored, -torch.inf).amax(1)
 
 
 def _unit(r: Tensor, each_group: bool) -> Tensor:
-    """The largest power of two that no reward falls short of in size, (groups, 1), or of all of them, scalar; 1 for zeros."""
+    """The largest power of two up to the largest |reward|: (groups, 1), or a scalar over all groups; 1 if all are 0."""
     largest = r.abs().amax(1, keepdim=True)
     if not each_group and len(r):
         largest = largest.max()

@@ -1,4 +1,4 @@
-"""How good a model is on problems that it was not trained on: many samples of each, and the likeliest answer."""
+"""Evaluate a model on problems that it was not trained on: many samples of each, and its greedy answer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from ..lm.gradients import autocast
 from ..lm.language_model import LanguageModel
 from ..lm.scoring import joined, log_probs
-from .divergence import kl_estimate
+from .accuracy_at_k import majority, pass_at_k
+from .kl import per_token_kl
 from .rewards import format, letters_of
 from .rollout import Rollout, answers, rollout
-from .scores import majority, pass_at_k
 from .tasks import Task
 from .tasks.problem import Problem
 
 PARTS = 4
-"""Samples are scored in so many parts of like length, which saves padding."""
+"""Micro-batches of similar length for the log-probs of the reference, which saves padding."""
 
 
 def evaluate(
@@ -33,20 +33,20 @@ def evaluate(
     temperature: float = 1.0,
     reference: LanguageModel | None = None,
 ) -> tuple[dict[str, float], Rollout]:
-    """Figures over all problems, and the samples themselves.
+    """Metrics over all problems, and the samples themselves.
 
     Returns:
-        `eval/pass@k` for k = 1, 2, 4, … and samples, `eval/doubling`, the least that a doubling of k adds to it,
-        `eval/maj@k` with k = samples (R1's cons@k), `eval/acc_greedy`, `eval/format` (the share of well-formed thinking
-        and answer), `eval/think_rate` and, of the likeliest answers, `eval/think_greedy`; `eval/entropy` of the next
-        token, in nats; lengths in tokens: `eval/length`, `eval/length_correct`, `eval/length_incorrect` (left out where
-        there are none of these). Where traces may be in two alphabets, those of `languages` as well. With a reference
-        `eval/kl`, Schulman's k3 estimate of KL(π‖π_ref), in nats a token.
+        `eval/pass@k` for k = 1, 2, 4, … and samples; `eval/doubling`, the least that a doubling of k adds to it;
+        `eval/maj@k` with k = samples (R1's cons@k); `eval/acc_greedy`; `eval/format`, the share of well-formed thinking
+        and answer; `eval/think_rate`, and `eval/think_greedy` of the greedy answers; `eval/entropy` of the next token, in
+        nats; `eval/length`, `eval/length_correct` and `eval/length_incorrect`, in tokens, the last two left out where
+        there are no such answers. If the task has two alphabets, the metrics of `languages`. With a reference `eval/kl`,
+        the k3 estimate of KL(π‖π_ref), in nats per token.
     """
     device = model.embedding.weight.device
     options = {"max_completion_length": max_completion_length}
     generator = torch.Generator(device).manual_seed(seed)
-    made = rollout(
+    sampled = rollout(
         model,
         task,
         problems,
@@ -58,40 +58,40 @@ def evaluate(
     greedy = rollout(
         model, task, problems, num_generations=1, temperature=0.0, generator=generator, **options
     )
-    right = made.right.reshape(len(problems), samples)
-    lengths, thinks = made.lengths, made.thinks
-    figures = coverage(right) | {
-        f"eval/maj@{samples}": majority(answers(made, samples), [problem.answer for problem in problems]),
+    right = sampled.right.reshape(len(problems), samples)
+    lengths, thinks = sampled.lengths, sampled.thinks
+    metrics = coverage(right) | {
+        f"eval/maj@{samples}": majority(answers(sampled, samples), [problem.answer for problem in problems]),
         "eval/acc_greedy": float(greedy.right.mean()),
-        "eval/format": float(np.mean(format(made.problems, made.texts))),
+        "eval/format": float(np.mean(format(sampled.problems, sampled.texts))),
         "eval/think_rate": float(thinks.mean()),
         "eval/think_greedy": float(greedy.thinks.mean()),
-        "eval/entropy": float(made.completions.entropies.sum()) / int(lengths.sum()),
+        "eval/entropy": float(sampled.completions.entropies.sum()) / int(lengths.sum()),
         "eval/length": float(lengths.mean()),
     }
     if reference is not None:
-        figures["eval/kl"] = _divergence(made, task, reference, temperature)
-    for name, which in (("correct", made.right), ("incorrect", ~made.right)):
+        metrics["eval/kl"] = _mean_kl(sampled, task, reference, temperature)
+    for name, which in (("correct", sampled.right), ("incorrect", ~sampled.right)):
         if which.any():
-            figures[f"eval/length_{name}"] = float(lengths[which].mean())
+            metrics[f"eval/length_{name}"] = float(lengths[which].mean())
     if len(task.alphabets) > 1:
-        figures |= languages(made.texts, task.alphabets)
-    return figures, made
+        metrics |= languages(sampled.texts, task.alphabets)
+    return metrics, sampled
 
 
-def _divergence(made: Rollout, task: Task, reference: LanguageModel, temperature: float) -> float:
-    c = made.completions
-    sequences = joined(made.prompts, c.ids, c.lengths, task.vocabulary.pad)
+def _mean_kl(sampled: Rollout, task: Task, reference: LanguageModel, temperature: float) -> float:
+    c = sampled.completions
+    sequences = joined(sampled.prompts, c.ids, c.lengths, task.vocabulary.pad)
     total = 0.0
     with torch.no_grad(), autocast(c.ids.device):
         for part in sequences.by_length(PARTS):
             ref_logp, _ = log_probs(reference, sequences.rows(part), temperature)
-            total += float(kl_estimate(c.log_probs[part, : ref_logp.shape[1]], ref_logp).sum())
+            total += float(per_token_kl(c.log_probs[part, : ref_logp.shape[1]], ref_logp).sum())
     return total / int(c.lengths.sum())
 
 
 def coverage(right: np.ndarray) -> dict[str, float]:
-    """`eval/pass@k` for k = 1, 2, 4, … and all samples, and `eval/doubling`, the least that a doubling of k adds.
+    """`eval/pass@k` for k = 1, 2, 4, … and all samples; `eval/doubling`, the least that a doubling of k adds.
 
     Args:
         right: (problems, samples).
@@ -99,18 +99,18 @@ def coverage(right: np.ndarray) -> dict[str, float]:
     samples = right.shape[1]
     doubled = [2**i for i in range(samples.bit_length())]
     passed = {k: pass_at_k(right, k) for k in [*doubled, samples]}
-    figures = {f"eval/pass@{k}": share for k, share in passed.items()}
+    metrics = {f"eval/pass@{k}": share for k, share in passed.items()}
     if steps := [passed[two] - passed[one] for one, two in pairwise(doubled)]:
-        figures["eval/doubling"] = min(steps)
-    return figures
+        metrics["eval/doubling"] = min(steps)
+    return metrics
 
 
 def languages(texts: Sequence[str], alphabets: Sequence[str]) -> dict[str, float]:
-    """Over all completions with digits inside `<think>` tags; nothing where there are none.
+    """Use of two alphabets, over all completions with digits inside `<think>` tags; empty if there are none.
 
     Returns:
-        `eval/language`: the share of a trace's digits that are of the first alphabet, the prompt's; what the reward
-        `language` pays. `eval/mixed`: the share of traces with digits of more than one.
+        `eval/language`: the share of a trace's digits from the first alphabet, the prompt's; the value of the reward
+        `language`. `eval/mixed`: the share of traces with digits of more than one.
     """
     used = np.array([letters_of(text, alphabets) for text in texts])
     used = used[used.any(1)]
@@ -123,6 +123,6 @@ def languages(texts: Sequence[str], alphabets: Sequence[str]) -> dict[str, float
 
 
 def solved(right: np.ndarray, num_generations: int) -> tuple[float, float]:
-    """The share of groups in which all answers are right, and in which none is."""
+    """The share of groups in which all answers are right, and the share in which none is."""
     groups = right.reshape(-1, num_generations)
     return float(groups.all(1).mean()), float((~groups.any(1)).mean())

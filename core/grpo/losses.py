@@ -1,4 +1,4 @@
-"""Policy losses of the GRPO family: what is done to a ratio, and what the sum over tokens is divided by.
+"""Policy losses of the GRPO family: how each clips the ratio, and what it divides the sum over tokens by.
 
 With w = π/π_old at a token, or at a sequence, and A the completion's advantage:
 
@@ -11,8 +11,8 @@ With w = π/π_old at a token, or at a sequence, and A the completion's advantag
     | gspo    | the same, w = (π(y)/π_old(y))^(1/length) | as grpo                                    | 2507.18071, eq. 5, 7  |
     | cispo   | −min(w, bound) held constant · A · log π | tokens of the batch                        | 2506.13585, eq. 4     |
 
-bnpo and dapo are one thing as long as a batch comes in one piece; TRL's bnpo takes the mean of the means of its
-micro-batches, which depends on how a batch was cut, and ours does not.
+bnpo and dapo are equal on a whole batch. TRL's bnpo averages the means of its micro-batches, which depends on how the
+batch is cut; ours does not.
 
 Definitions follow TRL 1.16 (`GRPOTrainer._compute_loss`), with which tests/core/grpo/test_against_trl.py compares them.
 """
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..lm.precision import wide
-from .divergence import KINDS, weighted
+from .kl import KL_ESTIMATORS, weighted_kl
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo")
 _BY_TOKENS = ("bnpo", "dapo", "cispo")
@@ -35,21 +35,21 @@ _BY_TOKENS = ("bnpo", "dapo", "cispo")
 
 @dataclass(frozen=True)
 class LossParts:
-    """A loss, taken apart.
+    """A loss and its two terms.
 
     Attributes:
-        loss: scalar, what to call `backward` on: policy + divergence.
-        policy: scalar, without the divergence. Constant.
-        divergence: scalar, β times the estimate of KL(π‖π_ref), averaged as the loss is. Constant; 0 for β = 0.
-        metrics: scalars under TRL's names, constant, means over the unmasked tokens of this batch: `kl` where there is
+        loss: scalar, policy_loss + kl_loss, with a gradient.
+        policy_loss: scalar, detached.
+        kl_loss: scalar, detached: β times the estimate of KL(π‖π_ref), averaged as the loss is; 0 for β = 0.
+        metrics: scalars under TRL's names, detached, means over the unmasked tokens of this batch: `kl` where there is
             a ref_logp, even for β = 0; `clip_ratio/low_mean`, `clip_ratio/high_mean` and `clip_ratio/region_mean`, the
             shares of tokens where the clip stops the gradient, for gspo as well (TRL counts its sequences); for cispo
             `cispo_clip_ratio` instead.
     """
 
     loss: Tensor
-    policy: Tensor
-    divergence: Tensor
+    policy_loss: Tensor
+    kl_loss: Tensor
     metrics: dict[str, Tensor]
 
 
@@ -68,34 +68,34 @@ def policy_loss(
     kl: str = "k3",
     num_items: float | None = None,
 ) -> Tensor:
-    """The loss of one batch of completions, to be minimised.
+    """The loss of one batch of completions; training minimises it.
 
     A batch may come in pieces: give each `num_items=count_items(mask of the whole batch, loss_type)`, and the sum of
-    the pieces' losses (and gradients) is that of the whole. Completions whose advantage is 0 may then be left out when
-    β is 0: for all but their masks in `count_items` they change nothing.
+    the pieces' losses (and gradients) is that of the whole. With β = 0, completions whose advantage is 0 may be left out
+    of the pieces: they count only in `count_items`.
 
-    At w = 1 the loss is about 0 for centred advantages and its gradient is not: the value of the loss tells nothing
-    about progress.
+    The value of the loss says nothing about progress: at w = 1 and with centred advantages it is about 0, and its
+    gradient is not.
 
     Args:
-        logp: (completions, tokens), log π of the sampled tokens.
-        old_logp: (completions, tokens), log π_old of the same tokens, constant to the gradient; may be logp itself.
-        advantages: (completions,), constant to the gradient.
-        mask: (completions, tokens), true or 1 where a token counts: EOS does, padding does not. What logp holds
-            elsewhere does not matter.
+        logp: (completions, tokens), log π of the sampled tokens; TRL's `per_token_logps`.
+        old_logp: (completions, tokens), log π_old, detached here; may be logp itself. TRL's `old_per_token_logps`.
+        advantages: (completions,), detached here.
+        mask: (completions, tokens), TRL's `completion_mask`: true or 1 for a token that counts, up to EOS; 0 for padding,
+            where logp may hold anything.
         loss_type: one of `LOSS_TYPES`.
         epsilon: ε; w is clipped below at 1 − ε, and not at all from ε = 1 on. Without effect on cispo if epsilon_high
             is given.
         epsilon_high: w is clipped above at 1 + epsilon_high, epsilon unless given. For cispo the bound on w itself, as
             in TRL (5.0 in ScaleRL, arXiv:2510.13786), and 1 + epsilon unless given.
         beta: β, the weight of KL(π‖π_ref).
-        ref_logp: (completions, tokens), log π_ref of the same tokens, constant to the gradient.
+        ref_logp: (completions, tokens), log π_ref, detached here; TRL's `ref_per_token_logps`.
         max_completion_length: the length constant of dr_grpo.
         kl: the estimator in the loss, "k1", "k2" or "k3", importance-corrected as in `kl_in_loss`. For gspo the
-            correction is the sequence's w, as TRL has it, and no longer exactly right.
-        num_items: what the loss is divided by where the batch given is part of a larger one: completions for grpo, gspo
-            and dr_grpo (which also divides by max_completion_length), unmasked tokens for bnpo, dapo and cispo. That of
-            the batch given unless said otherwise.
+            correction is the sequence's w, as in TRL, which is only approximate.
+        num_items: the divisor, where this batch is part of a larger one: completions for grpo, gspo and dr_grpo (which
+            also divides by max_completion_length), unmasked tokens for bnpo, dapo and cispo. By default it is counted in
+            this batch.
 
     Returns:
         Scalar, in float32 unless logp is float64.
@@ -147,14 +147,14 @@ def loss_parts(
             f"it is {max_completion_length}: give a number of tokens"
         )
 
-    seen = mask != 0
+    mask = mask != 0
     # Padding may hold anything, and 0 · ∞ would be NaN, also in a gradient.
-    logp = wide(logp).masked_fill(~seen, 0)
-    old_logp = wide(old_logp.detach()).masked_fill(~seen, 0)
+    logp = wide(logp).masked_fill(~mask, 0)
+    old_logp = wide(old_logp.detach()).masked_fill(~mask, 0)
     A = advantages.detach().to(logp.dtype).unsqueeze(1)
     log_w = logp - old_logp
     if loss_type == "gspo":
-        log_w = log_w.sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp(min=1)
+        log_w = log_w.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
 
     if loss_type == "cispo":
         bound = math.log1p(epsilon) if epsilon_high is None else _log(epsilon_high)
@@ -171,22 +171,22 @@ def loss_parts(
             "clip_ratio/high_mean": above,
             "clip_ratio/region_mean": below | above,
         }
-    metrics = {name: _mean(where, seen) for name, where in clipped.items()}
+    metrics = {name: _mean(stopped, mask) for name, stopped in clipped.items()}
 
-    items = _items(seen, loss_type).clamp(min=1) if num_items is None else max(num_items, 1)
+    items = _items(mask, loss_type).clamp(min=1) if num_items is None else max(num_items, 1)
     if loss_type == "dr_grpo":
         items = items * (max_completion_length or 1)
-    policy = loss = _sum(L, seen, loss_type) / items
-    divergence = torch.zeros_like(policy)
+    policy_term = loss = _sum(L, mask, loss_type) / items
+    kl_term = torch.zeros_like(loss)
     if ref_logp is not None:
-        ref_logp = wide(ref_logp).masked_fill(~seen, 0)
+        ref_logp = wide(ref_logp).masked_fill(~mask, 0)
         with torch.set_grad_enabled(torch.is_grad_enabled() and beta > 0):
-            estimate = weighted(log_w, logp, ref_logp, kl)
-            metrics["kl"] = _mean(estimate.detach(), seen)
+            per_token_kl = weighted_kl(log_w, logp, ref_logp, kl)
+            metrics["kl"] = _mean(per_token_kl.detach(), mask)
             if beta > 0:
-                divergence = beta * _sum(estimate, seen, loss_type) / items
-                loss = policy + divergence
-    return LossParts(loss, policy.detach(), divergence.detach(), metrics)
+                kl_term = beta * _sum(per_token_kl, mask, loss_type) / items
+                loss = policy_term + kl_term
+    return LossParts(loss, policy_term.detach(), kl_term.detach(), metrics)
 
 
 def count_items(mask: Tensor, loss_type: str) -> float:
@@ -203,21 +203,21 @@ def count_items(mask: Tensor, loss_type: str) -> float:
     return float(_items(mask != 0, loss_type))
 
 
-def _items(seen: Tensor, loss_type: str) -> Tensor:
-    return seen.sum() if loss_type in _BY_TOKENS else seen.new_tensor(len(seen), dtype=torch.int64)
+def _items(mask: Tensor, loss_type: str) -> Tensor:
+    return mask.sum() if loss_type in _BY_TOKENS else mask.new_tensor(len(mask), dtype=torch.int64)
 
 
-def _sum(x: Tensor, seen: Tensor, loss_type: str) -> Tensor:
+def _sum(x: Tensor, mask: Tensor, loss_type: str) -> Tensor:
     """The sum over tokens, those of a completion being averaged first for grpo and gspo. x broadcasts along tokens."""
-    x = torch.where(seen, x, 0)
+    x = torch.where(mask, x, 0)
     if loss_type in ("grpo", "gspo"):
-        return (x.sum(1) / seen.sum(1).clamp(min=1)).sum()
+        return (x.sum(1) / mask.sum(1).clamp(min=1)).sum()
     return x.sum()
 
 
-def _mean(x: Tensor, of: Tensor) -> Tensor:
+def _mean(x: Tensor, mask: Tensor) -> Tensor:
     x = x if x.is_floating_point() else x.float()
-    return torch.where(of, x, 0).sum() / of.sum().clamp(min=1)
+    return torch.where(mask, x, 0).sum() / mask.sum().clamp(min=1)
 
 
 def _log(x: float) -> float:
@@ -231,8 +231,8 @@ def _check_names(loss_type: str, kl: str = "k3") -> None:
         near.sort(key=lambda name: sorted(name) != sorted(typed))  # gpro is grpo rather than gspo
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown loss_type {loss_type!r}.{hint} Known: {', '.join(LOSS_TYPES)}")
-    if kl not in KINDS:
-        raise ValueError(f"unknown kind of KL estimate {kl!r}; known: {', '.join(KINDS)}")
+    if kl not in KL_ESTIMATORS:
+        raise ValueError(f"unknown kind of KL estimate {kl!r}; known: {', '.join(KL_ESTIMATORS)}")
 
 
 def _check_shapes(logp: Tensor, advantages: Tensor, others: dict[str, Tensor | None]) -> None:

@@ -1,4 +1,4 @@
-"""What an experiment about GRPO may vary, and what is made of it: task, mixture, settings of the trainer, base model.
+"""The parameters of a GRPO experiment, and what they make: task, mixture, configuration of the trainer, base model.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
@@ -16,40 +16,40 @@ from ..lm.given import Given, written_as_model
 from ..own_files import digest, is_reference
 from ..trial import Nearby
 from ..trial import Params as AnyParams
-from .paying import reward_terms
+from .reward_spec import reward_terms
 
 if TYPE_CHECKING:
-    from .base import Base
-    from .settings import Settings
+    from .base_model import BaseModelSpec
+    from .config import GRPOConfig
     from .tasks import Mixture, Task
 
 
 Load = Callable[[str], Callable[..., Any]]
-"""`./file.py:function` to the function."""
+"""From `./file.py:function` to the function."""
 
 
 class Params(AnyParams):
-    """The knobs of a GRPO experiment. Those of the trainer bear TRL's names; see `Settings`."""
+    """The parameters of a GRPO experiment. Those of the trainer have TRL's names; see `config.GRPOConfig`."""
 
     reward: str = "accuracy+format"
-    """What is paid for, joined by +, each with a weight if need be: "accuracy+0.2*format". There are accuracy, format,
-    language, length, random, and yours as "./file.py:function", called with (problems, completions). A path that holds a + begins
-    with ./, ../, / or ~."""
+    """Rewards joined by +, each with a weight or without: "accuracy+0.2*format". There are accuracy, format, language,
+    length, random, and yours as "./file.py:function", called with (problems, completions). A path with a + begins with
+    ./, ../, / or ~."""
 
-    # The task, and how deep its problems are: the least and the largest number of steps.
+    # The task, and the depth of its problems: the smallest and the largest number of steps.
     task: str = "chain"
-    """A name, or yours as "./file.py:function"; it returns a `tasks.Task`, and gets the depths as base, train and harder if
-    it takes them."""
+    """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and
+    harder, if it has them, are the depths."""
     structure: str = "z10"
     operators: str = ""
-    """Of chain; its first where it is left out."""
+    """Of chain: one or more of the structure's operators; the first by default."""
     alphabet: str = ""
-    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. `language` pays for those of the prompt."""
+    """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. The reward `language` is for the prompt's."""
     base_depth: tuple[int, int] = (1, 4)
     train_depth: tuple[int, int] = (3, 5)
     harder_depth: tuple[int, int] = (6, 8)
 
-    # What the base model has seen; see `tasks.Mixture`.
+    # The demonstrations of the base model; see `tasks.Mixture`.
     long: float = Field(0.25, ge=0, le=1)
     noise: float = Field(0.03, ge=0, le=1)
     slips: float = Field(0.3, ge=0, le=1)
@@ -61,9 +61,9 @@ class Params(AnyParams):
     second_noise: float | None = Field(None, ge=0, le=1)
 
     model: Given | None = None
-    """A model to start from, {hf: ./folder}. No base is trained then, nor looked for: only its `window` is held to."""
+    """A pretrained model to start from, {hf: ./folder}, instead of a base model; its accuracy must be inside `window`."""
 
-    # Else a base model, and its training.
+    # The base model and its training, if there is no pretrained one.
     d_model: int = Field(64, ge=8)
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
@@ -73,23 +73,24 @@ class Params(AnyParams):
     base_batch: int = Field(128, ge=1)
     demonstrations: int = Field(30_000, ge=1)
     window: tuple[float, float] = (0.0, 1.0)
-    """A base is taken when so much of it is right when sampled; else another one is trained, or a given one refused."""
+    """The smallest and the largest accuracy of an accepted base model; outside of it another one is trained, and a
+    pretrained model is refused."""
     attempts: int = Field(4, ge=1)
 
     # The trainer.
     algorithm: Literal["grpo", "rft", "sft"] = "grpo"
-    """Or a control: next-token training, on its own right answers or on demonstrations; see `Settings`."""
+    """grpo, or a control, next-token training: rft on its own right answers, sft on demonstrations; see `GRPOConfig`."""
     sft_tokens: int | None = Field(None, ge=1)
     sft_shown: Literal["base", "full"] = "base"
-    """What sft is shown: "base", what the base was, of its depths and in its mixture; "full", right and full traces alone, of the
-    depths that reward is earned on. Where a task of yours takes no depths, it is of these as it is of the base's."""
+    """The demonstrations of sft: "base", of the base model's depths and mixture; "full", only right and full traces, of
+    `train_depth` if the task takes depths."""
     preset: str = ""
-    """Published settings by source: "r1-zero", "deepseekmath", "dr-grpo". What an experiment sets itself stands."""
+    """A published configuration: "r1-zero", "deepseekmath", "dr-grpo". What the experiment sets takes precedence."""
     steps: int = Field(40, ge=1)
     num_prompts: int = Field(32, ge=1)
     num_generations: int = Field(8, ge=2)
     max_completion_length: int | None = Field(None, ge=1)
-    """In tokens, of a given model in its own; the longest demonstration of the task where it is left out."""
+    """In tokens, those of a pretrained model if there is one; the task's longest demonstration by default."""
     temperature: float = Field(1.0, gt=0)
     learning_rate: float = Field(3e-4, gt=0)
     scale_rewards: Literal["group", "batch", "none"] = "group"
@@ -122,13 +123,13 @@ class Params(AnyParams):
 
     @model_validator(mode="after")
     def _means_something(self, info: ValidationInfo) -> Self:
-        """All that can be known to be wrong before anything is trained.
+        """Find mistakes before anything is trained.
 
-        Of tasks and models of the user's only where it is known what their paths are relative to.
+        Tasks and models of the user's are only checked where it is known what their paths are relative to.
         """
         if not 0 <= self.window[0] < self.window[1] <= 1:
             raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
-        settings_of(self, longest=1)
+        grpo_config_of(self, longest=1)
         _check_controls(self)
         nearby: Nearby | None = info.context
         if nearby is None and is_reference(self.task):
@@ -139,14 +140,14 @@ class Params(AnyParams):
         task = task_of(self, nearby.load if nearby else None)
         _check_alphabets(self, task.alphabets)
         if nearby is not None and self.model is not None:
-            from .given_model import can_stand_in
+            from .pretrained_model import check_pretrained
 
-            can_stand_in(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
+            check_pretrained(nearby.path(self.model.hf), task, mixture_of(self), self.max_completion_length)
         return self
 
 
 def _check_controls(params: Params) -> None:
-    """What GRPO's controls cannot do."""
+    """Raise ValueError for what rft and sft cannot do."""
     if params.algorithm == "sft" and params.model is not None:
         raise ValueError(
             "sft is for bases of ours: a given model's tokenizer writes prompts, not demonstrations"
@@ -155,7 +156,7 @@ def _check_controls(params: Params) -> None:
         for name, weight in reward_terms(params.reward).items():
             if name == "length" or is_reference(name) or weight <= 0:
                 raise ValueError(
-                    f"rft learns the answers that earn all there is to earn; with {weight:g}*{name} that is not known"
+                    f"rft learns the completions of maximal reward; with {weight:g}*{name} that is not known"
                 )
 
 
@@ -175,21 +176,24 @@ def task_of(params: Params, load: Load | None) -> Task:
 
     depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
     if load is not None and is_reference(params.task):
-        from .tasks.own import own
+        from .tasks.user_task import user_task
 
-        return own(params.task, load(params.task), depths, mixture_of(params))
+        return user_task(params.task, load(params.task), depths, mixture_of(params))
     match params.task:
         case "chain":
-            knobs = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
-            return task("chain", **knobs, **depths)
+            chain = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
+            return task("chain", **chain, **depths)
         case "reverse" | "sort":
             return task(params.task, **depths)
         case name:
             return task(name)
 
 
-def task_words(params: Params, task: Task) -> str:
-    """Which task, with all that makes it; of a file of the user's what is in it and what comes of it, wherever it lies."""
+def task_key(params: Params, task: Task) -> str:
+    """Cache key of a task: its parameters; for a user's function also digests of its file and of a sample of its output.
+
+    The folder of the file is not in it.
+    """
     keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
     if not is_reference(params.task):
@@ -197,9 +201,9 @@ def task_words(params: Params, task: Task) -> str:
     from .tasks.sample import sample
 
     file, _, function = params.task.rpartition(":")
-    # The function may import what lies beside it, so that its file alone does not say what it makes.
-    seen = sha256(repr(sample(task, mixture_of(params))).encode()).hexdigest()
-    return words.replace(params.task, f"{digest(Path(file))}:{function} {seen}", 1)
+    # The function may import other files, so that the digest of its own is not enough.
+    of_sample = sha256(repr(sample(task, mixture_of(params))).encode()).hexdigest()
+    return words.replace(params.task, f"{digest(Path(file))}:{function} {of_sample}", 1)
 
 
 def mixture_of(params: Params) -> Mixture:
@@ -210,41 +214,41 @@ def mixture_of(params: Params) -> Mixture:
     return Mixture(**{field.name: getattr(params, field.name) for field in fields(Mixture)})
 
 
-def shown_to_sft(params: Params, task: Task, load: Load) -> Task:
-    """The task with the demonstrations of sft."""
+def with_sft_demonstrations(params: Params, task: Task, load: Load) -> Task:
+    """The task with the demonstrations that sft learns from."""
     if params.sft_shown == "base":
         return task
     from dataclasses import replace
 
-    as_deep = task_of(params.model_copy(update={"base_depth": params.train_depth}), load)
-    return replace(task, demonstrations=as_deep.demonstrations)
+    train_task = task_of(params.model_copy(update={"base_depth": params.train_depth}), load)
+    return replace(task, demonstrations=train_task.demonstrations)
 
 
-def settings_of(params: Params, longest: int) -> Settings:
-    """Of the trainer; `longest` is how long a completion may be where the experiment does not say."""
+def grpo_config_of(params: Params, longest: int) -> GRPOConfig:
+    """The trainer's configuration; `longest` is its `max_completion_length` if the experiment gives none."""
     from dataclasses import fields, replace
 
-    from .settings import Settings, settings
+    from .config import GRPOConfig, grpo_config
 
-    # What a preset says stands unless the experiment says otherwise.
-    names = {field.name for field in fields(Settings)} & set(Params.model_fields)
-    given = names & params.model_fields_set if params.preset else names
-    changes = {name: getattr(params, name) for name in given}
+    # A preset's value holds unless the experiment gives one.
+    names = {field.name for field in fields(GRPOConfig)} & set(Params.model_fields)
+    explicit = names & params.model_fields_set if params.preset else names
+    changes = {name: getattr(params, name) for name in explicit}
     mixture = mixture_of(params)
     if params.sft_shown == "full":
         mixture = replace(mixture, long=1.0, noise=0.0, slips=0.0, leaps=0.0, mixed=0.0, second=0.0)
     changes |= {"steps": params.steps, "mixture": mixture}
     if changes.get("max_completion_length") is None:
         changes["max_completion_length"] = longest
-    return settings(params.preset, **changes)
+    return grpo_config(params.preset, **changes)
 
 
-def base_of(params: Params, task: Task) -> Base:
+def base_model_of(params: Params, task: Task) -> BaseModelSpec:
     from ..lm.model import Config
     from ..lm.training import Recipe
-    from .base import Base
+    from .base_model import BaseModelSpec
 
-    return Base(
+    return BaseModelSpec(
         model=Config(
             vocabulary=task.vocabulary.size,
             context=task.longest_prompt + max(params.max_completion_length or 0, task.longest_completion),

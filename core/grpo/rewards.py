@@ -1,8 +1,8 @@
-"""What a completion earns by its text, and rewards put together.
+"""Rewards: functions from the text of completions to numbers, and their weighted sum.
 
 A completion is text such as `<think>7+5=2,2+8=0</think><answer>0</answer><eos>`. The two rewards of DeepSeek-R1-Zero are
 `accuracy` and `format` (arXiv:2501.12948, §2.2.2); R1 adds `language_consistency` (§2.3.2). `random_reward` is a
-control: it can teach nothing. A reward of one's own is any function with the signature of `Reward`.
+control: nothing can be learnt from it. Any function with the signature of `Reward` is a reward.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 END = "<eos>"
-MOST_UNSCORABLE = 0.1
-"""The share of completions without a score above which a batch is refused: training would go on a biased rest."""
+MAX_UNSCORED = 0.1
+"""A batch with a larger share of completions without a score raises `RewardError`: the rest would be biased."""
 
 _TOKEN = re.compile(r"</?[a-z]+>|.", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer)>")
@@ -29,7 +29,7 @@ _FORMAT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DO
 
 
 class Problem(Protocol):
-    """What a reward may look at besides the completion."""
+    """The problem, as a reward sees it; `tasks.Problem` is one."""
 
     @property
     def prompt(self) -> str: ...
@@ -39,17 +39,17 @@ class Problem(Protocol):
 
 
 Reward = Callable[[Sequence[Problem], Sequence[str]], Sequence[float | None]]
-"""(problems, completions), one problem for each completion, to one number for each; None where there is none."""
+"""(problems, completions), one problem for each completion, to one number for each; None for no score."""
 
 
 class RewardError(Exception):
-    """A reward that cannot be used: it raised, or what it returned is not one number for each completion."""
+    """A reward raised, or did not return one finite number, or None, for each completion."""
 
 
 def answer_of(completion: str) -> str | None:
-    """The text inside the one `<answer>…</answer>`, without white space around it.
+    """The text inside the only `<answer>…</answer>`, without white space around it.
 
-    None where there is none, more than one, an unclosed one, or one with tags inside.
+    None for no such pair of tags, more than one, an unclosed one, or one with tags inside.
     """
     if completion.count("<answer>") != 1 or completion.count("</answer>") != 1:
         return None
@@ -60,7 +60,7 @@ def answer_of(completion: str) -> str | None:
 
 
 def trace_of(completion: str) -> str | None:
-    """The text inside the one `<think>…</think>`; None where there is none, more than one or an unclosed one."""
+    """The text inside the only `<think>…</think>`; None for no such pair of tags, more than one or an unclosed one."""
     if completion.count("<think>") != 1 or completion.count("</think>") != 1:
         return None
     found = _TRACE.search(completion)
@@ -68,18 +68,18 @@ def trace_of(completion: str) -> str | None:
 
 
 def letters_of(completion: str, alphabets: Sequence[str]) -> list[int]:
-    """How many tokens of the trace are from each alphabet; none where there is no trace."""
+    """The number of tokens of the trace from each alphabet; 0 without a trace."""
     tokens = tokens_of(trace_of(completion) or "")
     return [sum(token in alphabet for token in tokens) for alphabet in alphabets]
 
 
 def tokens_of(text: str) -> list[str]:
-    """The text in tokens, where a tag is one and so is any other character."""
+    """Split a text into tokens: each tag is one, and each other character."""
     return _TOKEN.findall(text)
 
 
 def accuracy(is_right: Callable[[Any, str], bool]) -> Reward:
-    """1 where the answer is right, else 0: what is paid for is what evaluation counts.
+    """1 for a right answer, else 0, by the verifier that evaluation uses.
 
     Args:
         is_right: the task's verifier, `Task.is_right`.
@@ -95,14 +95,14 @@ def accuracy(is_right: Callable[[Any, str], bool]) -> Reward:
 def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
     """1 for `<think>…</think><answer>…</answer>` and the end, both with something inside, else 0.
 
-    A bare answer earns nothing, nor does an empty `<think></think>` (TRL's `think_format_reward` gives it 1), a tag
-    inside another, an unclosed one, or text before, between or behind. White space there is allowed.
+    An answer alone gets 0. So do an empty `<think></think>` (TRL's `think_format_reward` gives it 1), a tag inside
+    another, an unclosed tag, and text before, between or after the tags, except for white space.
     """
     return [float(_well_formed(completion)) for completion in completions]
 
 
 def length(max_length: int) -> Reward:
-    """Shorter is better: −tokens / max_length, counted as in `tokens_of`.
+    """−tokens / max_length, counted as in `tokens_of`: shorter is better.
 
     Raises:
         ValueError: max_length below 1.
@@ -117,14 +117,14 @@ def length(max_length: int) -> Reward:
 
 
 def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
-    """The share of a trace's tokens that come from one alphabet: the target, or else the one most used there.
+    """The share of a trace's tokens from one alphabet: the target, or else the one that the trace uses most.
 
-    Tokens of no alphabet, such as signs, count neither way. Without a trace, or with none of the alphabets in it, it is
-    0, so that leaving the trace out earns nothing. DeepSeek-R1 §2.3.2 takes the share of the target language's words.
+    Tokens of no alphabet, such as signs, are not counted. A completion without a trace, or whose trace has no token of
+    an alphabet, gets 0: leaving the trace out earns nothing. DeepSeek-R1 §2.3.2 takes the share of the target language's words.
 
     Args:
-        alphabets: each a string of its characters, two or more, without a character in common.
-        target: one of them.
+        alphabets: two or more strings of characters, disjoint.
+        target: one of these.
 
     Raises:
         ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
@@ -149,10 +149,10 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
 
 
 def random_reward(rng: Generator) -> Reward:
-    """1 or 0 by the toss of a coin, whatever the completion: a control.
+    """1 or 0 at random, independent of the completion: a control.
 
     Args:
-        rng: where the tosses come from; each call goes on from where it stands.
+        rng: advanced by each call.
     """
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
@@ -163,22 +163,22 @@ def random_reward(rng: Generator) -> Reward:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a batch of completions earned.
+    """The rewards of a batch of completions.
 
     Attributes:
-        total: for each completion the weighted sum, NaN where a reward with a weight gave no score.
-        values: by reward, what it gave each completion, unweighted, NaN for no score.
-        unscorable: how many of total are NaN.
+        total: the weighted sum for each completion; NaN if a reward with a weight gave no score.
+        values: by reward, its value for each completion, unweighted; NaN for no score.
+        unscored: the number of NaN in total.
     """
 
     total: list[float]
     values: dict[str, list[float]]
-    unscorable: int
+    unscored: int
 
 
 @dataclass(frozen=True)
-class Composed:
-    """Rewards by name and their weights: 1 unless given, and 0 for one that is only watched.
+class WeightedRewards:
+    """Rewards by name, and their weights: 1 by default, 0 for a reward that is only recorded.
 
     Raises:
         ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
@@ -199,8 +199,8 @@ class Composed:
                 raise ValueError(f"the weight of {name!r} is {weight}")
 
     @property
-    def most(self) -> float:
-        """What a completion earns to which every reward gives 1."""
+    def max_total(self) -> float:
+        """The weighted sum where every reward is 1, or 0 if its weight is negative."""
         return math.fsum(max(self.weights.get(name, 1.0), 0.0) for name in self.rewards)
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
@@ -212,9 +212,9 @@ class Composed:
 
         Raises:
             ValueError: not one problem for each completion.
-            RewardError: a reward raised, or returned another number of values, or a value that is no finite number
-                (None and NaN are "no score"); or more than a tenth of the completions have no score. One line that
-                names the reward and the first such sample.
+            RewardError: a reward raised, returned the wrong number of values, or returned a value that is not a finite
+                number (None and NaN mean "no score"); or more than a tenth of the completions have no score. The
+                message, one line, names the reward and the first such sample.
         """
         if len(problems) != len(completions):
             raise ValueError(f"{len(problems)} problems, but {len(completions)} completions")
@@ -224,14 +224,18 @@ class Composed:
             math.fsum(w * values[name][i] for name, w in weights.items()) for i in range(len(completions))
         ]
         unscored = [i for i, x in enumerate(total) if math.isnan(x)]
-        if len(unscored) > MOST_UNSCORABLE * len(total):
+        if len(unscored) > MAX_UNSCORED * len(total):
             i = unscored[0]
             name = next(name for name in weights if math.isnan(values[name][i]))
             raise RewardError(
                 f"reward {name!r} gave no score (None or NaN) to {_sample(problems[i], completions[i])}; in all "
-                f"{len(unscored)} of {len(total)} completions have none, and more than {MOST_UNSCORABLE:.0%} stops a run"
+                f"{len(unscored)} of {len(total)} completions have none, and more than {MAX_UNSCORED:.0%} stops a run"
             )
         return Scores(total, values, len(unscored))
+
+
+StepRewards = Callable[["Generator"], WeightedRewards]
+"""A step's random numbers to its rewards: those of `random_reward` are drawn from them."""
 
 
 def _well_formed(completion: str) -> bool:
@@ -279,7 +283,7 @@ def _number(name: str, value: object, problem: Problem, completion: str) -> floa
 
 
 def _first_to_raise(reward: Reward, problems: Sequence[Problem], completions: Sequence[str]) -> int:
-    """The first sample with which the reward raises alone, or else the first of all."""
+    """The first sample for which the reward raises when called with it alone, or else 0."""
     for i in range(len(completions)):
         try:
             reward(problems[i : i + 1], completions[i : i + 1])

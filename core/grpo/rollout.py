@@ -1,4 +1,4 @@
-"""A group of answers to each problem, as text and as tokens."""
+"""Rollouts: sample a group of completions for each problem, and verify their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..lm.generation import Completions, generate
-from ..lm.generation import together as completions_together
+from ..lm.generation import together as concatenate_completions
 from ..lm.language_model import LanguageModel
 from .rewards import answer_of
 from .tasks import Task
@@ -21,12 +21,13 @@ _TAG = re.compile(r"</?[a-z]+>")
 
 @dataclass(frozen=True)
 class Rollout:
-    """Problems with `num_generations` completions each; those of one problem stand next to each other.
+    """`num_generations` completions of each problem; those of one problem are adjacent.
 
     Attributes:
-        problems: one for each completion, so every problem stands here `num_generations` times.
+        prompts: the tokens of each problem's prompt, (problems,).
+        problems: one for each completion: every problem is repeated `num_generations` times.
         texts: the completions as text, with their `<eos>`.
-        right: (completions,), whether the task's verifier takes the answer.
+        right: (completions,), whether the task's verifier accepts the answer.
     """
 
     prompts: Sequence[Sequence[int]]
@@ -37,16 +38,17 @@ class Rollout:
 
     @property
     def thinks(self) -> np.ndarray:
-        """(completions,), whether anything but the answer itself is written before it, in tags or not."""
+        """(completions,), whether anything but the answer itself precedes it, in tags or not."""
         return np.array([_thinks(text) for text in self.texts])
 
     @property
     def lengths(self) -> np.ndarray:
+        """(completions,), in tokens, `<eos>` included."""
         return self.completions.lengths.cpu().numpy()
 
 
 def _thinks(text: str) -> bool:
-    """Untagged short answers say the answer twice; see `tasks.problem`."""
+    """An untagged short answer writes the answer twice and does not think; see `tasks.problem`."""
     before = _TAG.sub("", text.partition("<answer>")[0]).strip()
     return before not in ("", answer_of(text))
 
@@ -61,14 +63,14 @@ def rollout(
     temperature: float,
     generator: torch.Generator,
 ) -> Rollout:
-    """Sample and verify.
+    """Sample `num_generations` completions of each problem, and verify them.
 
     Raises:
-        ValueError: a prompt that does not fit into the context together with its completion.
+        ValueError: a prompt and its completion do not fit into the context.
     """
     vocabulary = task.vocabulary
     prompts = [vocabulary.encode(problem.prompt) for problem in problems]
-    made = generate(
+    completions = generate(
         model,
         prompts,
         num_generations=num_generations,
@@ -79,53 +81,55 @@ def rollout(
         generator=generator,
     )
     each = [problem for problem in problems for _ in range(num_generations)]
-    ids = made.ids.tolist()
-    texts = [vocabulary.decode(row[:length]) for row, length in zip(ids, made.lengths.tolist(), strict=True)]
+    ids = completions.ids.tolist()
+    texts = [
+        vocabulary.decode(row[:length]) for row, length in zip(ids, completions.lengths.tolist(), strict=True)
+    ]
     right = np.array([task.is_right(problem, text) for problem, text in zip(each, texts, strict=True)])
-    return Rollout(prompts, each, made, texts, right)
+    return Rollout(prompts, each, completions, texts, right)
 
 
-def answers(made: Rollout, num_generations: int) -> list[list[str | None]]:
-    """The answers of each group, None where a completion gives none.
+def answers(sampled: Rollout, num_generations: int) -> list[list[str | None]]:
+    """The answers of each group; None for a completion without one.
 
-    A right answer stands as the problem has it: where several are right, as in countdown, they vote together.
+    A right answer is replaced by the problem's own, so that different right answers, as in countdown, vote together.
     """
     found = [
         problem.answer if right else final_answer(text)
-        for problem, text, right in zip(made.problems, made.texts, made.right, strict=True)
+        for problem, text, right in zip(sampled.problems, sampled.texts, sampled.right, strict=True)
     ]
     return [found[i : i + num_generations] for i in range(0, len(found), num_generations)]
 
 
-def of_groups(made: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
-    """Only these groups, by their numbers."""
-    rows = rows_of(groups, num_generations)
-    where, c = torch.from_numpy(rows).to(made.completions.ids.device), made.completions
+def select_groups(sampled: Rollout, groups: np.ndarray, num_generations: int) -> Rollout:
+    """The rollout of some groups, given by index."""
+    rows = rows_of_groups(groups, num_generations)
+    where, c = torch.from_numpy(rows).to(sampled.completions.ids.device), sampled.completions
     return Rollout(
-        [made.prompts[i] for i in groups.tolist()],
-        [made.problems[i] for i in rows.tolist()],
+        [sampled.prompts[i] for i in groups.tolist()],
+        [sampled.problems[i] for i in rows.tolist()],
         Completions(
             c.ids[where], c.lengths[where], c.log_probs[where], c.entropies[where], c.finished[where]
         ),
-        [made.texts[i] for i in rows.tolist()],
-        made.right[rows],
+        [sampled.texts[i] for i in rows.tolist()],
+        sampled.right[rows],
     )
 
 
-def rows_of(groups: np.ndarray, num_generations: int) -> np.ndarray:
-    """The numbers of the completions of these groups."""
+def rows_of_groups(groups: np.ndarray, num_generations: int) -> np.ndarray:
+    """The indices of the completions of these groups."""
     rows: np.ndarray = (groups[:, None] * num_generations + np.arange(num_generations)).ravel()
     return rows
 
 
-def together(parts: Sequence[Rollout], pad: int) -> Rollout:
-    """Several rollouts as one."""
+def concatenate(parts: Sequence[Rollout], pad: int) -> Rollout:
+    """Concatenate rollouts."""
     if len(parts) == 1:
         return parts[0]
     return Rollout(
         [prompt for part in parts for prompt in part.prompts],
         [problem for part in parts for problem in part.problems],
-        completions_together([part.completions for part in parts], pad),
+        concatenate_completions([part.completions for part in parts], pad),
         [text for part in parts for text in part.texts],
         np.concatenate([part.right for part in parts]),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +23,24 @@ from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
 from ..lm.training import adamw, examples, learn
 from .advantages import group_advantages, zero_spread
+from .config import GRPOConfig
 from .evaluation import solved
 from .losses import LossParts, count_items, loss_parts
-from .rewards import Composed
-from .rollout import Rollout, of_groups, rollout, rows_of, together
-from .settings import Settings
+from .rewards import StepRewards
+from .rollout import Rollout, concatenate, rollout, rows_of_groups, select_groups
 from .tasks import Task
-
-Rewards = Callable[[np.random.Generator], Composed]
-"""What a step earns, made anew for each step with randomness of its own."""
 
 
 @dataclass
 class Policy:
-    """A model in training, its optimizer, and the model that it is held to, if any."""
+    """A model in training, its optimizer, and the reference model of the KL term, if any."""
 
     model: LanguageModel
     optimizer: torch.optim.Optimizer
     reference: LanguageModel | None
 
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint needs."""
+        """For a checkpoint."""
         reference = None if self.reference is None else self.reference.state_dict()
         return {
             "model": self.model.state_dict(),
@@ -58,142 +55,144 @@ class Policy:
             self.reference.load_state_dict(state["reference"])
 
 
-def policy(model: LanguageModel, settings: Settings) -> Policy:
-    """A fresh start from a base model, which is also the reference where `beta` holds the policy to one."""
-    reference = copy.deepcopy(model) if settings.beta > 0 else None
-    return Policy(model, adamw(model.parameters(), settings.learning_rate), reference)
+def make_policy(model: LanguageModel, config: GRPOConfig) -> Policy:
+    """A policy that starts from a model, with a new optimizer; if `beta` is above 0, its reference is a copy."""
+    reference = copy.deepcopy(model) if config.beta > 0 else None
+    return Policy(model, adamw(model.parameters(), config.learning_rate), reference)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from.
+    """The completions that a step learns from.
 
     Attributes:
-        rewards, advantages: (completions,). The advantage of rft is 1 for an answer that it learns and 0 for the others.
-        mask: (completions, tokens), the tokens that count.
+        sequences: prompts and completions, padded.
+        rewards: (completions,), the weighted sum.
+        advantages: (completions,); for rft 1 for a completion that is learnt and 0 for the others.
+        completion_mask: (completions, tokens), true for tokens that count in the loss.
     """
 
-    made: Rollout
+    rollout: Rollout
     sequences: Sequences
     rewards: Tensor
     advantages: Tensor
-    mask: Tensor
+    completion_mask: Tensor
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a step has seen: metrics under TRL's names and ours, and the batch itself; sft samples none."""
+class StepResult:
+    """Metrics of a step, under TRL's names and ours, and its batch; None for sft, which samples none."""
 
     metrics: dict[str, float]
     batch: Batch | None
 
 
 def train_step(
-    trained: Policy, task: Task, rewards: Rewards, settings: Settings, *, seed: int, step: int
-) -> Step:
-    """Step number `step`, from 1.
+    policy: Policy, task: Task, rewards: StepRewards, config: GRPOConfig, *, seed: int, step: int
+) -> StepResult:
+    """Sample, score and update once; `step` counts from 1.
 
     Raises:
-        RewardError: a reward raised, or returned what is no score.
-        NotFinite: the loss or a gradient is not; the message names the step and the tensor.
+        RewardError: a reward raised, or returned a value that is not a finite number.
+        NotFinite: the loss or a gradient is infinite or NaN; the message names the step and the tensor.
     """
     began = time.perf_counter()
     random = np.random.default_rng([seed, step])
-    batch, shown = None, None
-    if settings.algorithm == "sft":
-        shown, metrics = _demonstrated(task, settings, random)
+    batch, sequences = None, None
+    if config.algorithm == "sft":
+        sequences, metrics = _draw_demonstrations(task, config, random)
     else:
         try:
-            batch, metrics = _sampled(trained.model, task, rewards, settings, random)
+            batch, metrics = _sample_batch(policy.model, task, rewards, config, random)
         except NotFinite as error:
             raise NotFinite(f"{error} at step {step}") from error
-        if settings.algorithm == "rft":
-            shown = batch.sequences.rows(batch.advantages.nonzero().squeeze(1))
-    sampled = time.perf_counter()
-    if shown is not None:
-        metrics |= _imitated(trained, shown, settings, step)
+        if config.algorithm == "rft":
+            sequences = batch.sequences.rows(batch.advantages.nonzero().squeeze(1))
+    sampling_ended = time.perf_counter()
+    if sequences is not None:
+        metrics |= _supervised_update(policy, sequences, config, step)
     elif batch is not None:
-        metrics |= _update(trained, batch, settings, step)
+        metrics |= _update(policy, batch, config, step)
     if (
-        settings.ref_model_sync_steps
-        and step % settings.ref_model_sync_steps == 0
-        and trained.reference is not None
+        config.ref_model_sync_steps
+        and step % config.ref_model_sync_steps == 0
+        and policy.reference is not None
     ):
-        trained.reference.load_state_dict(trained.model.state_dict())
+        policy.reference.load_state_dict(policy.model.state_dict())
     ended = time.perf_counter()
     metrics |= {
-        "learning_rate": settings.learning_rate,
+        "learning_rate": config.learning_rate,
         "step_time": ended - began,
-        "time/generate": sampled - began,
-        "time/update": ended - sampled,
+        "time/generate": sampling_ended - began,
+        "time/update": ended - sampling_ended,
     }
-    return Step(metrics, batch)
+    return StepResult(metrics, batch)
 
 
-def _sampled(
-    model: LanguageModel, task: Task, rewards: Rewards, settings: Settings, random: np.random.Generator
+def _sample_batch(
+    model: LanguageModel, task: Task, rewards: StepRewards, config: GRPOConfig, random: np.random.Generator
 ) -> tuple[Batch, dict[str, float]]:
-    """Groups of completions with their advantages.
+    """Sample groups of completions, score them, and compute their advantages.
 
-    With dynamic sampling, groups in which all earn the same are sampled anew, with other problems.
+    Dynamic sampling replaces groups whose rewards are all equal by groups of other problems.
     """
-    G, device = settings.num_generations, model.embedding.weight.device
+    G, device = config.num_generations, model.embedding.weight.device
     generator = torch.Generator(device).manual_seed(int(random.integers(2**62)))
     score = rewards(random)
     kept: list[Rollout] = []
-    earned: list[dict[str, np.ndarray]] = []  # by reward, and under "" all together
-    missing = settings.num_prompts
-    for rounds_left in range(settings.dynamic_sampling - 1, -1, -1):
-        made = rollout(
+    earned: list[dict[str, np.ndarray]] = []  # by reward; "" is their weighted sum
+    missing = config.num_prompts
+    for rounds_left in range(config.dynamic_sampling - 1, -1, -1):
+        sampled = rollout(
             model,
             task,
             task.problems(random, missing, "train"),
             num_generations=G,
-            max_completion_length=settings.max_completion_length,
-            temperature=settings.temperature,
+            max_completion_length=config.max_completion_length,
+            temperature=config.temperature,
             generator=generator,
         )
-        scores = score(made.problems, made.texts)
+        scores = score(sampled.problems, sampled.texts)
         columns = {name: np.array(values) for name, values in {**scores.values, "": scores.total}.items()}
         groups = np.arange(missing)
         if rounds_left:
             groups = groups[
                 ~zero_spread(torch.tensor(scores.total, dtype=torch.float32, device="cpu"), G).numpy()
             ]
-        rows = rows_of(groups, G)
-        kept.append(of_groups(made, groups, G))
+        rows = rows_of_groups(groups, G)
+        kept.append(select_groups(sampled, groups, G))
         earned.append({name: values[rows] for name, values in columns.items()})
         missing -= len(groups)
         if missing == 0:
             break
-    made = together(kept, task.vocabulary.pad)
+    sampled = concatenate(kept, task.vocabulary.pad)
     by_reward = {name: np.concatenate([each[name] for each in earned]) for name in earned[0]}
     total = torch.tensor(by_reward.pop(""), dtype=torch.float32, device=device)
-    completions = made.completions
+    completions = sampled.completions
     mask = completions.mask
-    if settings.mask_truncated_completions:
+    if config.mask_truncated_completions:
         mask = mask & completions.finished[:, None]
-    sequences = joined(made.prompts, completions.ids, completions.lengths, task.vocabulary.pad)
-    if settings.algorithm == "rft":
-        advantages = (total >= score.most - 1e-6).float()
+    sequences = joined(sampled.prompts, completions.ids, completions.lengths, task.vocabulary.pad)
+    if config.algorithm == "rft":
+        advantages = (total >= score.max_total - 1e-6).float()
     else:
-        advantages = group_advantages(total, G, settings.scale_rewards)
-    batch = Batch(made, sequences, total, advantages, mask)
+        advantages = group_advantages(total, G, config.scale_rewards)
+    batch = Batch(sampled, sequences, total, advantages, mask)
     return batch, _sampling_metrics(batch, by_reward, G)
 
 
-def _demonstrated(
-    task: Task, settings: Settings, random: np.random.Generator
+def _draw_demonstrations(
+    task: Task, config: GRPOConfig, random: np.random.Generator
 ) -> tuple[Sequences, dict[str, float]]:
-    """Demonstrations for one step of sft."""
-    count, encode = settings.num_prompts * settings.num_generations, task.vocabulary.encode
+    """Draw the demonstrations of one step of sft."""
+    count, encode = config.num_prompts * config.num_generations, task.vocabulary.encode
     pairs: list[tuple[list[int], list[int]]] = []
     tokens = 0
-    while not pairs or tokens < (settings.sft_tokens or 0):
-        for problem, text in task.demonstrations(random, count, settings.mixture):
+    while not pairs or tokens < (config.sft_tokens or 0):
+        for problem, text in task.demonstrations(random, count, config.mixture):
             pairs.append((encode(problem.prompt), encode(text)))
             tokens += len(pairs[-1][1])
-            if settings.sft_tokens and tokens >= settings.sft_tokens:
+            if config.sft_tokens and tokens >= config.sft_tokens:
                 break
     return examples(pairs, task.vocabulary.pad), {
         "num_tokens": float(tokens),
@@ -202,109 +201,115 @@ def _demonstrated(
 
 
 @dataclass
-class _Part:
-    """Completions of like length, which are computed together; what the first update finds out serves the others.
+class _MicroBatch:
+    """Completions of similar length, computed together. The first update sets old_logp and ref_logp for the others.
 
     Attributes:
-        sampled: their log-probs when they were sampled.
-        share: of the batch's tokens that count.
-        old_logp, ref_logp: log-probs before the first update, and of the reference.
+        sampling_logp: log-probs that the sampler computed.
+        share: the share of the batch's unmasked tokens.
+        old_logp: log-probs before the first update.
+        ref_logp: log-probs of the reference.
     """
 
     sequences: Sequences
     advantages: Tensor
-    mask: Tensor
-    sampled: Tensor
+    completion_mask: Tensor
+    sampling_logp: Tensor
     share: float
     old_logp: Tensor | None = None
     ref_logp: Tensor | None = None
 
     @property
-    def off(self) -> float:
-        """By how much sampler and update differ in a log-prob, at most."""
+    def sampling_logp_difference(self) -> float:
+        """The largest absolute difference between a log-prob of the sampler and of the update."""
         assert self.old_logp is not None
-        return float(((self.old_logp - self.sampled) * self.mask).abs().max())
+        return float(((self.old_logp - self.sampling_logp) * self.completion_mask).abs().max())
 
 
-def _update(trained: Policy, batch: Batch, settings: Settings, step: int) -> dict[str, float]:
-    """`num_iterations` updates on one batch, each computed in parts of completions of like length."""
-    model, parts = trained.model, _parts(batch, settings)
-    items = count_items(batch.mask, settings.loss_type)
+def _update(policy: Policy, batch: Batch, config: GRPOConfig, step: int) -> dict[str, float]:
+    """`num_iterations` updates on one batch, each computed in micro-batches of similar length."""
+    model, parts = policy.model, _micro_batches(batch, config)
+    items = count_items(batch.completion_mask, config.loss_type)
 
-    def loss_of(part: _Part) -> tuple[Tensor, LossParts]:
-        logp, _ = log_probs(model, part.sequences, settings.temperature)
+    def loss_of(part: _MicroBatch) -> tuple[Tensor, LossParts]:
+        logp, _ = log_probs(model, part.sequences, config.temperature)
         if part.old_logp is None:
-            # In bfloat16 sampler and update differ by more than rounding: the ratio is to begin at exactly 1.
+            # The ratio must begin at exactly 1. In bfloat16 the log-probs of the sampler differ by more than rounding.
             part.old_logp = logp.detach()
-            if trained.reference is not None:
+            if policy.reference is not None:
                 with torch.no_grad():
-                    part.ref_logp, _ = log_probs(trained.reference, part.sequences, settings.temperature)
+                    part.ref_logp, _ = log_probs(policy.reference, part.sequences, config.temperature)
         found = loss_parts(
             logp,
             part.old_logp,
             part.advantages,
-            part.mask,
-            loss_type=settings.loss_type,
-            epsilon=settings.epsilon,
-            epsilon_high=settings.epsilon_high,
-            beta=settings.beta,
+            part.completion_mask,
+            loss_type=config.loss_type,
+            epsilon=config.epsilon,
+            epsilon_high=config.epsilon_high,
+            beta=config.beta,
             ref_logp=part.ref_logp,
-            max_completion_length=settings.max_completion_length,
-            kl=settings.kl,
+            max_completion_length=config.max_completion_length,
+            kl=config.kl,
             num_items=items,
         )
         return found.loss, found
 
     sums: dict[str, float] = dict.fromkeys(("loss", "policy_loss", "grad_norm"), 0.0)
-    for _ in range(settings.num_iterations):
+    for _ in range(config.num_iterations):
         for part, found in zip(parts, add_gradients(model, parts, loss_of), strict=True):
             sums["loss"] += float(found.loss.detach())
-            sums["policy_loss"] += float(found.policy)
+            sums["policy_loss"] += float(found.policy_loss)
             for name, value in found.metrics.items():
                 sums[name] = sums.get(name, 0.0) + part.share * float(value)
         if not math.isfinite(sums["loss"]):
             raise NotFinite(f"the loss is {sums['loss']} at step {step}")
-        sums["grad_norm"] += _clipped(model, settings.max_grad_norm, step)
-        trained.optimizer.step()
-        trained.optimizer.zero_grad(set_to_none=True)
-    means = {name: value / settings.num_iterations for name, value in sums.items()}
+        sums["grad_norm"] += _clip_gradients(model, config.max_grad_norm, step)
+        policy.optimizer.step()
+        policy.optimizer.zero_grad(set_to_none=True)
+    means = {name: value / config.num_iterations for name, value in sums.items()}
     if parts:
-        means["sampling/sampling_logp_difference/max"] = max(part.off for part in parts)
+        means["sampling/sampling_logp_difference/max"] = max(part.sampling_logp_difference for part in parts)
     return means
 
 
-def _parts(batch: Batch, settings: Settings) -> list[_Part]:
-    """The completions that count, in parts of about equal work."""
-    counts = batch.mask.any(1)
-    if settings.drop_zero_spread and settings.beta == 0:
+def _micro_batches(batch: Batch, config: GRPOConfig) -> list[_MicroBatch]:
+    """Split the completions that count into micro-batches of about equal work."""
+    counts = batch.completion_mask.any(1)
+    if config.drop_zero_spread and config.beta == 0:
         counts &= batch.advantages != 0
-    kept, tokens = counts.nonzero().squeeze(1), max(float(batch.mask.sum()), 1.0)
-    made = []
-    for part in batch.sequences.rows(kept).by_length(settings.parts):
+    kept, tokens = counts.nonzero().squeeze(1), max(float(batch.completion_mask.sum()), 1.0)
+    micro_batches = []
+    for part in batch.sequences.rows(kept).by_length(config.parts):
         rows = kept[part]
         some = batch.sequences.rows(rows)
         width = int(some.lengths.max())
-        mask, sampled = batch.mask[rows, :width], batch.made.completions.log_probs[rows, :width]
-        made.append(_Part(some, batch.advantages[rows], mask, sampled, float(mask.sum()) / tokens))
-    return made
+        mask = batch.completion_mask[rows, :width]
+        sampling_logp = batch.rollout.completions.log_probs[rows, :width]
+        micro_batches.append(
+            _MicroBatch(some, batch.advantages[rows], mask, sampling_logp, float(mask.sum()) / tokens)
+        )
+    return micro_batches
 
 
-def _imitated(trained: Policy, shown: Sequences, settings: Settings, step: int) -> dict[str, float]:
-    """`num_iterations` updates of next-token training; where there is nothing to learn from, none."""
+def _supervised_update(
+    policy: Policy, sequences: Sequences, config: GRPOConfig, step: int
+) -> dict[str, float]:
+    """`num_iterations` updates of next-token training on whole sequences; none where there are no sequences."""
     sums = {"loss": 0.0, "grad_norm": 0.0}
-    for _ in range(settings.num_iterations if len(shown.ids) else 0):
-        loss = learn(trained.model, shown, settings.parts)
+    for _ in range(config.num_iterations if len(sequences.ids) else 0):
+        loss = learn(policy.model, sequences, config.parts)
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         sums["loss"] += loss
-        sums["grad_norm"] += _clipped(trained.model, settings.max_grad_norm, step)
-        trained.optimizer.step()
-        trained.optimizer.zero_grad(set_to_none=True)
-    return {name: value / settings.num_iterations for name, value in sums.items()}
+        sums["grad_norm"] += _clip_gradients(policy.model, config.max_grad_norm, step)
+        policy.optimizer.step()
+        policy.optimizer.zero_grad(set_to_none=True)
+    return {name: value / config.num_iterations for name, value in sums.items()}
 
 
-def _clipped(model: LanguageModel, most: float, step: int) -> float:
-    """Clip the gradients; their norm before that."""
+def _clip_gradients(model: LanguageModel, most: float, step: int) -> float:
+    """Clip the gradients; returns their norm before that."""
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
     if not math.isfinite(norm):
         bad = (n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
@@ -313,11 +318,11 @@ def _clipped(model: LanguageModel, most: float, step: int) -> float:
 
 
 def _sampling_metrics(batch: Batch, by_reward: Mapping[str, np.ndarray], G: int) -> dict[str, float]:
-    made, completions = batch.made, batch.made.completions
+    sampled, completions = batch.rollout, batch.rollout.completions
     lengths, finished = completions.lengths.float(), completions.finished
     groups = batch.rewards.view(-1, G)
     of_finished = lengths[finished] if bool(finished.any()) else lengths.new_zeros(1)
-    all_right, none_right = solved(made.right, G)
+    all_right, none_right = solved(sampled.right, G)
     metrics = {
         "num_tokens": float(lengths.sum()),
         "completions/mean_length": float(lengths.mean()),
@@ -331,15 +336,15 @@ def _sampling_metrics(batch: Batch, by_reward: Mapping[str, np.ndarray], G: int)
         "reward_std": float(groups.double().std(1).nanmean()),
         "frac_reward_zero_std": float(zero_spread(batch.rewards, G).float().mean()),
         "entropy": float(completions.entropies.sum() / lengths.sum()),
-        "right": float(made.right.mean()),
-        "think_rate": float(made.thinks.mean()),
+        "right": float(sampled.right.mean()),
+        "think_rate": float(sampled.thinks.mean()),
         "frac_solved_all": all_right,
         "frac_solved_none": none_right,
     }
     for name, values in by_reward.items():
         metrics[f"rewards/{name}/mean"] = float(np.nanmean(values))
         metrics[f"rewards/{name}/std"] = float(np.nanstd(values, ddof=1))
-    for name, which in (("length_correct", made.right), ("length_incorrect", ~made.right)):
+    for name, which in (("length_correct", sampled.right), ("length_incorrect", ~sampled.right)):
         if which.any():
-            metrics[name] = float(made.lengths[which].mean())
+            metrics[name] = float(sampled.lengths[which].mean())
     return metrics

@@ -82,7 +82,7 @@ def test_the_answers_are_in_the_report(one_worker: Path) -> None:
     assert "Text of paid through training" in (folder / "results" / "report.md").read_text()
 
 
-def test_a_reward_of_ones_own_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_a_users_reward_and_its_mistakes(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "def long(problems, completions): return [len(text) for text in completions]\n"
         "def broken(problems, completions): return [None] * len(completions)\n"

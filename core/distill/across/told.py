@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from ...lm.generation import generate
+from ...source_digest import source_digest
 from ...trial import Context
 from ..cache import Outputs, kept, write
 from ..losses.cross_tokenizer import exact_marginal, marginal, trie
 from ..student import operations
-from ..teacher import AT_ONCE, OUTPUTS, digest_of_code, short
+from ..teacher import AT_ONCE, OUTPUTS, short
 from .asked import answers, encoder
 from .sides import Both, Side, some
 
@@ -65,7 +66,7 @@ class Told:
     @property
     def _key(self) -> str:
         sides = self.text.student.digest, self.text.teacher.digest
-        return json.dumps(["kd across", self.guide.key, self.text.digest, *sides, _code()])
+        return json.dumps(["kd across", self.guide.key, self.text.digest, *sides, source_digest(__name__)])
 
     def outputs(self, context: Context) -> tuple[Outputs, np.ndarray]:
         """Log-probabilities of each of its tokens, document · tokens + position, and the states they are made of."""
@@ -178,12 +179,3 @@ class Told:
 def _lengths(made: Any) -> Sequence[int]:
     lengths: list[int] = made.lengths.tolist()
     return lengths
-
-
-def _code() -> str:
-    here = [f"across/{path.name}" for path in Path(__file__).parent.glob("*.py")]
-    across = [
-        f"losses/cross_tokenizer/{path.name}"
-        for path in (Path(__file__).parents[1] / "losses/cross_tokenizer").glob("*.py")
-    ]
-    return digest_of_code("cache.py", "packing.py", "text.py", *sorted(here), *sorted(across))

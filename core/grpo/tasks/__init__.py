@@ -1,12 +1,19 @@
 """Problems with verifiers, by name: `task("chain", structure="z2")`.
 
-* `chain`: a running value over Z2, Z10 or S5; long ones can only be solved step by step.
-* `reverse`, `sort`: controls, where thinking cannot help.
-* `countdown`: a target from three or four numbers.
-* `gym/NAME`: a task of the package reasoning-gym.
+In reading order:
 
-One's own is a function that returns a `Task`, and an experiment says `task: ./my_task.py:function`. What helps to write
-one stands here too: `vocabulary`, `draw`, `says`, `final_answer`; docs/my_task.py is an example.
+* `problem`: `Problem`, `Task`, `Mixture` (the shares of demonstrations with and without a trace), `says`, `final_answer`.
+* `split`: which prompts are trained on and which tested; `draw` keeps to it.
+* `demonstration`: demonstrations in the shares of a mixture; `alphabets`: traces in two alphabets.
+* `chain`: a running value over Z2, Z10 or S5; long ones can only be solved step by step.
+* `reverse`, `sort`: controls, where thinking cannot help; `copying` is what both share.
+* `countdown`: a target from three or four numbers.
+* `gym`: `gym/NAME`, a task of the package reasoning-gym.
+* `user_task`: the task that a user's function makes; `sample`: the check that any task does what `Task` promises, and a
+  task in the tokens of a pretrained model.
+
+A user's task is a function that returns a `Task`; an experiment names it as `task: ./my_task.py:function`. An example is
+docs/my_task.py; `vocabulary`, `draw`, `says` and `final_answer` are there for it.
 """
 
 from __future__ import annotations
@@ -14,7 +21,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 from ...lm.vocabulary import vocabulary
@@ -43,37 +49,57 @@ TASKS: dict[str, str] = {
     "sort": "the digits of a string in order; thinking cannot help",
     "countdown": "an expression that makes a target",
 }
-"""What there is, by name, in a few words each; module and function have the name of the task."""
+"""The tasks by name, in a few words each."""
 
 
-def task(name: str, **knobs: Any) -> Task:
+def task(name: str, **options: Any) -> Task:
     """A task by name.
 
     Args:
         name: one of `TASKS`, or `gym/NAME` for a task of reasoning-gym.
-        knobs: those of the task.
+        options: the parameters of its function.
 
     Raises:
-        ValueError: no such task or knob, with the nearest name, or a knob's value means nothing.
-        ModuleNotFoundError: a gym task, and reasoning-gym is not installed.
+        ValueError: an unknown task or option, with the nearest name, or a value that the task refuses.
+        ModuleNotFoundError: a gym task without reasoning-gym installed.
     """
     if name.startswith("gym/"):
         from .gym import gym
 
-        return gym(name.removeprefix("gym/"), **knobs)
+        return gym(name.removeprefix("gym/"), **options)
     if name not in TASKS:
         check_that_a_function_is_named(name)
         raise ValueError(
             f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )
-    make: Callable[..., Task] = getattr(import_module(f".{name}", __name__), name)
+    make = _maker(name)
     known = inspect.signature(make).parameters
-    for knob in knobs:
-        if knob not in known:
+    for option in options:
+        if option not in known:
             raise ValueError(
-                f"task {name} has no {knob}.{_nearest(knob, known)} There are: {', '.join(known)}"
+                f"task {name} has no {option}.{_nearest(option, known)} There are: {', '.join(known)}"
             )
-    return make(**knobs)
+    return make(**options)
+
+
+def _maker(name: str) -> Callable[..., Task]:
+    match name:
+        case "chain":
+            from .chain import chain
+
+            return chain
+        case "reverse":
+            from .reverse import reverse
+
+            return reverse
+        case "sort":
+            from .sort import sort
+
+            return sort
+        case _:
+            from .countdown import countdown
+
+            return countdown
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -2,9 +2,9 @@
 
     first       7+5=2,2+8=0,0+4=4       the digits of the prompt
     second      H+F=C,C+I=A,A+E=E
-    mixed       7+5=2,C+I=A,0+4=4       each step in either of them, by the toss of a coin
+    mixed       7+5=2,C+I=A,0+4=4       each step in one of them, at random
 
-Whatever its alphabet, a trace says the same, and the answer behind it is in the digits of the prompt.
+The alphabet does not change the steps. The answer after the trace is always in the digits of the prompt.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def in_second(rng: Generator, mixture: Mixture, leap: np.ndarray, steps: int) -> np.ndarray:
-    """For each operation of each trace, whether the second alphabet writes it: (traces, steps).
+    """(traces, steps): whether each operation of each trace is written in the second alphabet.
 
     Args:
-        leap: (traces,), which take two operations to a step; both of them are in one alphabet.
+        leap: (traces,), whether a trace takes two operations to a step; both are in the same alphabet.
     """
     n = len(leap)
     mixed = rng.random(n) < mixture.mixed
@@ -35,10 +35,10 @@ def in_second(rng: Generator, mixture: Mixture, leap: np.ndarray, steps: int) ->
 
 
 def written(trace: str, second: Sequence[bool], letters: Mapping[int, int]) -> str:
-    """A trace with each of its steps in the alphabet drawn for it.
+    """A trace with each of its steps in its alphabet.
 
     Args:
-        second: for each step, or more.
+        second: for each step, whether it is in the second alphabet; may be longer than the trace.
         letters: the second alphabet, as `str.translate` takes it.
     """
     steps = zip(trace.split(","), second, strict=False)

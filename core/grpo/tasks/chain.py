@@ -115,7 +115,7 @@ def chain(
         alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
 
     Raises:
-        ValueError: a knob that means nothing; the message has its name.
+        ValueError: a parameter without meaning; the message names it.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")
     kind = structure_of(structure, operators, generators)

@@ -1,10 +1,10 @@
-"""Tasks on a short string of digits, where thinking cannot help: the trace says the string once more.
+"""Tasks on a short string of digits, where thinking cannot help: the trace repeats the string.
 
     reverse:3814=       <think>3,8,1,4</think><answer>4183</answer><eos>
     two at a time       <think>38,14</think><answer>4183</answer><eos>
 
-All that the answer needs stands in the prompt, in one step's reach. A wrong step is a wrong digit, and the answer is that
-of the string in the trace.
+The prompt has all that the answer needs, in one step's reach. A wrong step is a wrong digit, and the answer is that of
+the string in the trace.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def over_strings(
     train: Sequence[int],
     harder: Sequence[int],
 ) -> Task:
-    """A task whose answer is a function of a string of digits; the string may be any, its length is the difficulty.
+    """A task whose answer is a function of a random string of digits; the difficulty is its length.
 
     Raises:
-        ValueError: base, train or harder is not the least and the largest length.
+        ValueError: base, train or harder is not two lengths, in order.
     """
     ranges = {
         "base": depths("base", base),

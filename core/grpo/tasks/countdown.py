@@ -3,8 +3,8 @@
     3,7,2>17:       <think>3+7+2=12✗,3+7-2=8✗,3+7*2=17✓</think><answer>3+7*2</answer><eos>
 
 × binds more than + and −, as usual. A trace tries the numbers in their given order, with + − * between them in
-every combination, the last changing fastest, and puts ✓ or ✗ behind each try. The difficulty is how many tries that
-takes, and every target is reachable so. The verifier takes more: any order, some of the numbers, division, parentheses.
+every combination, the last changing fastest, and puts ✓ or ✗ after each try. The difficulty is the number of tries, and
+every target is reachable so. The verifier accepts more: any order, some of the numbers, division, parentheses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DIGITS = "0123456789"
 LONGEST = 64
-"""Longer expressions are not read; five numbers with their operators and parentheses need less."""
+"""Characters of an expression; longer ones are not right. Five numbers with operators and parentheses need fewer."""
 
 Parts = tuple[tuple[int, ...], int]
 """The numbers and the target."""
@@ -34,12 +34,12 @@ def countdown(numbers: int = 3, harder_numbers: int = 4, largest: int = 9) -> Ta
     """The task.
 
     Args:
-        numbers: 2 to 4, for all splits but harder.
-        harder_numbers: more of them, at most 5. Harder problems take more tries than any of the others can.
-        largest: numbers are 1 to this.
+        numbers: how many, 2 to 4, in all splits but harder.
+        harder_numbers: more, at most 5. A harder problem takes more tries than a problem of the other splits can.
+        largest: numbers are drawn from 1 to this.
 
     Raises:
-        ValueError: a knob outside of these.
+        ValueError: a parameter outside these bounds.
     """
     if not 2 <= numbers < harder_numbers <= 5:
         raise ValueError(

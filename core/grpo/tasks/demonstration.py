@@ -1,4 +1,4 @@
-"""Demonstrations in a stated mixture: what is drawn, and how it is written."""
+"""Demonstrations in the shares of a mixture: completions for drawn problems."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Trace = Callable[[T, Sequence[int], bool], tuple[str, str]]
-"""(what a problem is made from, by how much each step is wrong, whether it takes two steps at once) to the trace and
-the answer that follows from it. A step that is wrong by 0 is right."""
+"""(parts of the problem, error of each step, whether it takes two steps at once) to the trace and the answer that follows
+from it. An error of 0 is none."""
 
 OPEN = "<think>", "<think>", ""
 CLOSE = "</think>", "", "</think>"
-"""The tags of a long answer: whole, and in the two ways it can slip."""
+"""The tags of a long answer: right, without the closing one, without the opening one."""
 
 
 def demonstrations(
@@ -36,11 +36,11 @@ def demonstrations(
     """A completion for each problem.
 
     Args:
-        drawn: problems, with what traces are made from.
-        steps: as many as the longest trace may have.
-        values: a wrong step is wrong by 1 to `values` − 1, all equally often.
-        trace: writes one.
-        guess: (what a problem is made from, a random whole number) to a random answer.
+        drawn: problems, with the parts that traces are made from.
+        steps: of the longest trace.
+        values: the error of a wrong step is 1 to `values` − 1, uniform.
+        trace: from the parts of a problem to its trace and answer.
+        guess: (parts of a problem, a random whole number) to a random answer.
         letters: a second alphabet for the digits of traces; see `alphabets.py`.
 
     Raises:
@@ -54,7 +54,7 @@ def demonstrations(
     slip = ((rng.random(n) < mixture.slips) * rng.integers(1, 3, n)).tolist()
     guessed = (rng.random(n) < mixture.direct_noise).tolist()
     random = rng.integers(2**31, size=n).tolist()
-    # Only for those that are long: most are not.
+    # Drawn for long answers only: most are short.
     shape = int(long.sum()), steps
     noise: Any = mixture.noise
     if letters is not None:

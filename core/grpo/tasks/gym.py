@@ -1,8 +1,8 @@
 """Tasks of reasoning-gym (https://github.com/open-thought/reasoning-gym) by name: `gym/chain_sum`.
 
-Read letter by letter: one token per printable ASCII character, and per other character in a sample of questions. Their
-verifiers judge the answers; full score is right, and anything less is not. There are no traces, so that demonstrations
-can only be direct answers.
+The tokens are the printable ASCII characters, and other characters in a sample of questions. The verifier is
+reasoning-gym's: an answer is right if it gets the full score. There are no traces: all demonstrations are direct
+answers.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 SAMPLE = 200
-"""So many questions are looked at for their characters and lengths."""
+"""Questions in the sample that gives the characters and the longest lengths."""
 
 
 def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Task:
     """A task of reasoning-gym.
 
-    Questions and answers longer than the longest of the sample, or with other characters, are left out. The difficulty
-    of all is 1.
+    Questions and answers longer than the longest of the sample, or with other characters, are left out. All have
+    difficulty 1.
 
     Args:
-        name: as reasoning-gym has it.
-        harder: what the split "harder" changes in `config`; without it there is no such split.
-        config: passed on to reasoning-gym.
+        name: in reasoning-gym.
+        harder: changes to `config` for the split "harder"; without it there is no such split.
+        config: passed to reasoning-gym.
 
     Raises:
         ModuleNotFoundError: reasoning-gym is not installed.
-        ValueError: it has no such task, or does not take the configuration.
+        ValueError: reasoning-gym has no such task, or refuses the configuration.
     """
     try:
         package = import_module("reasoning_gym")
@@ -65,7 +65,7 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
     words = vocabulary(sorted(characters | set(string.printable)))
     longest_prompt = max(len(entry["question"]) for entry in sample)
     longest_answer = max(len(_answer(entry)) for entry in sample)
-    # Their verifiers ask for the whole entry, which a problem does not hold.
+    # Their verifiers need the whole entry, which a problem does not have.
     entries: dict[str, tuple[Any, Any]] = {}
 
     def readable(entry: Any) -> bool:
@@ -99,7 +99,7 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
             mixture,
             steps=0,
             values=1,
-            trace=lambda parts, wrong, leap: ("", ""),  # none is long
+            trace=lambda parts, wrong, leap: ("", ""),  # never called: no answer is long
             guess=lambda _, random: chosen[random % len(chosen)][0].answer,
         )
 
@@ -110,7 +110,7 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
         source, entry = entries[problem.prompt]
         try:
             return bool(source.score_answer(answer=answer, entry=entry) >= 1)
-        except Exception:  # their parsers raise what they like on text that they cannot read
+        except Exception:  # their parsers raise anything on text that they cannot read
             return False
 
     return Task(

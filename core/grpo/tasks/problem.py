@@ -1,4 +1,4 @@
-"""What a task is: problems, demonstrations in a stated mixture, and whether an answer is right.
+"""A task: problems, demonstrations in the shares of a mixture, and a verifier of answers.
 
     short               <answer>4</answer><eos>
     long                <think>7+5=2,2+8=0,0+4=4</think><answer>4</answer><eos>
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Split = Literal["base", "train", "test", "harder"]
 SPLITS: tuple[Split, ...] = ("base", "train", "test", "harder")
-"""What a base model is trained on; what reward is earned on; the same difficulty, never seen; and more of it."""
+"""The base model is trained on base, GRPO on train. test is as difficult as train, harder more so; neither is trained on."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Problem:
     """A question.
 
     Attributes:
-        prompt: as the model gets it, for example `7+5+8+4=`.
-        answer: a right one, as it stands between the tags.
+        prompt: the text that the model continues, for example `7+5+8+4=`.
+        answer: a right one, as between the tags.
         difficulty: steps of a full trace.
     """
 
@@ -47,24 +47,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What the demonstrations of a base model are like; all but `tagged` are shares between 0 and 1.
+    """Shares of the kinds of demonstrations; all but `tagged` are between 0 and 1.
 
     Attributes:
-        long: p, the share that thinks.
+        long: p, the share with a trace.
         noise: ε, the chance that a step of a trace is wrong. Later steps go on from the wrong value, and the answer
             follows the trace.
-        slips: the share of long answers with a broken format: one of `<think>` and `</think>` is left out, both
-            equally often. Untagged answers have neither, and none of them slips.
+        slips: the share of long answers with a broken format: `<think>` or `</think>` is left out, equally often.
+            Untagged answers have neither, so none slips.
         leaps: the share of long traces that take two steps at once; each of the two is still wrong with chance ε.
-        tagged: false writes no `<think>` tags, and a short answer twice; see above.
-        direct_noise: the chance that a short answer is a random guess. The others are true: how many a model gets
-            right at once then depends only on what it can learn.
+        tagged: whether traces have `<think>` tags; if not, a short answer is written twice, as above.
+        direct_noise: the chance that a short answer is a random guess. The others are right.
         mixed: the share of long traces that mix two alphabets, step by step; see `alphabets.py`.
         second: the share of the other long traces that are in the second alphabet throughout.
-        second_noise: ε of a step in the second alphabet; that of the first where it is None.
+        second_noise: ε of a step in the second alphabet; None: `noise`.
 
     Raises:
-        ValueError: a share is outside 0 to 1; the message has its name.
+        ValueError: a share is outside 0 to 1; the message names it.
     """
 
     long: float = 0.2
@@ -86,23 +85,24 @@ class Mixture:
 
     @property
     def noise_in_second(self) -> float:
+        """ε of a step in the second alphabet."""
         return self.noise if self.second_noise is None else self.second_noise
 
 
 @dataclass(frozen=True)
 class Task:
-    """Problems of one kind, and all that training and evaluation ask of them.
+    """Problems of one kind, with all that training and evaluation need.
 
     Attributes:
-        problems: (rng, count, split) to so many problems. The same rng state gives the same. Prompts of "base" and
-            "train" are never among those of "test" and "harder"; see `split.py`.
-        demonstrations: (rng, count, mixture) to so many problems of "base", each with a completion that ends in `<eos>`.
-        is_right: (problem, completion); false for anything but one well-formed right answer, at the end.
+        problems: (rng, count, split) to `count` problems, determined by the state of rng. No prompt of "base" or "train"
+            is one of "test" or "harder"; see `split.py`.
+        demonstrations: (rng, count, mixture) to `count` pairs of a problem of "base" and a completion with `<eos>`.
+        is_right: the verifier, (problem, completion) to whether it ends in exactly one well-formed, right answer.
         longest_prompt, longest_completion: in tokens, over all splits; the context needs their sum.
-        classes: m, among how many answers a model that cannot solve a problem guesses; None where there is no such
-            number, because answers can be learnt without thinking.
-        has_harder: whether there are problems of "harder"; else nothing is told of these.
-        alphabets: in which digits a trace may be written, those of the prompt first; none where there is no choice.
+        classes: m, the number of answers among which a model that cannot solve a problem guesses; None if answers can be
+            learnt without thinking.
+        has_harder: whether there are problems of "harder".
+        alphabets: in which a trace may be written, that of the prompt first; empty if there is only one.
     """
 
     name: str
@@ -118,9 +118,9 @@ class Task:
 
 
 def final_answer(completion: str) -> str | None:
-    """The answer a completion ends with; None unless there is exactly one, it is not empty, and nothing is behind it.
+    """The answer at the end of a completion; None unless there is exactly one, not empty, and nothing follows it.
 
-    One `<eos>` may follow; a completion that was cut off just before it has given its answer all the same.
+    One `<eos>` may follow. It may be missing, since a completion may be truncated just before it.
     """
     text = completion.removesuffix(EOS)
     if not text.endswith("</answer>") or EOS in text:
@@ -129,25 +129,24 @@ def final_answer(completion: str) -> str | None:
 
 
 def says(problem: Problem, completion: str) -> bool:
-    """Whether the one answer of a completion is the problem's, letter by letter."""
+    """Whether the final answer of a completion is exactly the problem's; a verifier for tasks with one right answer."""
     return final_answer(completion) == problem.answer
 
 
 def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
-    """p(1−ε)^k + (1−p)/m: how often samples of a model that has learnt the mixture, and nothing more, are right.
+    """p(1−ε)^k + (1−p)/m: the accuracy of samples of a model that has learnt the mixture and nothing more.
 
-    Where traces are in two alphabets, (1−ε)^k is the mean over them; a step of a mixed trace is wrong with the mean of
-    both ε.
+    With two alphabets, (1−ε)^k is its mean over them; a step of a mixed trace is wrong with the mean of both ε.
 
-    Left out: errors that cancel. A wrong step adds a random other element, so that over a group of m elements a trace
-    of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more by .0013. And
-    that the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed one is right in .905 of all cases,
-    and not in .95² = .9025.
+    Two effects are neglected. Errors may cancel: a wrong step adds a random other element, so that over a group of m
+    elements a trace of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more
+    by .0013. And the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed leap is right with
+    probability .905, not .95² = .9025.
 
     Args:
-        mixture: for p (`long`), ε (`noise`, `second_noise`) and the shares of alphabets.
+        mixture: p is `long`, ε `noise` and `second_noise`.
         depth: k, steps of a trace.
-        classes: m, answers that a guess chooses among.
+        classes: m, the number of answers among which a guess chooses.
 
     Raises:
         ValueError: depth below 0, or no classes.

@@ -1,6 +1,7 @@
-"""A look at a task before anything is trained: some of its problems and demonstrations, and whether it keeps its word.
+"""A sample of a task's problems and demonstrations; checks on it, before anything is trained, that the task does what
+`Task` promises; the same task in the tokens of a pretrained model.
 
-Tasks of ours are held to it by tests; those of others here.
+Built-in tasks are checked by tests, a user's task by each experiment.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from .problem import SPLITS, Mixture, Problem, Split, Task
 T = TypeVar("T")
 
 EACH = 100
-"""So many problems of each split are looked at, and so many demonstrations."""
+"""Problems of each split in a sample, and demonstrations."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was seen of a task."""
+    """Problems and demonstrations of a task."""
 
     problems: Mapping[Split, Sequence[Problem]]
     demonstrations: Sequence[tuple[Problem, str]]
@@ -38,7 +39,7 @@ class Sample:
 
 
 def sample(task: Task, mixture: Mixture) -> Sample:
-    """The same problems and demonstrations at every call."""
+    """A sample of a task, the same at every call."""
     import numpy as np
 
     splits = [split for split in SPLITS if task.has_harder or split != "harder"]
@@ -46,19 +47,19 @@ def sample(task: Task, mixture: Mixture) -> Sample:
     return Sample(problems, task.demonstrations(np.random.default_rng(0), EACH, mixture))
 
 
-def keeps_its_word(task: Task, mixture: Mixture) -> None:
-    """Hold a sample of a task against what `Task` says.
+def check_task(task: Task, mixture: Mixture) -> None:
+    """Check a sample of a task against what `Task` promises.
 
     Raises:
-        ValueError: the first thing that is wrong, in one line.
+        ValueError: the first mistake, in one line.
     """
-    seen = _tried("drawing problems and demonstrations", sample, task, mixture)
-    if seen != _tried("drawing problems and demonstrations again", sample, task, mixture):
+    drawn = _call("drawing problems and demonstrations", sample, task, mixture)
+    if drawn != _call("drawing problems and demonstrations again", sample, task, mixture):
         raise ValueError("the same random numbers give other problems or demonstrations at a second call")
-    for what, some in (*seen.problems.items(), ("demonstrations", seen.demonstrations)):
+    for what, some in (*drawn.problems.items(), ("demonstrations", drawn.demonstrations)):
         if len(some) != EACH:
             raise ValueError(f"asked for {EACH} of {what}, it gives {len(some)}")
-    for split, problems in seen.problems.items():
+    for split, problems in drawn.problems.items():
         for problem in problems:
             if not isinstance(problem, Problem):
                 raise ValueError(f"problems of split {split} are {type(problem).__name__}, not Problem")
@@ -66,39 +67,39 @@ def keeps_its_word(task: Task, mixture: Mixture) -> None:
                 raise ValueError(
                     f"the difficulty of {problem.prompt!r} is {problem.difficulty!r}, no whole number"
                 )
-            _fits(task, problem.prompt, task.longest_prompt, "prompt")
+            _check_length(task, problem.prompt, task.longest_prompt, "prompt")
             good = f"<answer>{problem.answer}</answer>{EOS}"
-            if not _tried(f"is_right of {problem.prompt!r}", task.is_right, problem, good):
+            if not _call(f"is_right of {problem.prompt!r}", task.is_right, problem, good):
                 raise ValueError(f"is_right refuses {good} for {problem.prompt!r}, the problem's own answer")
-            if _tried(f"is_right of {problem.prompt!r}", task.is_right, problem, EOS):
+            if _call(f"is_right of {problem.prompt!r}", task.is_right, problem, EOS):
                 raise ValueError(f"is_right takes an empty answer to {problem.prompt!r}")
-    sides = [
-        {p.prompt for split in pair for p in seen.problems.get(split, ())}
-        for pair in (SPLITS[:2], SPLITS[2:])
-    ]
-    if both := sides[0] & sides[1]:
+    trained_on, tested_on = (
+        {p.prompt for split in splits for p in drawn.problems.get(split, ())}
+        for splits in (SPLITS[:2], SPLITS[2:])
+    )
+    if both := trained_on & tested_on:
         raise ValueError(f"the prompt {min(both)!r} is learnt from and tested on; `draw` keeps the two apart")
-    for problem, text in seen.demonstrations:
+    for problem, text in drawn.demonstrations:
         if not (isinstance(problem, Problem) and isinstance(text, str)):
             raise ValueError(
                 f"demonstrations are pairs of a Problem and a text, not {problem!r} and {text!r}"
             )
         if not text.endswith(EOS):
             raise ValueError(f"the demonstration {text!r} does not end in {EOS}")
-        _fits(task, text, task.longest_completion, "completion")
+        _check_length(task, text, task.longest_completion, "completion")
 
 
-def in_words(task: Task, mixture: Mixture, words: Words) -> Task:
-    """The same task in the tokens of another vocabulary.
+def with_tokenizer(task: Task, mixture: Mixture, words: Words) -> Task:
+    """The same task in the tokens of a pretrained model.
 
-    Its longest prompt and completion are estimated: the longest of a sample, and as many times more as the task's own
-    are longer in its own tokens.
+    Its longest prompt and completion are estimated: the longest of a sample in the new tokens, times the task's longest
+    over the longest of the sample in its own tokens.
 
     Raises:
-        ValueError: the vocabulary cannot write a prompt or a demonstration so that the same text comes back.
+        ValueError: a prompt or a demonstration does not survive encoding and decoding.
     """
-    seen = sample(task, mixture)
-    before = len(words.encode(""))  # what a tokenizer puts before any text
+    drawn = sample(task, mixture)
+    before = len(words.encode(""))  # tokens that a tokenizer puts before any text
 
     def lengths(text: str) -> tuple[int, int]:
         ids = words.encode(text)[before:]
@@ -113,19 +114,19 @@ def in_words(task: Task, mixture: Mixture, words: Words) -> Task:
     return replace(
         task,
         vocabulary=words,
-        longest_prompt=before + longest(seen.prompts, 0, task.longest_prompt),
-        longest_completion=longest(seen.completions, 1, task.longest_completion),
+        longest_prompt=before + longest(drawn.prompts, 0, task.longest_prompt),
+        longest_completion=longest(drawn.completions, 1, task.longest_completion),
     )
 
 
-def _fits(task: Task, text: str, most: int, what: str) -> None:
-    length = len(_tried(f"reading the {what} {text!r}", task.vocabulary.encode, text))
+def _check_length(task: Task, text: str, most: int, what: str) -> None:
+    length = len(_call(f"reading the {what} {text!r}", task.vocabulary.encode, text))
     if not 0 < length <= most:
         raise ValueError(f"the {what} {text!r} has {length} tokens, and longest_{what} is {most}")
 
 
-def _tried(doing: str, call: Callable[..., T], *given: Any) -> T:
+def _call(doing: str, function: Callable[..., T], *arguments: Any) -> T:
     try:
-        return call(*given)
+        return function(*arguments)
     except (Exception, SystemExit) as error:
         raise ValueError(f"{doing} raised {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -1,8 +1,8 @@
-"""Which problems a model may learn from, decided by the problem alone.
+"""The split into training and test prompts, decided by the prompt alone.
 
-A prompt belongs to the test side if the BLAKE2 hash of its text is divisible by five: one in five, on every machine and
-for every seed, without a list. "base" and "train" keep only prompts of the other side, "test" and "harder" only of
-this one, so that no order of calls and no choice of depths lets them share a prompt.
+A prompt is held out for testing if the BLAKE2 hash of its text is divisible by five: one in five, the same on every
+machine and for every seed. "base" and "train" keep only prompts that are not held out, "test" and "harder" only those
+that are, so that they never share a prompt, whatever the order of calls and the depths.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Drawn = tuple[Problem, T]
 
 ONE_IN = 5
 PATIENCE = 50
-"""After so many draws in a row without one problem of the wanted side there is none."""
+"""After so many draws in a row without a problem of the split, `draw` gives up."""
 
 Range = tuple[int, int]
-"""The least and the largest, both included."""
+"""The smallest and the largest, both included."""
 
 
-def held_out(prompt: str) -> bool:
-    """Whether a prompt is on the test side."""
+def is_held_out(prompt: str) -> bool:
+    """Whether a prompt is held out for testing."""
     return int.from_bytes(blake2b(prompt.encode(), digest_size=4).digest()) % ONE_IN == 0
 
 
@@ -39,25 +39,25 @@ def draw(
     split: Split,
     candidates: Callable[[Generator, int, Split], Sequence[Drawn[T]]],
 ) -> list[Drawn[T]]:
-    """So many problems of a split; drawn independently, so that some come twice where there are few.
+    """`count` problems of a split, drawn independently: where few exist, some come twice.
 
     Args:
-        candidates: (rng, count, split) to problems of both sides, so many or fewer.
+        candidates: (rng, count, split) to at most `count` problems, held out or not.
 
     Raises:
-        ValueError: an unknown split, a negative count, or no problem of this split's side.
+        ValueError: an unknown split, a negative count, or a split without problems.
     """
     if split not in SPLITS:
         raise ValueError(f"no split {split}; there are {', '.join(SPLITS)}")
     if count < 0:
         raise ValueError(f"count is {count}; it must be at least 0")
-    wanted = split in ("test", "harder")
+    test = split in ("test", "harder")
     found: list[Drawn[T]] = []
     empty = 0
     while len(found) < count:
         missing = count - len(found)
-        more = candidates(rng, missing * (ONE_IN + 1) if wanted else missing * 4 // 3 + 8, split)
-        kept = [one for one in more if held_out(one[0].prompt) == wanted]
+        more = candidates(rng, missing * (ONE_IN + 1) if test else missing * 4 // 3 + 8, split)
+        kept = [one for one in more if is_held_out(one[0].prompt) == test]
         empty = 0 if kept else empty + 1
         if empty == PATIENCE:
             raise ValueError(
@@ -71,7 +71,7 @@ def depths(name: str, given: Sequence[int], least: int = 1) -> Range:
     """The least and the largest depth of a split.
 
     Raises:
-        ValueError: not two whole numbers, in order and at least `least`; the message has the knob's name.
+        ValueError: not two whole numbers, in order and at least `least`; the message names the parameter.
     """
     whole = all(isinstance(each, int) and not isinstance(each, bool) for each in given)
     if len(given) != 2 or not whole or not least <= given[0] <= given[1]:

@@ -32,7 +32,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_a_group_of_equal_rewards_gets_exactly_nothing(scale, dtype):
+def test_a_group_of_equal_rewards_gets_exactly_zero(scale, dtype):
     # Three times 0.1 have a mean that is not 0.1 in float32, and a standard deviation that is not 0.
     r = torch.tensor([0.1, 0.1, 0.1, 0.7, 0.1, 0.1], dtype=dtype)
     A = group_advantages(r, 3, scale)
@@ -61,7 +61,7 @@ def test_a_completion_without_a_score_changes_nothing_for_the_others(scale):
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_one_score_or_none_in_a_group_is_nothing_to_compare(scale):
+def test_a_group_with_fewer_than_two_scores_gets_zero(scale):
     r = rewards(NAN, NAN, 5, NAN, 1, 2)
     A = group_advantages(r, 2, scale)
     assert A[:4].tolist() == [0, 0, 0, 0]

@@ -120,7 +120,7 @@ def test_value_gradient_and_metrics(loss_type, spread, beta, seed):
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_a_completion_that_is_masked_altogether(loss_type):
+def test_a_fully_masked_completion(loss_type):
     logp, inputs = batch(0)
     inputs["completion_mask"] = inputs["completion_mask"].clone()
     inputs["completion_mask"][3] = 0

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lab.core.grpo import policy_loss
-from lab.core.grpo.rewards import Composed, format
-from lab.core.grpo.settings import Settings
+from lab.core.grpo.config import GRPOConfig
+from lab.core.grpo.rewards import WeightedRewards, format
 from lab.core.grpo.tasks import Mixture
-from lab.core.grpo.trainer import policy, train_step
+from lab.core.grpo.trainer import make_policy, train_step
 from lab.core.lm.scoring import log_probs
 from lab.core.lm.training import adamw
 
@@ -19,7 +19,7 @@ SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "l
 
 
 def likes_ones(random):
-    return Composed(
+    return WeightedRewards(
         {"ones": lambda problems, completions: [float(text.count("1") > 1) for text in completions]}
     )
 
@@ -31,14 +31,14 @@ def weights(model):
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model, tiny_task, iterations):
     """Averaged over the tokens of what is learnt: then it is next-token training on that."""
-    settings = Settings(**SMALL, algorithm="rft", num_iterations=iterations)
-    trained, again = policy(make_model(), settings), make_model()
+    settings = GRPOConfig(**SMALL, algorithm="rft", num_iterations=iterations)
+    trained, again = make_policy(make_model(), settings), make_model()
     seen = train_step(trained, tiny_task, likes_ones, settings, seed=3, step=1)
     batch = seen.batch
     assert torch.equal(batch.advantages, batch.rewards) and 0 < batch.rewards.mean() < 1
 
     optimizer = adamw(again.parameters(), settings.learning_rate)
-    mask = batch.mask & (batch.rewards == 1)[:, None]
+    mask = batch.completion_mask & (batch.rewards == 1)[:, None]
     for _ in range(iterations):
         logp, _ = log_probs(again, batch.sequences)
         policy_loss(logp, logp, batch.rewards, mask, loss_type="bnpo").backward()
@@ -48,29 +48,29 @@ def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model,
     torch.testing.assert_close(weights(trained.model), weights(again), rtol=1e-4, atol=1e-5)
 
 
-def test_rft_keeps_what_earns_all_there_is_to_earn(make_model, tiny_task):
+def test_rft_learns_the_completions_of_maximal_reward(make_model, tiny_task):
     def two(random):
         halves = {"ones": lambda problems, completions: [float("1" in text) for text in completions],
                   "short": lambda problems, completions: [float(len(text) < 25) for text in completions],
                   "watched": format}  # fmt: skip
-        return Composed(halves, {"ones": 0.3, "watched": 0.0})
+        return WeightedRewards(halves, {"ones": 0.3, "watched": 0.0})
 
-    settings = Settings(**SMALL, algorithm="rft")
-    batch = train_step(policy(make_model(), settings), tiny_task, two, settings, seed=3, step=1).batch
-    wanted = [float("1" in text and len(text) < 25) for text in batch.made.texts]
+    settings = GRPOConfig(**SMALL, algorithm="rft")
+    batch = train_step(make_policy(make_model(), settings), tiny_task, two, settings, seed=3, step=1).batch
+    wanted = [float("1" in text and len(text) < 25) for text in batch.rollout.texts]
     assert batch.advantages.tolist() == wanted and 0 < sum(wanted) < len(wanted)
 
 
-def test_where_nothing_is_right_rft_learns_nothing(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="rft")
-    trained = policy(make_model(), settings)
+def test_rft_learns_nothing_where_nothing_is_right(make_model, tiny_task):
+    settings = GRPOConfig(**SMALL, algorithm="rft")
+    trained = make_policy(make_model(), settings)
     before = weights(trained.model)
-    nothing = Composed({"none": lambda problems, completions: [0.0] * len(completions)})
+    nothing = WeightedRewards({"none": lambda problems, completions: [0.0] * len(completions)})
     seen = train_step(trained, tiny_task, lambda random: nothing, settings, seed=3, step=1)
     assert torch.equal(weights(trained.model), before) and seen.metrics["grad_norm"] == 0
 
 
-def test_rounds_of_rejection_sampling_go_as_star_says():
+def test_rounds_of_rejection_sampling_follow_star():
     """Each trained to its end: p' = p·a_L / (p·a_L + (1−p)·a_S). With a_L = 1 and a_S = 1/2 that is 2p/(1+p).
 
     All answers of a policy that thinks with chance p, as often as it gives them: long and right, short and right, short
@@ -101,7 +101,7 @@ def test_rounds_of_rejection_sampling_go_as_star_says():
     assert seen == [Fraction(1, 5), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), Fraction(4, 5)]
 
 
-def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_task, monkeypatch):
+def test_sft_draws_demonstrations_of_the_base_depths_with_enough_tokens(make_model, tiny_task, monkeypatch):
     shown = []
 
     def watched(random, count, mixture):
@@ -114,8 +114,8 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
     task = replace(tiny_task, demonstrations=watched)
     mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=0.0)
     for tokens, count in ((None, 24), (500, None)):
-        settings = Settings(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
-        seen = train_step(policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
+        settings = GRPOConfig(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
+        seen = train_step(make_policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
         assert seen.batch is None and max(problem.difficulty for problem, _ in shown) == 2
         if tokens is None:
             assert len(shown) == count
@@ -126,8 +126,8 @@ def test_sft_is_shown_the_depths_of_the_base_and_enough_tokens(make_model, tiny_
 
 
 def test_sft_learns_its_demonstrations(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="sft")
-    trained = policy(make_model(), settings)
+    settings = GRPOConfig(**SMALL, algorithm="sft")
+    trained = make_policy(make_model(), settings)
     loss = [
         train_step(trained, tiny_task, likes_ones, settings, seed=3, step=step).metrics["loss"]
         for step in range(1, 31)
@@ -135,12 +135,12 @@ def test_sft_learns_its_demonstrations(make_model, tiny_task):
     assert np.mean(loss[-5:]) < 0.5 * np.mean(loss[:5])
 
 
-def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make_model, tiny_task):
-    settings = Settings(**SMALL, algorithm="sft")
+def test_each_step_of_sft_has_its_own_demonstrations(make_model, tiny_task):
+    settings = GRPOConfig(**SMALL, algorithm="sft")
     model = make_model()
 
     def after(step):
-        trained = policy(copy.deepcopy(model), settings)
+        trained = make_policy(copy.deepcopy(model), settings)
         train_step(trained, tiny_task, likes_ones, settings, seed=3, step=step)
         return weights(trained.model)
 
@@ -156,4 +156,4 @@ def test_another_step_shows_other_demonstrations_and_the_same_step_the_same(make
 )
 def test_what_cannot_be(changes, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**changes)
+        GRPOConfig(**changes)

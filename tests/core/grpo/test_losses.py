@@ -117,7 +117,7 @@ def test_at_unequal_lengths_they_do_not_by_hand():
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_at_ratio_one_the_loss_is_nothing_and_the_gradient_is_not(loss_type):
+def test_at_ratio_one_the_loss_is_zero_and_the_gradient_is_not(loss_type):
     logp = normal(5, 4, 5).requires_grad_()
     mask = torch.ones(4, 5)
     A = group_advantages(torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64), 4)
@@ -160,7 +160,7 @@ def test_the_clip_by_hand(loss_type, w, A, loss, slope, clipped):
     assert parts.metrics["clip_ratio/region_mean"] == (clipped is not None)
 
 
-def test_above_is_epsilon_unless_given_and_from_one_on_nothing_is_clipped_below():
+def test_epsilon_high_defaults_to_epsilon_and_from_epsilon_1_on_nothing_is_clipped_below():
     A, old = torch.tensor([-1.0, 1.0]), torch.zeros(2, 1, dtype=torch.float64)
     logp = torch.tensor([[0.01], [20.0]], dtype=torch.float64).log()
     for epsilon in (1.0, 10.0):  # DeepSeek-R1's is 10
@@ -271,12 +271,12 @@ def test_items():
     assert [count_items(mask, each) for each in LOSS_TYPES] == [3, 5, 3, 5, 3, 5]
 
 
-# The divergence, and corners.
+# The KL term, and corners.
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 @pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
-def test_the_divergence_is_beta_times_a_mean_and_tells_its_share(loss_type, kind):
+def test_the_kl_loss_is_beta_times_the_mean_of_the_estimates(loss_type, kind):
     """π ½, π_ref ¼, π_old ⅓: k1 = log 2 and so on, times the ratio 1.5."""
     logp, ref, old = (torch.full((2, 3), x, dtype=torch.float64).log() for x in (1 / 2, 1 / 4, 1 / 3))
     A = torch.tensor([1.0, -1.0])
@@ -284,16 +284,16 @@ def test_the_divergence_is_beta_times_a_mean_and_tells_its_share(loss_type, kind
     how = {"loss_type": loss_type, "max_completion_length": 3, "kl": kind}
     parts = loss_parts(logp, old, A, torch.ones(2, 3), ref_logp=ref, beta=0.1, **how)
     close(parts.metrics["kl"], 1.5 * k)
-    close(parts.divergence, 0.15 * k)
-    close(parts.loss, float(parts.policy + parts.divergence))
-    close(parts.policy, float(policy_loss(logp, old, A, torch.ones(2, 3), **how)))
+    close(parts.kl_loss, 0.15 * k)
+    close(parts.loss, float(parts.policy_loss + parts.kl_loss))
+    close(parts.policy_loss, float(policy_loss(logp, old, A, torch.ones(2, 3), **how)))
     watched = loss_parts(logp, old, A, torch.ones(2, 3), ref_logp=ref, **how)
     close(watched.metrics["kl"], 1.5 * k)
-    close(watched.loss, float(parts.policy))
+    close(watched.loss, float(parts.policy_loss))
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_a_batch_with_nothing_in_it_is_nothing(loss_type):
+def test_an_empty_batch_has_loss_zero(loss_type):
     logp = normal(0, 2, 3).requires_grad_()
     parts = loss_parts(
         logp, logp, torch.ones(2), torch.zeros(2, 3), ref_logp=logp, beta=0.1, **options(loss_type)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lab.core.grpo.rewards import (
-    Composed,
     RewardError,
+    WeightedRewards,
     accuracy,
     answer_of,
     format,
@@ -100,7 +100,7 @@ def test_format(completion):
         "<think></think>7<think></think><answer>0</answer><eos>",
     ],
 )
-def test_what_is_no_format(completion):
+def test_what_is_not_the_format(completion):
     assert earned(format, completion) == [0]
 
 
@@ -136,7 +136,7 @@ def test_language_consistency():
         language_consistency("12", "ab", target="x")
 
 
-def test_the_random_reward_looks_at_nothing_but_its_generator():
+def test_the_random_reward_depends_only_on_its_generator():
     one = random_reward(np.random.default_rng(3))
     other = random_reward(np.random.default_rng(3))
     first = earned(one, *[GOOD] * 4000)
@@ -146,8 +146,8 @@ def test_the_random_reward_looks_at_nothing_but_its_generator():
     assert first != earned(one, *[GOOD] * 4000)
 
 
-def test_composed():
-    reward = Composed(
+def test_weighted_rewards():
+    reward = WeightedRewards(
         {"accuracy": right, "format": format, "length": length(10)}, {"format": 0.5, "length": 0}
     )
     scores = reward([SUM] * 3, [GOOD, "<answer>0</answer>", "<think>1</think><answer>1</answer>"])
@@ -155,7 +155,7 @@ def test_composed():
     assert scores.values["accuracy"] == [1, 1, 0]
     assert scores.values["format"] == [1, 0, 1]
     assert scores.values["length"][1] == -0.3  # watched, with no part in the total
-    assert scores.unscorable == 0
+    assert scores.unscored == 0
     assert reward([], []).total == []
 
 
@@ -165,23 +165,23 @@ def gives(*values):
 
 @pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan")])
 def test_no_score_is_counted(missing):
-    reward = Composed({"accuracy": right, "mine": gives(*[1] * 9, missing)})
+    reward = WeightedRewards({"accuracy": right, "mine": gives(*[1] * 9, missing)})
     scores = reward([SUM] * 10, [GOOD] * 10)
     assert scores.total[:9] == [2] * 9
     assert math.isnan(scores.total[9])
     assert math.isnan(scores.values["mine"][9])
     assert scores.values["accuracy"][9] == 1
-    assert scores.unscorable == 1
+    assert scores.unscored == 1
 
 
-def test_too_many_without_a_score_stop():
+def test_too_many_completions_without_a_score_raise():
     reward = {"accuracy": right, "mine": gives(*[1] * 8, None, None)}
     with pytest.raises(
         RewardError, match=r"reward 'mine' gave no score .* completion 'h8'; in all 2 of 10"
     ) as error:
-        Composed(reward)([SUM] * 10, [f"h{i}" for i in range(10)])
+        WeightedRewards(reward)([SUM] * 10, [f"h{i}" for i in range(10)])
     assert "\n" not in str(error.value)
-    assert Composed(reward, {"mine": 0})([SUM] * 10, [GOOD] * 10).total == [1] * 10  # only watched
+    assert WeightedRewards(reward, {"mine": 0})([SUM] * 10, [GOOD] * 10).total == [1] * 10  # only watched
 
 
 @pytest.mark.parametrize(
@@ -207,31 +207,31 @@ def test_too_many_without_a_score_stop():
 )
 def test_a_reward_that_goes_wrong_is_named_in_one_line(reward, says):
     with pytest.raises(RewardError, match=says) as error:
-        Composed({"accuracy": right, "mine": reward})([SUM] * 2, ["one", "two"])
+        WeightedRewards({"accuracy": right, "mine": reward})([SUM] * 2, ["one", "two"])
     assert "\n" not in str(error.value)
 
 
-def test_an_error_of_several_lines_is_told_in_one():
+def test_an_error_of_several_lines_becomes_one():
     def reward(problems, completions):
         raise ValueError("no\n  judge\n" + "x")
 
     with pytest.raises(RewardError, match="raised ValueError: no judge x, first for") as error:
-        Composed({"mine": reward})([SUM], ["y" * 500])
+        WeightedRewards({"mine": reward})([SUM], ["y" * 500])
     assert len(str(error.value)) < 250
 
 
 def test_arrays_and_tensors_are_numbers_too():
-    assert Composed({"mine": lambda p, c: np.arange(len(c))})([SUM] * 2, ["", ""]).total == [0, 1]
+    assert WeightedRewards({"mine": lambda p, c: np.arange(len(c))})([SUM] * 2, ["", ""]).total == [0, 1]
     torch = pytest.importorskip("torch")
-    assert Composed({"mine": lambda p, c: torch.ones(len(c))})([SUM] * 2, ["", ""]).total == [1, 1]
+    assert WeightedRewards({"mine": lambda p, c: torch.ones(len(c))})([SUM] * 2, ["", ""]).total == [1, 1]
 
 
 def test_refusals():
     with pytest.raises(ValueError, match="no rewards"):
-        Composed({})
+        WeightedRewards({})
     with pytest.raises(ValueError, match="a weight for 'acuracy'.*known: accuracy"):
-        Composed({"accuracy": right}, {"acuracy": 1})
+        WeightedRewards({"accuracy": right}, {"acuracy": 1})
     with pytest.raises(ValueError, match="the weight of 'accuracy' is nan"):
-        Composed({"accuracy": right}, {"accuracy": math.nan})
+        WeightedRewards({"accuracy": right}, {"accuracy": math.nan})
     with pytest.raises(ValueError, match="1 problems, but 2 completions"):
-        Composed({"accuracy": right})([SUM], ["", ""])
+        WeightedRewards({"accuracy": right})([SUM], ["", ""])

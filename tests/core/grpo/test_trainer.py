@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lab.core.grpo import group_advantages, policy_loss
+from lab.core.grpo.config import PRESETS, GRPOConfig, grpo_config
 from lab.core.grpo.losses import LOSS_TYPES
-from lab.core.grpo.rewards import Composed, RewardError, random_reward
-from lab.core.grpo.settings import PRESETS, Settings, settings
-from lab.core.grpo.trainer import policy, train_step
+from lab.core.grpo.rewards import RewardError, WeightedRewards, random_reward
+from lab.core.grpo.trainer import make_policy, train_step
 from lab.core.lm.not_finite import NotFinite
 from lab.core.lm.scoring import log_probs
 
@@ -20,14 +20,14 @@ SMALL = {"num_prompts": 6, "num_generations": 4, "max_completion_length": 12, "l
 
 def likes_ones(random):
     """Pays for the token 1, wherever it stands."""
-    return Composed(
+    return WeightedRewards(
         {"ones": lambda problems, completions: [float(text.count("1") > 1) for text in completions]}
     )
 
 
 def stepped(model, task, rewards=likes_ones, steps=1, first=1, trained=None, **changes):
-    chosen = settings(**SMALL | changes)
-    trained = trained or policy(model, chosen)
+    chosen = grpo_config(**SMALL | changes)
+    trained = trained or make_policy(model, chosen)
     seen = [
         train_step(trained, task, rewards, chosen, seed=3, step=step) for step in range(first, first + steps)
     ]
@@ -70,7 +70,7 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
     model = make_model().double()
     again = copy.deepcopy(model)
     # Longer than anything sampled: what dr_grpo divides by is neither a batch's width nor a part's.
-    chosen = settings(
+    chosen = grpo_config(
         **SMALL | {"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
     )
     _, seen = stepped(
@@ -83,7 +83,7 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
         logp,
         logp,
         group_advantages(batch.rewards, chosen.num_generations, chosen.scale_rewards),
-        batch.mask,
+        batch.completion_mask,
         loss_type=chosen.loss_type,
         max_completion_length=20,
         beta=chosen.beta,
@@ -100,7 +100,7 @@ def test_from_a_checkpoint_it_goes_on_bit_by_bit(make_model, tiny_task, changes)
     through, _ = stepped(make_model(), tiny_task, steps=4, **changes)
     half, _ = stepped(make_model(), tiny_task, steps=2, **changes)
     state = half.state()
-    again = policy(make_model(seed=9), settings(**SMALL | changes))
+    again = make_policy(make_model(seed=9), grpo_config(**SMALL | changes))
     again.restore(state)
     stepped(None, tiny_task, steps=2, first=3, trained=again, **changes)
     assert torch.equal(weights(through), weights(again))
@@ -112,21 +112,21 @@ def test_the_sampler_and_the_update_agree_on_log_probs(make_model, tiny_task):
     assert abs(seen[0].metrics["policy_loss"]) < 1e-5 and seen[0].metrics["grad_norm"] > 1e-3
 
 
-def test_reward_makes_what_is_paid_for_more_frequent(make_model, tiny_task):
+def test_reward_makes_rewarded_tokens_more_frequent(make_model, tiny_task):
     _, seen = stepped(make_model(), tiny_task, steps=25, num_prompts=16)
     rewards = [step.metrics["reward"] for step in seen]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
 
 
-def test_all_equal_rewards_move_nothing(make_model, tiny_task):
-    before = weights(policy(make_model(), Settings()))
+def test_equal_rewards_change_nothing(make_model, tiny_task):
+    before = weights(make_policy(make_model(), GRPOConfig()))
     trained, seen = stepped(
-        make_model(), tiny_task, rewards=lambda random: Composed({"one": lambda p, c: [1.0] * len(c)})
+        make_model(), tiny_task, rewards=lambda random: WeightedRewards({"one": lambda p, c: [1.0] * len(c)})
     )
     assert torch.equal(weights(trained), before) and seen[0].metrics["frac_reward_zero_std"] == 1
 
 
-def test_what_is_cut_off_can_be_masked(make_model, tiny_task):
+def test_truncated_completions_can_be_masked(make_model, tiny_task):
     """Where nothing ends, nothing counts, and nothing moves."""
     model = make_model()
     eos = tiny_task.vocabulary.eos
@@ -153,21 +153,21 @@ def test_dynamic_sampling_fills_a_batch_with_groups_that_differ(make_model, tiny
     assert all(len(step.batch.rewards) == 64 for step in dynamic)
 
 
-def test_the_reference_follows_when_it_is_told_to(make_model, tiny_task):
+def test_the_reference_is_synchronised_every_ref_model_sync_steps(make_model, tiny_task):
     trained, seen = stepped(make_model(), tiny_task, steps=2, beta=0.1, ref_model_sync_steps=2)
     for name, parameter in trained.reference.state_dict().items():
         assert torch.equal(parameter, trained.model.state_dict()[name])
     assert abs(seen[0].metrics["kl"]) < 1e-6 < seen[1].metrics["kl"]
 
 
-def test_a_step_draws_from_its_seed_and_number_alone(make_model, tiny_task):
+def test_a_step_draws_only_from_its_seed_and_number(make_model, tiny_task):
     def texts(first):
-        return stepped(make_model(), tiny_task, first=first)[1][0].batch.made.texts
+        return stepped(make_model(), tiny_task, first=first)[1][0].batch.rollout.texts
 
     assert texts(5) == texts(5) != texts(6)
 
 
-def test_the_metrics_bear_trls_names(make_model, tiny_task):
+def test_the_metrics_have_trls_names(make_model, tiny_task):
     metrics = stepped(make_model(), tiny_task, beta=0.1)[1][0].metrics
     wanted = {
         "num_tokens", "step_time", "completions/mean_length", "completions/min_length", "completions/max_length",
@@ -188,7 +188,7 @@ def test_numbers_that_are_not_finite_stop_it_by_name(make_model, tiny_task):
 
 def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
     def broken(random):
-        return Composed(
+        return WeightedRewards(
             {
                 "broken": lambda problems, completions: [1 / 0 for _ in completions],
                 "coin": random_reward(random),
@@ -207,28 +207,28 @@ def test_a_reward_that_raises_stops_it_by_name(make_model, tiny_task):
         ({"num_iterations": 0}, "num_iterations is 0; it must be at least 1"),
     ],
 )
-def test_settings_that_mean_nothing(changes, message):
+def test_values_without_meaning_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**changes)
+        GRPOConfig(**changes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_changes_what_it_names_and_gives_way(preset):
+def test_a_preset_sets_its_values_and_explicit_ones_take_precedence(preset):
     """Whether it says what its source says, only its source can tell; the comment beside it has the place."""
-    chosen, named = settings(preset), PRESETS[preset]
-    for name, value in asdict(Settings()).items():
+    chosen, named = grpo_config(preset), PRESETS[preset]
+    for name, value in asdict(GRPOConfig()).items():
         assert asdict(chosen)[name] == named.get(name, value)
     name, value = next(iter(named.items()))
     other = "grpo" if name == "loss_type" else value * 2
-    assert getattr(settings(preset, **{name: other}), name) == other != value
+    assert getattr(grpo_config(preset, **{name: other}), name) == other != value
 
 
 def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_model, tiny_task):
     """What it is for: the gradient of a step is Σ (r − mean)·∇log π, divided by a constant."""
     model = make_model().double()
     again = copy.deepcopy(model)
-    chosen = settings("dr-grpo", **SMALL)
-    seen = train_step(policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
+    chosen = grpo_config("dr-grpo", **SMALL)
+    seen = train_step(make_policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
     batch = seen.batch
     logp, _ = log_probs(again, batch.sequences)
     groups = batch.rewards.view(-1, 4)
@@ -241,14 +241,14 @@ def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_mode
 
 def test_no_preset_by_that_name():
     with pytest.raises(ValueError, match="no preset r1_zero. Did you mean r1-zero?"):
-        settings("r1_zero")
+        grpo_config("r1_zero")
 
 
-def test_huge_rewards_teach_as_small_ones_do(make_model, tiny_task):
+def test_huge_rewards_have_the_same_effect_as_small_ones(make_model, tiny_task):
     """With the spread divided out, 1e20 times the reward is the same reward, and all metrics stay finite."""
 
     def scaled(by):
-        return lambda random: Composed(
+        return lambda random: WeightedRewards(
             {"ones": lambda problems, texts: [by * float(text.count("1") > 1) for text in texts]}
         )
 

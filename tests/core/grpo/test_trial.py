@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lab.core.grpo.base import NoBase
-from lab.core.grpo.params import Params, base_of, settings_of, shown_to_sft, task_of
+from lab.core.grpo.base_model import NoBaseModel
+from lab.core.grpo.params import Params, base_model_of, grpo_config_of, task_of, with_sft_demonstrations
 from lab.core.grpo.trial import trial
 
 TINY = {
@@ -60,7 +60,7 @@ def test_parameters_are_read_without_torch():
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
 
 
-def test_a_training_tells_all_that_an_experiment_needs(tmp_path):
+def test_a_training_returns_and_records_what_an_experiment_needs(tmp_path):
     context = context_in(tmp_path)
     final = trial(Params(**TINY), context)
     assert {
@@ -123,12 +123,12 @@ def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_a_search_that_found_no_base_is_not_made_again(tmp_path):
+def test_a_failed_search_for_a_base_model_is_cached(tmp_path):
     changes = TINY | {"window": (0.99, 1.0), "attempts": 2}
     told = []
     for reward in ("accuracy", "random"):
         context = context_in(tmp_path)
-        with pytest.raises(NoBase) as error:
+        with pytest.raises(NoBaseModel) as error:
             trial(Params(**changes, reward=reward), context)
         told.append((str(error.value), len(context.samples)))
     (first, looks), (second, again) = told
@@ -143,7 +143,7 @@ def parity(base, train, harder):
 """
 
 
-def test_a_task_of_ones_own_is_trained_on_as_ours_is(tmp_path):
+def test_a_users_task_is_trained_on_like_a_built_in_one(tmp_path):
     figures = {}
     for name in ("ours", "own"):
         (tmp_path / name).mkdir()
@@ -154,7 +154,7 @@ def test_a_task_of_ones_own_is_trained_on_as_ours_is(tmp_path):
     assert figures["ours"] == figures["own"]
 
 
-def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
+def test_the_base_model_changes_with_the_code_of_a_users_task(tmp_path):
     def bases(folder, text):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "my_task.py").write_text(text)
@@ -196,12 +196,12 @@ def test_a_base_is_that_of_what_is_in_a_task_of_ones_own(tmp_path):
         ({"alphabet": "ox", "reward": "langage"}, ValueError, "no reward 'langage'. Did you mean language?"),
         (
             {"window": (0.99, 1.0), "attempts": 2},
-            NoBase,
+            NoBaseModel,
             r"right when sampled: 0\.\d\d, 0\.\d\d; the window is 0.99 to 1",
         ),
     ],
 )
-def test_what_cannot_be_is_said_before_any_reward_is_spent(tmp_path, changes, error, message):
+def test_mistakes_are_refused_before_grpo_begins(tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
         trial(Params(**TINY | changes), context_in(tmp_path))
 
@@ -234,16 +234,16 @@ def test_two_alphabets_need_a_second(task, change, name):
         Params(task=task, **change)
 
 
-def test_every_share_of_the_mixture_is_a_knob():
+def test_every_share_of_the_mixture_is_a_parameter():
     shares = {
         "long": 0.11, "noise": 0.12, "slips": 0.13, "leaps": 0.14, "tagged": False, "direct_noise": 0.15, "mixed": 0.16,
         "second": 0.17, "second_noise": 0.18,
     }  # fmt: skip
     params = Params(**shares, alphabet="ABCDEFGHIJ")
-    assert asdict(base_of(params, task_of(params, None)).mixture) == shares
+    assert asdict(base_model_of(params, task_of(params, None)).mixture) == shares
 
 
-def test_weights_and_presets_come_together(tmp_path):
+def test_weights_and_presets_combine(tmp_path):
     context = context_in(tmp_path)
     trial(Params(**TINY | {"preset": "r1-zero", "reward": "accuracy+0.2*format", "steps": 1}), context)
     step = next(metrics for _, metrics in context.records if "reward" in metrics)
@@ -251,7 +251,7 @@ def test_weights_and_presets_come_together(tmp_path):
     assert step["reward"] == pytest.approx(mean, abs=1e-6) and step["learning_rate"] == 3e-6
 
 
-def test_sft_may_be_shown_right_and_full_traces_of_the_depths_of_reward(tmp_path):
+def test_sft_may_learn_from_right_and_full_traces_of_the_training_depths(tmp_path):
     """And else those of the base: its depths, its mixture. As many tokens in both."""
     shares = {
         "long": 0.3,
@@ -266,9 +266,9 @@ def test_sft_may_be_shown_right_and_full_traces_of_the_depths_of_reward(tmp_path
     for kind in ("base", "full"):
         params = Params(**TINY | shares, algorithm="sft", sft_shown=kind, sft_tokens=2000)
         task = task_of(params, None)
-        settings = settings_of(params, task.longest_completion)
+        settings = grpo_config_of(params, task.longest_completion)
         rng = np.random.default_rng(0)
-        shown[kind] = shown_to_sft(params, task, None).demonstrations(rng, 300, settings.mixture)
+        shown[kind] = with_sft_demonstrations(params, task, None).demonstrations(rng, 300, settings.mixture)
         final = trial(params, context_in(tmp_path))
         (tmp_path / "state").unlink()
         assert 2000 <= final["train/num_tokens"] < 2000 + task.longest_completion

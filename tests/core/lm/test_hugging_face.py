@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lab.core.grpo.rewards import Composed
+from lab.core.grpo.config import grpo_config
+from lab.core.grpo.rewards import WeightedRewards
 from lab.core.grpo.rollout import rollout
-from lab.core.grpo.settings import settings
 from lab.core.grpo.tasks import task
-from lab.core.grpo.trainer import policy, train_step
+from lab.core.grpo.trainer import make_policy, train_step
 from lab.core.lm import generation
 from lab.core.lm.generation import generate
 from lab.core.lm.hugging_face import load
@@ -139,17 +139,19 @@ def test_greedy_is_transformers_own(folder):
 def test_a_step_of_the_trainer(folder):
     model, words = load(folder)
     sums = replace(task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5)), vocabulary=words)
-    chosen = settings(num_prompts=6, num_generations=4, max_completion_length=12, learning_rate=1e-2)
-    rewards = Composed({"ones": lambda problems, texts: [float(text.count("1") > 1) for text in texts]})
+    chosen = grpo_config(num_prompts=6, num_generations=4, max_completion_length=12, learning_rate=1e-2)
+    rewards = WeightedRewards(
+        {"ones": lambda problems, texts: [float(text.count("1") > 1) for text in texts]}
+    )
     before = [parameter.detach().clone() for parameter in model.parameters()]
     seen = [
-        train_step(policy(model, chosen), sums, lambda _: rewards, chosen, seed=3, step=step)
+        train_step(make_policy(model, chosen), sums, lambda _: rewards, chosen, seed=3, step=step)
         for step in (1, 2)
     ]
     for step in seen:
         assert step.metrics["sampling/sampling_logp_difference/max"] < 1e-4
         assert step.metrics["grad_norm"] > 0
-    assert any(text.endswith("<eos>") for text in seen[0].batch.made.texts)
+    assert any(text.endswith("<eos>") for text in seen[0].batch.rollout.texts)
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

@@ -44,8 +44,8 @@ def parsed(completion):
     return [step.split("=") for step in trace.split(",")], answer
 
 
-def made(count, mixture, seed=0, **knobs):
-    return task("chain", **knobs).demonstrations(np.random.default_rng(seed), count, mixture)
+def made(count, mixture, seed=0, **options):
+    return task("chain", **options).demonstrations(np.random.default_rng(seed), count, mixture)
 
 
 def in_digits(step):
@@ -59,12 +59,12 @@ def agrees(hits, n, p, sigmas=5):
     assert abs(hits - n * p) <= sigmas * (n * p * (1 - p)) ** 0.5, (hits / n, p)
 
 
-@pytest.mark.parametrize("knobs", KINDS, ids=str)
+@pytest.mark.parametrize("options", KINDS, ids=str)
 @pytest.mark.parametrize("leaps", [0.0, 1.0])
-def test_a_perfect_trace_is_right_in_every_step(knobs, leaps):
-    structure = knobs["structure"]
+def test_a_perfect_trace_is_right_in_every_step(options, leaps):
+    structure = options["structure"]
     mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=leaps)
-    for problem, completion in made(500, mixture, **knobs):
+    for problem, completion in made(500, mixture, **options):
         steps, answer = parsed(completion)
         assert all(value(structure, left) == right for left, right in steps)
         assert answer == steps[-1][1] == problem.answer == value(structure, problem.prompt.rstrip("="))
@@ -77,11 +77,11 @@ def test_a_perfect_trace_is_right_in_every_step(knobs, leaps):
         assert len(steps) == (-(-problem.difficulty // 2) if leaps else problem.difficulty)
 
 
-@pytest.mark.parametrize("knobs", KINDS, ids=str)
-def test_an_error_is_carried_on_and_the_answer_follows_the_trace(knobs):
-    structure = knobs["structure"]
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_an_error_is_carried_on_and_the_answer_follows_the_trace(options):
+    structure = options["structure"]
     wrong = steps_seen = 0
-    for problem, completion in made(3000, Mixture(1.0, 0.2, 0.0, 0.0), **knobs):
+    for problem, completion in made(3000, Mixture(1.0, 0.2, 0.0, 0.0), **options):
         steps, answer = parsed(completion)
         assert answer == steps[-1][1]
         assert all(left.startswith(before) for (left, _), (_, before) in zip(steps[1:], steps, strict=False))
@@ -256,14 +256,14 @@ def test_the_generators_reach_all_of_s5():
     assert len(reached) == 120
 
 
-@pytest.mark.parametrize("knobs", [*KINDS, LETTERS, {"structure": "z2", "alphabet": "ox"}], ids=str)
+@pytest.mark.parametrize("options", [*KINDS, LETTERS, {"structure": "z2", "alphabet": "ox"}], ids=str)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), tagged=st.booleans())
-def test_every_demonstration_fits_and_survives_the_vocabulary(knobs, seed, tagged):
-    chain = task("chain", **knobs)
+def test_every_demonstration_fits_and_survives_the_vocabulary(options, seed, tagged):
+    chain = task("chain", **options)
     words = chain.vocabulary
     mixture = Mixture(long=0.7, noise=0.1, slips=0.3, leaps=0.2, tagged=tagged, direct_noise=0.1,
-                      **BOTH if "alphabet" in knobs else {})  # fmt: skip
+                      **BOTH if "alphabet" in options else {})  # fmt: skip
     for problem, completion in chain.demonstrations(np.random.default_rng(seed), 30, mixture):
         prompt, ids = words.encode(problem.prompt), words.encode(completion)
         assert words.decode(prompt + [words.pad]) == problem.prompt
@@ -282,7 +282,7 @@ def test_the_longest_lengths_are_reached():
 
 
 @pytest.mark.parametrize(
-    "knobs,word",
+    "options,word",
     [
         ({"structure": "z3"}, "structure is z3"),
         ({"structure": "z2", "operators": "*"}, "operators of z2"),
@@ -302,9 +302,9 @@ def test_the_longest_lengths_are_reached():
         ({"structure": "s5", "alphabet": "ABC"}, "s5 has none"),
     ],
 )
-def test_knobs_that_mean_nothing(knobs, word):
+def test_an_option_without_meaning_is_refused(options, word):
     with pytest.raises(ValueError, match=word):
-        task("chain", **knobs)
+        task("chain", **options)
 
 
 @pytest.mark.parametrize("shares", [{"second": 0.5}, {"mixed": 0.1}])

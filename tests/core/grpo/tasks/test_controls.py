@@ -12,8 +12,8 @@ ANSWER = {"reverse": lambda s: "".join(s[i] for i in range(len(s) - 1, -1, -1)),
 )}  # fmt: skip
 
 
-def made(name, count, mixture, **knobs):
-    for problem, completion in task(name, **knobs).demonstrations(np.random.default_rng(0), count, mixture):
+def made(name, count, mixture, **options):
+    for problem, completion in task(name, **options).demonstrations(np.random.default_rng(0), count, mixture):
         trace, answer = re.fullmatch(r"<think>(.*)</think><answer>(.*)</answer><eos>", completion).groups()
         yield problem, problem.prompt.removeprefix(f"{name}:").removesuffix("="), trace, answer
 

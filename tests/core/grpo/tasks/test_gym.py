@@ -1,4 +1,4 @@
-"""reasoning-gym's tasks: where the package is installed, and what is said where it is not."""
+"""reasoning-gym's tasks, and the message where the package is missing."""
 
 import sys
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from lab.core.grpo.tasks import Mixture, task
 needs_gym = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="needs reasoning-gym")
 
 
-def test_an_absent_package_is_said(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(
         ModuleNotFoundError, match=r"gym/chain_sum needs the package reasoning-gym .*paperlab\[tasks\]"

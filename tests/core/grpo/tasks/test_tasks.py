@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lab.core.grpo.tasks import SPLITS, TASKS, Mixture, Problem, task
 from lab.core.grpo.tasks.problem import final_answer
-from lab.core.grpo.tasks.split import draw, held_out
+from lab.core.grpo.tasks.split import draw, is_held_out
 
 ALL = sorted(TASKS)
 
@@ -35,11 +35,11 @@ def test_one_range_of_depth_for_all_is_still_apart():
     assert len(learnt | tested) == sum(2**k for k in range(4, 8))  # and together they are all there is
 
 
-def test_the_side_of_a_prompt_is_the_same_everywhere():
+def test_whether_a_prompt_is_held_out_is_the_same_everywhere():
     # Recorded once: another rule would let a saved base model have seen what it is tested on.
-    assert all(held_out(prompt) for prompt in ("0+5=", "0+6=", "0+7="))
-    assert not any(held_out(prompt) for prompt in ("7+5+8+4=", "1+0=", "reverse:3814=", "5+4="))
-    share = np.mean([held_out(p.prompt) for p in _both_sides(5000)])
+    assert all(is_held_out(prompt) for prompt in ("0+5=", "0+6=", "0+7="))
+    assert not any(is_held_out(prompt) for prompt in ("7+5+8+4=", "1+0=", "reverse:3814=", "5+4="))
+    share = np.mean([is_held_out(p.prompt) for p in _both_sides(5000)])
     assert abs(share - 0.2) < 5 * (0.16 / 5000) ** 0.5
 
 
@@ -157,16 +157,16 @@ def test_demonstrations_without_noise_are_right(name):
     "key", ["long", "noise", "slips", "leaps", "direct_noise", "mixed", "second", "second_noise"]
 )
 @pytest.mark.parametrize("share", [-0.1, 1.01, float("nan"), float("inf")])
-def test_a_share_is_a_share(key, share):
+def test_shares_are_between_0_and_1(key, share):
     with pytest.raises(ValueError, match=f"^{key} is"):
         Mixture(**{key: share})
 
 
-def test_a_side_without_problems_is_said():
+def test_a_split_without_problems_is_refused():
     def none(rng, count, split):
         return [(Problem("7+5+8+4=", "4", 3), None)] * count
 
-    assert not held_out("7+5+8+4=")
+    assert not is_held_out("7+5+8+4=")
     with pytest.raises(ValueError, match="split test has no problems"):
         draw(rng(), 3, "test", none)
     assert len(draw(rng(), 3, "train", none)) == 3

@@ -67,7 +67,7 @@ def test_none_does_not_vote():
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", None]), max_size=6), st.permutations(range(6)))
-def test_the_vote_is_in_no_order_and_the_shares_sum_to_one(answers, order):
+def test_the_vote_does_not_depend_on_order_and_shares_sum_to_one(answers, order):
     shuffled = [answers[i] for i in order if i < len(answers)]
     shares = [majority([answers], [truth]) for truth in "ab"]
     assert shares == [majority([shuffled], [truth]) for truth in "ab"]

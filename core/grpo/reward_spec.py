@@ -1,4 +1,4 @@
-"""What `reward:` of an experiment pays for: `accuracy+0.2*format`, with functions of one's own among ours.
+"""The `reward:` of an experiment, such as `accuracy+0.2*format`: names of built-in rewards and functions of the user's.
 
 Importing this costs no torch: the command line reads it with `Params`.
 """
@@ -16,18 +16,17 @@ from ..own_files import Term, check_that_a_function_is_named, is_reference, term
 if TYPE_CHECKING:
     import numpy as np
 
-    from .rewards import Composed, Reward
+    from .rewards import Reward, StepRewards, WeightedRewards
     from .tasks import Task
-    from .trainer import Rewards
 
 REWARDS = "accuracy", "format", "language", "length", "random"
 
 
 def reward_terms(text: str) -> dict[str, float]:
-    """The terms of a reward with their weights: names of ours, and functions as `./file.py:function`.
+    """The terms of a reward with their weights: built-in names, and functions as `./file.py:function`.
 
     Raises:
-        ValueError: a reward that is none or stands there twice, or a weight that is no finite number.
+        ValueError: an unknown reward, one that is named twice, or a weight that is not a finite number.
     """
     found: dict[str, float] = {}
     for term in terms(text):
@@ -53,38 +52,38 @@ def _weight(term: Term) -> float:
     return weight
 
 
-def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]]) -> Rewards:
-    """The rewards of a step, for its random numbers. Functions of one's own are known as `file.py:function`.
+def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]]) -> StepRewards:
+    """The rewards that a text names. A function of the user's is called `file.py:function` in metrics.
 
     Args:
-        task: has the verifier, and the length that `length` is a share of.
-        load: takes a `./file.py:function` to the function.
+        task: its verifier decides `accuracy`, its longest completion the unit of `length`, its alphabets `language`.
+        load: from `./file.py:function` to the function.
     """
     from . import rewards
 
     weights = reward_terms(text)
-    ours: dict[str, Reward] = {
+    built_in: dict[str, Reward] = {
         "accuracy": rewards.accuracy(task.is_right),
         "format": rewards.format,
         "length": rewards.length(task.longest_completion),
     }
     if "language" in weights:
-        ours["language"] = rewards.language_consistency(*task.alphabets, target=task.alphabets[0])
+        built_in["language"] = rewards.language_consistency(*task.alphabets, target=task.alphabets[0])
     names = _short(weights)
     chosen: Mapping[str, Reward | None] = {
-        names[name]: load(name) if is_reference(name) else ours.get(name) for name in weights
+        names[name]: load(name) if is_reference(name) else built_in.get(name) for name in weights
     }
     by_name = {names[name]: weight for name, weight in weights.items()}
 
-    def of_step(random: np.random.Generator) -> Composed:
-        made = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
-        return rewards.Composed(made, by_name)
+    def of_step(random: np.random.Generator) -> WeightedRewards:
+        with_random = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
+        return rewards.WeightedRewards(with_random, by_name)
 
     return of_step
 
 
 def _short(names: Mapping[str, float]) -> dict[str, str]:
-    """Each name without the folder, or as it is where two would then be called alike."""
+    """Each name without its folder; with it, where two names would otherwise be equal."""
     short = {name: Path(name).name for name in names}
     alike = {one for one in short.values() if list(short.values()).count(one) > 1}
     return {name: name if one in alike else one for name, one in short.items()}

@@ -1,6 +1,6 @@
-"""A model of transformers in the place of a base, and what is refused. Skipped where there is no transformers.
+"""A pretrained model of transformers instead of a base model, and what is refused. Skipped without transformers.
 
-`pip install -e '.[dev,hf]'`, then `pytest tests/core/grpo/test_given_model.py`.
+`pip install -e '.[dev,hf]'`, then `pytest tests/core/grpo/test_pretrained_model.py`.
 """
 
 import sys
@@ -10,8 +10,8 @@ import pytest
 
 from lab.core.experiment.load import validate
 from lab.core.experiment.mistakes import Mistakes
-from lab.core.grpo.base import NoBase
-from lab.core.grpo.given_model import hold_to
+from lab.core.grpo.base_model import NoBaseModel
+from lab.core.grpo.pretrained_model import check_window
 from lab.core.grpo.trial import Params, trial
 from lab.core.run.context import TrialContext
 from lab.core.run.files import read_lines
@@ -37,7 +37,7 @@ def no_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def test_it_is_trained_and_no_base_is(tmp_path, save_llama, no_cache):
+def test_it_is_trained_and_no_base_model_is(tmp_path, save_llama, no_cache):
     folder = save_llama(tmp_path / "tiny")
     (tmp_path / "mine.py").write_text(
         "def ones(problems, texts): return [text.count('1') for text in texts]\n"
@@ -80,13 +80,15 @@ def test_killed_it_goes_on_to_the_same_figures(tmp_path, save_llama, monkeypatch
 def test_outside_of_the_window_it_is_refused(tmp_path, save_llama):
     folder = save_llama(tmp_path / "tiny")
     with pytest.raises(
-        NoBase, match=r"tiny: right when sampled: 0\.00; the window is 0\.3 to 0\.9\. No signal"
+        NoBaseModel, match=r"tiny: right when sampled: 0\.00; the window is 0\.3 to 0\.9\. No signal"
     ):
         trained(tmp_path, folder, window=(0.3, 0.9))
     assert not any("grad_norm" in row for row in read_lines(tmp_path / "trial" / "records.jsonl"))
-    with pytest.raises(NoBase, match=r"right when sampled: 0\.95; the window is 0\.3 to 0\.9\. No headroom"):
-        hold_to((0.3, 0.9), 0.95, folder)
-    hold_to((0.3, 0.9), 0.9, folder)
+    with pytest.raises(
+        NoBaseModel, match=r"right when sampled: 0\.95; the window is 0\.3 to 0\.9\. No headroom"
+    ):
+        check_window((0.3, 0.9), 0.95, folder)
+    check_window((0.3, 0.9), 0.9, folder)
 
 
 YAML = """
@@ -134,7 +136,9 @@ def test_a_good_one_is_fine(tmp_path, save_llama, monkeypatch):
         ({"eos_token": None}, "tiny: the tokenizer has no eos_token, so that no answer could end"),
     ],
 )  # fmt: skip
-def test_what_cannot_stand_in_is_told_when_the_file_is_read(tmp_path, save_llama, monkeypatch, made, message):
+def test_a_model_that_does_not_fit_is_refused_when_the_file_is_read(
+    tmp_path, save_llama, monkeypatch, made, message
+):
     save_llama(tmp_path / "tiny", **made)
     found = told(tmp_path, monkeypatch)
     assert found.startswith(f"given.yaml:9:3: {message}") and "\n" not in found
@@ -156,7 +160,7 @@ def test_a_shorter_answer_makes_it_fit(tmp_path, save_llama):
         ("{hf: 3}", "given.yaml:9:12: model: {'hf': 3} is no model; write it as {hf: ./folder}"),
     ],
 )  # fmt: skip
-def test_what_is_no_model_at_all(tmp_path, monkeypatch, written, message):
+def test_what_is_not_a_model(tmp_path, monkeypatch, written, message):
     assert told(tmp_path, monkeypatch, ("{hf: ./tiny}", written)) == message
 
 
@@ -174,14 +178,14 @@ def test_a_folder_without_its_parts(tmp_path, save_llama, monkeypatch):
     assert "tiny: no tokenizer in it" in told(tmp_path, monkeypatch)
 
 
-def test_an_absent_package_is_said(tmp_path, monkeypatch):
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
     (tmp_path / "tiny").mkdir()
     monkeypatch.setitem(sys.modules, "transformers", None)
     found = told(tmp_path, monkeypatch)
     assert "a Hugging Face model needs the package transformers" in found and "\n" not in found
 
 
-def test_weights_that_are_not_there_are_not_made_up(tmp_path, save_llama, monkeypatch):
+def test_missing_weights_are_refused(tmp_path, save_llama, monkeypatch):
     import transformers
 
     folder = save_llama(tmp_path / "tiny")

@@ -1,4 +1,4 @@
-"""The knobs of the trainer, under the names of TRL's GRPOConfig, and what the sources set them to."""
+"""The configuration of the trainer, under the names of TRL's GRPOConfig, and published presets."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ ALGORITHMS = ("grpo", "rft", "sft")
 
 
 @dataclass(frozen=True)
-class Settings:
+class GRPOConfig:
     """How a policy is trained.
 
     Attributes:
-        algorithm: "grpo", or one of its controls, next-token training with the same optimizer: "rft" on those of its own
-            answers that earn all there is to earn (online rejection sampling fine-tuning; DeepSeekMath §4.1.2), "sft"
-            on fresh demonstrations.
-        sft_tokens: sft is shown demonstrations of at least so many tokens a step; where it is None, as many
-            demonstrations as the others sample completions.
-        mixture: what these demonstrations are like.
-        steps: rollouts; each is followed by `num_iterations` updates (μ).
-        num_prompts, num_generations: so many problems a step with so many completions each (G).
-        max_completion_length: in tokens; what does not end by then is cut off.
-        scale_rewards: what advantages are divided by: "group", "batch", "none".
+        algorithm: "grpo", or a control, next-token training with the same optimizer: "rft" on the model's own completions
+            of maximal reward (online rejection sampling fine-tuning; DeepSeekMath §4.1.2), "sft" on new demonstrations.
+        sft_tokens: the least number of tokens of the demonstrations of a step of sft; None: as many demonstrations as the
+            other algorithms sample completions.
+        mixture: of these demonstrations.
+        steps: each is one rollout and `num_iterations` updates (μ).
+        num_prompts: problems per step.
+        num_generations: G, completions per problem.
+        max_completion_length: in tokens; longer completions are truncated.
+        scale_rewards: the standard deviation that divides advantages: "group", "batch", "none".
         loss_type: "grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo".
-        epsilon, epsilon_high: clipping below and above; the same for both where `epsilon_high` is None.
-        beta, kl: weight and estimator ("k1", "k2", "k3") of the divergence from the reference, the base model;
-            importance-corrected, so that its gradient is that of the divergence (DeepSeekMath's k3 is not).
-        ref_model_sync_steps: the reference becomes the policy every so many steps; None: it stays the base.
-        mask_truncated_completions: what was cut off takes no part in the loss.
-        drop_zero_spread: groups whose rewards are all equal are left out of the computation. Their advantages are 0, so
-            without a divergence (beta 0) the gradient is the same; a batch of such groups alone moves nothing.
-        dynamic_sampling: such groups are replaced by new ones, for at most so many rounds of sampling (DAPO,
-            arXiv:2503.14476, §3.2); 1 samples once. A step's metrics are those of the groups that it keeps.
-        parts: an update is computed in so many parts of completions of like length, which saves padding.
+        epsilon, epsilon_high: clipping below and above; `epsilon` for both if `epsilon_high` is None.
+        beta: weight of KL(π‖π_ref), where the reference is the model before training.
+        kl: its estimator, "k1", "k2" or "k3", importance-corrected, so that its gradient is that of the KL (that of
+            DeepSeekMath's k3 is not).
+        ref_model_sync_steps: the interval, in steps, at which the reference becomes a copy of the policy; None: never.
+        mask_truncated_completions: whether truncated completions are masked in the loss.
+        drop_zero_spread: whether groups whose rewards are all equal are left out of the computation. Their advantages are
+            0, so that with beta 0 the gradient is the same; a batch of such groups alone changes nothing.
+        dynamic_sampling: the most rounds of sampling in which such groups are replaced by new ones (DAPO,
+            arXiv:2503.14476, §3.2); 1 replaces none. A step's metrics are those of the groups that it keeps.
+        parts: the number of micro-batches of an update; completions of similar length share one, which saves padding.
     """
 
     algorithm: str = "grpo"
@@ -98,17 +99,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # "Understanding R1-Zero-like training" (arXiv:2503.20783), §3.2: neither the length nor the spread divides.
     "dr-grpo": {"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.0},
 }  # fmt: skip
-"""Published settings by the name of their source; what a source leaves open keeps our default."""
+"""Published configurations by the name of their source; a field that the source does not give keeps our default."""
 
 
-def settings(preset: str = "", **changes: Any) -> Settings:
-    """A preset's settings, then the changes.
+def grpo_config(preset: str = "", **changes: Any) -> GRPOConfig:
+    """A preset, with changes.
 
     Raises:
-        ValueError: there is no such preset; the message names the nearest.
+        ValueError: an unknown preset; the message names the nearest.
     """
     if preset and preset not in PRESETS:
         nearest = get_close_matches(preset, PRESETS, n=1, cutoff=0.3)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")
-    return Settings(**{**PRESETS.get(preset, {}), **changes})
+    return GRPOConfig(**{**PRESETS.get(preset, {}), **changes})

@@ -1,4 +1,4 @@
-"""A task of one's own: the example of the documentation, and what is told of one that does not keep its word."""
+"""A user's task: the example of the documentation, and the messages about mistakes in one."""
 
 import importlib.util
 import sys
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lab.core.grpo.tasks import SPLITS, TASKS, Mixture, Problem, task, vocabulary
-from lab.core.grpo.tasks.own import own
-from lab.core.grpo.tasks.sample import in_words, keeps_its_word, sample
+from lab.core.grpo.tasks.sample import check_task, sample, with_tokenizer
+from lab.core.grpo.tasks.user_task import user_task
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "my_task.py"
 DEPTHS = {"base": (1, 2), "train": (1, 3), "harder": (4, 5)}
@@ -26,7 +26,7 @@ def largest():
 
 def test_the_example_is_a_whole_task_in_forty_lines():
     assert len(EXAMPLE.read_text().splitlines()) <= 40
-    one = own(
+    one = user_task(
         "./my_task.py:largest", largest(), {"base": (2, 3), "train": (3, 5), "harder": (6, 7)}, Mixture()
     )
     rng = np.random.default_rng(0)
@@ -44,8 +44,8 @@ def test_the_example_is_a_whole_task_in_forty_lines():
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("tagged", [True, False])
-def test_tasks_of_ours_keep_their_word(name, tagged):
-    keeps_its_word(task(name), Mixture(tagged=tagged))
+def test_built_in_tasks_pass_the_check(name, tagged):
+    check_task(task(name), Mixture(tagged=tagged))
 
 
 def test_it_is_called_with_the_depths_that_it_takes():
@@ -55,8 +55,8 @@ def test_it_is_called_with_the_depths_that_it_takes():
         seen.update(train=train, more=more)
         return PARITY
 
-    assert own("f", takes, DEPTHS, Mixture()) is PARITY and seen == {"train": (1, 3), "more": {}}
-    assert own("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
+    assert user_task("f", takes, DEPTHS, Mixture()) is PARITY and seen == {"train": (1, 3), "more": {}}
+    assert user_task("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
 
 
 def asks(digits):
@@ -141,9 +141,9 @@ TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
         (changed(longest_completion="many"), "f: its Task does not hold together: TypeError: "),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(function, message):
+def test_mistakes_are_reported_in_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
-        own("f", function, DEPTHS, Mixture())
+        user_task("f", function, DEPTHS, Mixture())
     assert "\n" not in str(error.value)
 
 
@@ -153,24 +153,24 @@ def test_harder_problems_are_asked_for_where_there_are_any():
             raise ValueError("there are none")
         return PARITY.problems(rng, count, split)
 
-    one = own("f", changed(problems=problems, has_harder=False), DEPTHS, Mixture())
+    one = user_task("f", changed(problems=problems, has_harder=False), DEPTHS, Mixture())
     assert set(sample(one, Mixture()).problems) == {"base", "train", "test"}
-    assert in_words(one, Mixture(), PARITY.vocabulary).longest_prompt == PARITY.longest_prompt
+    assert with_tokenizer(one, Mixture(), PARITY.vocabulary).longest_prompt == PARITY.longest_prompt
 
 
-def test_what_it_prints_is_no_part_of_our_output(capsys):
+def test_its_prints_go_to_standard_error(capsys):
     def talking():
         print("hello")
         return PARITY
 
-    own("f", talking, DEPTHS, Mixture())
+    user_task("f", talking, DEPTHS, Mixture())
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_in_its_own_words_a_task_stays_as_it_is(name):
+def test_a_task_in_its_own_tokens_is_unchanged(name):
     one = task(name)
-    again = in_words(one, Mixture(), one.vocabulary)
+    again = with_tokenizer(one, Mixture(), one.vocabulary)
     assert (again.longest_prompt, again.longest_completion) == (one.longest_prompt, one.longest_completion)
 
 
@@ -189,7 +189,7 @@ class Letters:
 def test_lengths_are_those_of_the_other_vocabulary():
     """Permutations are one token of ours and five letters; tags of ours are one, and seven to nine letters."""
     one = task("chain", structure="s5", base=(1, 3), train=(2, 4), harder=(5, 7))
-    told = in_words(one, Mixture(long=1.0, slips=0.0, leaps=0.0), Letters())
+    told = with_tokenizer(one, Mixture(long=1.0, slips=0.0, leaps=0.0), Letters())
     assert told.vocabulary.encode("a") == [ord("^"), ord("a")] and told.is_right is one.is_right
     deepest = 7
     assert told.longest_prompt >= 1 + 5 * (deepest + 1) + deepest + 1  # what 7 operations take
@@ -206,9 +206,9 @@ def test_a_vocabulary_that_cannot_write_the_text():
             return super().encode(text.upper())
 
     with pytest.raises(ValueError, match=r"cannot write the task's text: '<.*>' comes back as '<"):
-        in_words(PARITY, Mixture(), Shouting())
+        with_tokenizer(PARITY, Mixture(), Shouting())
     with pytest.raises(ValueError, match="no token for"):
-        in_words(PARITY, Mixture(), vocabulary("01+"))
+        with_tokenizer(PARITY, Mixture(), vocabulary("01+"))
 
 
 def test_a_sample_is_the_same_every_time():

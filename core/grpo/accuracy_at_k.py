@@ -1,4 +1,4 @@
-"""What many samples of each problem are worth: is one of them right (pass@k), is their vote right (maj@k, cons@k)."""
+"""Over many samples of each problem: is one of k right (pass@k), is their vote right (maj@k, cons@k)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Protocol
 
 
 class Table(Protocol):
-    """A tensor or an array."""
+    """A tensor or an array, of two dimensions."""
 
     def tolist(self) -> Any: ...
 
 
 def pass_at_k(right: Table | Sequence[Sequence[bool]], k: int) -> float:
-    """The chance that of k samples at least one is right, without bias: 1 − C(n−c, k)/C(n, k), mean over problems.
+    """Unbiased estimate of the chance that at least one of k samples is right: 1 − C(n−c, k)/C(n, k), mean over problems.
 
     Chen et al., "Evaluating Large Language Models Trained on Code" (arXiv:2107.03374), eq. 1, in whole numbers, so that
-    nothing overflows or cancels. 1 − (1 − c/n)^k would be biased.
+    nothing overflows or cancels. 1 − (1 − c/n)^k is biased.
 
     Args:
-        right: (problems, samples), which of n samples are right; c is how many.
-        k: samples that are looked at, 1 to n.
+        right: (problems, samples), whether each of n samples is right; c is the number of right ones.
+        k: 1 to n.
 
     Raises:
-        ValueError: no problems, or k outside 1 to the samples of a problem.
+        ValueError: no problems, or k outside 1 to n.
     """
     rows: Sequence[Sequence[bool]] = right if isinstance(right, Sequence) else right.tolist()
     if not rows:
@@ -43,10 +43,10 @@ def pass_at_k(right: Table | Sequence[Sequence[bool]], k: int) -> float:
 def majority(answers: Sequence[Sequence[str | None]], truth: Sequence[str]) -> float:
     """The share of problems whose most frequent answer is right: maj@k, "cons@k" in DeepSeek-R1 (arXiv:2501.12948).
 
-    Ties are broken evenly: a right answer among three winners counts a third, the value expected of a drawn lot.
+    A right answer that ties with two others counts a third, the expectation of a random choice among the three.
 
     Args:
-        answers: for each problem the answers of its k samples; None does not vote.
+        answers: (problems, k), the answers of the samples; None does not vote.
         truth: the right answer of each problem.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A model, a task and rewards of one's own through the real command line."""
+"""A user's model, task and rewards through the real command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def there(tmp_path: Path) -> Path:
     return tmp_path / "there"
 
 
-def test_a_model_is_trained_resumed_and_told_from_a_changed_one(
+def test_a_users_model_is_trained_resumed_and_distinguished_from_a_changed_one(
     tmp_path: Path, there: Path, lab: Lab, save_llama: Callable[..., Path]
 ) -> None:
     model = save_llama(there / "tiny")
@@ -89,7 +89,7 @@ def test_a_model_is_trained_resumed_and_told_from_a_changed_one(
     assert trials(tmp_path) == both
 
 
-def test_a_task_is_trained_on_and_what_is_wrong_with_it_is_told(
+def test_a_users_task_is_trained_on_and_its_mistakes_are_reported(
     tmp_path: Path, there: Path, lab: Lab
 ) -> None:
     shutil.copy(EXAMPLE, there)

@@ -1,11 +1,11 @@
-"""Estimators of KL(π‖π_ref) from the log-probs of sampled tokens, and what each is worth inside a loss.
+"""Per-token estimators of KL(π‖π_ref) from the log-probs of sampled tokens, k1, k2 and k3, and their use in a loss.
 
-Schulman, "Approximating KL Divergence" (2020, http://joschu.net/blog/kl-approx.html). With r = π_ref/π at a token that
-was sampled from π:
+Schulman, "Approximating KL Divergence" (2020, http://joschu.net/blog/kl-approx.html). With r = π_ref/π at a token
+sampled from π:
 
     k1 = −log r          unbiased, often negative
     k2 = ½ (log r)²      biased, never negative
-    k3 = r − 1 − log r   unbiased, never negative; the one of DeepSeekMath (arXiv:2402.03300), eq. 4
+    k3 = r − 1 − log r   unbiased, never negative; DeepSeekMath (arXiv:2402.03300), eq. 4; Liger's `k3_loss_fn`
 
 A good estimate need not have a good gradient, because autograd does not see that the tokens were drawn from π (Tang &
 Munos, "On a few pitfalls in KL divergence gradient estimation for RL", arXiv:2506.09477; TRL issue #4637). For
@@ -20,8 +20,8 @@ samples of π_old and w = π/π_old, the expected gradient is:
 w·k2 with the gradient of w would be wrong: E[w·k2] is E_π[k2], which is not KL. The correction of k3 is that of
 DeepSeek-V3.2 (arXiv:2512.02556) and TRL's `use_bias_correction_kl`.
 
-All of this is said of one token after a given prefix. That the prefixes were drawn from π too is left out, here as in
-every trainer that weights tokens one by one.
+The table holds for one token after a given prefix. Like every trainer that weights tokens one by one, this leaves out
+that the prefixes were drawn from π too.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-KINDS = ("k1", "k2", "k3")
+KL_ESTIMATORS = ("k1", "k2", "k3")
 
 
-def kl_estimate(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
+def per_token_kl(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
     """Schulman's estimate of KL(π‖π_ref) at each token.
 
     Args:
@@ -56,17 +56,17 @@ def kl_estimate(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
         return 0.5 * log_r.square()
     if kind == "k3":
         return torch.expm1(log_r) - log_r  # exp(log_r) − 1 would lose all digits where π is close to π_ref
-    raise ValueError(f"unknown kind of KL estimate {kind!r}; known: {', '.join(KINDS)}")
+    raise ValueError(f"unknown kind of KL estimate {kind!r}; known: {', '.join(KL_ESTIMATORS)}")
 
 
 def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
-    """π/π_old · k at each token: the form whose gradient is, on average over samples of π_old, that of KL(π‖π_ref).
+    """π/π_old · k at each token, whose expected gradient over samples of π_old is that of KL(π‖π_ref).
 
     Args:
         logp: log π of the sampled tokens, any shape.
-        old_logp: log π_old, the policy that sampled them; the same shape, constant to the gradient.
-        ref_logp: log π_ref; the same shape, constant to the gradient.
-        kind: "k1", "k2" (whose weight is constant to the gradient) or "k3".
+        old_logp: log π_old, the policy that sampled them; the same shape, detached here.
+        ref_logp: log π_ref; the same shape, detached here.
+        kind: "k1", "k2" (whose weight is detached) or "k3".
 
     Returns:
         The estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
@@ -74,26 +74,26 @@ def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3
     Raises:
         ValueError: an unknown kind.
     """
-    return weighted(logp - old_logp.detach(), logp, ref_logp, kind)
+    return weighted_kl(logp - old_logp.detach(), logp, ref_logp, kind)
 
 
-def weighted(log_w: Tensor, logp: Tensor, ref_logp: Tensor, kind: str) -> Tensor:
-    """w · k for a log w that broadcasts against logp: `kl_in_loss` for whoever has it at hand.
+def weighted_kl(log_w: Tensor, logp: Tensor, ref_logp: Tensor, kind: str) -> Tensor:
+    """`kl_in_loss` for a given log w, which broadcasts against logp.
 
-    A log w of logp's own shape is that of the token itself, log π − log π_old.
+    A log w of logp's own shape must be log π − log π_old of the same tokens: k3 relies on it for its gradient.
     """
     if kind == "k3" and log_w.shape == logp.shape:
         found: Tensor = _WeightedK3.apply(log_w, logp, ref_logp.detach())  # type: ignore[no-untyped-call]
         return found
     w = torch.exp(log_w.detach() if kind == "k2" else log_w)
-    return w * kl_estimate(logp, ref_logp.detach(), kind)
+    return w * per_token_kl(logp, ref_logp.detach(), kind)
 
 
 class _WeightedK3(torch.autograd.Function):
     """w · k3 with its derivative in log π, −w·log r.
 
-    By the product rule that is w·k3 + w·(1 − r): far from the reference two terms of the size of r, between which all
-    digits of log r are lost, or ∞ − ∞. Where r overflows, w·r need not: it is π_ref/π_old.
+    The product rule would give w·k3 + w·(1 − r): far from the reference two terms of the size of r, whose difference
+    loses all digits of log r, or is ∞ − ∞. Where r overflows, w·r = π_ref/π_old need not.
     """
 
     @staticmethod
@@ -107,6 +107,6 @@ class _WeightedK3(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        """All of it is given to logp, which log w is made of."""
+        """The whole gradient goes to logp, of which log w is a function."""
         [g], [w_log_r] = gradients, ctx.saved_tensors
         return None, -g * w_log_r, None

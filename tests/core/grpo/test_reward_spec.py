@@ -1,9 +1,9 @@
-"""What `reward:` says: names of ours with weights, and functions of one's own among them."""
+"""The text of `reward:`: built-in names and users' functions, with weights."""
 
 import numpy as np
 import pytest
 
-from lab.core.grpo.paying import reward_terms, rewards_of
+from lab.core.grpo.reward_spec import reward_terms, rewards_of
 from lab.core.grpo.tasks import Problem, task
 
 PARITY = task("chain", structure="z2", base=(1, 2), train=(1, 3), harder=(4, 5))
@@ -50,7 +50,7 @@ def test_a_wrong_term_is_named(text, message):
         reward_terms(text)
 
 
-def test_ones_own_and_ours_add_up():
+def test_users_and_built_in_rewards_add_up():
     scores = scored(
         "accuracy+0.5*./mine.py:letters+-2*./other.py:ends",
         GOOD,
@@ -62,7 +62,7 @@ def test_ones_own_and_ours_add_up():
     assert scores.total == [1 + 0.5 * len(GOOD) - 2, 0.5]
 
 
-def test_two_of_one_name_keep_their_folders():
+def test_two_functions_of_one_name_keep_their_folders():
     def one(problems, texts):
         return [1.0] * len(texts)
 
@@ -75,7 +75,7 @@ def test_two_of_one_name_keep_their_folders():
 
 @pytest.mark.parametrize("name", ["chain", "reverse", "sort", "countdown"])
 @pytest.mark.parametrize("behind", ["", "<eos>", "1", "1<eos>", " ", "</think>", "<answer>1</answer>"])
-def test_what_is_paid_for_is_what_counts(name, behind):
+def test_the_reward_accuracy_agrees_with_evaluation(name, behind):
     one = task(name)
     problems = one.problems(np.random.default_rng(0), 20, "train")
     texts = [f"<think>1</think><answer>{problem.answer}</answer>{behind}" for problem in problems]
