@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .arguments import Options
 from .band import band, distances
+from .params import Params
 from .shapes import alibi_slopes
 from .varlen import attention_varlen
-
-if TYPE_CHECKING:
-    from .trial import Params
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], Any]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import asked
 from .arguments import Options
 from .band import Band, band
 from .memory_traffic import Algorithm, traffic
+from .params import Params
 from .tiles import computed_scores
-
-if TYPE_CHECKING:
-    from .trial import Params
 
 ALGORITHMS: dict[str, Algorithm] = {
     "standard": "standard",

@@ -5,5 +5,6 @@
 * `counted`: Algorithm 1 of FlashAttention and of FlashAttention-2, counting what is no matrix product.
 * `chunked`: attention in chunks with checkpoints, by Rabe and Staats.
 * `ties`: the bias of a sum in bf16 in which several P are 1.
-* `measured`: from the knobs of an experiment (`trial`) to its figures.
+* `measured`: from the parameters of an experiment (`params`) to its figures.
+* `trial`: one draw, as an experiment file runs it.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,10 +12,8 @@ from torch import Tensor
 from ...measure.memory import memory_of
 from . import chunked, counted, tiles
 from .formats import E4M3, incoherent, quantised, rounded
+from .params import Params
 from .ties import bias_of_ties
-
-if TYPE_CHECKING:
-    from .trial import Params
 
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "e4m3": E4M3}
 """float32 is what is calculated in: no rounding is asked for."""
