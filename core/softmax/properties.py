@@ -97,7 +97,7 @@ def exponential_error(mantissas: int = 1 << 14) -> float:
     Args:
         mantissas: how many of each exponent, evenly spread; 2^23 are all.
     """
-    from .kernels.exponential import exponentials_of
+    from .numba.exponential import exponentials_of
 
     worst = 0.0
     for exponent in range(134):  # biased: up to -2^7

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from . import exp2, logarithms, numba_softmax, operations, reference, topk, triton_softmax, two_pass
+from . import exp2, logarithms, operations, reference, topk, two_pass
 from .counting import Counts, count
+from .numba import backend as numba
+from .triton import backend as triton
 
 Tier = Literal["reference", "ops", "compiled"]
 
@@ -61,13 +63,13 @@ SOFTMAXES: dict[str, Softmax] = {
     "exp2-poly-4": exp2.BY_DEGREE[4],
     "exp2-poly-5": exp2.BY_DEGREE[5],
     "torch": _torch_softmax,
-    "safe-numba": numba_softmax.safe,
-    "online-numba": numba_softmax.online,
-    "online-rescaled-numba": numba_softmax.rescaled,
-    "two-pass-numba": numba_softmax.two_pass,
-    "safe-triton": triton_softmax.safe,
-    "online-triton": triton_softmax.online,
-    "two-pass-triton": triton_softmax.two_pass,
+    "safe-numba": numba.safe,
+    "online-numba": numba.online,
+    "online-rescaled-numba": numba.rescaled,
+    "two-pass-numba": numba.two_pass,
+    "safe-triton": triton.safe,
+    "online-triton": triton.online,
+    "two-pass-triton": triton.two_pass,
 }
 """Softmax by name, for use outside the experiments."""
 
@@ -77,23 +79,23 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
         "safe": logarithms.safe_log_softmax,
         "online": logarithms.log_softmax,
         "torch": _torch_log_softmax,
-        "safe-numba": numba_softmax.safe_log_softmax,
-        "online-numba": numba_softmax.online_log_softmax,
+        "safe-numba": numba.safe_log_softmax,
+        "online-numba": numba.online_log_softmax,
     },
     "logsumexp": {
         "naive": logarithms.naive_logsumexp,
         "safe": logarithms.safe_logsumexp,
         "online": logarithms.logsumexp,
         "torch": _torch_logsumexp,
-        "safe-numba": numba_softmax.safe_logsumexp,
-        "online-numba": numba_softmax.online_logsumexp,
+        "safe-numba": numba.safe_logsumexp,
+        "online-numba": numba.online_logsumexp,
     },
     "top-k": {
         "naive": topk.naive_topk,
         "safe": topk.safe_topk,
         "online": topk.online_topk,
         "torch": topk.torch_topk,
-        "online-numba": numba_softmax.online_topk,
+        "online-numba": numba.online_topk,
     },
 }
 

@@ -73,7 +73,7 @@ def _first_call(name: str, params: Params) -> dict[str, float]:
         return {}
     import torch
 
-    from .numba_softmax import first_call_seconds
+    from .numba.backend import first_call_seconds
 
     return {"first_call": first_call_seconds(name, params.output, getattr(torch, params.dtype))}
 

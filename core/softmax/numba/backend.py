@@ -2,7 +2,7 @@
 
 Numba is imported by the first call. Rows may lie anywhere, a last dimension with gaps is copied. The first call with a
 dtype compiles, for a second or two, and keeps the result in the cache folder for later processes. Threads: see
-numba_rows.py.
+tensors.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..addresses import have_addresses, refuse_tangents
-from .differentiable import differentiable, differentiable_log_softmax, differentiable_logsumexp
-from .numba_rows import compute, topk_rows
-from .operations import needs_gradient
-from .operator import operator, topk_operator
+from ...addresses import have_addresses, refuse_tangents
+from ..differentiable import differentiable, differentiable_log_softmax, differentiable_logsumexp
+from ..operations import needs_gradient
+from ..operator import operator, topk_operator
+from .tensors import compute, topk_rows
 
 
 def safe(x: Tensor, dim: int = -1) -> Tensor:

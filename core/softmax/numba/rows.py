@@ -16,6 +16,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from .bits import bits_of, float_of, load, lowest, store, to
+from .compiling import kernel
 from .exponential import SUMS, exp_below
 
 BLOCK = 512
@@ -93,7 +94,7 @@ def _scaled(e, y, c):
     return narrowed
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def safe(x, starts, y, V, first, last, e):
     """Algorithm 2 of Milakov & Gimelshein, its second loop keeping the exponentials for the third."""
     for r in range(first, last):
@@ -120,7 +121,7 @@ def pair(x, e):
     return m, d
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def online(x, starts, y, V, first, last, e):
     """Algorithm 3: m and d in one pass, and every exponential again in the second."""
     for r in range(first, last):
@@ -151,7 +152,7 @@ def rescale(e, y, before, m, c):
         scaled(e[b : b + BLOCK], y[b : b + BLOCK], exp_below(before[b // BLOCK] - m) * c)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def rescaled(x, starts, y, V, first, last, e):
     """Algorithm 3 with each exponential once: kept by the first pass, and rescaled by the second.
 

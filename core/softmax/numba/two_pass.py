@@ -14,6 +14,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from .bits import load, store, to
+from .compiling import kernel
 from .exponential import FUSED, mantissa, mantissa_64
 from .rows import safe
 
@@ -119,7 +120,7 @@ def quotients(x, y, s, k):
         store(y, j, q + (w - q * s) * c)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def two_pass(x, starts, y, V, first, last, e):
     """Two passes over each row; arguments as in `rows`."""
     s, k = np.empty(LANES, e.dtype), exponents(e)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from .bits import load, lowest, to
+from .compiling import kernel
 from .exponential import exp_below
 from .rows import BLOCK, largest, normalizer
 
@@ -37,7 +38,7 @@ def search(x, u, p, b):
                     rise(u, p, load(x_p, j), b + part + j)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def online_topk(x, starts, V, first, last, u, p):
     """The K largest probabilities and their columns for rows `first` to `last`; x, starts and V as in `rows`.
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..compiled import on_threads, refuse_without_numba
-from ..trial import Refused
-from .operations import accumulator
+from ...compiled import on_threads, refuse_without_numba
+from ...trial import Refused
+from ..operations import accumulator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ WORTH_A_THREAD = 1 << 19
 """Elements, some 150 µs of work. Waking a second thread took 50 to 100 µs: 64 rows of 4,000 columns, 90 µs on one
 thread, took 120 on two, and 64 of 32,000 columns 480 where one took 620."""
 
-_AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see kernels/bits.py
+_AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see bits.py
 _DTYPES = frozenset({*_AS_INTEGERS, torch.float32, torch.float64})
 
 
@@ -50,7 +50,7 @@ def kernel_of(output: str, name: str, x: Tensor) -> Kernel:
 @cache
 def _imported(output: str, name: str) -> Kernel:
     refuse_without_numba(f"{output} {name}")
-    from .kernels import logarithms, rows, topk, two_pass
+    from . import logarithms, rows, topk, two_pass
 
     kernels: dict[tuple[str, str], Kernel] = {
         ("softmax", "safe-numba"): rows.safe,
@@ -141,10 +141,10 @@ def _fill_row(
     dtype: torch.dtype,
     threads: int,
 ) -> None:
-    """One row on all threads; see kernels/columns.py."""
+    """One row on all threads; see columns.py."""
     import numpy as np
 
-    from .kernels.rows import BLOCK
+    from .rows import BLOCK
 
     begin, end = kernels
     blocks = -(-columns // BLOCK)
@@ -157,7 +157,7 @@ def _fill_row(
 
 
 def _in_columns(kernel: Kernel) -> tuple[Kernel, Kernel] | None:
-    from .kernels.columns import SHARED
+    from .columns import SHARED
 
     found: tuple[Kernel, Kernel] | None = SHARED.get(kernel)
     return found

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from .bits import load, lowest, store, to
+from .compiling import kernel
 from .exponential import FUSED
 from .rows import largest, normalizer, pair
 
@@ -41,7 +42,7 @@ def subtracted(x, y, m, log_d):
         store(y, j, (load(x, j) - m) - log_d)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def safe_logsumexp(x, starts, y, V, first, last, e):
     """Two loads for each element; y has one number for each row."""
     for r in range(first, last):
@@ -50,7 +51,7 @@ def safe_logsumexp(x, starts, y, V, first, last, e):
         store(y, r, to(log_of_sum(x_r, m, d), m))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def online_logsumexp(x, starts, y, V, first, last, e):
     """Lines 1–6 of Algorithm 3, with blocks for elements: one load for each element."""
     for r in range(first, last):
@@ -59,7 +60,7 @@ def online_logsumexp(x, starts, y, V, first, last, e):
         store(y, r, to(log_of_sum(x_r, m, d), m))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def safe_log_softmax(x, starts, y, V, first, last, e):
     """Three loads and one store for each element."""
     for r in range(first, last):
@@ -68,7 +69,7 @@ def safe_log_softmax(x, starts, y, V, first, last, e):
         subtracted(x_r, y_r, m, to(np.log(d), m))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def online_log_softmax(x, starts, y, V, first, last, e):
     """Two loads and one store for each element."""
     for r in range(first, last):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..trial import Refused
-from .differentiable import differentiable
+from ...trial import Refused
+from ..differentiable import differentiable
 
 BLOCK = 8192
 """Elements that one program holds at most; longer rows are read again in each pass."""
@@ -82,13 +82,13 @@ def _forward(x: Tensor, dim: int, kernel: Any) -> Tensor:
 
 def _kernel(name: str) -> Any:
     try:
-        from . import triton_kernels
+        from . import kernels
     except ModuleNotFoundError as error:
         if error.name != "triton":
             raise
         raise Refused(f"softmax {name} needs triton: pip install triton") from error
     return {
-        "safe-triton": triton_kernels.safe,
-        "online-triton": triton_kernels.online,
-        "two-pass-triton": triton_kernels.two_pass,
+        "safe-triton": kernels.safe,
+        "online-triton": kernels.online,
+        "two-pass-triton": kernels.two_pass,
     }[name]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LIMIT = tl.constexpr(11_000.0)  # of two_pass, see two_pass.py
+LIMIT = tl.constexpr(11_000.0)  # of two_pass, see softmax/two_pass.py
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN2_HIGH = tl.constexpr(0.693359375)
 LN2_LOW = tl.constexpr(-0.00021219444005469057)

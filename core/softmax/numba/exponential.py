@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from .compiling import kernel
+
 MAX_RELATIVE_ERROR = {"float32": 1.2e-7, "float64": 2.5e-16}
 """Of `exp_below` for results of 2^-126 (2^-1022) and more, tested over all exponents; below, the result is 0."""
 
@@ -99,7 +101,7 @@ def _exp_below(a):
     return of_float
 
 
-@njit(cache=True)
+@kernel
 def exponentials_of(a, e):
     """e_j = e^(a_j), to look at them."""
     for j in range(a.size):

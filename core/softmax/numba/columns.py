@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from .bits import store, to
+from .compiling import kernel
 from .exponential import exp_below
 from .logarithms import log_of_sum, online_log_softmax, online_logsumexp, subtracted
 from .rows import BLOCK, kept, pair, rescale, rescaled, waiting
@@ -31,14 +32,14 @@ def merged(m, d):
     return m_all, d_all
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def begin_softmax(x, start, y, r, V, first, last, e, before, m, d, i):
     """Leaves exponentials, as `rows.kept` does."""
     e_s = waiting(y[r * V + first : r * V + last], e[first:last])
     m[i], d[i] = kept(x[start + first : start + last], e_s, before[first // BLOCK :])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def end_softmax(x, start, y, r, V, first, last, e, before, m, d):
     """Rescales them by the m and the d of the whole row."""
     m_all, d_all = merged(m, d)
@@ -46,13 +47,13 @@ def end_softmax(x, start, y, r, V, first, last, e, before, m, d):
     rescale(waiting(y_s, e[first:last]), y_s, before[first // BLOCK :], m_all, to(1 / d_all, m_all))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def begin_logarithm(x, start, y, r, V, first, last, e, before, m, d, i):
     """Leaves nothing but the pair."""
     m[i], d[i] = pair(x[start + first : start + last], before)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def end_log_softmax(x, start, y, r, V, first, last, e, before, m, d):
     """Subtracts m and log d of the whole row."""
     m_all, d_all = merged(m, d)
@@ -61,7 +62,7 @@ def end_log_softmax(x, start, y, r, V, first, last, e, before, m, d):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def end_logsumexp(x, start, y, r, V, first, last, e, before, m, d):
     """One number, written by the first share."""
     if first == 0:
