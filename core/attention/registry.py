@@ -13,7 +13,7 @@ from torch import Tensor
 from ..addresses import have_tangents
 from ..trial import Refused
 from .arguments import FORWARD_MODE, MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
-from .flash import flash
+from .flash.backend import flash
 from .flash_numba import flash_numba, is_faster
 from .flash_triton import flash_triton, refusal
 from .flex import flex, how_flex_ran

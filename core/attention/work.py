@@ -5,9 +5,9 @@ from __future__ import annotations
 from . import asked
 from .arguments import Options
 from .band import Band, band
+from .flash.tiles import computed_scores
 from .memory_traffic import Algorithm, traffic
 from .params import Params
-from .tiles import computed_scores
 
 ALGORITHMS: dict[str, Algorithm] = {
     "standard": "standard",

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.attention import attention
-from lab.core.attention import flash as flash_module
 from lab.core.attention.band import Band
 from lab.core.attention.battery import check
 from lab.core.attention.dropout import kept_of_all
+from lab.core.attention.flash import backend as flash_backend
+from lab.core.attention.flash.tiles import Plan, computed_scores
 from lab.core.attention.registry import by_name
 from lab.core.attention.shapes import LONG, SHAPES, Shape, alibi_slopes, inputs
-from lab.core.attention.tiles import Plan, computed_scores
 from lab.core.trial import Refused
 
 EVERY = ["standard", "flash"]
@@ -31,7 +31,7 @@ def qkv(heads=4, kv_heads=2, queries=7, keys=9, d=3, d_v=2, batch=1, grad=False)
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
+    monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
 
 
 SLOPES = alibi_slopes(4)
@@ -125,7 +125,7 @@ def test_any_combination_by_the_rule(dtype, shape, rows, keys):
     q, k, v = (normal(1, 1, 2, 4, seed=i, dtype=dtype) for i in range(3))
     options = inputs(Shape(2, 2, d=4), dtype).options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows, keys, kv_heads=1))
+        patch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows, keys, kv_heads=1))
         check(by_name("flash"), q, k, v, options, gradients=True, shapes=[shape], of_options=True)
 
 

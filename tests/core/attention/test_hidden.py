@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lab.core.attention import BACKENDS, attention
-from lab.core.attention import flash as flash_module
+from lab.core.attention.flash import backend as flash_backend
+from lab.core.attention.flash.tiles import Plan
 from lab.core.attention.hidden import all_finite, seen_product
-from lab.core.attention.tiles import Plan
 
 EXEMPT = {
     "flash-numba",  # takes float32 alone: in test_flash_numba.py
@@ -96,7 +96,7 @@ def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
     name, tiles, hiding, where, bad, monkeypatch
 ):
     if tiles:
-        monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
+        monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
     hiding = HIDINGS[hiding]
     tensors = [
         normal(BATCH, heads, length, D, seed=i)
@@ -136,7 +136,7 @@ def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
     name, tiles, hiding, where, monkeypatch
 ):
     if tiles:
-        monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
+        monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
     hiding = HIDINGS[hiding]
     for asked in (hiding.asked, hiding.asked | {"softcap": 2.0}):
         found = []

@@ -1,6 +1,6 @@
 """Which tiles of the scores flash attention computes, and how large they are.
 
-The same walk drives the computation (flash.py) and the count of its work, so what is counted is what is done.
+The same walk drives the computation (`backend`) and the count of its work, so what is counted is what is done.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .band import Band
+from ..band import Band
 
 ROWS = 256
 """Queries of a tile: fewer make the matrix products slow."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .dropout import Choices
+from ..dropout import Choices
 from .scores import Scores, add_to_mask, part_of_mask
 from .slabs import Job, Slab, finite, powers
 

@@ -13,8 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .band import distances
-from .dropout import Choices
+from ..band import distances
+from ..dropout import Choices
 from .slabs import Job, Slab
 
 

@@ -15,9 +15,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .arguments import Options
-from .band import Band, band
-from .dropout import Choices, choices, seed_of
+from ..arguments import Options
+from ..band import Band, band
+from ..dropout import Choices, choices, seed_of
 from .tiles import Block, Plan
 
 LOG2_E = math.log2(math.e)
