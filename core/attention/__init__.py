@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .alibi import alibi_slopes
     from .decode import attention_decode, merge
     from .registry import BACKENDS, Backend, attention
     from .sdpa import kernel_of_sdpa
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKENDS",
     "Backend",
+    "alibi_slopes",
     "attention",
     "attention_decode",
     "attention_varlen",
@@ -41,6 +43,7 @@ if not TYPE_CHECKING:
     __getattr__ = names_of(
         __name__,
         {
+            "alibi": ("alibi_slopes",),
             "registry": ("BACKENDS", "Backend", "attention"),
             "sdpa": ("kernel_of_sdpa",),
             "varlen": ("attention_varlen",),

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .alibi import alibi_slopes
 from .arguments import Options
 from .band import band, distances
 from .params import Params
-from .shapes import alibi_slopes
 from .varlen import attention_varlen
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], Any]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .alibi import alibi_slopes
 from .arguments import Options
 
 
@@ -215,9 +216,3 @@ def inputs(shape: Shape, dtype: torch.dtype, device: torch.device | str = "cpu")
         shift=0 if "top-left" in shape.features else None,
     )
     return Inputs(q, k, v, options)
-
-
-def alibi_slopes(heads: int) -> Tensor:
-    """(heads,), float64: 2^(−8/heads), its square, and so on (Press et al., arXiv:2108.12409, §3, where heads is a power
-    of 2)."""
-    return torch.pow(2.0, -8 / heads * torch.arange(1, heads + 1, dtype=torch.float64, device="cpu"))
