@@ -15,7 +15,7 @@ from .params import Params
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .battery import Function
+    from .checks.battery import Function
 
 __all__ = ["Params", "case"]
 
@@ -34,9 +34,10 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     Raises:
         Refused: the implementation is unknown or does not do this.
     """
-    from . import asked, battery, work
+    from . import asked, work
     from .arguments import check_inputs
-    from .shapes import SHAPES
+    from .checks import battery
+    from .checks.shapes import SHAPES
 
     backward = params.direction == "fwd+bwd"
     if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:

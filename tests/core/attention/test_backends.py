@@ -13,11 +13,11 @@ from torch.autograd import forward_ad
 from lab.core.attention import BACKENDS, attention, kernel_of_sdpa, reference
 from lab.core.attention.arguments import FORWARD_MODE
 from lab.core.attention.band import Band
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import FURTHER, SHAPES, inputs
 from lab.core.attention.flash import backend as flash_backend
 from lab.core.attention.flash.tiles import Plan, computed_scores
 from lab.core.attention.registry import EVERYTHING, by_name
-from lab.core.attention.shapes import FURTHER, SHAPES, inputs
 from lab.core.measure.memory import _allocated_on_cpu
 from lab.core.trial import Refused
 

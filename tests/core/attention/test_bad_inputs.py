@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lab.core.attention import BACKENDS, attention, attention_decode, attention_varlen
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import Shape, inputs
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import Shape, inputs
 from lab.core.trial import Refused
 
 BAD = [

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from lab.core.attention import attention
 from lab.core.attention.alibi import alibi_slopes
 from lab.core.attention.band import Band
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import LONG, SHAPES, Shape, inputs
 from lab.core.attention.dropout import kept_of_all
 from lab.core.attention.flash import backend as flash_backend
 from lab.core.attention.flash.tiles import Plan, computed_scores
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import LONG, SHAPES, Shape, inputs
 from lab.core.trial import Refused
 
 EVERY = ["standard", "flash"]

@@ -15,10 +15,11 @@ from torch import Tensor
 
 pytest.importorskip("numba")
 
-from lab.core.attention import attention, battery
+from lab.core.attention import attention
 from lab.core.attention.arguments import Options
+from lab.core.attention.checks import battery
+from lab.core.attention.checks.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.trial import Refused
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from lab.core.attention import rivals
 from lab.core.attention.arguments import Options
-from lab.core.attention.shapes import Shape, inputs
+from lab.core.attention.checks.shapes import Shape, inputs
 from lab.core.attention.standard import standard
 from lab.core.trial import Refused
 

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from lab.core.attention.battery import check
-from lab.core.attention.shapes import SHAPES, Shape, inputs
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import SHAPES, Shape, inputs
 from lab.core.attention.users import adapted
 from lab.core.trial import Wrong
 
@@ -169,7 +169,7 @@ def test_a_nan_that_leaks_is_counted_and_the_rest_of_that_case_is_still_judged()
 @pytest.mark.parametrize("features", [(), ("large",), ("low",)])
 def test_what_is_allowed_for_rounded_scores_bounds_what_their_rounding_does(features):
     """Each score is off by 2u of itself, up or down: the output moves, and by no more than is said."""
-    from lab.core.attention.rounding import of_rounded_scores
+    from lab.core.attention.checks.rounding import of_rounded_scores
 
     given = inputs(Shape(33, 40, heads=1, kv_heads=1, features=features), torch.float64)
     eps = 1e-6

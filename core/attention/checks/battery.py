@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..measure.correctness import compare
-from ..trial import Refused, Wrong
-from .arguments import Options
-from .band import band
+from ...measure.correctness import compare
+from ...trial import Refused, Wrong
+from ..arguments import Options
+from ..band import band
+from ..standard import standard
 from .rounding import of_rounded_scores
 from .shapes import SHAPES, Inputs, Shape, inputs
-from .standard import standard
 from .usual_mistakes import hint
 from .variations import again, double, some_rows, variables, with_gradients
 

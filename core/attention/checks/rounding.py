@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..standard import scores
 from .shapes import Inputs
-from .standard import scores
 
 
 def of_rounded_scores(truth: Inputs, dtype: torch.dtype) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .alibi import alibi_slopes
-from .arguments import Options
+from ..alibi import alibi_slopes
+from ..arguments import Options
 
 
 @dataclass(frozen=True)

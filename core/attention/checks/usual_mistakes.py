@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .arguments import Options
+from ..arguments import Options
+from ..standard import standard
 from .shapes import Inputs
-from .standard import standard
 from .variations import double
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .arguments import Options
-from .band import band
+from ..arguments import Options
+from ..band import band
 from .shapes import Inputs
 
 
