@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from .users import Adapted, adapted
+from .user_function import Adapted, adapted
 
 LARGEST_HEAD = 256
 

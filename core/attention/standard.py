@@ -14,7 +14,7 @@ from torch import Tensor
 from .arguments import Options
 from .band import Band, band, distances
 from .dropout import kept_of_all, seeded
-from .hidden import HidingProduct, SeenProduct, SeenScores, all_finite, can_leak, may_overflow
+from .masked_products import HidingProduct, SeenProduct, SeenScores, all_finite, can_leak, may_overflow
 
 # ruff: noqa: E741 — O is the paper's symbol
 

@@ -34,7 +34,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     Raises:
         Refused: the implementation is unknown or does not do this.
     """
-    from . import asked, work
+    from . import from_params, work
     from .arguments import check_inputs
     from .checks import battery
     from .checks.shapes import SHAPES
@@ -55,15 +55,15 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         context.device,
     )
     check_inputs(q, k, v)
-    options = asked.options(params, context.device)
+    options = from_params.options(params, context.device)
     if params.as_mask:
-        function = asked.as_mask(function)
+        function = from_params.as_mask(function)
     elif params.sequences:
         if ":" in name:
             raise trial.Refused(
                 "packed sequences are asked of backends alone; as_mask=true gives them as a mask"
             )
-        function = asked.packed(asked.lengths(params), name)
+        function = from_params.packed(from_params.lengths(params), name)
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
 
@@ -97,7 +97,7 @@ def _found(
 ) -> tuple[Function, Callable[[Callable[[], object]], str] | None]:
     """A backend or a user's function, and how to learn which kernel it ran, where it chooses among several."""
     if ":" in name:
-        from .users import adapted
+        from .user_function import adapted
 
         return adapted(context.load(name)), None
     from .registry import by_name, find

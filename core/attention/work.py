@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import asked
+from . import from_params
 from .arguments import Options
 from .band import Band, band
 from .flash.tiles import computed_scores
@@ -28,7 +28,7 @@ def least_work(name: str, params: Params) -> dict[str, float]:
     §4.1); reading q, k, v and writing O once.
     """
     kv_heads, keys = params.kv_heads or params.heads, params.keys or params.seq_len
-    parts = [(n, n) for n in asked.lengths(params)] if params.sequences else [(params.seq_len, keys)]
+    parts = [(n, n) for n in from_params.lengths(params)] if params.sequences else [(params.seq_len, keys)]
     pairs = sum(_pairs(params, *part) for part in parts)
     passes = 3.5 if params.direction == "fwd+bwd" else 1.0
     operations = 4.0 * params.batch * params.heads * params.head_dim * passes
@@ -60,7 +60,7 @@ def counted(name: str, params: Params) -> dict[str, float]:
     if algorithm == "flash":
         groups, parts = params.heads // kv_heads, [(N, keys)]
         if params.sequences and not params.as_mask:
-            parts = [(n, n) for n in asked.lengths(params)]
+            parts = [(n, n) for n in from_params.lengths(params)]
         scores = sum(
             computed_scores(*part, place(params, *part), groups=groups, kv_heads=kv_heads) for part in parts
         )

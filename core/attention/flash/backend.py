@@ -25,7 +25,7 @@ from ...trial import Refused
 from ..arguments import Options
 from ..band import band
 from ..dropout import seeded
-from ..hidden import add_product, all_finite, can_leak, largest_sum
+from ..masked_products import add_product, all_finite, can_leak, largest_sum
 from .scores import Scores, add_to_mask
 from .second_derivative import second_derivative, share_of_sink
 from .slabs import LOG2_E, Job, Slab, finite, powers

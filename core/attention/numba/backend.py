@@ -17,7 +17,7 @@ from ..band import band
 from ..dropout import choices, seed_of
 from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
-from . import backward, few, forward
+from . import backward, decode, forward
 from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
@@ -153,8 +153,12 @@ def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, 
     given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, extras, options.scale)
     owned = (Q, K, V, seen, O, L, kept)
     rows_of_head = task.heads // task.kv_heads * task.queries
-    if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
-        _of_few_queries(given, task, owned)
+    if (
+        0 < task.queries <= decode.QUERIES_AT_MOST
+        and rows_of_head <= decode.ROWS_AT_MOST
+        and not options.dropout_p
+    ):
+        _decode(given, task, owned)
     else:
         _of_blocks(given, task, owned)
     return O.to(q.dtype), L
@@ -172,16 +176,18 @@ def _of_blocks(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> No
     )
 
 
-def _of_few_queries(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
+def _decode(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
     """O and L, by parts of the keys."""
-    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
+    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / decode.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
     threads = _threads(heads * parts)
-    kept = _empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
-    scratch = _empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
+    kept = _empty(heads, parts, decode.room_of_part(rows_of_head, d_v)).numpy()
+    scratch = _empty(threads, decode.room(rows_of_head, task.d, d_v)).numpy()
     counters = torch.zeros(1 + heads, dtype=torch.int64, device="cpu")
     at = counters.data_ptr()
-    on_threads(lambda index: few.few(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters))
+    on_threads(
+        lambda index: decode.decode(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters)
+    )
 
 
 def _empty(*sizes: int) -> Tensor:

@@ -11,7 +11,7 @@ from numba import float32
 
 from .blocks import all_seen, copy_rows, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
-from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden
+from .masked_products import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden
 from .products import multiply, multiply_add
 from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (

@@ -9,7 +9,7 @@ from numba import float32
 from .blocks import all_seen, into_lanes, out_of_lanes, seen_keys
 from .compiling import inlined, kernel
 from .exponential import exp2
-from .hidden import add_over_seen_keys, all_finite
+from .masked_products import add_over_seen_keys, all_finite
 from .products import multiply, multiply_add
 from .shapes import KEYS, QUERIES
 from .softmax import (

@@ -8,7 +8,7 @@ import torch
 
 from lab.core.attention.checks.battery import check
 from lab.core.attention.checks.shapes import SHAPES, Shape, inputs
-from lab.core.attention.users import adapted
+from lab.core.attention.user_function import adapted
 from lab.core.trial import Wrong
 
 

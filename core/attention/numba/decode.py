@@ -16,7 +16,7 @@ from numba import float32, int32
 from .blocks import all_seen, copy_rows, into_lanes, seen_keys
 from .compiling import inlined, kernel
 from .exponential import exp2
-from .hidden import all_finite
+from .masked_products import all_finite
 from .products import multiply, multiply_add
 from .shapes import QUERIES
 from .softmax import HIDDEN, LN_2, LOG2_E, LOWEST, cap
@@ -45,7 +45,7 @@ def room_of_part(rows: int, d_v_padded: int) -> int:
 
 
 @kernel
-def few(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, scratch):  # type: ignore[no-untyped-def]
+def decode(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, scratch):  # type: ignore[no-untyped-def]
     """Take parts from `counter` until there are none left; whoever ends the last part of a head merges them.
 
     Args:

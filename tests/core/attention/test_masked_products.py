@@ -9,7 +9,7 @@ import torch
 from lab.core.attention import BACKENDS, attention
 from lab.core.attention.flash import backend as flash_backend
 from lab.core.attention.flash.tiles import Plan
-from lab.core.attention.hidden import all_finite, seen_product
+from lab.core.attention.masked_products import all_finite, seen_product
 
 EXEMPT = {
     "flash-numba",  # takes float32 alone: in test_flash_numba.py
