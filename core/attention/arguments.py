@@ -44,8 +44,8 @@ class Options:
 
     @property
     def unusual(self) -> list[str]:
-        """Which of the options that not every backend has are asked for."""
-        asked = {
+        """The options in use that not every backend has."""
+        used = {
             "window_size": self.window_size is not None,
             "softcap": self.softcap is not None,
             "sink": self.sink is not None,
@@ -58,7 +58,7 @@ class Options:
             and self.attn_mask.requires_grad
             and torch.is_grad_enabled(),
         }
-        return [name for name, is_asked in asked.items() if is_asked]
+        return [name for name, is_used in used.items() if is_used]
 
 
 def check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -149,7 +149,7 @@ def check_options(
         dropout_p=dropout_p,
         return_lse=return_lse,
         alibi_slopes=alibi_slopes,
-        # Where both are the same, nobody need be asked whether they have it.
+        # Where both alignments are the same, a backend need not have this one.
         shift=0 if align == "top-left" and by_place and q.shape[2] != k.shape[2] else None,
         dropout_seed=dropout_seed,
     )

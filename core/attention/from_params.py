@@ -1,7 +1,7 @@
-"""What an experiment asks of attention besides q, k and v, and the two other ways to give it.
+"""The options of attention that an experiment's parameters describe, and two other ways to give them.
 
-A kernel that lacks a window, ALiBi or packed sequences can be given a mask that says the same (`as_mask`): all scores are
-then computed, and those that are hidden thrown away. Packed sequences are given by where they begin (`packed`).
+A kernel that lacks a window, ALiBi or packed sequences can be given an equivalent mask (`as_mask`): it then computes all
+scores and throws the masked ones away. Packed sequences are given by where they begin (`packed`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from .alibi import alibi_slopes
 from .arguments import Options
-from .band import band, distances
+from .band import band_of, distances
 from .params import Params
 from .varlen import attention_varlen
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], Any]
 
 
-def options(params: Params, device: str) -> Options:
+def options_of(params: Params, device: str) -> Options:
     """The options that `params` describe, the same for all variants of a point.
 
     Sinks are 0, one more key of no particular weight; three in four places of a mask may attend.
@@ -77,12 +77,12 @@ def packed(of: Sequence[int], backend: str) -> Function:
     used. Fewer queries are the last ones."""
     cu_seqlens = torch.tensor([0, *of], device="cpu").cumsum(0)
 
-    def function(q: Tensor, k: Tensor, v: Tensor, asked: Options) -> Tensor:
+    def function(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Tensor:
         # The battery looks at the last queries alone: sequences before them have none.
         cu_seqlens_q = (cu_seqlens - (k.shape[2] - q.shape[2])).clamp_min(0)
         Q, K, V = (x[0].transpose(0, 1) for x in (q, k, v))
         O = attention_varlen(  # noqa: E741
-            Q, K, V, cu_seqlens_q, cu_seqlens, causal=asked.causal, scale=asked.scale, backend=backend
+            Q, K, V, cu_seqlens_q, cu_seqlens, causal=options.causal, scale=options.scale, backend=backend
         )
         return O.transpose(0, 1).unsqueeze(0)
 
@@ -93,29 +93,29 @@ def as_mask(function: Function) -> Function:
     """`function` with the band and ALiBi in its mask, which is made once for each shape, before anything is timed."""
     masks: dict[tuple[int, int], Tensor] = {}
 
-    def masked(q: Tensor, k: Tensor, v: Tensor, asked: Options) -> Any:
+    def masked(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Any:
         at = q.shape[2], k.shape[2]
         if at not in masks:
-            masks[at] = _mask(*at, q, asked)
+            masks[at] = _mask(*at, q, options)
         left = replace(
-            asked, causal=False, window_size=None, alibi_slopes=None, shift=None, attn_mask=masks[at]
+            options, causal=False, window_size=None, alibi_slopes=None, shift=None, attn_mask=masks[at]
         )
         return function(q, k, v, left)
 
     return masked
 
 
-def _mask(queries: int, keys: int, q: Tensor, asked: Options) -> Tensor:
-    place = band(queries, keys, asked)
-    seen = place.visible(queries, keys, q.device)
-    seen = torch.ones(queries, keys, dtype=torch.bool, device=q.device) if seen is None else seen
-    mask, slopes = asked.attn_mask, asked.alibi_slopes
-    if mask is not None and mask.dtype == torch.bool:
-        seen, mask = seen & mask, None
-    if mask is None and slopes is None:
-        return seen.view((1,) * (4 - seen.dim()) + seen.shape)
-    added = q.new_zeros(1, 1, queries, keys) if mask is None else mask
+def _mask(queries: int, keys: int, q: Tensor, options: Options) -> Tensor:
+    band = band_of(queries, keys, options)
+    mask = band.mask(queries, keys, q.device)
+    mask = torch.ones(queries, keys, dtype=torch.bool, device=q.device) if mask is None else mask
+    attn_mask, slopes = options.attn_mask, options.alibi_slopes
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        mask, attn_mask = mask & attn_mask, None
+    if attn_mask is None and slopes is None:
+        return mask.view((1,) * (4 - mask.dim()) + mask.shape)
+    added = q.new_zeros(1, 1, queries, keys) if attn_mask is None else attn_mask
     if slopes is not None:
-        far = distances(range(queries), range(keys), place.shift, slopes)
+        far = distances(range(queries), range(keys), band.shift, slopes)
         added = added - (slopes[:, :, None, None] * far).to(q.dtype)
-    return added.masked_fill(~seen, -math.inf)
+    return added.masked_fill(~mask, -math.inf)

@@ -1,9 +1,9 @@
-"""Products in which what a row may not see counts nothing, though it be NaN or infinite.
+"""Matrix products that ignore masked entries, even NaN and infinite ones.
 
-A hidden key has the probability 0, and 0 times a finite number is nothing; but 0·NaN is NaN, in P·V of the forward pass
-and in dSᵀ·Q, dS·K and Pᵀ·dO of the backward pass, and one bad number behind a mask would spoil every row. These products
-cost several times the plain ones. So attention is first computed plainly, and computed again with them only where
-`can_leak` and not `all_finite` say that something got through.
+A masked key has the probability 0, and 0 times a finite number is 0. But 0·NaN is NaN, in P·V of the forward pass and in
+dSᵀ·Q, dS·K and Pᵀ·dO of the backward pass, and one NaN in a masked key would spoil every row. These products cost several
+times the plain ones. So attention is first computed with plain products, and again with these where the call masks
+anything (`can_leak`) and a result is not finite (`all_finite`).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .band import Band
 # ruff: noqa: E741 — O is the paper's symbol
 
 
-def can_leak(mask: Tensor | None, place: Band) -> bool:
-    """Whether a row may be kept from seeing a key at all."""
-    return mask is not None or not place.is_everything
+def can_leak(mask: Tensor | None, band: Band) -> bool:
+    """Whether the call masks any key, which a NaN could then leak from."""
+    return mask is not None or not band.is_everything
 
 
 def all_finite(*tensors: Tensor | None) -> bool:
     """Whether no number is NaN or infinite: a walk over each, and one question to a GPU.
 
-    By sums, which are so much cheaper than a look at each number. A sum of finite numbers that overflows says no as well,
-    and costs time, nothing else.
+    It compares sums, which cost far less than a test of each number. A sum of finite numbers that overflows gives False as
+    well, which costs time and nothing else.
     """
     present = [x for x in tensors if x is not None and x.numel()]
     sums = [x.detach().sum(dtype=torch.promote_types(x.dtype, torch.float32)) for x in present]
@@ -49,30 +49,36 @@ def largest_sum(*factors: Tensor, terms: int) -> float:
     return float(math.prod(largest[1:], start=largest[0])) * terms
 
 
-def seen_product(P: Tensor, V: Tensor, seen: Tensor) -> Tensor:
-    """P V, (…, rows, columns) of probabilities times (…, columns, ·), of the terms that are seen alone.
+def masked_product(P: Tensor, V: Tensor, mask: Tensor) -> Tensor:
+    """P V without its masked terms: probabilities (…, rows, columns) times (…, columns, ·).
 
-    Where V is infinite at a seen place the result is, where it is NaN or infinite both ways it is NaN: though P be 0 there
-    by rounding.
+    An unmasked infinity of V makes the result infinite, and an unmasked NaN, or infinities of both signs, make it NaN,
+    even where P is rounded to 0.
+
+    Args:
+        mask: (…, rows, columns), True where a term counts.
     """
-    O = P.masked_fill(~seen, 0) @ V.nan_to_num(0, 0, 0)
-    weights = seen.to(V.dtype)
+    O = P.masked_fill(~mask, 0) @ V.nan_to_num(0, 0, 0)
+    weights = mask.to(V.dtype)
     for is_there, value in ((V.isposinf(), math.inf), (V.isneginf(), -math.inf), (V.isnan(), math.nan)):
         O = O + torch.where(weights @ is_there.to(V.dtype) > 0, value, 0.0).to(O.dtype)
     return O
 
 
-def add_product(into: Tensor, A: Tensor, X: Tensor, seen: Tensor | None, alpha: float = 1.0) -> None:
-    """into += alpha · A X, of three dimensions; where `seen` (as A) is given, of what is seen."""
-    if seen is None:
+def add_product(into: Tensor, A: Tensor, X: Tensor, mask: Tensor | None, alpha: float = 1.0) -> None:
+    """into += alpha · A X, of three dimensions; with a mask (shaped like A), without its masked terms."""
+    if mask is None:
         into.baddbmm_(A, X, alpha=alpha)
     else:
-        into.add_(seen_product(A, X, seen), alpha=alpha)
+        into.add_(masked_product(A, X, mask), alpha=alpha)
 
 
-class HidingProduct(torch.autograd.Function):
-    """P V of probabilities that are 0 where something is hidden. A finite number there may be so large that its product
-    with the gradient is not, and 0·∞ in the softmax's would be NaN: where P is 0 its gradient is 0 then."""
+class OverflowSafeProduct(torch.autograd.Function):
+    """P V, P being 0 where masked, with a gradient of P that masked numbers do not make NaN.
+
+    A masked number of V may be finite and its product with dO infinite, and 0·∞ in the gradient of the softmax is NaN.
+    Where that can happen, the gradient of P is 0 wherever P is 0.
+    """
 
     @staticmethod
     def forward(P: Tensor, V: Tensor) -> Tensor:
@@ -91,12 +97,12 @@ class HidingProduct(torch.autograd.Function):
         return dP, (P.mT @ dO).sum_to_size(V.shape)
 
 
-class SeenProduct(torch.autograd.Function):
-    """`seen_product` with derivatives of every order: that of each of these two is made of both."""
+class MaskedProduct(torch.autograd.Function):
+    """`masked_product` with derivatives of every order: those of this function and `MaskedScores` consist of both."""
 
     @staticmethod
-    def forward(P: Tensor, V: Tensor, seen: Tensor) -> Tensor:
-        return seen_product(P, V, seen)
+    def forward(P: Tensor, V: Tensor, mask: Tensor) -> Tensor:
+        return masked_product(P, V, mask)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -104,16 +110,16 @@ class SeenProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor) -> tuple[Tensor | None, ...]:
-        P, V, seen = ctx.saved_tensors
-        return SeenScores.apply(dO, V, seen), SeenProduct.apply(P.mT, dO, seen.mT), None  # type: ignore[no-untyped-call]
+        P, V, mask = ctx.saved_tensors
+        return MaskedScores.apply(dO, V, mask), MaskedProduct.apply(P.mT, dO, mask.mT), None  # type: ignore[no-untyped-call]
 
 
-class SeenScores(torch.autograd.Function):
-    """Q Kᵀ (…, rows, columns), 0 where it is not seen."""
+class MaskedScores(torch.autograd.Function):
+    """Q Kᵀ (…, rows, columns), 0 where masked."""
 
     @staticmethod
-    def forward(Q: Tensor, K: Tensor, seen: Tensor) -> Tensor:
-        return (Q @ K.mT).masked_fill_(~seen, 0)
+    def forward(Q: Tensor, K: Tensor, mask: Tensor) -> Tensor:
+        return (Q @ K.mT).masked_fill_(~mask, 0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -121,5 +127,5 @@ class SeenScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dS: Tensor) -> tuple[Tensor | None, ...]:
-        Q, K, seen = ctx.saved_tensors
-        return SeenProduct.apply(dS, K, seen), SeenProduct.apply(dS.mT, Q, seen.mT), None  # type: ignore[no-untyped-call]
+        Q, K, mask = ctx.saved_tensors
+        return MaskedProduct.apply(dS, K, mask), MaskedProduct.apply(dS.mT, Q, mask.mT), None  # type: ignore[no-untyped-call]

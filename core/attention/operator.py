@@ -62,15 +62,15 @@ def _options(values: tuple[Any, ...]) -> Options:
 
 
 @torch.library.custom_op("lab::flash_numba", mutates_args=(), schema=f"({_GIVEN}) -> (Tensor, Tensor)")
-def _outputs(q: Tensor, k: Tensor, v: Tensor, *asked: Any) -> tuple[Tensor, Tensor]:
+def _outputs(q: Tensor, k: Tensor, v: Tensor, *values: Any) -> tuple[Tensor, Tensor]:
     from .flash_numba import backend
 
-    found: tuple[Tensor, Tensor] = backend().outputs(q, k, v, _options(asked))
+    found: tuple[Tensor, Tensor] = backend().outputs(q, k, v, _options(values))
     return found
 
 
 @_outputs.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, *asked: Any) -> tuple[Tensor, Tensor]:
+def _(q: Tensor, k: Tensor, v: Tensor, *values: Any) -> tuple[Tensor, Tensor]:
     return q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=torch.float32)
 
 

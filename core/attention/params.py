@@ -28,7 +28,7 @@ class Params(AnyParams):
     causal: bool = False
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
     window_part: int | None = Field(None, ge=1)
-    """A query sees this part of the keys before its own place, and its own: 16 is a window of a sixteenth."""
+    """The window of a query: its own key and this part of the keys before it; 16 is a window of a sixteenth."""
     softcap: float | None = Field(None, gt=0)
     sink: bool = False
     """One more logit for each head, whose probability goes nowhere."""
@@ -37,11 +37,11 @@ class Params(AnyParams):
     """The share of probabilities that are dropped, the same ones in every implementation."""
     mask: Literal["", "boolean", "additive"] = ""
     lse: bool = False
-    """Whether the log-sum-exp is asked for too."""
+    """Whether the log-sum-exp is computed too."""
     sequences: int | None = Field(None, ge=1)
-    """So many sequences of uneven length are packed behind each other in `seq_len`, instead of one."""
+    """Number of sequences of uneven length, packed one after another in `seq_len`; one sequence where it is left out."""
     as_mask: bool = False
-    """Windows, ALiBi and packed sequences are given as a mask, made before the clock starts."""
+    """Give windows, ALiBi and packed sequences as a mask, made before the clock starts."""
     onchip_bytes: int = Field(128 * 1024, ge=1024)
     """The fast memory for which `traffic` and `paper_traffic` are counted. Nothing that is timed depends on it."""
     shapes: bool = True

@@ -1,6 +1,6 @@
 """Attention of other packages, judged and timed beside ours on a GPU where they are installed.
 
-They take (batch, length, heads, head_dim), half precision and CUDA; what they do not take they refuse.
+They take (batch, length, heads, head_dim), half precision and CUDA, and raise `Refused` for anything else.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Params", "case"]
 
 COMPILED = ("flash-numba", "flash-triton")
-"""What is compiled by its first call, or loaded where an earlier process has compiled it."""
+"""Backends whose first call compiles, or loads what an earlier process compiled."""
 FIRST = 32
-"""Queries of the first call: for fewer there is another kernel."""
+"""Queries of the first call: for fewer there is another kernel, `numba.decode`."""
 SHAPES_UP_TO = 512
 """Points no longer than this run the small shapes as well. They say the same at every length; only a user's function
 runs them everywhere, so that one which is wrong there is timed nowhere."""
@@ -55,7 +55,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         context.device,
     )
     check_inputs(q, k, v)
-    options = from_params.options(params, context.device)
+    options = from_params.options_of(params, context.device)
     if params.as_mask:
         function = from_params.as_mask(function)
     elif params.sequences:

@@ -1,10 +1,11 @@
-"""A user's own attention, called the way it wants to be called.
+"""Adapts a user's attention to the signature of a backend.
 
-What a file says at its top level, beside the function, is honoured:
+The file of the function may say at its top level:
 
     layout = "bshd"          q, k, v and the output are (batch, length, heads, head_dim), as in the flash-attn package
 
-A parameter `softmax_scale` gets the scale where there is no `scale`. NotImplementedError is a refusal.
+The function gets the options that its signature names; one in use that it does not name raises `Refused`. A parameter
+`softmax_scale` gets the scale where there is no `scale`. NotImplementedError becomes `Refused`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
     """`function` as a backend: (q, k, v, options) in the layout (batch, heads, length, head_dim) to the output.
 
     Args:
-        layout: that of `function`; what it or its file says where left out.
+        layout: of `function`; where left out, the attribute or top-level name `layout` of it or its file, else "bhsd".
 
     Raises:
-        ValueError: the file declares a layout that is none.
+        ValueError: the layout is not one of `LAYOUTS`.
     """
     layout = layout or getattr(function, "layout", None) or _beside(function).get("layout", "bhsd")
     if layout not in LAYOUTS:
@@ -38,7 +39,7 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
 
     def backend(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Any:
         named: dict[str, Any] = {}
-        for name, value in _asked(options).items():
+        for name, value in _by_name(options).items():
             if takes(name) and (name == "causal" or value is not None):
                 named[name] = value
             elif value is not None and value is not False:
@@ -65,8 +66,8 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
     return backend
 
 
-def _asked(options: Options) -> Mapping[str, Any]:
-    """By the names of `attention`; None where nothing is asked."""
+def _by_name(options: Options) -> Mapping[str, Any]:
+    """The options by their names in `attention`; None where not in use."""
     slopes = options.alibi_slopes
     return {
         "causal": options.causal,
@@ -87,7 +88,7 @@ def _beside(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def _parameters(function: Callable[..., Any]) -> Callable[..., bool]:
-    """Whether `function` takes an argument of a name; yes for one that will not say, such as a compiled one."""
+    """Whether `function` takes an argument of a name; true of a function without a signature, such as a compiled one."""
     try:
         parameters = inspect.signature(getattr(function, "forward", function)).parameters
     except ValueError:

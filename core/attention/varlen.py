@@ -12,7 +12,7 @@ from .dropout import drawn_seed, seed_of
 from .registry import attention
 
 
-class Asked(TypedDict, total=False):
+class OtherOptions(TypedDict, total=False):
     """As in `attention`; alibi_slopes are (heads,) or (sequences, heads)."""
 
     causal: bool
@@ -36,7 +36,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[False] = ...,
-    **asked: Unpack[Asked],
+    **options: Unpack[OtherOptions],
 ) -> Tensor: ...
 
 
@@ -49,7 +49,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[True],
-    **asked: Unpack[Asked],
+    **options: Unpack[OtherOptions],
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -61,11 +61,11 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = None,
     *,
     return_lse: bool = False,
-    **asked: Unpack[Asked],
+    **options: Unpack[OtherOptions],
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention inside each of several packed sequences: (tokens of q, heads, d_v).
 
-    The layout and the names are those of flash_attn_varlen_func; the longest lengths need not be told. Each sequence is
+    The layout and the names are those of flash_attn_varlen_func; the longest lengths are not needed. Each sequence is
     handed to the backend by itself, as a view, so no work is done between sequences and every feature and backend holds
     here too. What is dropped is what a padded batch with the same seed would drop.
 
@@ -85,15 +85,15 @@ def attention_varlen(
     _cuts("cu_seqlens_k", cu_seqlens_k, "v", v)
     if len(of_q) != len(of_k):
         raise ValueError(f"cu_seqlens_q has {len(of_q)} sequences, but cu_seqlens_k {len(of_k)}")
-    slopes = asked.get("alibi_slopes")
+    slopes = options.get("alibi_slopes")
     if slopes is not None and slopes.dim() == 2 and len(slopes) != len(of_q):
         raise ValueError(f"alibi_slopes has {len(slopes)} sequences, but cu_seqlens_q {len(of_q)}")
-    seed = asked.get("dropout_seed")
-    if asked.get("dropout_p") and seed is None and asked.get("backend", "flash") in ("flash", "standard"):
+    seed = options.get("dropout_seed")
+    if options.get("dropout_p") and seed is None and options.get("backend", "flash") in ("flash", "standard"):
         seed = drawn_seed()
     outputs, lses = [], []
     for n, (rows, keys) in enumerate(zip(of_q, of_k, strict=True)):
-        own = asked.copy()
+        own = options.copy()
         if slopes is not None and slopes.dim() == 2:
             own["alibi_slopes"] = slopes[n]
         if seed is not None:

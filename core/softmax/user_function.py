@@ -1,4 +1,4 @@
-"""A user's function: how it is called, and its NotImplementedError, which is a refusal."""
+"""How a user's function is called: with `dim` if it takes one; its NotImplementedError becomes `Refused`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..trial import Refused
 
 
 def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, whose NotImplementedError is a refusal."""
+    """The same function, which raises `Refused` where it raised NotImplementedError."""
 
     @wraps(function)
     def refusing(*arguments: Any, **named: Any) -> Any:
@@ -24,9 +24,9 @@ def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def takes_dim(function: Callable[..., Any]) -> bool:
-    """Whether `function` has a parameter `dim`; yes for one that will not say, such as a compiled one."""
+    """Whether `function` has a parameter `dim`; true of one without a signature, such as a compiled one."""
     try:
-        # A torch module is called with anything, and says what it takes in `forward`.
+        # A torch module is called with anything, and its `forward` names what it takes.
         parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
     except ValueError:
         return True

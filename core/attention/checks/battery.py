@@ -1,7 +1,7 @@
-"""Whether an implementation is right: shapes that catch the usual mistakes, then the point's own input.
+"""Whether an implementation is right: small shapes that catch the usual mistakes, then the point's own input.
 
-Everything is held to the rule of `measure.correctness`, against standard attention in float64, with standard attention
-in the same dtype as the standard form: the worse of scaling the queries and scaling the scores.
+The rule of `measure.correctness` judges each, against standard attention in float64. Its standard form is standard
+attention in the input's dtype: the worse of scaling the queries and scaling the scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from ...measure.correctness import compare
 from ...trial import Refused, Wrong
 from ..arguments import Options
-from ..band import band
+from ..band import band_of
 from ..standard import standard
 from .rounding import of_rounded_scores
 from .shapes import SHAPES, Inputs, Shape, inputs
@@ -38,7 +38,7 @@ POINT_GRADIENTS = 256
 
 @dataclass
 class Tally:
-    """The worst that was seen so far, over all cases; errors as a share of what is allowed."""
+    """The worst so far over all cases; errors as a share of what is allowed."""
 
     cases: int = 0
     refused: int = 0
@@ -61,9 +61,9 @@ def check(
 ) -> dict[str, float]:
     """Hold `function` to the rule on the small shapes and then on the point's own q, k and v.
 
-    Small cases that it refuses are skipped and counted; the point is not. A NaN that gets into rows which do not see it is
-    counted and not wrong: a mask that is added to the scores, as many do it, cannot hold it back. Whoever gives a number
-    where it belongs is wrong.
+    A small case that `function` refuses is skipped and counted; a refused point raises. A NaN that gets into rows which
+    may not attend to it is counted and not wrong: a mask that is added to the scores cannot hold it back. A finite number
+    where NaN is right is wrong.
 
     Args:
         gradients: also those of q, k and v.
@@ -208,12 +208,12 @@ def _compare_point(function: Function, given: Inputs, tally: Tally) -> dict[str,
         output, _ = _run(function, case, given)
         if not isinstance(output, Tensor) or output.shape != (*q.shape[:3], v.shape[3]):
             raise Wrong(f"{case}: shape {tuple(getattr(output, 'shape', ()))}", math.inf, 0.0)
-        queries, place = q.shape[2], band(q.shape[2], k.shape[2], options)
+        queries, band = q.shape[2], band_of(q.shape[2], k.shape[2], options)
         starts = sorted({max(0, min(at, queries - POINT_ROWS)) for at in (0, queries // 2, queries)})
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in starts if not options.dropout_p else starts[:1]:
             stop = min(start + POINT_ROWS, queries)
-            end = max(0, place.keys(start, stop, k.shape[2]).stop)
+            end = max(0, band.keys(start, stop, k.shape[2]).stop)
             part = some_rows(given, start, stop, end)
             truth = double(part)
             one, _ = standard(part.q, part.k, part.v, part.options)

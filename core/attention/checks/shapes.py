@@ -1,4 +1,4 @@
-"""Small cases that catch the usual mistakes of an attention; among them are shapes of FlashAttention's own tests."""
+"""Small cases that catch the usual mistakes of an attention; some shapes are those of FlashAttention's own tests."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ SHAPES = (
     Shape(1, 239, causal=True),  # one query beside a cache of keys
     Shape(113, 203),
     Shape(113, 203, causal=True),
-    Shape(203, 113, causal=True),  # the first 90 queries see nothing
+    Shape(203, 113, causal=True),  # the first 90 queries may attend to nothing
     Shape(255, 256, causal=True, d=32),
     Shape(256, 256, causal=True, d=128),
     Shape(127, 513, causal=True, d=40),
@@ -89,13 +89,13 @@ SHAPES = (
     Shape(70, 90, layout="transposed"),
     Shape(90, 70, layout="padded", causal=True),
     Shape(65, 65, layout="expanded", heads=4, kv_heads=4),
-    # What not everybody has, alone and together.
+    # Options that not every backend has, alone and together.
     Shape(113, 128, window=(16, 0)),
     Shape(128, 217, causal=True, window=(7, 7), d=32),
     Shape(239, 1, window=(3, 3)),
     Shape(113, 211, softcap=15.0, heads=6, kv_heads=2),
     Shape(64, 128, causal=True, softcap=50.0, features=("large",)),
-    Shape(96, 128, causal=True, softcap=5.0),  # what is capped after it was hidden is seen
+    Shape(96, 128, causal=True, softcap=5.0),  # a score capped after it was masked is finite
     Shape(127, 129, causal=True, features=("sink",)),
     Shape(64, 32, causal=True, features=("sink",), heads=6, kv_heads=2),
     Shape(96, 113, features=("alibi",), heads=4, kv_heads=4),
@@ -108,7 +108,7 @@ SHAPES = (
     Shape(70, 90, causal=True, window=(30, 0), mask="rows masked", features=("sink", "top-left")),
     Shape(40, 2300, window=(1200, 900), mask="additive", softcap=15.0, features=("alibi",)),
 )
-"""For everybody's attention; what it does not take it refuses."""
+"""For every attention; a function refuses what it does not take."""
 
 FURTHER = (
     Shape(108, 130, d=64, d_v=32),
@@ -116,7 +116,7 @@ FURTHER = (
     Shape(50, 60, d=16, heads=4, kv_heads=2, features=("alibi of each",)),
     Shape(3, 600, d=16, features=("alibi of each",)),
 )
-"""For ours alone: what has no place in the signature that is asked of others."""
+"""For our backends alone: the signature of a user's function has no room for these."""
 
 LONG = (
     Shape(799, 3),

@@ -1,4 +1,4 @@
-"""The same input once more: in float64, apart from autograd, with more gradients, in part."""
+"""Variations of an input: in float64, detached from autograd, with more gradients, in part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import Options
-from ..band import band
+from ..band import band_of
 from .shapes import Inputs
 
 
@@ -50,16 +50,16 @@ def variables(given: Inputs) -> dict[str, Tensor]:
 
 
 def some_rows(given: Inputs, start: int, stop: int, end: int | None = None) -> Inputs:
-    """The queries from start to stop of the first element of the batch, beside the keys before `end`, seen as before."""
+    """The queries from start to stop of the first element of the batch, beside the keys before `end`, with the same band."""
     q, k, v, options = given.q, given.k, given.v, given.options
     keys = k.shape[2] if end is None else end
-    shift = start + band(q.shape[2], k.shape[2], options).shift
+    shift = start + band_of(q.shape[2], k.shape[2], options).shift
     if options.attn_mask is not None:
         mask = options.attn_mask[:1]
         mask = mask[:, :, start:stop] if mask.shape[2] > 1 else mask
         options = replace(options, attn_mask=mask[..., :keys])
     if options.alibi_slopes is not None:
         options = replace(options, alibi_slopes=options.alibi_slopes[:1])
-    # A shift that says nothing new is left out: not everybody has more than one.
+    # The usual shift is left out: not every backend has another.
     options = replace(options, shift=None if shift == keys - (stop - start) else shift)
     return Inputs(q[:1, :, start:stop], k[:1, :, :keys], v[:1, :, :keys], options)

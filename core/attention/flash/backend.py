@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...trial import Refused
 from ..arguments import Options
-from ..band import band
+from ..band import band_of
 from ..dropout import seeded
 from ..masked_products import add_product, all_finite, can_leak, largest_sum
 from .scores import Scores, add_to_mask
@@ -41,7 +41,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32 or float64; both have gradients, and these have gradients once more.
 
     A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. A NaN or an infinity
-    in q, k, v or dO stays with the rows that see it, in O, L and the first derivative.
+    in q, k, v or dO stays with the rows that attend to it, in O, L and the first derivative.
 
     Raises:
         Refused: in the backward pass of the second derivative; a third one is in `standard`.
@@ -168,8 +168,8 @@ def _job(
     *,
     backward: bool,
 ) -> Job:
-    groups, place = q.shape[1] // k.shape[1], band(q.shape[2], k.shape[2], options)
-    cut = plan(groups, k.shape[1], k.shape[2], place, backward=backward, on_cuda=q.is_cuda)
+    groups, band = q.shape[1] // k.shape[1], band_of(q.shape[2], k.shape[2], options)
+    cut = plan(groups, k.shape[1], k.shape[2], band, backward=backward, on_cuda=q.is_cuda)
     # An added mask of the least number, as some write them, makes such scores too.
     adds = mask is not None and mask.dtype != torch.bool
     is_large = adds or not abs(options.scale) * largest_sum(q, k, terms=q.shape[3]) < LARGE
@@ -193,7 +193,7 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
             for j0, width in block.tiles:
                 K_j, V_j = K.narrow(1, j0, width), V.narrow(1, j0, width)
                 S = scores.tile(slab, Q_i, K_j, block.i0, j0)
-                seen = scores.seen(S)
+                mask = scores.mask(S)
                 if is_first:
                     torch.amax(S, -1, keepdim=True, out=m_i).mul_(job.unit)
                     P = powers(job, S, m_i)
@@ -207,10 +207,10 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
                     m_i.copy_(m_new)
                 if choices is not None:
                     P.mul_(scores.kept(choices, P, block.i0, j0))
-                if is_first and seen is None:
+                if is_first and mask is None:
                     torch.bmm(P, V_j, out=O_i)
                 else:
-                    add_product(O_i, P, V_j, seen)
+                    add_product(O_i, P, V_j, mask)
                 is_first = False
         if job.sink is not None:
             _add_sink(slab, job.sink, O_slab, l, m)
@@ -258,25 +258,25 @@ def _backward(
                 K_j, V_j, dK_j, dV_j = (x.narrow(1, j0, width) for x in (K, V, dK, dV))
                 capped: list[Tensor] = []
                 S = scores.tile(slab, Q_i, K_j, block.i0, j0, capped)
-                seen = scores.seen(S, capped)
-                P, seen_T = powers(job, S, t_i), None if seen is None else seen.mT
+                mask = scores.mask(S, capped)
+                P, mask_T = powers(job, S, t_i), None if mask is None else mask.mT
                 dS = torch.bmm(dO_i, V_j.mT, out=room.narrow(0, 0, P.numel()).view(P.shape))
                 if choices is None:
-                    add_product(dV_j, P.mT, dO_i, seen_T)
+                    add_product(dV_j, P.mT, dO_i, mask_T)
                 else:
                     kept = scores.kept(choices, P, block.i0, j0)
                     dS.mul_(kept).mul_(scale)
-                    add_product(dV_j, kept.mul_(P).mT, dO_i, seen_T, scale)
+                    add_product(dV_j, kept.mul_(P).mT, dO_i, mask_T, scale)
                 dS.sub_(D).mul_(P)
-                if seen is not None:
-                    dS.masked_fill_(~seen, 0)
+                if mask is not None:
+                    dS.masked_fill_(~mask, 0)
                 if dmask is not None:
                     add_to_mask(slab, dmask, dS, block.i0, j0)
                 if cap is not None:
                     t = capped[0]
                     dS.mul_(t.mul_(t).neg_().add_(1))
-                add_product(dQ_i, dS, K_j, seen, job.options.scale)
-                add_product(dK_j, dS.mT, Q_i, seen_T, job.options.scale)
+                add_product(dQ_i, dS, K_j, mask, job.options.scale)
+                add_product(dK_j, dS.mT, Q_i, mask_T, job.options.scale)
         if dsink is not None and job.sink is not None:
             D = (dO_rows.to(job.dtype) * O_rows).sum(-1, keepdim=True) - dL_rows
             slab.add_to_heads(dsink, share_of_sink(slab, job.sink, L_rows).mul_(D).neg_())

@@ -1,4 +1,4 @@
-"""The scores of one tile, with everything that one may ask to be done to them before the softmax.
+"""The scores of one tile, as the softmax gets them.
 
 In the order of FlashAttention's kernels: scale, soft cap, ALiBi, masks.
 """
@@ -52,7 +52,7 @@ class Scores:
     def tile(
         self, slab: Slab, Q_i: Tensor, K_j: Tensor, i0: int, j0: int, capped: list[Tensor] | None = None
     ) -> Tensor:
-        """S_ij of queries from i0 and keys from j0; what must not be seen is −∞.
+        """S_ij of queries from i0 and keys from j0; masked ones are −∞.
 
         Q_i is (g, rows, d), K_j (g, columns, d).
 
@@ -75,35 +75,41 @@ class Scores:
             self._subtract_alibi(slab, S, i0, j0, options.alibi_slopes)
         if self.job.mask is not None:
             self._apply_mask(slab, S, i0, j0, self.job.mask)
-        self._hide_outside_band(S, i0, j0)  # last, because what is added may be NaN there
+        self._mask_outside_band(S, i0, j0)  # last, because what is added may be NaN there
         return S
 
-    def seen(self, S: Tensor, capped: Sequence[Tensor] = ()) -> Tensor | None:
-        """Of a tile, which keys a row sees, where the job asks for it: `capped` is then 0 where it does not."""
+    def mask(self, S: Tensor, capped: Sequence[Tensor] = ()) -> Tensor | None:
+        """The mask of a tile where the job is careful, else None; `capped` becomes 0 where it is False."""
         if not self.job.is_careful:
             return None
-        seen = S.isneginf().logical_not_()
+        mask = S.isneginf().logical_not_()
         for t in capped:
-            t.masked_fill_(~seen, 0)
-        return seen
+            t.masked_fill_(~mask, 0)
+        return mask
 
     def _subtract_alibi(self, slab: Slab, S: Tensor, i0: int, j0: int, slopes: Tensor) -> None:
-        seen = torch.unflatten(S, 1, (-1, self.job.groups))
-        rows, columns = range(i0, i0 + seen.shape[1]), range(j0, j0 + S.shape[2])
+        by_query = torch.unflatten(S, 1, (-1, self.job.groups))
+        rows, columns = range(i0, i0 + by_query.shape[1]), range(j0, j0 + S.shape[2])
         far = distances(rows, columns, self.job.band.shift, slopes)
         of_heads = slab.by_head(slopes[slab.b if len(slopes) > 1 else 0].to(S.dtype))
-        seen.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-1)
+        by_query.addcmul_(far.unsqueeze(1), of_heads[:, None, :, None], value=-1)
 
-    def _hide_outside_band(self, S: Tensor, i0: int, j0: int) -> None:
-        """The first query of a tile sees the keys i0 + low … i0 + high, the next one those one further, and so on."""
+    def _mask_outside_band(self, S: Tensor, i0: int, j0: int) -> None:
+        """The first query of a tile attends to the keys i0 + low … i0 + high, the next one to those one further, and so on."""
         low, high = self.job.band.low, self.job.band.high
         if high is not None:
-            self._hide(S, i0 + high - j0, self.job.after, Tensor.tril_)
+            self._mask_side(S, i0 + high - j0, self.job.after, Tensor.tril_)
         if low is not None:
-            self._hide(S, i0 + low - j0, self.job.before, Tensor.triu_)
+            self._mask_side(S, i0 + low - j0, self.job.before, Tensor.triu_)
 
-    def _hide(self, S: Tensor, diagonal: int, hidden: Tensor, keep: Callable[[Tensor, int], Tensor]) -> None:
-        """Hide what lies on one side of the diagonal that begins in the tile's first row at that column.
+    def _mask_side(
+        self, S: Tensor, diagonal: int, side: Tensor, keep: Callable[[Tensor, int], Tensor]
+    ) -> None:
+        """Mask one side of the diagonal that begins in the tile's first row at that column.
+
+        Args:
+            side: (queries, queries), −∞ on that side of the main diagonal and 0 elsewhere.
+            keep: `tril_` or `triu_`, which sets that side to 0.
 
         The tiles of a block end with its last diagonal, so only a corner of them is concerned.
         """
@@ -112,25 +118,25 @@ class Scores:
         if first >= last:
             return
         corner = S.narrow(2, first, last - first)
-        if corner.shape[1:] != hidden.shape:
-            hidden = hidden[: S.shape[1], first - diagonal : last - diagonal]
+        if corner.shape[1:] != side.shape:
+            side = side[: S.shape[1], first - diagonal : last - diagonal]
         if self.job.groups == 1:
             # Zeros first, because −∞ + NaN would be NaN. Twice as fast as filling by a boolean mask.
-            keep(corner, diagonal - first).add_(hidden)
+            keep(corner, diagonal - first).add_(side)
         else:
-            corner.masked_fill_(hidden.isneginf(), -math.inf)
+            corner.masked_fill_(side.isneginf(), -math.inf)
 
     def _apply_mask(self, slab: Slab, S: Tensor, i0: int, j0: int, mask: Tensor) -> None:
         by_query = torch.unflatten(S, 1, (-1, self.job.groups))
         part = part_of_mask(slab, mask, range(i0, i0 + by_query.shape[1]), range(j0, j0 + S.shape[2]))
         if mask.dtype == torch.bool:
-            self._hide_where_false(by_query, part)
+            self._mask_where_false(by_query, part)
         else:
             by_query.add_(part)
             if self.job.is_careful:
                 by_query.masked_fill_(part.isneginf(), -math.inf)  # NaN + (−∞) is NaN
 
-    def _hide_where_false(self, S: Tensor, mask: Tensor) -> None:
+    def _mask_where_false(self, S: Tensor, mask: Tensor) -> None:
         """Write −∞ where the mask, broadcast, is False. By bits, in a fifth of the time that masked_fill takes: and with
         all ones or none, so that no NaN stays, then plus 0 or −∞."""
         word, minus_infinity = (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import Options
-from ..band import Band, band
+from ..band import Band, band_of
 from ..dropout import Choices, choices, seed_of
 from .tiles import Block, Plan
 
@@ -25,11 +25,11 @@ LOG2_E = math.log2(math.e)
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of flash attention: q (B, H, Nq, d), k (B, H_kv, Nk, d), v (B, H_kv, Nk, d_v), and how.
+    """One call of flash attention: q (B, H, Nq, d), k (B, H_kv, Nk, d), v (B, H_kv, Nk, d_v), and how.
 
     Attributes:
         mask, sink: in place of those of `options`, because autograd hands them on by themselves.
-        is_careful: what is hidden may be NaN or infinite, see `hidden`.
+        is_careful: masked entries may be NaN or infinite, see `masked_products`.
         is_large: a score times log₂e may be so large that its rounding is more than an exponent, see `powers`.
     """
 
@@ -50,7 +50,7 @@ class Job:
 
     @cached_property
     def band(self) -> Band:
-        return band(self.q.shape[2], self.k.shape[2], self.options)
+        return band_of(self.q.shape[2], self.k.shape[2], self.options)
 
     @cached_property
     def dtype(self) -> torch.dtype:
@@ -164,7 +164,7 @@ class Slab:
 
 
 def finite(m: Tensor) -> Tensor:
-    """m, with the lowest number for a row of which nothing has been seen yet: −∞ − (−∞) would be NaN."""
+    """m, with the lowest finite number for −∞, which a row has before its first key: −∞ − (−∞) would be NaN."""
     return m.clamp_min(torch.finfo(m.dtype).min)
 
 

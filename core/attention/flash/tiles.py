@@ -52,11 +52,13 @@ class Plan:
 
         The tiles of a block begin at the first key that its first query sees and end at the last that its last one does.
         """
-        seeing = band.queries(queries, keys)
-        for i0 in range(seeing.start, seeing.stop, self.rows):
-            i1 = min(i0 + self.rows, seeing.stop)
-            seen = band.keys(i0, i1, keys)
-            yield Block(i0, i1, tuple((j0, min(self.keys, seen.stop - j0)) for j0 in seen[:: self.keys]))
+        attending = band.queries(queries, keys)
+        for i0 in range(attending.start, attending.stop, self.rows):
+            i1 = min(i0 + self.rows, attending.stop)
+            columns = band.keys(i0, i1, keys)
+            yield Block(
+                i0, i1, tuple((j0, min(self.keys, columns.stop - j0)) for j0 in columns[:: self.keys])
+            )
 
 
 def plan(

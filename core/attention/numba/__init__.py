@@ -4,9 +4,9 @@
 * `products`: matrix products of any size out of it.
 * `exponential`: 2^x and tanh as polynomials.
 * `softmax`: what is done to a tile of scores between the products.
-* `hidden`: the same where NaN lies behind a mask.
+* `masked_products`: products that ignore masked NaN.
 * `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another.
-* `few`: few queries beside many keys, cut into parts.
+* `decode`: few queries beside many keys, cut into parts.
 * `compiling`: how Numba is asked to compile.
 
 Nothing here is imported before a call asks for it: Numba takes a third of a second to load, and need not be there.

@@ -13,13 +13,13 @@ import math
 
 from numba import float32, int32
 
-from .blocks import all_seen, copy_rows, into_lanes, seen_keys
+from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band
 from .compiling import inlined, kernel
 from .exponential import exp2
 from .masked_products import all_finite
 from .products import multiply, multiply_add
 from .shapes import QUERIES
-from .softmax import HIDDEN, LN_2, LOG2_E, LOWEST, cap
+from .softmax import LN_2, LOG2_E, LOWEST, MASKED, cap
 from .vectors import LANES, dot_products, largest_of_row, load_byte, load_float, store_float, sum_of_row, take
 
 # ruff: noqa: E741 — O and l are the paper's symbols
@@ -90,11 +90,11 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
         for c in range(d):
             Q[row * d + c] = unit * load_float(of_q, c)
     O[:] = ZERO
-    m[:] = HIDDEN
+    m[:] = MASKED
     l[:] = ZERO
-    first, end = seen_keys(task, 0, task.queries)
+    first, end = keys_in_band(task, 0, task.queries)
     first, end = max(first, part * PART), min(end, (part + 1) * PART)
-    hidden = mask.kind != 0
+    masked = mask.kind != 0
     for j0 in range(first, end, TILE):
         width = min(TILE, end - j0)
         K_j = k.address + 4 * (b * k.batch + kv * k.head + j0 * k.row)
@@ -108,13 +108,13 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
             multiply(S.ctypes.data, TILE, Q.ctypes.data, d, 1, Kt.ctypes.data, TILE, rows, TILE, d)
         if extras.softcap:
             cap(S, rows, extras.softcap)
-        hidden = hidden or not all_seen(task, 0, task.queries, j0, width)
+        masked = masked or not all_in_band(task, 0, task.queries, j0, width)
         for row in range(rows):
             h, i = kv * groups + row // task.queries, row % task.queries
-            _place(S, row * TILE, j0, width, i + task.shift, task, extras, b, h)
+            _alibi_and_band(S, row * TILE, j0, width, i + task.shift, task, extras, b, h)
             if mask.kind:
                 at = b * mask.batch + h * mask.head + i * mask.query + j0 * mask.key
-                _mask(S, row * TILE, width, mask, at)
+                _apply_mask(S, row * TILE, width, mask, at)
         if careful:
             scores[: rows * TILE] = S[: rows * TILE]
         for row in range(rows):
@@ -131,49 +131,49 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
                     O[n] *= worth
         V_j, v_row = v.address + 4 * (b * v.batch + kv * v.head + j0 * v.row), v.row
         if careful:
-            _add_over_seen_keys(O, S, scores, V_j, v_row, rows, width, task.d_v, d_v)
+            _add_over_keys(O, S, scores, V_j, v_row, rows, width, task.d_v, d_v)
             continue
         if d_v != task.d_v:
             copy_rows(padded, V_j, v_row, width, task.d_v, d_v)
             V_j, v_row = padded.ctypes.data, d_v
         multiply_add(O.ctypes.data, d_v, S.ctypes.data, TILE, 1, V_j, v_row, rows, d_v, width)
     found[:] = result
-    return careful or not hidden or all_finite(O, rows * d_v)
+    return careful or not masked or all_finite(O, rows * d_v)
 
 
 @inlined
-def _place(S, at, j0, width, place, task, extras, b, h):  # type: ignore[no-untyped-def]
-    """ALiBi, and −∞ for what the query at `place`, whose row begins at `at`, does not see, and beyond the tile."""
+def _alibi_and_band(S, at, j0, width, diagonal, task, extras, b, h):  # type: ignore[no-untyped-def]
+    """ALiBi, then −∞ outside the band and beyond the tile, for the query beside key `diagonal`; its row begins at `at`."""
     if extras.slopes:
         slope = float32(load_float(extras.slopes, b * extras.slopes_batch + h) * LOG2_E)
-        nearest = int32(j0 - place)
+        nearest = int32(j0 - diagonal)
         for j in range(TILE):
             S[at + j] -= slope * float32(abs(nearest + int32(j)))
-    low, high = place - task.left - j0, min(place + task.right - j0, width - 1)
+    low, high = diagonal - task.left - j0, min(diagonal + task.right - j0, width - 1)
     if low > 0 or high < TILE - 1:
         for j in range(TILE):
             if j < low or j > high:
-                S[at + j] = HIDDEN
+                S[at + j] = MASKED
 
 
 @inlined
-def _mask(S, at, width, mask, first):  # type: ignore[no-untyped-def]
-    """Hide, or add to, a row of scores as the mask says, whose number for the first of them is `first`."""
+def _apply_mask(S, at, width, mask, first):  # type: ignore[no-untyped-def]
+    """Apply the mask to a row of scores; `first` is the offset of the mask of the first of them."""
     for j in range(width):
         if mask.kind == 1:
             if load_byte(mask.address, first + j * mask.key) == 0:
-                S[at + j] = HIDDEN
+                S[at + j] = MASKED
         else:
             added = load_float(mask.address, first + j * mask.key)
-            S[at + j] = HIDDEN if added == HIDDEN else S[at + j] + max(LOG2_E * added, LOWEST)
+            S[at + j] = MASKED if added == MASKED else S[at + j] + max(LOG2_E * added, LOWEST)
 
 
 @inlined
-def _add_over_seen_keys(O, P, S, address, row, rows, width, d_v, padded):  # type: ignore[no-untyped-def]
-    """O (rows, padded) += P·V, without the pairs that are hidden."""
+def _add_over_keys(O, P, S, address, row, rows, width, d_v, padded):  # type: ignore[no-untyped-def]
+    """O (rows, padded) += P·V, without the masked pairs."""
     for r in range(rows):
         for j in range(width):
-            if S[r * TILE + j] != HIDDEN:
+            if S[r * TILE + j] != MASKED:
                 for c in range(d_v):
                     O[r * padded + c] += P[r * TILE + j] * load_float(address, j * row + c)
 
@@ -186,7 +186,7 @@ def _merge(kept, o, lse, task, extras, b, kv):  # type: ignore[no-untyped-def]
     for row in range(rows):
         h, i = kv * groups + row // task.queries, row % task.queries
         at_m, at_l = rows * d_v + row, rows * (d_v + 1) + row
-        s = float32(load_float(extras.sink, h) * LOG2_E) if extras.sink else HIDDEN
+        s = float32(load_float(extras.sink, h) * LOG2_E) if extras.sink else MASKED
         m = s if s > LOWEST else LOWEST
         for part in range(parts):
             m = kept[part, at_m] if kept[part, at_m] > m else m
@@ -202,7 +202,7 @@ def _merge(kept, o, lse, task, extras, b, kv):  # type: ignore[no-untyped-def]
                 for c in range(d_v):
                     O[c] += weight * kept[part, row * d_v + c]
         store_float(
-            lse, (b * task.heads + h) * task.queries + i, m * LN_2 + math.log(l) if l != 0 else HIDDEN
+            lse, (b * task.heads + h) * task.queries + i, m * LN_2 + math.log(l) if l != 0 else MASKED
         )
         over = ONE / l if l != 0 else ZERO
         to = o.address + 4 * (b * o.batch + h * o.head + i * o.row)

@@ -1,4 +1,4 @@
-"""What compiled code is told about its tensors and its task. Tuples of numbers, which Numba takes by value."""
+"""The arguments of compiled code: tensors and the task as tuples of numbers, which Numba takes by value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mask(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Sizes, and which keys a query sees: query i those from i + shift − left to i + shift + right."""
+    """Sizes, and the band: query i attends to the keys i + shift − left … i + shift + right."""
 
     batch: int
     heads: int
@@ -51,7 +51,7 @@ class Task(NamedTuple):
 
 
 class Extras(NamedTuple):
-    """What is asked besides; addresses are 0 where it is not.
+    """The further options; an address is 0 where an option is not in use.
 
     Attributes:
         softcap: 0 for none.

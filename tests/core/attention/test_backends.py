@@ -402,10 +402,10 @@ SIZES = {  # batch, heads, heads of k, queries, keys, head_dim
 def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
     """In the output and the gradients, each on average over some draws: by luck one number is off by more."""
     batch, heads, kv_heads, queries, keys, d = SIZES[shape]
-    seen = normal(queries, keys, seed=5) > -0.5
-    seen[:, 0] = True
-    added = normal(queries, keys).masked_fill(~seen, -9.0).to(dtype)
-    for asked in ({}, {"causal": True}, {"attn_mask": seen}, {"attn_mask": added}):
+    mask = normal(queries, keys, seed=5) > -0.5
+    mask[:, 0] = True
+    added = normal(queries, keys).masked_fill(~mask, -9.0).to(dtype)
+    for asked in ({}, {"causal": True}, {"attn_mask": mask}, {"attn_mask": added}):
         off = {"auto": torch.zeros(4), "sdpa": torch.zeros(4)}
         for seed in range(4):
             # From −size to size, as PyTorch makes its sample inputs.

@@ -93,10 +93,10 @@ def test_a_loss_on_the_log_sum_exp_alone_leaves_the_values_alone(name):
 @pytest.mark.parametrize("mask", ["boolean", "additive", "causal"])
 def test_rows_that_see_nothing_are_0_with_finite_gradients(name, mask):
     q, k, v = qkv(keys=32)  # causal: the first eight queries come before all keys
-    seen = torch.ones(40, 32, dtype=torch.bool)
-    seen[:8] = False
-    added = torch.zeros(40, 32).masked_fill(~seen, -math.inf)
-    asked = {"boolean": {"attn_mask": seen}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
+    mask = torch.ones(40, 32, dtype=torch.bool)
+    mask[:8] = False
+    added = torch.zeros(40, 32).masked_fill(~mask, -math.inf)
+    asked = {"boolean": {"attn_mask": mask}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
     found = output_and_gradients(name, q, k, v, **asked[mask])
     if found is not None:
         O, *gradients = found  # noqa: E741

@@ -147,13 +147,13 @@ def test_band_and_alibi_are_the_masks_that_one_would_write(name, queries, keys, 
     q, k, v = qkv(queries=queries, keys=keys)
     place = torch.arange(queries)[:, None] + (keys - queries if align == "bottom-right" else 0)
     far = torch.arange(keys) - place
-    for asked, seen in (
+    for asked, mask in (
         ({"causal": True}, far <= 0),
         ({"window_size": (2, 1)}, (far >= -2) & (far <= 1)),
         ({"window_size": (-1, 1)}, far <= 1),
         ({"window_size": 2, "causal": True}, (far >= -2) & (far <= 0)),
     ):
-        expected = attention(q, k, v, attn_mask=seen, backend="standard")
+        expected = attention(q, k, v, attn_mask=mask, backend="standard")
         torch.testing.assert_close(attention(q, k, v, **asked, align=align, backend=name), expected)
     for slopes in (SLOPES, SLOPES[None] * 3):
         bias = -slopes.view(1, 4, 1, 1) * far.abs()
@@ -266,9 +266,9 @@ def test_the_backward_pass_gives_the_same_bits_every_time():
 def test_a_nan_behind_a_boolean_mask_does_not_leak(name):
     q, k, v = qkv(queries=6, keys=6)
     k[0, 0, 4] = math.nan
-    seen = torch.ones(6, 6, dtype=torch.bool)
-    seen[:, 4] = False
-    for asked in ({"attn_mask": seen}, {"window_size": (6, -1), "causal": True, "attn_mask": seen}):
+    mask = torch.ones(6, 6, dtype=torch.bool)
+    mask[:, 4] = False
+    for asked in ({"attn_mask": mask}, {"window_size": (6, -1), "causal": True, "attn_mask": mask}):
         assert attention(q, k, v, **asked, backend=name).isfinite().all()
 
 

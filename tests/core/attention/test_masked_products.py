@@ -9,7 +9,7 @@ import torch
 from lab.core.attention import BACKENDS, attention
 from lab.core.attention.flash import backend as flash_backend
 from lab.core.attention.flash.tiles import Plan
-from lab.core.attention.masked_products import all_finite, seen_product
+from lab.core.attention.masked_products import all_finite, masked_product
 
 EXEMPT = {
     "flash-numba",  # takes float32 alone: in test_flash_numba.py
@@ -29,27 +29,27 @@ def normal(*shape, seed=0):
 
 
 @dataclass(frozen=True)
-class Hiding:
-    """Which keys each query sees (QUERIES, KEYS), and how attention is asked for it; `key` is the one that is bad."""
+class Masking:
+    """Which keys each query may attend to (QUERIES, KEYS), and the options that say so; `key` is the bad one."""
 
-    seen: torch.Tensor
-    asked: dict
+    mask: torch.Tensor
+    options: dict
     key: int
 
 
-def hidings():
+def maskings():
     rows, keys = torch.arange(QUERIES)[:, None], torch.arange(KEYS)
     far = keys - rows
     # Two blocks of rows that share few keys, so that some keys are seen by no row that sees a bad one.
     blocks = torch.where(rows < 4, keys < 7, keys >= 5) & (normal(QUERIES, KEYS, seed=8) > -0.8)
     for key, name in ((11, "seen by none"), (9, "seen by some")):
-        seen = blocks.clone()
+        mask = blocks.clone()
         if name == "seen by none":
-            seen[:, key] = False
-        seen[2] = False
-        added = normal(QUERIES, KEYS, seed=9).masked_fill(~seen, -math.inf)
-        yield f"boolean, {name}", Hiding(seen, {"attn_mask": seen}, key)
-        yield f"additive, {name}", Hiding(seen, {"attn_mask": added}, key)
+            mask[:, key] = False
+        mask[2] = False
+        added = normal(QUERIES, KEYS, seed=9).masked_fill(~mask, -math.inf)
+        yield f"boolean, {name}", Masking(mask, {"attn_mask": mask}, key)
+        yield f"additive, {name}", Masking(mask, {"attn_mask": added}, key)
         both = {
             "attn_mask": added,
             "causal": True,
@@ -57,20 +57,20 @@ def hidings():
             "dropout_p": 0.2,
             "dropout_seed": 3,
         }
-        yield f"everything, {name}", Hiding(seen & (far <= 4), both, key)
-    of_heads = seen.expand(BATCH, HEADS, -1, -1)
-    yield "boolean of each head", Hiding(seen, {"attn_mask": of_heads}, key)
-    yield "additive with soft cap", Hiding(seen, {"attn_mask": added, "softcap": 2.0}, key)
-    yield "causal", Hiding(far <= 4, {"causal": True}, 10)
-    yield "causal, seen by none", Hiding(far <= 0, {"causal": True, "align": "top-left"}, 11)
+        yield f"everything, {name}", Masking(mask & (far <= 4), both, key)
+    of_heads = mask.expand(BATCH, HEADS, -1, -1)
+    yield "boolean of each head", Masking(mask, {"attn_mask": of_heads}, key)
+    yield "additive with soft cap", Masking(mask, {"attn_mask": added, "softcap": 2.0}, key)
+    yield "causal", Masking(far <= 4, {"causal": True}, 10)
+    yield "causal, seen by none", Masking(far <= 0, {"causal": True, "align": "top-left"}, 11)
     window = {"window_size": (2, 1), "align": "top-left"}
-    yield "window", Hiding((far >= -2) & (far <= 1), window, 8)
+    yield "window", Masking((far >= -2) & (far <= 1), window, 8)
     capped = window | {"softcap": 2.0, "alibi_slopes": torch.ones(HEADS)}
-    yield "window with soft cap and ALiBi", Hiding((far >= -2) & (far <= 1), capped, 8)
+    yield "window with soft cap and ALiBi", Masking((far >= -2) & (far <= 1), capped, 8)
 
 
-HIDINGS = dict(hidings())
-CASES = [(h, where) for h in HIDINGS for where in ("kv" if h.endswith("none") else "qkv")]
+MASKS = dict(maskings())
+CASES = [(h, where) for h in MASKS for where in ("kv" if h.endswith("none") else "qkv")]
 BAD = {"NaN": math.nan, "inf": math.inf, "-inf": -math.inf}
 HUGE = 0.9 * torch.finfo(torch.float64).max
 """Finite, but what it is multiplied with seldom is."""
@@ -90,35 +90,35 @@ def everything(name, tensors, asked, dO, dL):
 
 
 @pytest.mark.parametrize("bad", ["NaN", "inf"])
-@pytest.mark.parametrize("hiding, where", CASES)
+@pytest.mark.parametrize("masking, where", CASES)
 @pytest.mark.parametrize("name, tiles", WAYS, ids=str)
 def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
-    name, tiles, hiding, where, bad, monkeypatch
+    name, tiles, masking, where, bad, monkeypatch
 ):
     if tiles:
         monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
-    hiding = HIDINGS[hiding]
+    masking = MASKS[masking]
     tensors = [
         normal(BATCH, heads, length, D, seed=i)
         for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
     ]
     dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
-    good = everything(name, tensors, hiding.asked, dO, dL)
+    good = everything(name, tensors, masking.options, dO, dL)
     # In the first head of the first element of the batch.
     row = 5
-    tensors["qkv".index(where)][0, 0, row if where == "q" else hiding.key, 1] = BAD[bad]
-    found = everything(name, tensors, hiding.asked, dO, dL)
+    tensors["qkv".index(where)][0, 0, row if where == "q" else masking.key, 1] = BAD[bad]
+    found = everything(name, tensors, masking.options, dO, dL)
 
     spoilt_rows = torch.zeros(BATCH, HEADS, QUERIES, dtype=torch.bool)
     if where == "q":
         spoilt_rows[0, 0, row] = True
     else:
-        spoilt_rows[0, : HEADS // KV_HEADS] = hiding.seen[:, hiding.key]
+        spoilt_rows[0, : HEADS // KV_HEADS] = masking.mask[:, masking.key]
     # A key is spoilt by any row of the heads that share it.
     by_group = spoilt_rows.unflatten(1, (KV_HEADS, -1)).any(2).double()
-    spoilt_keys = (by_group @ hiding.seen.double()) > 0
+    spoilt_keys = (by_group @ masking.mask.double()) > 0
     spoilt = {"O": spoilt_rows, "L": spoilt_rows, "q": spoilt_rows, "k": spoilt_keys, "v": spoilt_keys}
-    spoilt["mask"] = spoilt_rows.unsqueeze(-1) & hiding.seen
+    spoilt["mask"] = spoilt_rows.unsqueeze(-1) & masking.mask
     for of, result in found.items():
         clean = ~spoilt[of]
         torch.testing.assert_close(result[clean], good[of][clean], msg=lambda m, of=of: f"{of}: {m}")
@@ -130,15 +130,15 @@ def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
 
 
 @pytest.mark.parametrize("where", ["k", "v"])
-@pytest.mark.parametrize("hiding", [hiding for hiding in HIDINGS if hiding.endswith("none")])
+@pytest.mark.parametrize("masking", [masking for masking in MASKS if masking.endswith("none")])
 @pytest.mark.parametrize("name, tiles", WAYS, ids=str)
 def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
-    name, tiles, hiding, where, monkeypatch
+    name, tiles, masking, where, monkeypatch
 ):
     if tiles:
         monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
-    hiding = HIDINGS[hiding]
-    for asked in (hiding.asked, hiding.asked | {"softcap": 2.0}):
+    masking = MASKS[masking]
+    for asked in (masking.options, masking.options | {"softcap": 2.0}):
         found = []
         for number in (0.0, HUGE):
             tensors = [
@@ -146,7 +146,7 @@ def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
                 for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
             ]
             signs = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)  # ∞ − ∞ as well
-            tensors["qkv".index(where)][:, :, hiding.key] = number * signs
+            tensors["qkv".index(where)][:, :, masking.key] = number * signs
             dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
             found.append(everything(name, tensors, asked, dO, dL))
         for of, result in found[1].items():
@@ -170,18 +170,18 @@ def test_a_bad_gradient_of_the_output_stays_with_the_keys_of_its_row(name):
 def test_the_careful_products_are_the_plain_ones_where_nothing_is_bad():
     """And have derivatives of every order, those of the plain ones."""
     from lab.core.attention.arguments import check_options
-    from lab.core.attention.standard import _seen, _textbook
+    from lab.core.attention.standard import _mask, _textbook
 
-    seen = HIDINGS["boolean, seen by some"].seen
+    mask = MASKS["boolean, seen by some"].mask
     tensors = [
         normal(1, h, n, D, seed=h * n).requires_grad_() for h, n in ((4, QUERIES), (2, KEYS), (2, KEYS))
     ]
     options = check_options(
-        *tensors[:2], causal=True, scale=None, attn_mask=seen, window_size=None, softcap=None, sink=None,
+        *tensors[:2], causal=True, scale=None, attn_mask=mask, window_size=None, softcap=None, sink=None,
         dropout_p=0, return_lse=True,
     )  # fmt: skip
     results = []
-    for careful in (None, _seen(*tensors[:2], options)):
+    for careful in (None, _mask(*tensors[:2], options)):
         O, _ = _textbook(*tensors, options, True, careful)  # noqa: E741
         first = torch.autograd.grad(O.square().sum(), tensors, create_graph=True)
         second = torch.autograd.grad(sum(x.square().sum() for x in first), tensors, create_graph=True)
@@ -192,10 +192,10 @@ def test_the_careful_products_are_the_plain_ones_where_nothing_is_bad():
 
 
 def test_infinities_of_both_signs_make_a_nan_and_those_of_one_stay():
-    P, seen = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[True, True, False]])
+    P, mask = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[True, True, False]])
     V = torch.tensor([[math.inf, math.inf, -math.inf], [-math.inf, 1.0, 2.0], [math.nan, math.nan, 1.0]])
     torch.testing.assert_close(
-        seen_product(P, V, seen), torch.tensor([[math.nan, math.inf, -math.inf]]), equal_nan=True
+        masked_product(P, V, mask), torch.tensor([[math.nan, math.inf, -math.inf]]), equal_nan=True
     )
 
 

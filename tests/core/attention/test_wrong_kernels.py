@@ -32,19 +32,19 @@ def textbook(q, k, v, causal=False, scale=None, attn_mask=None, window_size=None
         S = softcap * torch.tanh(S / softcap)
     shift = 0 if fault == "top-left" else keys - queries
     far = torch.arange(keys) - torch.arange(queries)[:, None] - shift
-    seen = torch.ones(queries, keys, dtype=torch.bool)
+    mask = torch.ones(queries, keys, dtype=torch.bool)
     if causal:
-        seen &= far <= (1 if fault == "sees the next key" else 0)
+        mask &= far <= (1 if fault == "sees the next key" else 0)
     if window_size:
         left, right = window_size
         left -= fault == "window too short"
-        seen &= (far >= -left if window_size[0] >= 0 else True) & (far <= right if right >= 0 else True)
+        mask &= (far >= -left if window_size[0] >= 0 else True) & (far <= right if right >= 0 else True)
     if attn_mask is not None and fault != "mask ignored":
         if attn_mask.dtype == torch.bool:
-            seen = seen & attn_mask
+            mask = mask & attn_mask
         else:
             S = S + attn_mask
-    S = S.masked_fill(~seen, -1e9 if fault == "mean where nothing is seen" else -math.inf)
+    S = S.masked_fill(~mask, -1e9 if fault == "mean where nothing is seen" else -math.inf)
     if softcap and fault == "cap after mask":
         S = softcap * torch.tanh(S / softcap)
     if fault == "swallows NaN":
@@ -56,7 +56,7 @@ def textbook(q, k, v, causal=False, scale=None, attn_mask=None, window_size=None
     m = S.amax(-1, keepdim=True).clamp_min(torch.finfo(S.dtype).min) if S.shape[-1] else 0
     e = torch.exp(S if fault == "no maximum" else S - m)
     l = e.sum(-1, keepdim=True)  # noqa: E741
-    P = e / l.masked_fill(l == 0, 1) if fault != "no maximum" else e / l.masked_fill(~seen.any(-1, True), 1)
+    P = e / l.masked_fill(l == 0, 1) if fault != "no maximum" else e / l.masked_fill(~mask.any(-1, True), 1)
     O = P @ V  # noqa: E741
     if fault == "wrong layout":
         return O.transpose(1, 2)
