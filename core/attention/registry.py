@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from ..addresses import have_tangents
 from ..trial import Refused
-from .arguments import FORWARD_MODE, MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
+from .arguments import (
+    EVERYTHING,
+    FORWARD_MODE,
+    MASK_GRADIENT,
+    TOP_LEFT,
+    Alignment,
+    MaskedArguments,
+    Options,
+    check_inputs,
+    check_options,
+)
 from .flash.backend import flash
 from .flash_numba import flash_numba, is_faster
 from .flash_triton import flash_triton, refusal
@@ -42,22 +52,6 @@ class Backend:
     kernel: Callable[[Callable[[], object]], str] | None = None
 
 
-EVERYTHING = frozenset(
-    {
-        "window_size",
-        "softcap",
-        "sink",
-        "alibi_slopes",
-        "dropout_p",
-        "dropout_seed",
-        "return_lse",
-        MASK_GRADIENT,
-        TOP_LEFT,
-        FORWARD_MODE,
-    }
-)
-"""The options that a backend may lack."""
-
 BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
     "flash": Backend(flash, EVERYTHING - {FORWARD_MODE}, "PyTorch tiles"),
@@ -83,43 +77,13 @@ BACKENDS: dict[str, Backend] = {
 
 @overload
 def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    causal: bool = ...,
-    align: Alignment = ...,
-    window_size: int | Sequence[int] | None = ...,
-    attn_mask: Tensor | None = ...,
-    alibi_slopes: Tensor | None = ...,
-    softcap: float | None = ...,
-    sink: Tensor | None = ...,
-    dropout_p: float = ...,
-    dropout_seed: int | None = ...,
-    scale: float | None = ...,
-    return_lse: Literal[False] = ...,
-    backend: str = ...,
+    q: Tensor, k: Tensor, v: Tensor, *, return_lse: Literal[False] = ..., **options: Unpack[MaskedArguments]
 ) -> Tensor: ...
 
 
 @overload
 def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    causal: bool = ...,
-    align: Alignment = ...,
-    window_size: int | Sequence[int] | None = ...,
-    attn_mask: Tensor | None = ...,
-    alibi_slopes: Tensor | None = ...,
-    softcap: float | None = ...,
-    sink: Tensor | None = ...,
-    dropout_p: float = ...,
-    dropout_seed: int | None = ...,
-    scale: float | None = ...,
-    return_lse: Literal[True],
-    backend: str = ...,
+    q: Tensor, k: Tensor, v: Tensor, *, return_lse: Literal[True], **options: Unpack[MaskedArguments]
 ) -> tuple[Tensor, Tensor]: ...
 
 

@@ -39,7 +39,7 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
 
     def backend(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Any:
         named: dict[str, Any] = {}
-        for name, value in _by_name(options).items():
+        for name, value in options.by_name.items():
             if takes(name) and (name == "causal" or value is not None):
                 named[name] = value
             elif value is not None and value is not False:
@@ -64,21 +64,6 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
         return output
 
     return backend
-
-
-def _by_name(options: Options) -> Mapping[str, Any]:
-    """The options by their names in `attention`; None where not in use."""
-    slopes = options.alibi_slopes
-    return {
-        "causal": options.causal,
-        "attn_mask": options.attn_mask,
-        "window_size": options.window_size,
-        "softcap": options.softcap,
-        "sink": options.sink,
-        "alibi_slopes": slopes if slopes is None or len(slopes) > 1 else slopes[0],
-        "align": None if options.shift is None else "top-left",
-        "dropout_p": options.dropout_p or None,
-    }
 
 
 def _beside(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, Unpack, overload
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
-from .arguments import Alignment, Window
+from .arguments import Arguments
 from .dropout import drawn_seed, seed_of
 from .registry import attention
-
-
-class OtherOptions(TypedDict, total=False):
-    """As in `attention`; alibi_slopes are (heads,) or (sequences, heads)."""
-
-    causal: bool
-    align: Alignment
-    window_size: int | Window | None
-    alibi_slopes: Tensor | None
-    softcap: float | None
-    sink: Tensor | None
-    dropout_p: float
-    dropout_seed: int | None
-    scale: float | None
-    backend: str
 
 
 @overload
@@ -36,7 +21,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[False] = ...,
-    **options: Unpack[OtherOptions],
+    **options: Unpack[Arguments],
 ) -> Tensor: ...
 
 
@@ -49,7 +34,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[True],
-    **options: Unpack[OtherOptions],
+    **options: Unpack[Arguments],
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -61,7 +46,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = None,
     *,
     return_lse: bool = False,
-    **options: Unpack[OtherOptions],
+    **options: Unpack[Arguments],
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention inside each of several packed sequences: (tokens of q, heads, d_v).
 
@@ -74,6 +59,7 @@ def attention_varlen(
         k, v: (tokens, kv_heads, ·).
         cu_seqlens_q: (sequences + 1,), where each sequence begins, and at last where the last one ends: 0, …, tokens.
         cu_seqlens_k: the same of k and v; as q's where left out.
+        options: as in `attention`; alibi_slopes are (heads,) or (sequences, heads).
         return_lse: also return the log-sum-exp, (heads, tokens), as the flash-attn package lays it out.
 
     Raises:
