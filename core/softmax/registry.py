@@ -1,11 +1,11 @@
-"""Every implementation by name, for each of the four outputs."""
+"""Every implementation by name, for each of the four outputs. Its tier is said by the experiment file alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,8 +15,6 @@ from . import exp2, logarithms, operations, reference, topk, two_pass
 from .counting import Counts, count
 from .numba import backend as numba
 from .triton import backend as triton
-
-Tier = Literal["reference", "ops", "compiled"]
 
 
 class Softmax(Protocol):
@@ -31,12 +29,12 @@ class Implementation:
 
     Attributes:
         function: f(x, dim=-1), or f(x, k, dim=-1) for top-k.
-        tier: what its time may be compared with.
-        count: for the reference tier, runs the very algorithm on a row that counts its accesses: (row, k) to counts.
+        is_kernel: whether its passes run inside one kernel, which hides what they read and write.
+        count: of a reference, runs the very algorithm on a row that counts its accesses: (row, k) to counts.
     """
 
     function: Callable[..., Any]
-    tier: Tier
+    is_kernel: bool = False
     count: Callable[[list[float], int], Counts] | None = None
 
 
@@ -99,14 +97,11 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
     },
 }
 
-NUMBA = frozenset({"safe-numba", "online-numba", "online-rescaled-numba", "two-pass-numba"})
+NUMBA = frozenset(name for name in SOFTMAXES if name.endswith("-numba"))
 """The names whose first call compiles."""
 
-TRITON = frozenset({"safe-triton", "online-triton", "two-pass-triton"})
-"""The names that want a GPU."""
-
-COMPILED = NUMBA | TRITON | {"torch"}
-"""The names whose passes run inside one kernel; the other built-in ones are chains of operators."""
+TRITON = frozenset(name for name in SOFTMAXES if name.endswith("-triton"))
+"""The names that need a GPU."""
 
 
 def find(name: str, output: str) -> Implementation:
@@ -129,7 +124,7 @@ def implementations(output: str) -> Mapping[str, Implementation]:
     """All built-in implementations of one output, by name."""
     functions = SOFTMAXES if output == "softmax" else _OTHER_OUTPUTS[output]
     found = {
-        name: Implementation(function, "compiled" if name in COMPILED else "ops")
+        name: Implementation(function, is_kernel=name in NUMBA | TRITON | {"torch"})
         for name, function in functions.items()
     }
     return found | _REFERENCES.get(output, {})
@@ -152,7 +147,7 @@ def _reference_softmax(algorithm: Callable[[Any, Any], None]) -> Implementation:
     def counted(row: list[float], k: int) -> Counts:
         return count(algorithm, row, [0.0] * len(row))
 
-    return Implementation(function, "reference", counted)
+    return Implementation(function, count=counted)
 
 
 def _reference_topk(algorithm: Callable[..., None], *, writes_softmax: bool) -> Implementation:
@@ -180,7 +175,7 @@ def _reference_topk(algorithm: Callable[..., None], *, writes_softmax: bool) -> 
     def counted(row: list[float], k: int) -> Counts:
         return count(algorithm, *rows_for(row, k))
 
-    return Implementation(function, "reference", counted)
+    return Implementation(function, count=counted)
 
 
 _REFERENCES: dict[str, dict[str, Implementation]] = {

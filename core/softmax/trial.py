@@ -55,7 +55,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         first = _first_call(name, params)
         metrics = first | battery.check(task, x, stable=params.stable)
         # A reference computes in float64, so where it overflows says nothing about this dtype.
-        if built_in is None or built_in.tier != "reference":
+        if built_in is None or built_in.count is None:
             overflow = properties.overflow_logit(task, x.dtype, x.device)
             metrics |= {} if overflow is None else {"overflow_logit": overflow}
         if built_in is not None:
@@ -99,7 +99,7 @@ def _built_in(name: str, params: Params) -> Implementation:
     from .registry import find
 
     found = find(name, params.output)
-    if found.tier == "reference":
+    if found.count is not None:  # a reference
         if params.columns > REFERENCE_COLUMNS:
             raise trial.Refused(f"one element at a time: at most {REFERENCE_COLUMNS:,} columns")
         if params.dtype in ("float16", "bfloat16"):
@@ -138,7 +138,7 @@ def _counted(
             "stores_per_element": counts.stores / len(row),
             "exps_per_element": counts.exps / len(row),
         }
-    if implementation.tier == "ops":
+    if not implementation.is_kernel:
         traffic = operator_traffic(call)
         return {
             "operator_accesses_per_element": (traffic.elements_read + traffic.elements_written) / x.numel(),
