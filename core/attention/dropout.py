@@ -60,7 +60,7 @@ class Choices:
 
         Args:
             rows, columns: some of our own.
-            room: memory for so many int32, asked for twice; the two must not overlap.
+            room: memory for so many int32; called twice, and the two must not overlap.
         """
         size = out.numel()
         bits = torch.bitwise_xor(rows.unsqueeze(-1), columns, out=room(size).view(out.shape))

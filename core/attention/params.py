@@ -10,7 +10,7 @@ from ..trial import Params as AnyParams
 
 
 class Params(AnyParams):
-    """The knobs of an attention experiment."""
+    """The parameters of an attention experiment."""
 
     implementation: str = ""
     """A backend's name ("standard", "flash", "sdpa") or yours as "./file.py:function", called as

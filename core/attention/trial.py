@@ -60,9 +60,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         function = from_params.as_mask(function)
     elif params.sequences:
         if ":" in name:
-            raise trial.Refused(
-                "packed sequences are asked of backends alone; as_mask=true gives them as a mask"
-            )
+            raise trial.Refused("only backends take packed sequences; as_mask=true gives them as a mask")
         function = from_params.packed(from_params.lengths(params), name)
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))

@@ -10,7 +10,7 @@ from ..trial import Params as AnyParams
 
 
 class Params(AnyParams):
-    """The knobs of a softmax experiment."""
+    """The parameters of a softmax experiment."""
 
     implementation: str = ""
     """A built-in name ("safe", "online", "reference-online", …) or yours as "./file.py:function", called as

@@ -282,9 +282,9 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
 
 @_instruction
 def take(context: Any, counter: Any) -> Any:
-    """(address of an int64): its value, which is one more for whoever asks next, on whatever thread.
+    """(address of an int64): its value; the next call, on any thread, gets one more.
 
-    What others wrote before they asked is there to be read.
+    What a thread wrote before its call can be read after a later one.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

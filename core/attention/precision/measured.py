@@ -1,4 +1,4 @@
-"""From the knobs of an experiment to its figures: errors against float64, counts, memory, the bias of a sum."""
+"""From the parameters of an experiment to its figures: errors against float64, counts, memory, the bias of a sum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .params import Params
 from .ties import bias_of_ties
 
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "e4m3": E4M3}
-"""float32 is what is calculated in: no rounding is asked for."""
+"""float32 is missing: calculations are in it, and need no rounding."""
 
 # ruff: noqa: E741 — O is the papers' symbol
 

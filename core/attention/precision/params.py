@@ -12,7 +12,7 @@ Format = Literal["float32", "float16", "bfloat16", "e4m3"]
 
 
 class Params(AnyParams):
-    """The knobs. One head; what an algorithm has no use for is ignored."""
+    """The parameters, of one head. An algorithm ignores those that it has no use for."""
 
     algorithm: Literal["standard", "flash", "flash-1", "flash-2", "chunked", "whole", "ties"] = "flash"
     """standard, flash: their errors. flash-1, flash-2: counts of FlashAttention's and FlashAttention-2's Algorithm 1.

@@ -15,7 +15,7 @@ __all__ = ["Params", "trial"]
 
 
 def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
-    """One draw of inputs, by the seed; the same for all variants of the same shape. Memory is told by seed 0 alone.
+    """One draw of inputs, by the seed; the same for all variants of the same shape. Seed 0 alone reports memory.
 
     Raises:
         Refused: incoherent processing with a head_dim that is no power of two.
@@ -31,7 +31,7 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
         case "flash-1" | "flash-2":
             return asdict(measured.counts(params, generator))
         case "chunked" | "whole":
-            # Memory depends on no number, so that one seed tells it.
+            # Memory depends on no number, so that one seed is enough.
             agreement = {"agreement": measured.agreement(params, generator)}
             return agreement | (asdict(measured.overhead(params)) if context.seed == 0 else {})
         case "ties":

@@ -10,7 +10,7 @@ from ...trial import Params as AnyParams
 
 
 class Params(AnyParams):
-    """The knobs of an experiment about alternatives."""
+    """The parameters of an experiment about alternatives."""
 
     implementation: str = ""
     """A built-in name ("sparsemax", "softpick", …) or yours as "./file.py:function", called as f(x, dim=-1) or f(x).
