@@ -1,4 +1,4 @@
-"""A NaN or an infinity stays with the rows that see it: in the output, the log-sum-exp and every gradient."""
+"""A NaN or an infinity stays with the rows that may attend to it: in the output, the log-sum-exp and every gradient."""
 
 import math
 from dataclasses import dataclass
@@ -89,50 +89,59 @@ def everything(name, tensors, asked, dO, dL):
     return {"O": O.detach(), "L": L.detach(), **dict(zip(variables, gradients, strict=True))}
 
 
+def qkv():
+    lengths = ((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS))
+    return [normal(BATCH, heads, length, D, seed=i) for i, (heads, length) in enumerate(lengths)]
+
+
+def spoilt_by(where, row, masking):
+    """Where each result may be spoilt by a bad number in the first head of the first element of the batch.
+
+    Args:
+        where: "q", a bad number in the query `row`; "k" or "v", one in the key of `masking`.
+    """
+    rows = torch.zeros(BATCH, HEADS, QUERIES, dtype=torch.bool)
+    if where == "q":
+        rows[0, 0, row] = True
+    else:  # the rows of all heads that share the key, if they may attend to it
+        rows[0, : HEADS // KV_HEADS] = masking.mask[:, masking.key]
+    # A spoilt row spoils the gradients of all keys that it may attend to.
+    rows_of_kv_heads = rows.unflatten(1, (KV_HEADS, -1)).any(2)
+    keys = (rows_of_kv_heads.unsqueeze(-1) & masking.mask).any(2)
+    return {"O": rows, "L": rows, "q": rows, "k": keys, "v": keys, "mask": rows.unsqueeze(-1) & masking.mask}
+
+
 @pytest.mark.parametrize("bad", ["NaN", "inf"])
 @pytest.mark.parametrize("masking, where", CASES)
 @pytest.mark.parametrize("name, tiles", WAYS, ids=str)
-def test_what_does_not_see_a_bad_number_is_as_if_it_were_a_good_one(
+def test_a_bad_number_changes_nothing_in_rows_that_may_not_attend_to_it(
     name, tiles, masking, where, bad, monkeypatch
 ):
     if tiles:
         monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
-    masking = MASKS[masking]
-    tensors = [
-        normal(BATCH, heads, length, D, seed=i)
-        for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
-    ]
+    masking, row = MASKS[masking], 5
     dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
-    good = everything(name, tensors, masking.options, dO, dL)
-    # In the first head of the first element of the batch.
-    row = 5
+    good = everything(name, qkv(), masking.options, dO, dL)
+    tensors = qkv()
     tensors["qkv".index(where)][0, 0, row if where == "q" else masking.key, 1] = BAD[bad]
     found = everything(name, tensors, masking.options, dO, dL)
 
-    spoilt_rows = torch.zeros(BATCH, HEADS, QUERIES, dtype=torch.bool)
-    if where == "q":
-        spoilt_rows[0, 0, row] = True
-    else:
-        spoilt_rows[0, : HEADS // KV_HEADS] = masking.mask[:, masking.key]
-    # A key is spoilt by any row of the heads that share it.
-    by_group = spoilt_rows.unflatten(1, (KV_HEADS, -1)).any(2).double()
-    spoilt_keys = (by_group @ masking.mask.double()) > 0
-    spoilt = {"O": spoilt_rows, "L": spoilt_rows, "q": spoilt_rows, "k": spoilt_keys, "v": spoilt_keys}
-    spoilt["mask"] = spoilt_rows.unsqueeze(-1) & masking.mask
+    spoilt = spoilt_by(where, row, masking)
     for of, result in found.items():
         clean = ~spoilt[of]
         torch.testing.assert_close(result[clean], good[of][clean], msg=lambda m, of=of: f"{of}: {m}")
     if bad == "NaN":  # and it is not swallowed
-        assert found["O"][spoilt_rows].isnan().any(-1).all() and found["q"][spoilt_rows].isnan().all()
+        assert found["O"][spoilt["O"]].isnan().any(-1).all() and found["q"][spoilt["q"]].isnan().all()
     if where == "v":
-        at = found["O"][..., 1][spoilt_rows]
-        assert not at.isfinite().any() and (bad == "NaN" or (at[~at.isnan()] == BAD[bad]).all())
+        column = found["O"][..., 1][spoilt["O"]]  # that of the bad number
+        assert not column.isfinite().any()
+        assert bad == "NaN" or (column[~column.isnan()] == BAD[bad]).all()
 
 
 @pytest.mark.parametrize("where", ["k", "v"])
 @pytest.mark.parametrize("masking", [masking for masking in MASKS if masking.endswith("none")])
 @pytest.mark.parametrize("name, tiles", WAYS, ids=str)
-def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
+def test_a_masked_finite_number_whose_products_overflow_changes_nothing(
     name, tiles, masking, where, monkeypatch
 ):
     if tiles:
@@ -141,10 +150,7 @@ def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing(
     for asked in (masking.options, masking.options | {"softcap": 2.0}):
         found = []
         for number in (0.0, HUGE):
-            tensors = [
-                normal(BATCH, heads, length, D, seed=i)
-                for i, (heads, length) in enumerate(((HEADS, QUERIES), (KV_HEADS, KEYS), (KV_HEADS, KEYS)))
-            ]
+            tensors = qkv()
             signs = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)  # ∞ − ∞ as well
             tensors["qkv".index(where)][:, :, masking.key] = number * signs
             dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
