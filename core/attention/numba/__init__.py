@@ -1,6 +1,6 @@
 """Flash attention compiled for the CPU by Numba: `backend` is what the registry calls.
 
-* `shapes`: the arguments of compiled code; `compiling`: how Numba compiles them.
+* `arguments`: the arguments of compiled code; `compiling`: how Numba compiles them.
 * `vectors`: the matrix product of one register block, in explicit vectors; `products`: products of any size out of it.
 * `blocks`: the band of a block of queries, and its rows into lanes and back.
 * `exponential`: 2^x and tanh as polynomials; `softmax`: what is done to a tile of scores between the products;

@@ -18,7 +18,7 @@ from ..dropout import choices, seed_of
 from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
 from . import backward, decode, forward
-from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
+from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol

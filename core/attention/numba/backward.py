@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from numba import float32
 
+from .arguments import KEYS_BACKWARD, QUERIES
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band, out_of_lanes
 from .compiling import inlined, kernel
 from .masked_products import add_over_keys, add_over_queries, all_finite, zero_masked
 from .products import multiply, multiply_add
-from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (
     LOG2_E,
     LOWEST,

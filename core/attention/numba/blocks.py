@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numba import float32
 
+from .arguments import QUERIES
 from .compiling import inlined
-from .shapes import QUERIES
 from .vectors import LANES, load_float, store_float, transpose
 
 

@@ -13,12 +13,12 @@ import math
 
 from numba import float32, int32
 
+from .arguments import QUERIES
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band
 from .compiling import inlined, kernel
 from .exponential import exp2
 from .masked_products import all_finite
 from .products import multiply, multiply_add
-from .shapes import QUERIES
 from .softmax import LN_2, LOG2_E, LOWEST, MASKED, cap
 from .vectors import LANES, dot_products, largest_of_row, load_byte, load_float, store_float, sum_of_row, take
 

@@ -6,12 +6,12 @@ import math
 
 from numba import float32
 
+from .arguments import KEYS, QUERIES
 from .blocks import all_in_band, into_lanes, keys_in_band, out_of_lanes
 from .compiling import inlined, kernel
 from .exponential import exp2
 from .masked_products import add_over_keys, all_finite
 from .products import multiply, multiply_add
-from .shapes import KEYS, QUERIES
 from .softmax import (
     LN_2,
     LOG2_E,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from numba import float32, int32
 
+from .arguments import QUERIES
 from .compiling import inlined
-from .shapes import QUERIES
 from .softmax import MASKED
 from .vectors import bits_of_float, load_float, store_float
 

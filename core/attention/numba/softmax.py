@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from numba import float32, int32
 
+from .arguments import QUERIES
 from .compiling import inlined
 from .exponential import exp2, tanh
-from .shapes import QUERIES
 from .vectors import bits_of_pair, load_byte, load_float, load_int
 
 MASKED = float32(float("-inf"))

@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..dropout import PAIR_FIRST, PAIR_SECOND
-from .shapes import QUERIES
+from .arguments import QUERIES
 
 _instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
