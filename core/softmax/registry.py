@@ -1,4 +1,4 @@
-"""Every implementation by name, for each of the four outputs. Its tier is said by the experiment file alone."""
+"""Every implementation by name, for each of the four outputs. The experiment file alone says its tier."""
 
 from __future__ import annotations
 
