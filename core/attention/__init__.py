@@ -1,18 +1,25 @@
 """Attention: the textbook form, flash attention in tiles, and PyTorch's own, behind one signature.
 
-* `attention(q, k, v, causal=True, backend="flash")`: every backend by name; `BACKENDS` lists them.
-* `attention_varlen`: sequences packed behind each other; `attention_decode`: one query beside a cache, split over its keys.
-* `reference`: the papers' algorithms line by line.
-* `standard`, `flash` (tiles in PyTorch, with first and second derivative), `flash_numba` (tiles compiled for the CPU; its
-  kernels are in `numba`), `flash_triton` (for the GPU; kernels in `triton`), `short`, `sdpa`, `flex`: the backends.
-* `band`, `scores`, `dropout`: what may be asked besides, inside a tile; `hidden`: a NaN behind a mask stays there.
-* `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move; `work`: what a call has to do.
-* `precision`: the papers' claims about numbers, in emulated arithmetic; `rivals`: other packages, on a GPU.
-* `battery`: whether one is right, on `shapes` and `variations` of an input; `rounding` is what must be allowed,
-  `usual_mistakes` a guess at what is wrong.
-* `trial`: what the experiment files run.
+`attention(q, k, v, causal=True, backend="flash")`: every backend by name; `BACKENDS` lists them.
 
-Names load when they are first asked for, so that importing `lab.core.attention.trial` for its parameters costs no torch.
+* `reference`: the papers' algorithms line by line.
+* `arguments`: the options, each declared here, and the checks of arguments; `band`: the keys inside causal order and
+  window; `alibi`: slopes; `dropout`: which probabilities are kept; `sink`: the gradient of one.
+* `standard`: the textbook form; `masked_products`: products that ignore masked NaN; `short`: three operations for short
+  sequences; `sdpa`, `flex`: PyTorch's own.
+* `flash`: tiles in PyTorch, with first and second derivative.
+* `flash_numba`: the entry to `numba`, tiles compiled for the CPU, and `operator`, these as operators of PyTorch;
+  `flash_triton`: the entry to `triton`, tiles compiled for the GPU.
+* `registry`: every backend by name, and `attention` itself.
+* `varlen`: sequences packed one after another; `decode`: one query beside a cache, split over its keys.
+* `checks`: whether a function is right.
+* `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move; `work`: the work of a call.
+* `params`: what an experiment may vary; `from_params`: the options that they describe; `user_function`: how a user's
+  attention is called; `rivals`: attention of other packages, on a GPU; `trial`: one point of an experiment; `preload`:
+  what the server of trials has loaded besides.
+* `precision`: the papers' claims about numbers, in emulated arithmetic.
+
+Names load when they are first used, so that importing `lab.core.attention.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ from typing import TYPE_CHECKING
 from ..lazy import names_of
 
 if TYPE_CHECKING:
+    from .alibi import alibi_slopes
     from .decode import attention_decode, merge
     from .registry import BACKENDS, Backend, attention
     from .sdpa import kernel_of_sdpa
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKENDS",
     "Backend",
+    "alibi_slopes",
     "attention",
     "attention_decode",
     "attention_varlen",
@@ -41,6 +50,7 @@ if not TYPE_CHECKING:
     __getattr__ = names_of(
         __name__,
         {
+            "alibi": ("alibi_slopes",),
             "registry": ("BACKENDS", "Backend", "attention"),
             "sdpa": ("kernel_of_sdpa",),
             "varlen": ("attention_varlen",),

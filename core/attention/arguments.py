@@ -1,12 +1,16 @@
-"""What every backend may rely on: arguments that fit together, or an error that names both sides."""
+"""The options of attention, each declared here, and the checks that every backend may rely on.
+
+A new option is a line of `Arguments` (as callers give it), a field of `Options` (as backends get it), a line of `IN_USE`
+if a backend may lack it, and its check in `check_options`.
+"""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +21,27 @@ MASK_GRADIENT = "gradient of attn_mask"
 TOP_LEFT = "top-left alignment"
 FORWARD_MODE = "forward-mode derivative"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class Arguments(TypedDict, total=False):
+    """The options that `attention` and `attention_varlen` take; see `attention`."""
+
+    causal: bool
+    align: Alignment
+    window_size: int | Sequence[int] | None
+    alibi_slopes: Tensor | None
+    softcap: float | None
+    sink: Tensor | None
+    dropout_p: float
+    dropout_seed: int | None
+    scale: float | None
+    backend: str
+
+
+class MaskedArguments(Arguments, total=False):
+    """Those that `attention` alone takes."""
+
+    attn_mask: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -36,29 +61,51 @@ class Options:
     window_size: Window | None = None
     softcap: float | None = None
     sink: Tensor | None = None
-    dropout_p: float = 0.0
-    return_lse: bool = False
     alibi_slopes: Tensor | None = None
     shift: int | None = None
+    dropout_p: float = 0.0
     dropout_seed: int | None = None
+    return_lse: bool = False
 
     @property
     def unusual(self) -> list[str]:
-        """Which of the options that not every backend has are asked for."""
-        asked = {
-            "window_size": self.window_size is not None,
-            "softcap": self.softcap is not None,
-            "sink": self.sink is not None,
-            "dropout_p": self.dropout_p > 0,
-            "return_lse": self.return_lse,
-            "alibi_slopes": self.alibi_slopes is not None,
-            "dropout_seed": self.dropout_p > 0 and self.dropout_seed is not None,
-            TOP_LEFT: self.shift is not None,
-            MASK_GRADIENT: self.attn_mask is not None
-            and self.attn_mask.requires_grad
-            and torch.is_grad_enabled(),
+        """The options in use that not every backend has."""
+        return [name for name, in_use in IN_USE.items() if in_use(self)]
+
+    @property
+    def by_name(self) -> Mapping[str, Any]:
+        """The options by their names in `attention`, for a function that is not one of ours; None where not in use.
+
+        Without `scale`, and without `return_lse` and `dropout_seed`, which no such function is given.
+        """
+        named = {
+            "align" if field.name == "shift" else field.name: getattr(self, field.name)
+            for field in fields(self)
         }
-        return [name for name, is_asked in asked.items() if is_asked]
+        slopes = self.alibi_slopes
+        named["alibi_slopes"] = slopes if slopes is None or len(slopes) > 1 else slopes[0]
+        named["align"] = None if self.shift is None else "top-left"
+        named["dropout_p"] = self.dropout_p or None
+        return {name: x for name, x in named.items() if name not in ("scale", "return_lse", "dropout_seed")}
+
+
+IN_USE: Mapping[str, Callable[[Options], bool]] = {
+    "window_size": lambda options: options.window_size is not None,
+    "softcap": lambda options: options.softcap is not None,
+    "sink": lambda options: options.sink is not None,
+    "dropout_p": lambda options: options.dropout_p > 0,
+    "return_lse": lambda options: options.return_lse,
+    "alibi_slopes": lambda options: options.alibi_slopes is not None,
+    "dropout_seed": lambda options: options.dropout_p > 0 and options.dropout_seed is not None,
+    TOP_LEFT: lambda options: options.shift is not None,
+    MASK_GRADIENT: lambda options: (
+        options.attn_mask is not None and options.attn_mask.requires_grad and torch.is_grad_enabled()
+    ),
+}
+"""The options that a backend may lack, and whether a call uses them. `attention` refuses them in this order."""
+
+EVERYTHING = frozenset({*IN_USE, FORWARD_MODE})
+"""All that a backend may lack."""
 
 
 def check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -149,7 +196,7 @@ def check_options(
         dropout_p=dropout_p,
         return_lse=return_lse,
         alibi_slopes=alibi_slopes,
-        # Where both are the same, nobody need be asked whether they have it.
+        # Where both alignments are the same, a backend need not have this one.
         shift=0 if align == "top-left" and by_place and q.shape[2] != k.shape[2] else None,
         dropout_seed=dropout_seed,
     )

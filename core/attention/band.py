@@ -1,4 +1,4 @@
-"""Which keys a query may see by its place alone: causal order and a sliding window, with either alignment."""
+"""The band of keys that a query may attend to by its position: causal order, a sliding window, either alignment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .arguments import Options
 
 @dataclass(frozen=True)
 class Band:
-    """Query i stands beside the key i + shift, and sees the keys i + low … i + high.
+    """Query i stands beside the key i + shift, and may attend to the keys i + low … i + high.
 
     Attributes:
         low: None where nothing bounds what lies before.
@@ -28,31 +28,31 @@ class Band:
         return self.low is None and self.high is None
 
     def queries(self, queries: int, keys: int) -> range:
-        """The queries that see a key at all."""
+        """The queries that may attend to any key."""
         first = 0 if self.high is None else max(0, -self.high)
         last = queries if self.low is None else min(queries, keys - self.low)
         return range(first, last if keys else first)
 
     def keys(self, i0: int, i1: int, keys: int) -> range:
-        """The keys that one of the queries i0 … i1 − 1 sees."""
+        """The keys that any of the queries i0 … i1 − 1 may attend to."""
         start = 0 if self.low is None else max(0, i0 + self.low)
         return range(start, keys if self.high is None else min(keys, i1 + self.high))
 
     def width(self, rows: int, keys: int) -> int:
-        """At most how many keys so many queries in a row see."""
+        """The largest number of keys that so many queries in a row may attend to."""
         return keys if self.low is None or self.high is None else min(keys, self.high - self.low + rows)
 
-    def visible(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
-        """(queries, keys), True where the query sees the key; None where each sees all."""
+    def mask(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
+        """(queries, keys), True where the query may attend to the key; None where every query may attend to all."""
         if self.is_everything:
             return None
-        seen = torch.ones(queries, keys, dtype=torch.bool, device=device)
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=device)
         if self.high is not None:
-            seen.tril_(self.high)
-        return seen if self.low is None else seen.triu_(self.low)
+            mask.tril_(self.high)
+        return mask if self.low is None else mask.triu_(self.low)
 
 
-def band(queries: int, keys: int, options: Options) -> Band:
+def band_of(queries: int, keys: int, options: Options) -> Band:
     """The band of so many queries beside so many keys."""
     shift = keys - queries if options.shift is None else options.shift
     left, right = options.window_size or (-1, -1)
@@ -62,7 +62,7 @@ def band(queries: int, keys: int, options: Options) -> Band:
 
 
 def distances(rows: range, columns: range, shift: int, like: Tensor) -> Tensor:
-    """(rows, columns) of the dtype and device of `like`: how far each key is from the query's own place."""
+    """(rows, columns) of the dtype and device of `like`: the distance of each key from the query's position."""
     at = torch.arange(rows.start + shift, rows.stop + shift, device=like.device, dtype=like.dtype)
     keys = torch.arange(columns.start, columns.stop, device=like.device, dtype=like.dtype)
     return (keys - at.unsqueeze(1)).abs_()

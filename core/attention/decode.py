@@ -30,7 +30,7 @@ def merge(outputs: Sequence[Tensor], lses: Sequence[Tensor]) -> tuple[Tensor, Te
     """
     parts = torch.stack(list(lses))
     L = torch.logsumexp(parts, 0)
-    # A row that no part has seen is 0: −∞ − (−∞) would be NaN.
+    # A row masked in every part gives 0: −∞ − (−∞) would be NaN.
     weights = (parts - L.masked_fill(L.isneginf(), 0)).exp().unsqueeze(-1)
     O = (torch.stack(list(outputs)) * weights).sum(0)  # noqa: E741
     return O.to(outputs[0].dtype), L
@@ -92,7 +92,7 @@ def attention_decode(
             q,
             k[:, :, start:stop],
             v[:, :, start:stop],
-            attn_mask=_seen(part, lengths, window),
+            attn_mask=_mask(part, lengths, window),
             alibi_slopes=alibi_slopes,
             softcap=softcap,
             scale=scale,
@@ -100,7 +100,8 @@ def attention_decode(
             backend=backend,
         )
         if slopes is not None:
-            # It took the part's last key for the query's place. From its own all are as much further: no matter to O.
+            # `attention` put the query beside the part's last key. From its own position every key is further by the same
+            # distance, which changes L and not O.
             L = L - (slopes * (lengths.unsqueeze(1) - stop)).unsqueeze(-1).to(L.dtype)
         parts.append((O, L))
     if sink is not None:
@@ -110,10 +111,10 @@ def attention_decode(
     return merge(outputs, lses)
 
 
-def _seen(keys: Tensor, lengths: Tensor, window: int | None) -> Tensor:
+def _mask(keys: Tensor, lengths: Tensor, window: int | None) -> Tensor:
     """The mask of some keys, (batch, 1, 1, keys)."""
     behind = lengths.unsqueeze(1) - 1 - keys  # how far before the newest token
-    seen = behind >= 0
+    mask = behind >= 0
     if window is not None and window >= 0:
-        seen &= behind <= window
-    return seen[:, None, None]
+        mask &= behind <= window
+    return mask[:, None, None]

@@ -30,7 +30,7 @@ def drawn_seed() -> int:
 
 
 def seeded(options: Options) -> Options:
-    """With a seed drawn where dropout is asked for and none is given: once, for both passes."""
+    """The options, with a seed drawn where there is dropout and none was given: once, for both passes."""
     if options.dropout_p and options.dropout_seed is None:
         return replace(options, dropout_seed=drawn_seed())
     return options
@@ -60,7 +60,7 @@ class Choices:
 
         Args:
             rows, columns: some of our own.
-            room: memory for so many int32, asked for twice; the two must not overlap.
+            room: memory for so many int32; called twice, and the two must not overlap.
         """
         size = out.numel()
         bits = torch.bitwise_xor(rows.unsqueeze(-1), columns, out=room(size).view(out.shape))

@@ -1,4 +1,4 @@
-"""The door to the compiled kernels: Numba is imported by the first call, and its absence is said in one line."""
+"""The entry to the compiled kernels: the first call imports Numba, and without it raises `Refused` in one line."""
 
 from __future__ import annotations
 

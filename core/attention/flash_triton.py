@@ -1,4 +1,4 @@
-"""The door to the Triton kernels: Triton is imported by the first call, and its absence said in one line."""
+"""The entry to the Triton kernels: the first call imports Triton, and without it raises `Refused` in one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
 
 
 def refusal(q: Tensor, v: Tensor) -> str:
-    """Why these cannot be computed here, in one line; empty where they can."""
+    """Why flash-triton cannot compute these here, in one line; empty where it can."""
     if find_spec("triton") is None:
         return "flash-triton needs Triton: pip install triton"
     if not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":

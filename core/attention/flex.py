@@ -1,8 +1,8 @@
-"""PyTorch's flex_attention: what is asked for is said in small functions of a score and its place.
+"""PyTorch's flex_attention, with the options as a `score_mod` and a `mask_mod`.
 
-Compiled on a GPU, where it makes a kernel of its own for them. On a CPU it is run as it is, which holds all scores in
-memory: compiled there (torch 2.13) it takes 18 s to compile, tells no log-sum-exp, and was slower than that. It has no
-backward pass on a CPU at all.
+On a GPU it is compiled to a kernel for these two functions. On a CPU it runs uncompiled and holds all scores in memory:
+compiled there (torch 2.13) it takes 18 s to compile, returns no log-sum-exp, and was slower. It has no backward pass on a
+CPU.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ..trial import Refused
 from .arguments import Options
-from .band import Band, band
+from .band import Band, band_of
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
-    """O (B, H, Nq, d_v) and, if asked for, the log-sum-exp (B, H, Nq), float32 or float64.
+    """O (B, H, Nq, d_v) and, with `return_lse`, the log-sum-exp (B, H, Nq), float32 or float64.
 
     Raises:
         Refused: gradients on a CPU.
@@ -34,18 +34,20 @@ def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Ten
     if 0 in (q.shape[2], k.shape[2]):
         lse = q.new_full(q.shape[:3], -math.inf, dtype=torch.promote_types(q.dtype, torch.float32))
         return q.new_zeros(*q.shape[:3], v.shape[3]), lse
-    place = band(q.shape[2], k.shape[2], options)
+    band = band_of(q.shape[2], k.shape[2], options)
     mask = options.attn_mask
-    by_place = None
-    if not place.is_everything:
-        by_place = create_block_mask(_sees(place), None, None, q.shape[2], k.shape[2], device=q.device.type)
+    block_mask = None
+    if not band.is_everything:
+        block_mask = create_block_mask(
+            _mask_mod(band), None, None, q.shape[2], k.shape[2], device=q.device.type
+        )
     run = _compiled() if q.device.type != "cpu" else _as_it_is()
     found = run(
         q,
         k,
         v,
-        score_mod=_changed(options, place) if mask is not None or _changes(options) else None,
-        block_mask=by_place,
+        score_mod=_score_mod(options, band) if mask is not None or _changes(options) else None,
+        block_mask=block_mask,
         scale=options.scale,
         enable_gqa=q.shape[1] != k.shape[1],
         return_aux=AuxRequest(lse=True) if options.return_lse else None,
@@ -62,33 +64,33 @@ def _changes(options: Options) -> bool:
     return options.softcap is not None or options.alibi_slopes is not None
 
 
-def _sees(place: Band) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    def sees(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        seen = j >= 0
-        if place.high is not None:
-            seen = seen & (j <= i + place.high)
-        if place.low is not None:
-            seen = seen & (j >= i + place.low)
-        return seen
+def _mask_mod(band: Band) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    def mask_mod(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        mask = j >= 0
+        if band.high is not None:
+            mask = mask & (j <= i + band.high)
+        if band.low is not None:
+            mask = mask & (j >= i + band.low)
+        return mask
 
-    return sees
+    return mask_mod
 
 
-def _changed(options: Options, place: Band) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+def _score_mod(options: Options, band: Band) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
     mask, slopes, cap = options.attn_mask, options.alibi_slopes, options.softcap
 
-    def changed(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    def score_mod(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         if cap is not None:
             score = cap * torch.tanh(score / cap)
         if slopes is not None:
             of_head = slopes[b if len(slopes) > 1 else 0, h]
-            score = score - (of_head * (i + place.shift - j).abs()).to(score.dtype)
+            score = score - (of_head * (i + band.shift - j).abs()).to(score.dtype)
         if mask is not None:
             at = mask[tuple(x if n > 1 else 0 for x, n in zip((b, h, i, j), mask.shape, strict=True))]
             score = torch.where(at, score, -math.inf) if mask.dtype == torch.bool else score + at
         return score
 
-    return changed
+    return score_mod
 
 
 def _as_it_is() -> Callable[..., Any]:

@@ -6,7 +6,7 @@ each slice. Past them, as `attention` goes where it can, a call takes 20 to 100 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -18,13 +18,23 @@ from .dropout import signed
 
 # ruff: noqa: E741 — O is the paper's symbol
 
-_TENSORS = ("attn_mask", "sink", "alibi_slopes")
-_NUMBERS = ("causal", "scale", "window_size", "softcap", "dropout_p", "dropout_seed", "shift")
-_GIVEN = (
-    "Tensor q, Tensor k, Tensor v, Tensor? attn_mask, Tensor? sink, Tensor? alibi_slopes, bool causal, float scale,"
-    " SymInt[]? window_size, float? softcap, float dropout_p, SymInt? dropout_seed, SymInt? shift"
+_IN_SCHEMA = {
+    "Tensor | None": "Tensor?",
+    "bool": "bool",
+    "float": "float",
+    "float | None": "float?",
+    "int | None": "SymInt?",
+    "Window | None": "SymInt[]?",
+}
+"""The type of a field of `Options`, and how a schema of PyTorch spells it."""
+_TYPES = {field.name: _IN_SCHEMA[str(field.type)] for field in fields(Options) if field.name != "return_lse"}
+_TENSORS = [name for name, type_ in _TYPES.items() if type_ == "Tensor?"]
+_NUMBERS = [name for name in _TYPES if name not in _TENSORS]
+_GIVEN = ", ".join(
+    ["Tensor q, Tensor k, Tensor v", *(f"{_TYPES[name]} {name}" for name in (*_TENSORS, *_NUMBERS))]
 )
 """q, k, v and the fields of `Options` that change the results."""
+_SINK = _TENSORS.index("sink")
 
 
 def flash_numba_operator(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -62,15 +72,15 @@ def _options(values: tuple[Any, ...]) -> Options:
 
 
 @torch.library.custom_op("lab::flash_numba", mutates_args=(), schema=f"({_GIVEN}) -> (Tensor, Tensor)")
-def _outputs(q: Tensor, k: Tensor, v: Tensor, *asked: Any) -> tuple[Tensor, Tensor]:
+def _outputs(q: Tensor, k: Tensor, v: Tensor, *values: Any) -> tuple[Tensor, Tensor]:
     from .flash_numba import backend
 
-    found: tuple[Tensor, Tensor] = backend().outputs(q, k, v, _options(asked))
+    found: tuple[Tensor, Tensor] = backend().outputs(q, k, v, _options(values))
     return found
 
 
 @_outputs.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, *asked: Any) -> tuple[Tensor, Tensor]:
+def _(q: Tensor, k: Tensor, v: Tensor, *values: Any) -> tuple[Tensor, Tensor]:
     return q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=torch.float32)
 
 
@@ -87,13 +97,14 @@ def _gradients(q: Tensor, k: Tensor, v: Tensor, *others: Any) -> tuple[Tensor, .
 
 
 @_gradients.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, mask: Any, sink: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
+def _(q: Tensor, k: Tensor, v: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    sink = others[_SINK]
     of_sink = q.new_empty(0) if sink is None else sink.new_empty(sink.shape)
     return *(x.new_empty(x.shape) for x in (q, k, v)), of_sink
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    tensors, ctx.numbers = inputs[:6], inputs[6:]
+    tensors, ctx.numbers = inputs[: 3 + len(_TENSORS)], inputs[3 + len(_TENSORS) :]
     ctx.save_for_backward(*tensors, *output)
     ctx.set_materialize_grads(False)
 
@@ -101,7 +112,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _differentiate(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
     *tensors, O, L = ctx.saved_tensors
     dq, dk, dv, dsink = _gradients(*tensors, *ctx.numbers, O, L, dO, dL)
-    return dq, dk, dv, None, None if tensors[4] is None else dsink, None, *(None for _ in ctx.numbers)
+    of_options = (dsink if name == "sink" and tensors[3 + _SINK] is not None else None for name in _TENSORS)
+    return dq, dk, dv, *of_options, *(None for _ in ctx.numbers)
 
 
 def refuse_second_derivative(ctx: Any, *of_gradients: Tensor | None) -> None:

@@ -66,19 +66,19 @@ def log_sum_exp(ℓ: Tensor, m: Tensor) -> Tensor:
 
 
 def _mask(S_ij: Tensor, i: int, j: int, shift: int) -> Tensor:
-    """−∞ where the key j + column comes after the place of the query i + row, which is i + row + shift."""
+    """−∞ where the key j + column comes after key i + row + shift, which the query i + row stands beside."""
     row = torch.arange(i, i + S_ij.shape[0], device=S_ij.device)[:, None]
     column = torch.arange(j, j + S_ij.shape[1], device=S_ij.device)
     return S_ij.masked_fill(column > row + shift, -math.inf)
 
 
 def _or_zero(m: Tensor) -> Tensor:
-    """Any number does where a row has seen nothing yet: every e^(−∞ − m) is 0."""
+    """m, and 0 where it is −∞, before a row's first key: every e^(−∞ − m) is 0 then."""
     return m.masked_fill(m.isneginf(), 0)
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where nothing has been seen yet."""
+    """a / b, and 0 where b is 0, before a row's first key."""
     return torch.where(b == 0, torch.zeros_like(a), a / b)
 
 

@@ -1,19 +1,29 @@
-"""Every backend by name, and the one function in front of them."""
+"""Every backend by name, and `attention`, which calls them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from ..addresses import have_tangents
 from ..trial import Refused
-from .arguments import FORWARD_MODE, MASK_GRADIENT, TOP_LEFT, Alignment, Options, check_inputs, check_options
-from .flash import flash
+from .arguments import (
+    EVERYTHING,
+    FORWARD_MODE,
+    MASK_GRADIENT,
+    TOP_LEFT,
+    Alignment,
+    MaskedArguments,
+    Options,
+    check_inputs,
+    check_options,
+)
+from .flash.backend import flash
 from .flash_numba import flash_numba, is_faster
 from .flash_triton import flash_triton, refusal
 from .flex import flex, how_flex_ran
@@ -22,7 +32,7 @@ from .short import FEW_KEYS, short
 from .standard import standard
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], tuple[Tensor, Tensor | None]]
-"""(q, k, v, options) to the output and the log-sum-exp, or None where it tells none."""
+"""(q, k, v, options) to the output and the log-sum-exp, or None where a backend computes none."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Backend:
     """One way to compute attention.
 
     Attributes:
-        function: never asked for an option that it lacks.
+        function: gets no option that is not in `has`.
         has: which of `EVERYTHING`, the options that not every backend has.
         says: what it is, in a few words.
         kernel: the name of the kernel that really ran inside a call, where it chooses among several.
@@ -41,22 +51,6 @@ class Backend:
     says: str
     kernel: Callable[[Callable[[], object]], str] | None = None
 
-
-EVERYTHING = frozenset(
-    {
-        "window_size",
-        "softcap",
-        "sink",
-        "alibi_slopes",
-        "dropout_p",
-        "dropout_seed",
-        "return_lse",
-        MASK_GRADIENT,
-        TOP_LEFT,
-        FORWARD_MODE,
-    }
-)
-"""All that a backend may lack."""
 
 BACKENDS: dict[str, Backend] = {
     "standard": Backend(standard, EVERYTHING, "the textbook form, all scores in memory"),
@@ -83,43 +77,13 @@ BACKENDS: dict[str, Backend] = {
 
 @overload
 def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    causal: bool = ...,
-    align: Alignment = ...,
-    window_size: int | Sequence[int] | None = ...,
-    attn_mask: Tensor | None = ...,
-    alibi_slopes: Tensor | None = ...,
-    softcap: float | None = ...,
-    sink: Tensor | None = ...,
-    dropout_p: float = ...,
-    dropout_seed: int | None = ...,
-    scale: float | None = ...,
-    return_lse: Literal[False] = ...,
-    backend: str = ...,
+    q: Tensor, k: Tensor, v: Tensor, *, return_lse: Literal[False] = ..., **options: Unpack[MaskedArguments]
 ) -> Tensor: ...
 
 
 @overload
 def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    causal: bool = ...,
-    align: Alignment = ...,
-    window_size: int | Sequence[int] | None = ...,
-    attn_mask: Tensor | None = ...,
-    alibi_slopes: Tensor | None = ...,
-    softcap: float | None = ...,
-    sink: Tensor | None = ...,
-    dropout_p: float = ...,
-    dropout_seed: int | None = ...,
-    scale: float | None = ...,
-    return_lse: Literal[True],
-    backend: str = ...,
+    q: Tensor, k: Tensor, v: Tensor, *, return_lse: Literal[True], **options: Unpack[MaskedArguments]
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -149,14 +113,15 @@ def attention(
         q: (batch, heads, queries, head_dim).
         k: (batch, kv_heads, keys, head_dim); kv_heads divides heads, and each serves heads/kv_heads of q in order.
         v: (batch, kv_heads, keys, any head_dim).
-        causal: a query sees the keys up to its own place.
-        align: what place that is, for causal, window_size and alibi_slopes: the last query stands beside the last key
-            ("bottom-right", as in flash-attn), or the first beside the first ("top-left", as in SDPA's is_causal).
-        window_size: (left, right), how many keys before and behind its place a query sees, -1 for all; one number
-            for both.
+        causal: a query attends to the keys up to its own position.
+        align: the position of a query among the keys, for causal, window_size and alibi_slopes: the last query stands
+            beside the last key ("bottom-right", as in flash-attn), or the first beside the first ("top-left", as in
+            SDPA's is_causal).
+        window_size: (left, right), how many keys before and after its position a query attends to, -1 for all; one
+            number for both.
         attn_mask: boolean (True: may attend) or added to the scores; broadcast to (batch, heads, queries, keys).
-        alibi_slopes: (heads,) or (batch, heads); each score loses slope · distance between key and place. They have no
-            gradient.
+        alibi_slopes: (heads,) or (batch, heads); slope · distance between key and position is subtracted from each score.
+            They have no gradient.
         softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
         sink: (heads,), one more logit for each head, whose probability goes nowhere.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
@@ -166,13 +131,13 @@ def attention(
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores and its sink, (batch, heads, queries), float32 or
             float64. It has a gradient.
-        backend: a name in `BACKENDS`, or "auto": the first of these that can do what is asked: short (on a CPU, for one
-            query or few keys, not in half precision), flash-numba (where it is known to be faster, once something has asked for it by name:
-            "auto" compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
+        backend: a name in `BACKENDS`, or "auto": the first of these that has all options in use: short (on a CPU, for one
+            query or few keys, not in half precision), flash-numba (where it is known to be faster, once a call has named it: "auto"
+            compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
 
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
-        Refused: this backend lacks what is asked, or there is none of that name; the message says which have it.
+        Refused: the backend lacks an option, or there is none of that name; the message names the backends that have it.
     """
     check_inputs(q, k, v)
     options = check_options(
@@ -229,9 +194,9 @@ def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence
 
 
 def by_name(name: str) -> Function:
-    """The function of a backend, which refuses what the backend lacks and names those that have it.
+    """The function of a backend; an option that it lacks raises `Refused`, which names the backends that have it.
 
-    It does not refuse a log-sum-exp, but gives None where it has none to tell.
+    A log-sum-exp is not refused: it is None where the backend computes none.
 
     Raises:
         Refused: there is no such backend.

@@ -1,6 +1,6 @@
 """Attention of other packages, judged and timed beside ours on a GPU where they are installed.
 
-They take (batch, length, heads, head_dim), half precision and CUDA; what they do not take they refuse.
+They take (batch, length, heads, head_dim), half precision and CUDA, and raise `Refused` for anything else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from .users import Adapted, adapted
+from .user_function import Adapted, adapted
 
 LARGEST_HEAD = 256
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .arguments import Options
-from .band import band
+from .band import band_of
 
 KERNELS = {
     "_scaled_dot_product_flash_attention": "flash",
@@ -22,14 +22,14 @@ KERNELS = {
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, None]:
-    """O (B, H, Nq, d_v); it does not tell the log-sum-exp.
+    """O (B, H, Nq, d_v); without a log-sum-exp.
 
     PyTorch aligns `is_causal` top-left, so where Nq and Nk differ the bottom-right mask is built, (Nq, Nk).
     """
     mask, causal = options.attn_mask, options.causal
     is_top_left = options.shift == 0 or q.shape[2] == k.shape[2]
     if causal and (mask is not None or not is_top_left):
-        below = band(q.shape[2], k.shape[2], options).visible(q.shape[2], k.shape[2], q.device)
+        below = band_of(q.shape[2], k.shape[2], options).mask(q.shape[2], k.shape[2], q.device)
         assert below is not None  # it is causal
         if mask is None:
             mask = below
@@ -54,15 +54,15 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Non
 def kernel_of_sdpa(call: Callable[[], object]) -> str:
     """The kernel that ran inside `call`: "flash", "math", "memory-efficient", "cudnn", or "none" where there is none.
 
-    By the names of the operators that the profiler saw, so it is what ran and not what was to be expected.
+    It reads the names of the operators in a profile, so it is the kernel that ran and not the expected one.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the first profile prints two lines
     from torch.autograd.profiler import profile
 
     with profile() as recorded:
         call()
-    seen = {str(event.name).removeprefix("aten::") for event in recorded.function_events or ()}
+    operators = {str(event.name).removeprefix("aten::") for event in recorded.function_events or ()}
     for beginning, kernel in KERNELS.items():
-        if any(name.startswith(beginning) for name in seen):
+        if any(name.startswith(beginning) for name in operators):
             return kernel
     return "none"

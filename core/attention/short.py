@@ -17,7 +17,7 @@ FEW_KEYS = 64
 
 
 def short(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, None]:
-    """O (B, H, Nq, d_v); it does not tell the log-sum-exp.
+    """O (B, H, Nq, d_v); without a log-sum-exp.
 
     A row that may attend to nothing gives 0.
     """
@@ -25,36 +25,39 @@ def short(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, No
     rows = H // H_kv * N_q
     Q, K, V = q.reshape(B * H_kv, rows, d), k.reshape(B * H_kv, N_k, d), v.reshape(B * H_kv, N_k, d_v)
     S = torch.bmm(Q * options.scale, K.mT)
-    empty = _hide(S.detach().view(B, H, N_q, N_k), options)
+    empty = _apply_mask(S.detach().view(B, H, N_q, N_k), options)
     P = torch.softmax(S, -1)
     if empty is not None:
         P = P.view(B, H, N_q, N_k).masked_fill(empty, 0).view(P.shape)
     return torch.bmm(P, V).view(B, H, N_q, d_v), None
 
 
-def _hide(S: Tensor, options: Options) -> Tensor | None:
-    """Write −∞ into the scores where nothing may be seen; the rows that see nothing, (…, Nq, 1), where there are any.
+def _apply_mask(S: Tensor, options: Options) -> Tensor | None:
+    """Write −∞ into the masked scores.
 
-    No gradient has to know of it: what is hidden has a probability of 0, which stops it.
+    Autograd need not know of it: a masked key has a probability of 0, which stops its gradient.
+
+    Returns:
+        (…, Nq, 1), True for the rows that may attend to nothing; None where there are none.
     """
     N_q, N_k = S.shape[2:]
-    seen = options.attn_mask
+    mask = options.attn_mask
     if options.causal and N_q > 1:
         past = torch.ones(N_q, N_k, dtype=torch.bool, device=S.device).tril_(N_k - N_q)
-        if seen is None:
-            seen = past
-        elif seen.dtype == torch.bool:
-            seen = seen & past
+        if mask is None:
+            mask = past
+        elif mask.dtype == torch.bool:
+            mask = mask & past
         else:
-            seen = seen.masked_fill(~past, -math.inf)
-    if seen is None:
+            mask = mask.masked_fill(~past, -math.inf)
+    if mask is None:
         return None
-    if seen.dtype == torch.bool:
-        empty = ~seen.any(-1, keepdim=True)
-        S.masked_fill_(~seen, -math.inf)
+    if mask.dtype == torch.bool:
+        empty = ~mask.any(-1, keepdim=True)
+        S.masked_fill_(~mask, -math.inf)
     else:
-        empty = seen.isneginf().all(-1, keepdim=True)
-        S.add_(seen)
+        empty = mask.isneginf().all(-1, keepdim=True)
+        S.add_(mask)
     if not empty.any():
         return None
     S.masked_fill_(empty, 0)  # or the softmax would be NaN, and all gradients with it

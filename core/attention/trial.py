@@ -1,4 +1,4 @@
-"""What an experiment about attention may vary, and one of its points.
+"""One point of an experiment about attention: an implementation on one q, k and v.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
@@ -7,75 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any
 
 from .. import trial
+from .params import Params
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .battery import Function
+    from .checks.battery import Function
+
+__all__ = ["Params", "case"]
 
 COMPILED = ("flash-numba", "flash-triton")
-"""What is compiled by its first call, or loaded where an earlier process has compiled it."""
+"""Backends whose first call compiles, or loads what an earlier process compiled."""
 FIRST = 32
-"""Queries of the first call: for fewer there is another kernel."""
+"""Queries of the first call: for fewer there is another kernel, `numba.decode`."""
 SHAPES_UP_TO = 512
 """Points no longer than this run the small shapes as well. They say the same at every length; only a user's function
 runs them everywhere, so that one which is wrong there is timed nowhere."""
-
-
-class Params(trial.Params):
-    """The knobs of an attention experiment."""
-
-    implementation: str = ""
-    """A backend's name ("standard", "flash", "sdpa") or yours as "./file.py:function", called as
-    f(q, k, v, causal=…, scale=…). Empty: the variant's own name."""
-    direction: Literal["fwd", "fwd+bwd"] = "fwd"
-    """What one call does: the output, or the output and the gradients of q, k and v. `--pass` on the command line."""
-    batch: int = Field(1, ge=1)
-    heads: int = Field(4, ge=1)
-    kv_heads: int | None = Field(None, ge=1)
-    """Heads of k and v; as many as `heads` where it is left out."""
-    seq_len: int = Field(1024, ge=1)
-    keys: int | None = Field(None, ge=1)
-    """Length of k and v; `seq_len` where it is left out."""
-    head_dim: int = Field(64, ge=1)
-    causal: bool = False
-    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
-    window_part: int | None = Field(None, ge=1)
-    """A query sees this part of the keys before its own place, and its own: 16 is a window of a sixteenth."""
-    softcap: float | None = Field(None, gt=0)
-    sink: bool = False
-    """One more logit for each head, whose probability goes nowhere."""
-    alibi: bool = False
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """The share of probabilities that are dropped, the same ones in every implementation."""
-    mask: Literal["", "boolean", "additive"] = ""
-    lse: bool = False
-    """Whether the log-sum-exp is asked for too."""
-    sequences: int | None = Field(None, ge=1)
-    """So many sequences of uneven length are packed behind each other in `seq_len`, instead of one."""
-    as_mask: bool = False
-    """Windows, ALiBi and packed sequences are given as a mask, made before the clock starts."""
-    onchip_bytes: int = Field(128 * 1024, ge=1024)
-    """The fast memory for which `traffic` and `paper_traffic` are counted. Nothing that is timed depends on it."""
-    shapes: bool = True
-    """Whether the check runs the small shapes; false for a backend that has run them under another name."""
-    longest_backward: int | None = Field(None, ge=1)
-    """Above this length there is no fwd+bwd, to save time."""
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Self:
-        if self.kv_heads is not None and self.heads % self.kv_heads:
-            raise ValueError(f"heads, {self.heads}, must be a multiple of kv_heads, {self.kv_heads}")
-        if self.sequences and self.keys not in (None, self.seq_len):
-            raise ValueError("sequences are packed alike in q and k: leave keys out")
-        if self.sequences and (self.batch > 1 or self.mask):
-            raise ValueError("sequences are packed in one row and take the mask's place: no batch, no mask")
-        return self
 
 
 def case(params: Params, context: trial.Context) -> trial.Case:
@@ -84,9 +34,10 @@ def case(params: Params, context: trial.Context) -> trial.Case:
     Raises:
         Refused: the implementation is unknown or does not do this.
     """
-    from . import asked, battery, work
+    from . import from_params, work
     from .arguments import check_inputs
-    from .shapes import SHAPES
+    from .checks import battery
+    from .checks.shapes import SHAPES
 
     backward = params.direction == "fwd+bwd"
     if backward and params.longest_backward is not None and params.seq_len > params.longest_backward:
@@ -104,15 +55,13 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         context.device,
     )
     check_inputs(q, k, v)
-    options = asked.options(params, context.device)
+    options = from_params.options_of(params, context.device)
     if params.as_mask:
-        function = asked.as_mask(function)
+        function = from_params.as_mask(function)
     elif params.sequences:
         if ":" in name:
-            raise trial.Refused(
-                "packed sequences are asked of backends alone; as_mask=true gives them as a mask"
-            )
-        function = asked.packed(asked.lengths(params), name)
+            raise trial.Refused("only backends take packed sequences; as_mask=true gives them as a mask")
+        function = from_params.packed(from_params.lengths(params), name)
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
 
@@ -146,7 +95,7 @@ def _found(
 ) -> tuple[Function, Callable[[Callable[[], object]], str] | None]:
     """A backend or a user's function, and how to learn which kernel it ran, where it chooses among several."""
     if ":" in name:
-        from .users import adapted
+        from .user_function import adapted
 
         return adapted(context.load(name)), None
     from .registry import by_name, find

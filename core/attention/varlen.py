@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, Unpack, overload
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
-from .arguments import Alignment, Window
+from .arguments import Arguments
 from .dropout import drawn_seed, seed_of
 from .registry import attention
-
-
-class Asked(TypedDict, total=False):
-    """As in `attention`; alibi_slopes are (heads,) or (sequences, heads)."""
-
-    causal: bool
-    align: Alignment
-    window_size: int | Window | None
-    alibi_slopes: Tensor | None
-    softcap: float | None
-    sink: Tensor | None
-    dropout_p: float
-    dropout_seed: int | None
-    scale: float | None
-    backend: str
 
 
 @overload
@@ -36,7 +21,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[False] = ...,
-    **asked: Unpack[Asked],
+    **options: Unpack[Arguments],
 ) -> Tensor: ...
 
 
@@ -49,7 +34,7 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = ...,
     *,
     return_lse: Literal[True],
-    **asked: Unpack[Asked],
+    **options: Unpack[Arguments],
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -61,11 +46,11 @@ def attention_varlen(
     cu_seqlens_k: Tensor | None = None,
     *,
     return_lse: bool = False,
-    **asked: Unpack[Asked],
+    **options: Unpack[Arguments],
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention inside each of several packed sequences: (tokens of q, heads, d_v).
 
-    The layout and the names are those of flash_attn_varlen_func; the longest lengths need not be told. Each sequence is
+    The layout and the names are those of flash_attn_varlen_func; the longest lengths are not needed. Each sequence is
     handed to the backend by itself, as a view, so no work is done between sequences and every feature and backend holds
     here too. What is dropped is what a padded batch with the same seed would drop.
 
@@ -74,6 +59,7 @@ def attention_varlen(
         k, v: (tokens, kv_heads, ·).
         cu_seqlens_q: (sequences + 1,), where each sequence begins, and at last where the last one ends: 0, …, tokens.
         cu_seqlens_k: the same of k and v; as q's where left out.
+        options: as in `attention`; alibi_slopes are (heads,) or (sequences, heads).
         return_lse: also return the log-sum-exp, (heads, tokens), as the flash-attn package lays it out.
 
     Raises:
@@ -85,15 +71,15 @@ def attention_varlen(
     _cuts("cu_seqlens_k", cu_seqlens_k, "v", v)
     if len(of_q) != len(of_k):
         raise ValueError(f"cu_seqlens_q has {len(of_q)} sequences, but cu_seqlens_k {len(of_k)}")
-    slopes = asked.get("alibi_slopes")
+    slopes = options.get("alibi_slopes")
     if slopes is not None and slopes.dim() == 2 and len(slopes) != len(of_q):
         raise ValueError(f"alibi_slopes has {len(slopes)} sequences, but cu_seqlens_q {len(of_q)}")
-    seed = asked.get("dropout_seed")
-    if asked.get("dropout_p") and seed is None and asked.get("backend", "flash") in ("flash", "standard"):
+    seed = options.get("dropout_seed")
+    if options.get("dropout_p") and seed is None and options.get("backend", "flash") in ("flash", "standard"):
         seed = drawn_seed()
     outputs, lses = [], []
     for n, (rows, keys) in enumerate(zip(of_q, of_k, strict=True)):
-        own = asked.copy()
+        own = options.copy()
         if slopes is not None and slopes.dim() == 2:
             own["alibi_slopes"] = slopes[n]
         if seed is not None:

@@ -1,17 +1,13 @@
-"""What one call has to do, and what its algorithm moves and computes: counted, with no clock."""
+"""The work of one call, and what its algorithm moves and computes: counted, not timed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from . import asked
+from . import from_params
 from .arguments import Options
-from .band import Band, band
+from .band import Band, band_of
+from .flash.tiles import computed_scores
 from .memory_traffic import Algorithm, traffic
-from .tiles import computed_scores
-
-if TYPE_CHECKING:
-    from .trial import Params
+from .params import Params
 
 ALGORITHMS: dict[str, Algorithm] = {
     "standard": "standard",
@@ -20,19 +16,19 @@ ALGORITHMS: dict[str, Algorithm] = {
     "flash-triton": "flash",
     "sdpa": "flash",
 }
-"""Whose traffic a backend is taken to make, where its rate is drawn under a roof."""
+"""The algorithm whose traffic a backend is taken to have, for its place under a roofline."""
 ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def least_work(name: str, params: Params) -> dict[str, float]:
     """The least that one call has to do, and `intensity`, what its algorithm does of it for each byte that it moves.
 
-    4·d operations for each head and each pair of a query and a key that it may see (about half of all pairs when
+    4·d operations for each head and each pair of a query and a key that it may attend to (about half of all pairs when
     causal, fewer in a window), and 2.5 times as much again for the backward pass (FlashAttention-2, arXiv:2307.08691,
     §4.1); reading q, k, v and writing O once.
     """
     kv_heads, keys = params.kv_heads or params.heads, params.keys or params.seq_len
-    parts = [(n, n) for n in asked.lengths(params)] if params.sequences else [(params.seq_len, keys)]
+    parts = [(n, n) for n in from_params.lengths(params)] if params.sequences else [(params.seq_len, keys)]
     pairs = sum(_pairs(params, *part) for part in parts)
     passes = 3.5 if params.direction == "fwd+bwd" else 1.0
     operations = 4.0 * params.batch * params.heads * params.head_dim * passes
@@ -44,7 +40,7 @@ def least_work(name: str, params: Params) -> dict[str, float]:
     work = {"operations": operations * pairs, "bytes": float(numbers * ITEMSIZE[params.dtype])}
     moved = _moved(name, params)
     if moved is not None:
-        # Tiles that are hidden are neither computed nor moved; standard attention moves all and uses half.
+        # Masked tiles are neither computed nor moved; standard attention moves all and uses half.
         useful = pairs if ALGORITHMS[name] == "standard" else params.seq_len * keys
         work["intensity"] = operations * useful / moved
     return work
@@ -64,9 +60,10 @@ def counted(name: str, params: Params) -> dict[str, float]:
     if algorithm == "flash":
         groups, parts = params.heads // kv_heads, [(N, keys)]
         if params.sequences and not params.as_mask:
-            parts = [(n, n) for n in asked.lengths(params)]
+            parts = [(n, n) for n in from_params.lengths(params)]
         scores = sum(
-            computed_scores(*part, place(params, *part), groups=groups, kv_heads=kv_heads) for part in parts
+            computed_scores(*part, band_of_params(params, *part), groups=groups, kv_heads=kv_heads)
+            for part in parts
         )
     of_paper = traffic(
         algorithm, 1024, 64, onchip_bytes=params.onchip_bytes, itemsize=2, direction="fwd+bwd", heads=64 * 16
@@ -76,12 +73,12 @@ def counted(name: str, params: Params) -> dict[str, float]:
     return found if moved is None else found | {"traffic": moved / 1e9}
 
 
-def place(params: Params, queries: int, keys: int) -> Band:
-    """Which keys a query sees."""
+def band_of_params(params: Params, queries: int, keys: int) -> Band:
+    """The band of causal order and window that `params` describe."""
     window = (
         None if params.window_part is None else ((params.keys or params.seq_len) // params.window_part, 0)
     )
-    return band(queries, keys, Options(params.causal, 1.0, window_size=window))
+    return band_of(queries, keys, Options(params.causal, 1.0, window_size=window))
 
 
 def _moved(name: str, params: Params) -> int | None:
@@ -101,6 +98,6 @@ def _moved(name: str, params: Params) -> int | None:
 
 
 def _pairs(params: Params, queries: int, keys: int) -> int:
-    """How many pairs of a query and a key its place lets it see."""
-    seen = place(params, queries, keys)
-    return sum(len(seen.keys(i, i + 1, keys)) for i in seen.queries(queries, keys))
+    """How many pairs of a query and a key are inside the band."""
+    band = band_of_params(params, queries, keys)
+    return sum(len(band.keys(i, i + 1, keys)) for i in band.queries(queries, keys))

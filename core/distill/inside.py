@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..lm.model import Config, Transformer
-from ..lm.operations import rotated, rotations
+from ..lm.positions import rotated, rotations
 
 
 def looked_into(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:

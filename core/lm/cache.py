@@ -33,7 +33,7 @@ class Cache:
         return self.keys[layer, :, :, :last], self.values[layer, :, :, :last]
 
     def mask(self, new: int) -> Tensor | None:
-        """Which columns so many new tokens may see, (rows, 1, new, columns); None where `causal` says it all."""
+        """The attention mask of so many new tokens, (rows, 1, new, columns), True: may attend; None where `causal` is enough."""
         if self.starts is None:
             return None
         last = self.length + new

@@ -12,12 +12,12 @@ from .language_model import LanguageModel
 from .parallel import cores, each
 
 Part = TypeVar("Part")
-Seen = TypeVar("Seen")
+Known = TypeVar("Known")
 
 
 def add_gradients(
-    model: LanguageModel, parts: Sequence[Part], loss_of: Callable[[Part], tuple[Tensor, Seen]]
-) -> list[Seen]:
+    model: LanguageModel, parts: Sequence[Part], loss_of: Callable[[Part], tuple[Tensor, Known]]
+) -> list[Known]:
     """Add the gradient of the sum of all parts' losses to `.grad` of the parameters.
 
     The order of addition depends on how many cores there are and on nothing else.
@@ -32,16 +32,16 @@ def add_gradients(
     device = parameters[0].device
     at_once = max(1, min(cores(device), len(parts)))
 
-    def of_some(some: Sequence[Part]) -> tuple[list[Tensor | None], list[Seen]]:
+    def of_some(some: Sequence[Part]) -> tuple[list[Tensor | None], list[Known]]:
         total: list[Tensor | None] = [None] * len(parameters)
-        seen = []
+        others = []
         for part in some:
             with torch.enable_grad(), autocast(device):
                 loss, known = loss_of(part)
             found = torch.autograd.grad(loss, parameters, allow_unused=True)
             total = [_sum(a, b) for a, b in zip(total, found, strict=True)]
-            seen.append(known)
-        return total, seen
+            others.append(known)
+        return total, others
 
     results = each(of_some, [parts[i::at_once] for i in range(at_once)], device)
     for gradients, _ in results:

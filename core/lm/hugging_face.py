@@ -31,7 +31,7 @@ TOKENIZER = "tokenizer*", "vocab*", "*.model"
 
 @dataclass(frozen=True)
 class Config:
-    """What is asked of a model's shape.
+    """The shape of a model, as a cache and a batch need it.
 
     Attributes:
         vocabulary: rows of the embedding; some models have more of them than there are tokens.
@@ -117,7 +117,7 @@ class Model(nn.Module):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer of transformers with what is asked of ours.
+    """A tokenizer of transformers with the interface of our vocabulary.
 
     Attributes:
         tokenizer: of transformers.
@@ -258,7 +258,7 @@ def _transformers() -> Any:
 
 
 def _config(inner: Any, folder: Path) -> Config:
-    """The shape, as far as the configuration tells it, and of the cache as a forward pass shows it.
+    """The shape of the model from its configuration, and that of its cache from a forward pass.
 
     Names of these sizes differ from model to model, and a cache need not have the shape that they suggest.
     """

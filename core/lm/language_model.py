@@ -1,6 +1,6 @@
-"""What sampling, scoring and training by reward ask of a model and of its vocabulary, whoever made them.
+"""The interface of a model and of its vocabulary, which sampling, scoring and training by reward use.
 
-`model.Transformer` with `vocabulary.Vocabulary` has it, and `hugging_face.Model` with its own. Importing this costs no
+`model.Transformer` with `vocabulary.Vocabulary` implements it, and `hugging_face.Model` with its own. Importing this costs no
 torch: tasks know vocabularies without models.
 """
 
@@ -32,7 +32,7 @@ class LanguageModel(Protocol):
     def embedding(self) -> nn.Embedding: ...
 
     def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
-        """The states (batch, length, d_model) that logits are made of; tokens follow what is in the cache."""
+        """Hidden states (batch, length, d_model), from which `logits` follow; the tokens continue the cache."""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, d_model) to (…, vocabulary)."""

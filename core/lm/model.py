@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..attention import attention
 from .cache import Cache, Shared, empty
-from .operations import RMSNorm, rotated, rotations, swiglu
+from .operations import RMSNorm, swiglu
+from .positions import rotated, rotations
 
 
 @dataclass(frozen=True)

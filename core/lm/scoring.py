@@ -95,10 +95,10 @@ def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1
 
 
 def _states(model: LanguageModel, sequences: Sequences) -> tuple[Tensor, int]:
-    """The states that completions are told from, (rows, columns, d_model), and the column of the first of them."""
+    """The hidden states that predict completions, (rows, columns, d_model), and the column of the first of them."""
     ids, rows = sequences.ids[:, :-1], len(sequences.ids)
     numbers, of = torch.unique(sequences.prompts, return_inverse=True)
-    # The last token of a prompt is every row's own: its state is the first that tells a completion.
+    # Each row computes the last token of its prompt: its state is the first that predicts a completion.
     common = int(sequences.starts.min()) - 1
     if common < 1 or 2 * len(numbers) > rows or not isinstance(model, Transformer):
         return model.hidden(ids), 0

@@ -1,11 +1,20 @@
-"""Softmax in its rewritings: naive, safe, online, merged, fused with top-k.
+"""Softmax in its rewritings: naive, safe, online, merged, two-pass, fused with top-k.
 
-* `SOFTMAXES["online"](x, dim=-1)`: every softmax of a tensor by name, with one signature.
-* `reference`: the papers' algorithms line by line; `counting` runs them and counts what they touch.
-* `operations`, `logarithms`, `topk`: the same in PyTorch operations, with gradients.
-* `trial`: what the experiment files run.
+`SOFTMAXES["online"](x, dim=-1)`: every softmax of a tensor by name, with one signature.
 
-Names load when they are first asked for, so that importing `lab.core.softmax.trial` for its parameters costs no torch.
+* `reference`: the papers' algorithms line by line; `arithmetic`: what they do with a number or a vector of numbers;
+  `counting`: runs them and counts what they touch.
+* `operations`: naive, safe, online and eager softmax in PyTorch operations; `two_pass`, `exp2`: two more;
+  `logarithms`: log-softmax and logsumexp; `topk`: softmax fused with a search.
+* `numba`: kernels for the CPU; `triton`: kernels for the GPU; `differentiable`: gradients for both; `operator`: the
+  Numba kernels as operators of PyTorch.
+* `registry`: every implementation by name.
+* `battery`: whether an implementation is right; `properties`: where it overflows, how exact ⊕ and e^x are.
+* `params`: what an experiment may vary; `user_function`: how a user's function is called; `trial`: one point of an
+  experiment; `preload`: what the server of trials has loaded besides.
+* `alternatives`: functions that stand where softmax stands and compute something else.
+
+Names load when they are first used, so that importing `lab.core.softmax.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations

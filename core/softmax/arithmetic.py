@@ -64,11 +64,11 @@ NO_EXPONENT = -(2.0**31)
 def split(a: Number) -> tuple[Number, Number]:
     """(p, n) with e^a = p·2^n, p between 0.7 and 1.42 and n an integer; (0, `NO_EXPONENT`) for a = −∞."""
     if not isinstance(a, _PLAIN):
-        seen = a > -math.inf
-        kept = a.where(seen, 0.0)
+        is_finite = a > -math.inf
+        kept = a.where(is_finite, 0.0)
         n = (kept / math.log(2)).round()
         p = ((kept - n * _LN2_HIGH) - n * _LN2_LOW).exp()
-        return p.where(seen, 0.0), n.where(seen, NO_EXPONENT)
+        return p.where(is_finite, 0.0), n.where(is_finite, NO_EXPONENT)
     if a == -math.inf:
         return 0.0, NO_EXPONENT
     if not math.isfinite(a):

@@ -17,7 +17,7 @@ Forward = Callable[[Tensor, int], Tensor]
 
 
 def differentiable(forward: Forward, x: Tensor, dim: int) -> Tensor:
-    """forward(x, dim), and with gradients where x asks for them: y·(g − Σ g·y), of any order.
+    """forward(x, dim), with gradients of any order where x requires them: y·(g − Σ g·y).
 
     Args:
         forward: computes softmax over `dim` and knows nothing of gradients.

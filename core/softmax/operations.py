@@ -103,7 +103,7 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         return ((x - m).exp_() / d).to(x.dtype)
     y = torch.empty_like(x)
     m, d = nothing_seen(x, dim)
-    seen = []
+    maxima = []
     for x_b, y_b in zip(blocks(x, dim, block), blocks(y, dim, block), strict=True):
         m_new = torch.maximum(m, x_b.detach().amax(dim, keepdim=True))
         e = torch.sub(x_b, m_new, out=y_b if y.dtype == m.dtype else None).exp_()
@@ -111,8 +111,8 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         if e is not y_b:
             y_b.copy_(e)
         m = m_new
-        seen.append(m)
-    for y_b, m_b in zip(blocks(y, dim, block), seen, strict=True):
+        maxima.append(m)
+    for y_b, m_b in zip(blocks(y, dim, block), maxima, strict=True):
         y_b.mul_((m_b - m).exp_().div_(d))
     return y
 

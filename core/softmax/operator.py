@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .differentiable import log_softmax_gradient, softmax_gradient
-from .numba_rows import compute, topk_rows
+from .numba.tensors import compute, topk_rows
 from .operations import accumulator
 
 
@@ -42,7 +42,7 @@ _operator.register_autograd(_differentiate, setup_context=_keep)
 
 
 def operator(x: Tensor, dim: int, output: str, name: str) -> Tensor:
-    """`numba_rows.compute`, with gradients and without gaps."""
+    """`numba.tensors.compute`, with gradients and without gaps."""
     y: Tensor = _operator(x, dim, output, name)
     return y
 
@@ -51,7 +51,7 @@ def operator(x: Tensor, dim: int, output: str, name: str) -> Tensor:
     "lab::softmax_topk_numba", mutates_args=(), schema="(Tensor x, SymInt k) -> (Tensor, Tensor)"
 )
 def topk_operator(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`numba_rows.topk_rows`."""
+    """`numba.tensors.topk_rows`."""
     return topk_rows(x, k)
 
 

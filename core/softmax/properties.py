@@ -18,7 +18,7 @@ def overflow_logit(task: Task, dtype: torch.dtype, device: torch.device) -> floa
     None too for what refuses a row of two.
 
     Found by bisection over the numbers of the dtype, of which the positive ones have the order of their bits. "Right"
-    is loose, a relative error below √ε, because it asks for overflow and not for precision.
+    is loose, a relative error below √ε, because it looks for overflow and not for precision.
     """
 
     def is_right(bits: int) -> bool:
@@ -97,7 +97,7 @@ def exponential_error(mantissas: int = 1 << 14) -> float:
     Args:
         mantissas: how many of each exponent, evenly spread; 2^23 are all.
     """
-    from .kernels.exponential import exponentials_of
+    from .numba.exponential import exponentials_of
 
     worst = 0.0
     for exponent in range(134):  # biased: up to -2^7

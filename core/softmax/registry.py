@@ -1,20 +1,20 @@
-"""Every implementation by name, for each of the four outputs."""
+"""Every implementation by name, for each of the four outputs. The experiment file alone says its tier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..trial import Refused
-from . import exp2, logarithms, numba_softmax, operations, reference, topk, triton_softmax, two_pass
+from . import exp2, logarithms, operations, reference, topk, two_pass
 from .counting import Counts, count
-
-Tier = Literal["reference", "ops", "compiled"]
+from .numba import backend as numba
+from .triton import backend as triton
 
 
 class Softmax(Protocol):
@@ -29,12 +29,12 @@ class Implementation:
 
     Attributes:
         function: f(x, dim=-1), or f(x, k, dim=-1) for top-k.
-        tier: what its time may be compared with.
-        count: for the reference tier, runs the very algorithm on a row that counts its accesses: (row, k) to counts.
+        is_kernel: whether its passes run inside one kernel, which hides what they read and write.
+        count: of a reference, runs the very algorithm on a row that counts its accesses: (row, k) to counts.
     """
 
     function: Callable[..., Any]
-    tier: Tier
+    is_kernel: bool = False
     count: Callable[[list[float], int], Counts] | None = None
 
 
@@ -61,13 +61,13 @@ SOFTMAXES: dict[str, Softmax] = {
     "exp2-poly-4": exp2.BY_DEGREE[4],
     "exp2-poly-5": exp2.BY_DEGREE[5],
     "torch": _torch_softmax,
-    "safe-numba": numba_softmax.safe,
-    "online-numba": numba_softmax.online,
-    "online-rescaled-numba": numba_softmax.rescaled,
-    "two-pass-numba": numba_softmax.two_pass,
-    "safe-triton": triton_softmax.safe,
-    "online-triton": triton_softmax.online,
-    "two-pass-triton": triton_softmax.two_pass,
+    "safe-numba": numba.safe,
+    "online-numba": numba.online,
+    "online-rescaled-numba": numba.rescaled,
+    "two-pass-numba": numba.two_pass,
+    "safe-triton": triton.safe,
+    "online-triton": triton.online,
+    "two-pass-triton": triton.two_pass,
 }
 """Softmax by name, for use outside the experiments."""
 
@@ -77,34 +77,31 @@ _OTHER_OUTPUTS: dict[str, dict[str, Callable[..., Any]]] = {
         "safe": logarithms.safe_log_softmax,
         "online": logarithms.log_softmax,
         "torch": _torch_log_softmax,
-        "safe-numba": numba_softmax.safe_log_softmax,
-        "online-numba": numba_softmax.online_log_softmax,
+        "safe-numba": numba.safe_log_softmax,
+        "online-numba": numba.online_log_softmax,
     },
     "logsumexp": {
         "naive": logarithms.naive_logsumexp,
         "safe": logarithms.safe_logsumexp,
         "online": logarithms.logsumexp,
         "torch": _torch_logsumexp,
-        "safe-numba": numba_softmax.safe_logsumexp,
-        "online-numba": numba_softmax.online_logsumexp,
+        "safe-numba": numba.safe_logsumexp,
+        "online-numba": numba.online_logsumexp,
     },
     "top-k": {
         "naive": topk.naive_topk,
         "safe": topk.safe_topk,
         "online": topk.online_topk,
         "torch": topk.torch_topk,
-        "online-numba": numba_softmax.online_topk,
+        "online-numba": numba.online_topk,
     },
 }
 
-NUMBA = frozenset({"safe-numba", "online-numba", "online-rescaled-numba", "two-pass-numba"})
+NUMBA = frozenset(name for name in SOFTMAXES if name.endswith("-numba"))
 """The names whose first call compiles."""
 
-TRITON = frozenset({"safe-triton", "online-triton", "two-pass-triton"})
-"""The names that want a GPU."""
-
-COMPILED = NUMBA | TRITON | {"torch"}
-"""The names whose passes run inside one kernel; the other built-in ones are chains of operators."""
+TRITON = frozenset(name for name in SOFTMAXES if name.endswith("-triton"))
+"""The names that need a GPU."""
 
 
 def find(name: str, output: str) -> Implementation:
@@ -127,7 +124,7 @@ def implementations(output: str) -> Mapping[str, Implementation]:
     """All built-in implementations of one output, by name."""
     functions = SOFTMAXES if output == "softmax" else _OTHER_OUTPUTS[output]
     found = {
-        name: Implementation(function, "compiled" if name in COMPILED else "ops")
+        name: Implementation(function, is_kernel=name in NUMBA | TRITON | {"torch"})
         for name, function in functions.items()
     }
     return found | _REFERENCES.get(output, {})
@@ -150,7 +147,7 @@ def _reference_softmax(algorithm: Callable[[Any, Any], None]) -> Implementation:
     def counted(row: list[float], k: int) -> Counts:
         return count(algorithm, row, [0.0] * len(row))
 
-    return Implementation(function, "reference", counted)
+    return Implementation(function, count=counted)
 
 
 def _reference_topk(algorithm: Callable[..., None], *, writes_softmax: bool) -> Implementation:
@@ -178,7 +175,7 @@ def _reference_topk(algorithm: Callable[..., None], *, writes_softmax: bool) -> 
     def counted(row: list[float], k: int) -> Counts:
         return count(algorithm, *rows_for(row, k))
 
-    return Implementation(function, "reference", counted)
+    return Implementation(function, count=counted)
 
 
 _REFERENCES: dict[str, dict[str, Implementation]] = {

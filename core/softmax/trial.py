@@ -1,44 +1,27 @@
-"""What an experiment about softmax may vary, and one of its points.
+"""One point of an experiment about softmax: an implementation on one matrix of logits.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from .. import trial
+from .params import Params
+from .user_function import refusing, takes_dim
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .registry import Implementation
 
+__all__ = ["Params", "case"]
+
 REFERENCE_COLUMNS = 1024
 """Above this a reference implementation refuses: a column takes Python some 40 µs, so 128,000 would take 5 s a call."""
-
-
-class Params(trial.Params):
-    """The knobs of a softmax experiment."""
-
-    implementation: str = ""
-    """A built-in name ("safe", "online", "reference-online", …) or yours as "./file.py:function", called as
-    f(x, dim=-1), as f(x) if it has no dim, and for top-k as f(x, k). Empty: the variant's own name."""
-    output: Literal["softmax", "log-softmax", "logsumexp", "top-k"] = "softmax"
-    rows: int = Field(256, ge=1)
-    columns: int = Field(1000, ge=1)
-    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
-    k: int = Field(5, ge=1)
-    """For "top-k": how many of the largest."""
-    scale: float = Field(1.0, ge=0)
-    """The standard deviation of the logits, which are normal around 0."""
-    stable: bool = True
-    """False: promised only for logits whose exponential the dtype holds, and not checked beyond."""
 
 
 def case(params: Params, context: trial.Context) -> trial.Case:
@@ -72,7 +55,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         first = _first_call(name, params)
         metrics = first | battery.check(task, x, stable=params.stable)
         # A reference computes in float64, so where it overflows says nothing about this dtype.
-        if built_in is None or built_in.tier != "reference":
+        if built_in is None or built_in.count is None:
             overflow = properties.overflow_logit(task, x.dtype, x.device)
             metrics |= {} if overflow is None else {"overflow_logit": overflow}
         if built_in is not None:
@@ -90,7 +73,7 @@ def _first_call(name: str, params: Params) -> dict[str, float]:
         return {}
     import torch
 
-    from .numba_softmax import first_call_seconds
+    from .numba.backend import first_call_seconds
 
     return {"first_call": first_call_seconds(name, params.output, getattr(torch, params.dtype))}
 
@@ -116,7 +99,7 @@ def _built_in(name: str, params: Params) -> Implementation:
     from .registry import find
 
     found = find(name, params.output)
-    if found.tier == "reference":
+    if found.count is not None:  # a reference
         if params.columns > REFERENCE_COLUMNS:
             raise trial.Refused(f"one element at a time: at most {REFERENCE_COLUMNS:,} columns")
         if params.dtype in ("float16", "bfloat16"):
@@ -124,30 +107,6 @@ def _built_in(name: str, params: Params) -> Implementation:
                 "computes in Python's floats: of half precision it would only show the last rounding"
             )
     return found
-
-
-def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, whose NotImplementedError is a refusal."""
-    from functools import wraps
-
-    @wraps(function)
-    def refusing(*arguments: Any, **named: Any) -> Any:
-        try:
-            return function(*arguments, **named)
-        except NotImplementedError as error:
-            raise trial.Refused(str(error) or "not implemented") from error
-
-    return refusing
-
-
-def takes_dim(function: Callable[..., Any]) -> bool:
-    """Whether `function` has a parameter `dim`; yes for one that will not say, such as a compiled one."""
-    try:
-        # A torch module is called with anything, and says what it takes in `forward`.
-        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
-    except ValueError:
-        return True
-    return any(each.name == "dim" or each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
 
 
 @lru_cache(maxsize=1)
@@ -179,7 +138,7 @@ def _counted(
             "stores_per_element": counts.stores / len(row),
             "exps_per_element": counts.exps / len(row),
         }
-    if implementation.tier == "ops":
+    if not implementation.is_kernel:
         traffic = operator_traffic(call)
         return {
             "operator_accesses_per_element": (traffic.elements_read + traffic.elements_written) / x.numel(),

@@ -11,7 +11,7 @@ pytest.importorskip("numba")
 from lab.core.attention import attention
 from lab.core.attention.operator import _gradients, _outputs
 from lab.core.softmax import SOFTMAXES
-from lab.core.softmax.numba_softmax import online_log_softmax, online_logsumexp, online_topk
+from lab.core.softmax.numba.backend import online_log_softmax, online_logsumexp, online_topk
 from lab.core.softmax.operator import _operator, topk_operator
 from lab.core.trial import Refused
 

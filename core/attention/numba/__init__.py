@@ -1,13 +1,13 @@
 """Flash attention compiled for the CPU by Numba: `backend` is what the registry calls.
 
-* `vectors`: the matrix product of one register block, in explicit vectors.
-* `products`: matrix products of any size out of it.
-* `exponential`: 2^x and tanh as polynomials.
-* `softmax`: what is done to a tile of scores between the products.
-* `hidden`: the same where NaN lies behind a mask.
-* `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another.
-* `few`: few queries beside many keys, cut into parts.
-* `compiling`: how Numba is asked to compile.
+* `arguments`: the arguments of compiled code; `compiling`: how Numba compiles them.
+* `vectors`: the matrix product of one register block, in explicit vectors; `products`: products of any size out of it.
+* `blocks`: the band of a block of queries, and its rows into lanes and back.
+* `exponential`: 2^x and tanh as polynomials; `softmax`: what is done to a tile of scores between the products;
+  `masked_products`: products that ignore masked NaN.
+* `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another; `decode`: few queries
+  beside many keys, cut into parts.
+* `backend`: the kernels as a PyTorch function with gradients.
 
-Nothing here is imported before a call asks for it: Numba takes a third of a second to load, and need not be there.
+Nothing here is imported before a call needs it: Numba takes a third of a second to load, and need not be there.
 """

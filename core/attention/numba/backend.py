@@ -13,12 +13,12 @@ from ...addresses import have_addresses
 from ...compiled import on_threads
 from ...trial import Refused
 from ..arguments import Options
-from ..band import band
+from ..band import band_of
 from ..dropout import choices, seed_of
 from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
-from . import backward, few, forward
-from .shapes import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
+from . import backward, decode, forward
+from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
 from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol
@@ -31,7 +31,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients.
 
     Half precision is computed in float32 and rounded once, at the end. A row that may attend to nothing gives 0, −∞ as
-    its L (or that of the sink), and gradients of 0. What a key holds that a mask hides changes nothing, be it NaN.
+    its L (or that of the sink), and gradients of 0. A masked key changes nothing, even where it is NaN.
 
     Args:
         q, k, v: with addresses, as are all tensors of the options: see `addresses`.
@@ -91,14 +91,14 @@ class _Gradients(torch.autograd.Function):
 
 def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
     (B, H, N_q, d), (H_kv, N_k, d_v) = q.shape, v.shape[1:]
-    place = band(N_q, N_k, options)
-    left = NO_BOUND if place.low is None else place.shift - place.low
-    right = NO_BOUND if place.high is None else place.high - place.shift
-    return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, place.shift)
+    band = band_of(N_q, N_k, options)
+    left = NO_BOUND if band.low is None else band.shift - band.low
+    right = NO_BOUND if band.high is None else band.high - band.shift
+    return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, band.shift)
 
 
 def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
-    """What is asked besides, and the tensors behind its addresses, which must outlive their use."""
+    """The further options, and the tensors behind their addresses, which must outlive their use."""
     kept: list[Tensor] = []
 
     def address(x: Tensor) -> int:
@@ -148,13 +148,17 @@ def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, 
     task = _task(q, k, v, options)
     O = _empty(task.batch, task.heads, task.queries, task.d_v)
     L = _empty(task.batch, task.heads, task.queries)
-    Q, K, V, seen = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
+    Q, K, V, mask = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
     extras, kept = _extras(task, options)
-    given = (*map(rows, (Q, K, V)), mask_of(seen), rows(O), L.data_ptr(), task, extras, options.scale)
-    owned = (Q, K, V, seen, O, L, kept)
+    given = (*map(rows, (Q, K, V)), mask_of(mask), rows(O), L.data_ptr(), task, extras, options.scale)
+    owned = (Q, K, V, mask, O, L, kept)
     rows_of_head = task.heads // task.kv_heads * task.queries
-    if 0 < task.queries <= few.QUERIES_AT_MOST and rows_of_head <= few.ROWS_AT_MOST and not options.dropout_p:
-        _of_few_queries(given, task, owned)
+    if (
+        0 < task.queries <= decode.QUERIES_AT_MOST
+        and rows_of_head <= decode.ROWS_AT_MOST
+        and not options.dropout_p
+    ):
+        _decode(given, task, owned)
     else:
         _of_blocks(given, task, owned)
     return O.to(q.dtype), L
@@ -172,16 +176,18 @@ def _of_blocks(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> No
     )
 
 
-def _of_few_queries(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
+def _decode(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
     """O and L, by parts of the keys."""
-    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / few.PART))
+    heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / decode.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
     threads = _threads(heads * parts)
-    kept = _empty(heads, parts, few.room_of_part(rows_of_head, d_v)).numpy()
-    scratch = _empty(threads, few.room(rows_of_head, task.d, d_v)).numpy()
+    kept = _empty(heads, parts, decode.room_of_part(rows_of_head, d_v)).numpy()
+    scratch = _empty(threads, decode.room(rows_of_head, task.d, d_v)).numpy()
     counters = torch.zeros(1 + heads, dtype=torch.int64, device="cpu")
     at = counters.data_ptr()
-    on_threads(lambda index: few.few(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters))
+    on_threads(
+        lambda index: decode.decode(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters)
+    )
 
 
 def _empty(*sizes: int) -> Tensor:
@@ -204,7 +210,7 @@ def gradients(
 ) -> tuple[Tensor | None, ...]:
     """Of q, k, v and the sink, from the results of `outputs` and the gradients of these."""
     task, sink = _task(q, k, v, options), options.sink
-    Q, K, V, O, seen = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(options.attn_mask, task)
+    Q, K, V, O, mask = _rows(q), _rows(k), _rows(v), _rows(O), _expanded(options.attn_mask, task)
     dO = torch.zeros_like(O) if dO is None else _rows(dO)
     dL = torch.zeros_like(L) if dL is None else dL.contiguous()
     d, d_v = (math.ceil(width / LANES) * LANES for width in (task.d, task.d_v))
@@ -218,10 +224,10 @@ def gradients(
     bits = np.empty((threads, QUERIES), dtype=np.int32)
     counter = torch.zeros(1, dtype=torch.int64, device="cpu")
     given = (
-        *map(rows, (Q, K, V)), mask_of(seen), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
+        *map(rows, (Q, K, V)), mask_of(mask), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
         dQ.data_ptr(), rows(dK), rows(dV), ends, task, extras, options.scale, counter.data_ptr(),
     )  # fmt: skip
-    owned = (Q, K, V, seen, O, dO, L, dL, dQ, dK, dV, kept, counter)
+    owned = (Q, K, V, mask, O, dO, L, dL, dQ, dK, dV, kept, counter)
     on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads, owned)
     dq = dQ[0] if parts == 1 else dQ.sum(0)
     dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)
@@ -236,7 +242,7 @@ def _ends(task: Task, threads: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     if parts == 1:
         return np.array([0, task.keys], dtype=np.int64)
     first = np.arange(tiles) * KEYS_BACKWARD
-    # Key j is seen by the queries at places j − right … j + left.
+    # Key j is inside the band of the queries beside the keys j − right … j + left.
     shift = task.shift
     low = np.clip(first - task.right - shift, 0, task.queries)
     high = np.clip(first + KEYS_BACKWARD + task.left - shift, 0, task.queries)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from numba import float32
 
-from .blocks import all_seen, copy_rows, into_lanes, out_of_lanes, seen_keys
+from .arguments import KEYS_BACKWARD, QUERIES
+from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band, out_of_lanes
 from .compiling import inlined, kernel
-from .hidden import add_over_seeing_queries, add_over_seen_keys, all_finite, clear_hidden
+from .masked_products import add_over_keys, add_over_queries, all_finite, zero_masked
 from .products import multiply, multiply_add
-from .shapes import KEYS_BACKWARD, QUERIES
 from .softmax import (
     LOG2_E,
     LOWEST,
+    apply_mask,
     cap_and_keep,
     drop,
-    hide_by_mask,
-    hide_by_place,
+    mask_by_band,
     probabilities,
     score_gradients,
     subtract_alibi,
@@ -80,7 +80,7 @@ def _block(  # type: ignore[no-untyped-def]
     dO, rest = rest[: d_v_padded * QUERIES], rest[d_v_padded * QUERIES :]
     P, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     dS, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
-    # Where they are asked for: tanh of the cap, P with dropout, and the scores after P has taken their place.
+    # Where they are in use: tanh of the cap, P with dropout, and the scores after P has taken their diagonal.
     T, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     Z, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
     scores, rest = rest[: KEYS_BACKWARD * QUERIES], rest[KEYS_BACKWARD * QUERIES :]
@@ -93,7 +93,7 @@ def _block(  # type: ignore[no-untyped-def]
     of_q = q.address + 4 * (b * q.batch + h * q.head + i0 * q.row)
     of_do = do.address + 4 * (b * do.batch + h * do.head + i0 * do.row)
     of_o = o.address + 4 * (b * o.batch + h * o.head + i0 * o.row)
-    first, end = seen_keys(task, i0, count)
+    first, end = keys_in_band(task, i0, count)
     first, end = max(first, begin), min(end, stop)
     finite = True
     if first < end:
@@ -121,13 +121,13 @@ def _block(  # type: ignore[no-untyped-def]
         row = (b * task.heads + h) * task.queries + i0
         for i in range(QUERIES):
             bits[i] = load_int(extras.row_bits, row + min(i, count - 1))
-    place = i0 + task.shift
+    diagonal = i0 + task.shift
     for j0 in range(first, end, KEYS_BACKWARD):
         width = min(KEYS_BACKWARD, end - j0)
         K_j, V_j = K + 4 * j0 * k.row, V + 4 * j0 * v.row
         multiply(P.ctypes.data, QUERIES, K_j, k.row, 1, Qt.ctypes.data, QUERIES, width, QUERIES, d)
         multiply(dS.ctypes.data, QUERIES, V_j, v.row, 1, dOt.ctypes.data, QUERIES, width, QUERIES, d_v)
-        at_edge = not all_seen(task, i0, count, j0, width)
+        at_edge = not all_in_band(task, i0, count, j0, width)
         careful = at_edge or mask.kind != 0
         careful = careful and not (
             finite and all_finite(P, width * QUERIES) and all_finite(dS, width * QUERIES)
@@ -136,16 +136,16 @@ def _block(  # type: ignore[no-untyped-def]
             cap_and_keep(P, T, width, extras.softcap)
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
-            subtract_alibi(P, j0, width, place, slope)
+            subtract_alibi(P, j0, width, diagonal, slope)
         if at_edge:
-            hide_by_place(P, j0, width, place, task.left, task.right)
+            mask_by_band(P, j0, width, diagonal, task.left, task.right)
         if mask.kind:
-            hide_by_mask(P, j0, width, i0, count, mask, b, h)
+            apply_mask(P, j0, width, i0, count, mask, b, h)
         if careful:
             scores[: width * QUERIES] = P[: width * QUERIES]
         probabilities(P, width, L)
         if careful:
-            clear_hidden(P, scores, width)
+            zero_masked(P, scores, width)
         kept = P
         if extras.row_bits:
             kept = Z
@@ -158,10 +158,10 @@ def _block(  # type: ignore[no-untyped-def]
             through_cap(dS, T, width)
         dV_j, dK_j = dV + 4 * j0 * d_v_padded, dK + 4 * j0 * d_padded
         if careful:
-            clear_hidden(dS, scores, width)
-            add_over_seeing_queries(dV_j, kept, scores, dO, d_v_padded, width, count)
-            add_over_seeing_queries(dK_j, dS, scores, Q, d_padded, width, count)
-            add_over_seen_keys(dQt, K_j, k.row, dS, scores, d, width)
+            zero_masked(dS, scores, width)
+            add_over_queries(dV_j, kept, scores, dO, d_v_padded, width, count)
+            add_over_queries(dK_j, dS, scores, Q, d_padded, width, count)
+            add_over_keys(dQt, K_j, k.row, dS, scores, d, width)
         else:
             multiply_add(
                 dV_j,

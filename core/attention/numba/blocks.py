@@ -1,26 +1,26 @@
-"""Which keys a block of queries sees, and the way of its rows into lanes and back."""
+"""The band of keys of a block of queries, and its rows into lanes and back."""
 
 from __future__ import annotations
 
 from numba import float32
 
+from .arguments import QUERIES
 from .compiling import inlined
-from .shapes import QUERIES
 from .vectors import LANES, load_float, store_float, transpose
 
 
 @inlined
-def seen_keys(task, i0, count):  # type: ignore[no-untyped-def]
-    """(first, one past the last) key that any of the queries i0 … i0 + count − 1 sees; nothing: first ≥ last."""
-    place = i0 + task.shift
-    return max(0, place - task.left), min(task.keys, place + count + task.right)
+def keys_in_band(task, i0, count):  # type: ignore[no-untyped-def]
+    """(first, one past the last) key inside the band of any of the queries i0 … i0 + count − 1; none: first ≥ last."""
+    diagonal = i0 + task.shift
+    return max(0, diagonal - task.left), min(task.keys, diagonal + count + task.right)
 
 
 @inlined
-def all_seen(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
-    """Whether each of the queries sees each of the keys j0 … j0 + width − 1."""
-    place = i0 + task.shift
-    return j0 >= place + count - 1 - task.left and j0 + width - 1 <= place + task.right
+def all_in_band(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
+    """Whether each of the keys j0 … j0 + width − 1 is inside the band of each of the queries."""
+    diagonal = i0 + task.shift
+    return j0 >= diagonal + count - 1 - task.left and j0 + width - 1 <= diagonal + task.right
 
 
 @inlined

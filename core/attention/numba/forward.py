@@ -6,22 +6,22 @@ import math
 
 from numba import float32
 
-from .blocks import all_seen, into_lanes, out_of_lanes, seen_keys
+from .arguments import KEYS, QUERIES
+from .blocks import all_in_band, into_lanes, keys_in_band, out_of_lanes
 from .compiling import inlined, kernel
 from .exponential import exp2
-from .hidden import add_over_seen_keys, all_finite
+from .masked_products import add_over_keys, all_finite
 from .products import multiply, multiply_add
-from .shapes import KEYS, QUERIES
 from .softmax import (
-    HIDDEN,
     LN_2,
     LOG2_E,
     LOWEST,
+    MASKED,
+    apply_mask,
     cap,
     drop,
     exponentials,
-    hide_by_mask,
-    hide_by_place,
+    mask_by_band,
     new_maximum,
     subtract_alibi,
 )
@@ -78,15 +78,15 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
     unit = float32(scale / extras.softcap if extras.softcap else scale * LOG2_E)
     into_lanes(Qt, q.address + 4 * (b * q.batch + h * q.head + i0 * q.row), q.row, count, d, unit)
     Ot[:] = float32(0.0)
-    m[:] = HIDDEN
+    m[:] = MASKED
     l[:] = float32(0.0)
     if extras.row_bits:
         row = (b * task.heads + h) * task.queries + i0
         for i in range(QUERIES):
             bits[i] = load_int(extras.row_bits, row + min(i, count - 1))
-    first, end = seen_keys(task, i0, count)
-    hidden = mask.kind != 0
-    place = i0 + task.shift
+    first, end = keys_in_band(task, i0, count)
+    masked = mask.kind != 0
+    diagonal = i0 + task.shift
     for j0 in range(first, end, KEYS):
         width = min(KEYS, end - j0)
         multiply(
@@ -96,13 +96,13 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
             cap(S, width, extras.softcap)
         if extras.slopes:
             slope = load_float(extras.slopes, b * extras.slopes_batch + h)
-            subtract_alibi(S, j0, width, place, slope)
-        at_edge = not all_seen(task, i0, count, j0, width)
+            subtract_alibi(S, j0, width, diagonal, slope)
+        at_edge = not all_in_band(task, i0, count, j0, width)
         if at_edge:
-            hidden = True
-            hide_by_place(S, j0, width, place, task.left, task.right)
+            masked = True
+            mask_by_band(S, j0, width, diagonal, task.left, task.right)
         if mask.kind:
-            hide_by_mask(S, j0, width, i0, count, mask, b, h)
+            apply_mask(S, j0, width, i0, count, mask, b, h)
         if careful:
             scores[: width * QUERIES] = S[: width * QUERIES]
         new_maximum(S, width, m, m_new)
@@ -119,10 +119,10 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
             drop(S, width, bits, columns, extras.least, extras.kept_times)
         V_j = V + 4 * j0 * v.row
         if careful:
-            add_over_seen_keys(Ot, V_j, v.row, S, scores, d_v, width)
+            add_over_keys(Ot, V_j, v.row, S, scores, d_v, width)
         else:
             multiply_add(Ot.ctypes.data, QUERIES, V_j, 1, v.row, S.ctypes.data, QUERIES, d_v, QUERIES, width)
-    if hidden and not careful and not all_finite(Ot, d_v * QUERIES):
+    if masked and not careful and not all_finite(Ot, d_v * QUERIES):
         return False
     if extras.sink:
         # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.
@@ -138,7 +138,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         m[:] = m_new
     at = (b * task.heads + h) * task.queries + i0
     for i in range(count):
-        store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else HIDDEN)
+        store_float(lse, at + i, m[i] * LN_2 + math.log(l[i]) if l[i] != 0 else MASKED)
     for i in range(QUERIES):
         l[i] = float32(1.0) / l[i] if l[i] != 0 else float32(0.0)
     for c in range(d_v):

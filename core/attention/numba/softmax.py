@@ -12,48 +12,48 @@ from __future__ import annotations
 
 from numba import float32, int32
 
+from .arguments import QUERIES
 from .compiling import inlined
 from .exponential import exp2, tanh
-from .shapes import QUERIES
 from .vectors import bits_of_pair, load_byte, load_float, load_int
 
-HIDDEN = float32(float("-inf"))
+MASKED = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)
 LOG2_E, LN_2 = float32(1.4426950408889634), float32(0.6931471805599453)
 ZERO, ONE = float32(0.0), float32(1.0)
 
 
 @inlined
-def hide_by_place(S, j0, width, place, left, right):  # type: ignore[no-untyped-def]
-    """−∞ where lane i, which stands at key `place` + i, does not see key j0 + j."""
+def mask_by_band(S, j0, width, diagonal, left, right):  # type: ignore[no-untyped-def]
+    """−∞ where key j0 + j is outside the band of lane i, which stands beside key `diagonal` + i."""
     for j in range(width):
-        first, last = j0 + j - right - place, j0 + j + left - place  # the lanes that see the key
+        first, last = j0 + j - right - diagonal, j0 + j + left - diagonal  # the lanes whose band has the key
         if first > 0 or last < QUERIES - 1:
             for i in range(QUERIES):
                 if i < first or i > last:
-                    S[j * QUERIES + i] = HIDDEN
+                    S[j * QUERIES + i] = MASKED
 
 
 @inlined
-def hide_by_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untyped-def]
-    """Hide, or add to, the scores of queries i0 … i0 + count − 1 as the mask of head h says."""
+def apply_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untyped-def]
+    """Apply the mask of head h to the scores of queries i0 … i0 + count − 1."""
     head = b * mask.batch + h * mask.head
     for i in range(count):
         row = head + (i0 + i) * mask.query + j0 * mask.key
         for j in range(width):
             if mask.kind == 1:
                 if load_byte(mask.address, row + j * mask.key) == 0:
-                    S[j * QUERIES + i] = HIDDEN
+                    S[j * QUERIES + i] = MASKED
             else:
                 added = load_float(mask.address, row + j * mask.key)
                 # −∞ is written and not added, because NaN − ∞ would be NaN. The least number is no −∞ yet.
                 more = max(LOG2_E * added, LOWEST)
-                S[j * QUERIES + i] = HIDDEN if added == HIDDEN else S[j * QUERIES + i] + more
+                S[j * QUERIES + i] = MASKED if added == MASKED else S[j * QUERIES + i] + more
 
 
 @inlined
 def new_maximum(S, width, m, m_new):  # type: ignore[no-untyped-def]
-    """m_new = max(m, the tile's), never −∞: (−∞) − (−∞) would be NaN where nothing was seen yet."""
+    """m_new = max(m, the tile's), never −∞: (−∞) − (−∞) would be NaN before a row's first key."""
     for i in range(QUERIES):
         m_new[i] = m[i] if m[i] > LOWEST else LOWEST
     for j in range(width):
@@ -118,11 +118,11 @@ def through_cap(dS, T, width):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def subtract_alibi(S, j0, width, place, slope):  # type: ignore[no-untyped-def]
-    """Slope times the distance of key j0 + j from the place of lane i, `place` + i."""
+def subtract_alibi(S, j0, width, diagonal, slope):  # type: ignore[no-untyped-def]
+    """Slope times the distance of key j0 + j from the key beside lane i, `diagonal` + i."""
     unit = float32(slope * LOG2_E)
     for j in range(width):
-        first = int32(j0 + j - place)
+        first = int32(j0 + j - diagonal)
         for i in range(QUERIES):
             far = float32(abs(first - int32(i)))
             S[j * QUERIES + i] -= unit * far

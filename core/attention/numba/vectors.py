@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..dropout import PAIR_FIRST, PAIR_SECOND
-from .shapes import QUERIES
+from .arguments import QUERIES
 
 _instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
@@ -282,9 +282,9 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
 
 @_instruction
 def take(context: Any, counter: Any) -> Any:
-    """(address of an int64): its value, which is one more for whoever asks next, on whatever thread.
+    """(address of an int64): its value; the next call, on any thread, gets one more.
 
-    What others wrote before they asked is there to be read.
+    What a thread wrote before its call can be read after a later one.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

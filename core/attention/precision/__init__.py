@@ -5,5 +5,5 @@
 * `counted`: Algorithm 1 of FlashAttention and of FlashAttention-2, counting what is no matrix product.
 * `chunked`: attention in chunks with checkpoints, by Rabe and Staats.
 * `ties`: the bias of a sum in bf16 in which several P are 1.
-* `measured`: from the knobs of an experiment (`trial`) to its figures.
+* `params`: what an experiment may vary; `measured`: the figures of one draw; `trial`: a draw, as an experiment runs it.
 """

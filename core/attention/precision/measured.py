@@ -1,11 +1,10 @@
-"""From the knobs of an experiment to its figures: errors against float64, counts, memory, the bias of a sum."""
+"""From the parameters of an experiment to its figures: errors against float64, counts, memory, the bias of a sum."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,13 +12,11 @@ from torch import Tensor
 from ...measure.memory import memory_of
 from . import chunked, counted, tiles
 from .formats import E4M3, incoherent, quantised, rounded
+from .params import Params
 from .ties import bias_of_ties
 
-if TYPE_CHECKING:
-    from .trial import Params
-
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "e4m3": E4M3}
-"""float32 is what is calculated in: no rounding is asked for."""
+"""float32 is missing: calculations are in it, and need no rounding."""
 
 # ruff: noqa: E741 — O is the papers' symbol
 

@@ -1,4 +1,4 @@
-"""Flash attention and standard attention on one head, each with the rounding that one asks for.
+"""Flash attention and standard attention on one head, each with chosen roundings.
 
 Q (Nq, d), K (Nk, d), V (Nk, d_v)     as the format under test keeps them, in a dtype that calculates better
 S, P, m, ℓ, O                          the papers' symbols; S and m count in powers of two

@@ -1,4 +1,4 @@
-"""What an experiment about the numbers of attention may vary, and one draw of one of its variants. Nothing is trained.
+"""One draw of an experiment about the numbers of attention. Nothing is trained.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
@@ -7,56 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Literal
-
-from pydantic import Field
 
 from ... import trial as contract
+from .params import Params
 
-Format = Literal["float32", "float16", "bfloat16", "e4m3"]
-
-
-class Params(contract.Params):
-    """The knobs. One head; what an algorithm has no use for is ignored."""
-
-    algorithm: Literal["standard", "flash", "flash-1", "flash-2", "chunked", "whole", "ties"] = "flash"
-    """standard, flash: their errors. flash-1, flash-2: counts of FlashAttention's and FlashAttention-2's Algorithm 1.
-    chunked, whole: memory. ties: the rounding of a sum in which several P are 1."""
-    queries: int = Field(256, ge=1)
-    keys: int = Field(2048, ge=4)
-    head_dim: int = Field(64, ge=1)
-    outliers: bool = False
-    """Inputs N(0, 1) + N(0, 100)·Bernoulli(0.001) in the place of N(0, 1)."""
-    spread: float = Field(1.0, gt=0)
-    """What the scores are multiplied by: of normal inputs, their standard deviation."""
-    given: Format = "float32"
-    """The format in which Q, K and V are given; the truth is of these."""
-    fed: Literal["as given", "float16", "bfloat16", "e4m3 by tensor", "e4m3 by block"] = "as given"
-    """What the algorithm makes of them first, of which the truth knows nothing: fp8 has one scale for the whole, or one
-    for each block of `tile` rows."""
-    incoherent: bool = False
-    """Q and K are multiplied by a random orthogonal matrix before that; head_dim is then a power of two."""
-    S: Format = "float32"
-    """Of flash: the scores. Standard attention has them in the format of P."""
-    P: Format = "float32"
-    kept: Format = "float32"
-    """O, ℓ and the factor of rescaling, between tiles."""
-    output: Format = "float32"
-    tile: int = Field(128, ge=1)
-    threshold: float = Field(0.0, ge=0)
-    """τ: how much a maximum may grow, in powers of two, before O is rescaled."""
-    offset: float = 0.0
-    """P is multiplied by 2 to this power."""
-    gradients: bool = False
-    """Of chunked and whole: memory of forward and backward."""
-    equal: int = Field(2, ge=1)
-    """Of ties: keys that share the maximum."""
-    shift: float = Field(0.0, ge=0)
-    """Of ties: how far above the maximum m is taken, in powers of two, so that no P is 1."""
+__all__ = ["Params", "trial"]
 
 
 def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
-    """One draw of inputs, by the seed; the same for all variants of the same shape. Memory is told by seed 0 alone.
+    """One draw of inputs, by the seed; the same for all variants of the same shape. Seed 0 alone reports memory.
 
     Raises:
         Refused: incoherent processing with a head_dim that is no power of two.
@@ -72,7 +31,7 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
         case "flash-1" | "flash-2":
             return asdict(measured.counts(params, generator))
         case "chunked" | "whole":
-            # Memory depends on no number, so that one seed tells it.
+            # Memory depends on no number, so that one seed is enough.
             agreement = {"agreement": measured.agreement(params, generator)}
             return agreement | (asdict(measured.overhead(params)) if context.seed == 0 else {})
         case "ties":

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...trial import Refused
 from ..arguments import Options
-from ..band import band
+from ..band import band_of
 from ..dropout import WORD, least_of, seeded
 from ..sink import gradient_of_sink
 from . import backward
@@ -32,8 +32,8 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
     """O (B, H, Nq, d_v) and L (B, H, Nq), float32; both have gradients, and so has the sink.
 
     A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. Under the
-    interpreter, whose products know no bfloat16, half precision is computed in float32. A NaN in a key that is hidden
-    changes nothing; one in dO may reach dV of keys that are hidden from its row, in the same tile.
+    interpreter, whose products know no bfloat16, half precision is computed in float32. A NaN in a masked key
+    changes nothing; one in dO may reach dV of keys that are masked in its row, in the same tile.
 
     Raises:
         Refused: in the backward pass of its gradients.
@@ -122,12 +122,12 @@ def _launch(
     """Start the kernel of that name on the tensors `given`, and on the numbers that all kernels take."""
     (B, H, N_q, d), (N_k, d_v) = q.shape, v.shape[2:]
     groups = H // k.shape[1]
-    place, p = band(N_q, N_k, options), options.dropout_p
+    band, p = band_of(N_q, N_k, options), options.dropout_p
     mask, slopes = options.attn_mask, options.alibi_slopes
     kind = Kind(
         d, d_v, _width(d), _width(d_v), MASK=0 if mask is None else 1 if mask.dtype == torch.bool else 2,
         CAP=options.softcap is not None, ALIBI=slopes is not None, SINK=has_sink, DROP=p > 0,
-        LOW=place.low is not None, HIGH=place.high is not None,
+        LOW=band.low is not None, HIGH=band.high is not None,
         FOLDED=options.softcap is None and slopes is None and (mask is None or mask.dtype == torch.bool),
     )  # fmt: skip
     # A stride of 0 where it is one for all: nothing is expanded in memory.
@@ -145,7 +145,7 @@ def _launch(
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *of_mask,
         H if slopes is not None and len(slopes) > 1 else 0,
         sequences, min(section, sequences), H, groups, N_q, N_k,
-        options.scale, options.softcap or 1.0, place.low or 0, place.high or 0, place.shift,
+        options.scale, options.softcap or 1.0, band.low or 0, band.high or 0, band.shift,
         seed - WORD if seed >= WORD // 2 else seed, least_of(p), 1 / (1 - p),
         queries=N_q, keys=N_k, kind=kind,
     )  # fmt: skip

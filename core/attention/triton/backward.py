@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from .choices import column_bits, kept, row_bits, seed_of
-from .order import keys_of, place, queries_of
+from .order import block_of, keys_of, queries_of
 from .scores import LOG2_E, finite, numbers, powers, scores, tile
 
 
@@ -36,7 +36,7 @@ def walk_keys(
     KIND: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     keys, scale = rule[4], rule[5]
-    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
+    MASKED: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for j0 in range(start, stop, BLOCK_N):
         j = j0 + tl.arange(0, BLOCK_N)
         k_j = tile(k, j0, keys, k_n, KIND.D, BLOCK_N, KIND.WIDTH, EDGE)
@@ -51,9 +51,9 @@ def walk_keys(
         ds = p * (dp - delta_i[:, None])
         if KIND.CAP:
             ds *= 1 - t * t
-        if HIDES:
+        if MASKED:
             ds = tl.where(u == -float("inf"), 0.0, ds)
-            k_j = finite(k_j)  # a NaN in a key that is seen is in ds already
+            k_j = finite(k_j)  # a NaN in an unmasked key is in ds already
         dq_i = tl.dot(ds.to(k_j.dtype), k_j, dq_i, input_precision="ieee")
     return dq_i
 
@@ -66,7 +66,7 @@ def of_queries(
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """dQ of one block of queries; lse in powers of 2, as `preprocess` gives it."""
-    block, sequence = place(sequences, section, KIND.HIGH)
+    block, sequence = block_of(sequences, section, KIND.HIGH)
     b, h = (sequence // heads).to(tl.int64), (sequence % heads).to(tl.int64)
     i0 = block * BLOCK_M
     i = i0 + tl.arange(0, BLOCK_M)
@@ -113,7 +113,7 @@ def walk_queries(
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     queries, scale = rule[3], rule[5]
-    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
+    MASKED: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for i0 in range(start, stop, BLOCK_M):
         i = i0 + tl.arange(0, BLOCK_M)
         q_i = tile(q, i0, queries, q_n, KIND.D, BLOCK_M, KIND.WIDTH, True)
@@ -130,7 +130,7 @@ def walk_queries(
             False,
         )
         p = powers(u, L[None, :], scale, KIND)
-        if HIDES:
+        if MASKED:
             p = tl.where(u == -float("inf"), 0.0, p)  # also where the query is NaN
         dp = tl.dot(v_j, tl.trans(do_i), input_precision="ieee")
         dropped = p
@@ -142,8 +142,8 @@ def walk_queries(
         ds = p * (dp - delta_i[None, :])
         if KIND.CAP:
             ds *= 1 - t * t
-        if HIDES:
-            ds = tl.where(p == 0, 0.0, ds)  # what is hidden, without keeping u
+        if MASKED:
+            ds = tl.where(p == 0, 0.0, ds)  # masked, without keeping u
             q_i = finite(q_i)  # as a key's in `walk_keys`
         dk_j = tl.dot(ds.to(q_i.dtype), q_i, dk_j, input_precision="ieee")
     return dk_j, dv_j
@@ -157,7 +157,7 @@ def of_keys(
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """dK and dV of one block of keys; `sequences` are those of K, and lse is in powers of 2."""
-    block, sequence = place(sequences, section, KIND.LOW and not KIND.HIGH)
+    block, sequence = block_of(sequences, section, KIND.LOW and not KIND.HIGH)
     kv_heads = heads // groups
     b, kv = (sequence // kv_heads).to(tl.int64), (sequence % kv_heads).to(tl.int64)
     j0 = block * BLOCK_N
@@ -176,10 +176,10 @@ def of_keys(
         slope = 0.0
         if KIND.ALIBI:
             slope = tl.load(slopes + b * slopes_b + h)
-        seen_by = mask
+        mask_of_head = mask
         if KIND.MASK > 0:
-            seen_by = mask + b * mask_b + h * mask_h
-        rule = (seen_by, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift)
+            mask_of_head = mask + b * mask_b + h * mask_h
+        rule = (mask_of_head, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift)
         first = (b * heads + h) * queries
         q_h0, do_h = q + b * q_b + h * q_h, do + first * KIND.D_V
         if KIND.HIGH:

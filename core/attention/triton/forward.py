@@ -6,8 +6,8 @@ import triton
 import triton.language as tl
 
 from .choices import column_bits, kept, row_bits, seed_of
-from .order import keys_of, place
-from .scores import LN_2, LOG2_E, powers, scores, tile, without_hidden
+from .order import block_of, keys_of
+from .scores import LN_2, LOG2_E, powers, scores, tile, without_masked
 
 # ruff: noqa: E741 — l is the paper's symbol
 
@@ -19,7 +19,7 @@ def walk(
 ):  # fmt: skip
     """O, not yet divided, each row's sum ℓ and its maximum m, in powers of 2, after the keys to `stop`."""
     keys, scale = rule[4], rule[5]
-    HIDES: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
+    MASKED: tl.constexpr = KIND.MASK > 0 or (EDGE and (KIND.LOW or KIND.HIGH))
     for j0 in range(start, stop, BLOCK_N):
         j = j0 + tl.arange(0, BLOCK_N)
         k_j = tile(k, j0, keys, k_n, KIND.D, BLOCK_N, KIND.WIDTH, EDGE)
@@ -37,8 +37,8 @@ def walk(
         if KIND.DROP:
             p = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], least), p, 0.0)
         v_j = tile(v, j0, keys, v_n, KIND.D_V, BLOCK_N, KIND.WIDTH_V, EDGE)
-        if HIDES:
-            p, v_j = without_hidden(p, u, v_j)
+        if MASKED:
+            p, v_j = without_masked(p, u, v_j)
         acc = tl.dot(p.to(v_j.dtype), v_j, acc * rescale[:, None], input_precision="ieee")
         m = m_new
     return acc, l, m
@@ -52,7 +52,7 @@ def forward(
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """O and L of one block of queries. The last two numbers, lengths rounded, are read by the tuner alone."""
-    block, sequence = place(sequences, section, KIND.HIGH)
+    block, sequence = block_of(sequences, section, KIND.HIGH)
     b, h = (sequence // heads).to(tl.int64), (sequence % heads).to(tl.int64)
     i0 = block * BLOCK_M
     i = i0 + tl.arange(0, BLOCK_M)

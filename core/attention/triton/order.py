@@ -7,7 +7,7 @@ import triton.language as tl
 
 
 @triton.jit
-def place(sequences, section, LAST_FIRST: tl.constexpr):
+def block_of(sequences, section, LAST_FIRST: tl.constexpr):
     """(block, sequence) of this program; a sequence is a head of an element of the batch.
 
     The programs lie on one axis, which alone may be longer than 65,535, and start about in their order. The
@@ -27,8 +27,8 @@ def place(sequences, section, LAST_FIRST: tl.constexpr):
 
 @triton.jit
 def keys_of(i0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """start ≤ full ≤ end ≤ stop: keys from start to stop are seen by some query of the block, those of the
-    tiles from full to end by all (but that full may be past stop, where there are none such)."""
+    """start ≤ full ≤ end ≤ stop: keys from start to stop are in the band of some query of the block, those
+    of the tiles from full to end in that of all (but that full may be past stop, where there are none such)."""
     start, stop, full, end = 0, keys, 0, keys
     if KIND.LOW:
         last = tl.minimum(i0 + BLOCK_M, queries) - 1
@@ -45,7 +45,7 @@ def keys_of(i0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.conste
 def queries_of(
     j0, queries, keys, low, high, KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
 ):
-    """As `keys_of`: the queries that see some key of the block, and those that see all.
+    """As `keys_of`: the queries whose band has some key of the block, and those whose band has all.
 
     The ends of both are no edge: keys past the last are in rows of dK and dV that nobody stores, and queries
     past the last are read as 0 and add nothing.

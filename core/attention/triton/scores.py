@@ -1,7 +1,7 @@
 """The scores of one tile, for queries i and keys j of any orientation that broadcasts.
 
 A `rule` is (mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift): where the mask of this
-head begins and its strides, the lengths, and how scores are made and hidden.
+head begins and its strides, the lengths, and how scores are made and masked.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def tanh(x):
 
 @triton.jit
 def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr, ENDS: tl.constexpr):
-    """The scores u, −∞ where hidden, and tanh of the soft cap (anything without one).
+    """The scores u, −∞ where masked, and tanh of the soft cap (anything without one).
 
     Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an
-    EDGE the band hides, and with ENDS the end of the keys; queries past the last are read as 0 and not
+    EDGE the band masks, and with ENDS the end of the keys; queries past the last are read as 0 and not
     stored.
     """
     mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift = rule
@@ -101,8 +101,8 @@ def finite(x):
 
 
 @triton.jit
-def without_hidden(p, u, x):
-    """p and x for p·x, where a row of x that is not finite makes NaN of those rows of p alone that see it.
+def without_masked(p, u, x):
+    """p and x for p·x, where a row of x that is not finite makes NaN of those rows of p alone that attend to it.
 
     By itself it would make NaN of all, for 0·NaN is NaN.
     """

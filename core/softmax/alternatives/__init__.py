@@ -3,6 +3,13 @@
 `ALTERNATIVES["sparsemax"](x, dim=-1)`: by name, each with its reference in float64. All are in PyTorch operations, of any
 shape, dimension and floating dtype, differentiable twice, and take an entry of −∞ for a masked one: it gets 0 and changes
 nothing.
+
+* `truths`: each in float64, by its definition.
+* `scaled`: ssmax and softcapped; `sinks`: softmax1 and sink; `sparse`: sparsemax and entmax15; `unnormalised`: sigmoid and
+  softpick.
+* `registry`: all by name.
+* `properties`: figures that tell them apart.
+* `params`: what an experiment may vary; `trial`: one point of an experiment.
 """
 
 from __future__ import annotations

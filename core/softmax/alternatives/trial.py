@@ -1,4 +1,4 @@
-"""What an experiment about alternatives to softmax may vary, and one of its points.
+"""One point of an experiment about alternatives to softmax: a function on one matrix of logits.
 
 Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
 """
@@ -6,32 +6,19 @@ Importing this costs no torch: the command line reads `Params` before anything h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from ... import trial
+from ..user_function import refusing, takes_dim
+from .params import Params
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["Params", "case"]
+
 GRADIENT_ROWS = 8
 """Rows whose gradient is compared with float64."""
-
-
-class Params(trial.Params):
-    """The knobs of an experiment about alternatives."""
-
-    implementation: str = ""
-    """A built-in name ("sparsemax", "softpick", …) or yours as "./file.py:function", called as f(x, dim=-1) or f(x).
-    Empty: the variant's own name."""
-    computes: str = ""
-    """Which of the built-in functions yours is another way to compute. Empty: the implementation's own name."""
-    rows: int = Field(64, ge=1)
-    columns: int = Field(1000, ge=1)
-    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
-    scale: float = Field(1.0, ge=0)
-    """The standard deviation of the logits, which are normal around 0."""
 
 
 def case(params: Params, context: trial.Context) -> trial.Case:
@@ -41,7 +28,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         Refused: the function is unknown, or it is not said which one yours computes.
     """
     from ..battery import Task, check
-    from ..trial import logits, refusing, takes_dim
+    from ..trial import logits
     from .registry import find
 
     name = params.implementation or context.variant

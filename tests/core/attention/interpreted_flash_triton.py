@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lab.core.attention import attention
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import Shape, inputs
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import Shape, inputs
 from lab.core.trial import Refused
 
 CASES = (
@@ -89,8 +89,8 @@ def test_a_finite_number_that_overflows_where_it_is_hidden_changes_nothing():
         q, k, v = (normal(1, 1, 40, 8, seed=i) for i in range(3))
         k[0, 0, 35], v[0, 0, 35] = number, number
         given = [x.requires_grad_() for x in (q, k, v)]
-        seen = torch.arange(40) != 35
-        O = attention(*given, attn_mask=seen, backend="flash-triton")  # noqa: E741
+        mask = torch.arange(40) != 35
+        O = attention(*given, attn_mask=mask, backend="flash-triton")  # noqa: E741
         found.append((O, *torch.autograd.grad(O.square().sum(), given)))
     for clean, mine in zip(*found, strict=True):
         torch.testing.assert_close(mine, clean)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch.autograd import forward_ad
 
 from lab.core.attention import BACKENDS, attention, kernel_of_sdpa, reference
-from lab.core.attention import flash as flash_module
 from lab.core.attention.arguments import FORWARD_MODE
 from lab.core.attention.band import Band
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import FURTHER, SHAPES, inputs
+from lab.core.attention.flash import backend as flash_backend
+from lab.core.attention.flash.tiles import Plan, computed_scores
 from lab.core.attention.registry import EVERYTHING, by_name
-from lab.core.attention.shapes import FURTHER, SHAPES, inputs
-from lab.core.attention.tiles import Plan, computed_scores
 from lab.core.measure.memory import _allocated_on_cpu
 from lab.core.trial import Refused
 
@@ -42,7 +42,7 @@ def qkv(heads=2, kv_heads=2, queries=9, keys=13, d=8, batch=1, dtype=torch.float
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of 4 queries and 5 keys, one head at a time: everything that only happens between tiles happens."""
-    monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
+    monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
 
 
 def options_of(dtype, **changes):
@@ -103,7 +103,7 @@ def test_any_tiles_give_the_same(queries, keys, causal, rows, columns, groups):
     q, k, v = qkv(2 * groups, 2, queries, keys, grad=True)
     results = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows, columns, kv_heads=2))
+        patch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows, columns, kv_heads=2))
         for name in ("flash", "standard"):
             output = attention(q, k, v, causal=causal, backend=name)
             results.append((output, *torch.autograd.grad(output.square().sum(), (q, k, v))))
@@ -402,10 +402,10 @@ SIZES = {  # batch, heads, heads of k, queries, keys, head_dim
 def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
     """In the output and the gradients, each on average over some draws: by luck one number is off by more."""
     batch, heads, kv_heads, queries, keys, d = SIZES[shape]
-    seen = normal(queries, keys, seed=5) > -0.5
-    seen[:, 0] = True
-    added = normal(queries, keys).masked_fill(~seen, -9.0).to(dtype)
-    for asked in ({}, {"causal": True}, {"attn_mask": seen}, {"attn_mask": added}):
+    mask = normal(queries, keys, seed=5) > -0.5
+    mask[:, 0] = True
+    added = normal(queries, keys).masked_fill(~mask, -9.0).to(dtype)
+    for asked in ({}, {"causal": True}, {"attn_mask": mask}, {"attn_mask": added}):
         off = {"auto": torch.zeros(4), "sdpa": torch.zeros(4)}
         for seed in range(4):
             # From −size to size, as PyTorch makes its sample inputs.

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lab.core.attention import BACKENDS, attention, attention_decode, attention_varlen
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import Shape, inputs
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import Shape, inputs
 from lab.core.trial import Refused
 
 BAD = [
@@ -90,14 +90,14 @@ def test_a_loss_on_the_log_sum_exp_alone_leaves_the_values_alone(name):
     assert dv is None or not dv.any()
 
 
-@pytest.mark.parametrize("mask", ["boolean", "additive", "causal"])
-def test_rows_that_see_nothing_are_0_with_finite_gradients(name, mask):
+@pytest.mark.parametrize("kind", ["boolean", "additive", "causal"])
+def test_rows_that_may_attend_to_nothing_are_0_with_finite_gradients(name, kind):
     q, k, v = qkv(keys=32)  # causal: the first eight queries come before all keys
-    seen = torch.ones(40, 32, dtype=torch.bool)
-    seen[:8] = False
-    added = torch.zeros(40, 32).masked_fill(~seen, -math.inf)
-    asked = {"boolean": {"attn_mask": seen}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
-    found = output_and_gradients(name, q, k, v, **asked[mask])
+    mask = torch.ones(40, 32, dtype=torch.bool)
+    mask[:8] = False
+    added = torch.zeros(40, 32).masked_fill(~mask, -math.inf)
+    asked = {"boolean": {"attn_mask": mask}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
+    found = output_and_gradients(name, q, k, v, **asked[kind])
     if found is not None:
         O, *gradients = found  # noqa: E741
         assert not O[:, :, :8].any() and O[:, :, 8:].all()

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.attention import attention
-from lab.core.attention import flash as flash_module
+from lab.core.attention.alibi import alibi_slopes
 from lab.core.attention.band import Band
-from lab.core.attention.battery import check
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import LONG, SHAPES, Shape, inputs
 from lab.core.attention.dropout import kept_of_all
+from lab.core.attention.flash import backend as flash_backend
+from lab.core.attention.flash.tiles import Plan, computed_scores
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import LONG, SHAPES, Shape, alibi_slopes, inputs
-from lab.core.attention.tiles import Plan, computed_scores
 from lab.core.trial import Refused
 
 EVERY = ["standard", "flash"]
@@ -31,7 +32,7 @@ def qkv(heads=4, kv_heads=2, queries=7, keys=9, d=3, d_v=2, batch=1, grad=False)
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
+    monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows=4, keys=5, kv_heads=1))
 
 
 SLOPES = alibi_slopes(4)
@@ -125,7 +126,7 @@ def test_any_combination_by_the_rule(dtype, shape, rows, keys):
     q, k, v = (normal(1, 1, 2, 4, seed=i, dtype=dtype) for i in range(3))
     options = inputs(Shape(2, 2, d=4), dtype).options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flash_module, "plan", lambda *a, **k: Plan(rows, keys, kv_heads=1))
+        patch.setattr(flash_backend, "plan", lambda *a, **k: Plan(rows, keys, kv_heads=1))
         check(by_name("flash"), q, k, v, options, gradients=True, shapes=[shape], of_options=True)
 
 
@@ -146,13 +147,13 @@ def test_band_and_alibi_are_the_masks_that_one_would_write(name, queries, keys, 
     q, k, v = qkv(queries=queries, keys=keys)
     place = torch.arange(queries)[:, None] + (keys - queries if align == "bottom-right" else 0)
     far = torch.arange(keys) - place
-    for asked, seen in (
+    for asked, mask in (
         ({"causal": True}, far <= 0),
         ({"window_size": (2, 1)}, (far >= -2) & (far <= 1)),
         ({"window_size": (-1, 1)}, far <= 1),
         ({"window_size": 2, "causal": True}, (far >= -2) & (far <= 0)),
     ):
-        expected = attention(q, k, v, attn_mask=seen, backend="standard")
+        expected = attention(q, k, v, attn_mask=mask, backend="standard")
         torch.testing.assert_close(attention(q, k, v, **asked, align=align, backend=name), expected)
     for slopes in (SLOPES, SLOPES[None] * 3):
         bias = -slopes.view(1, 4, 1, 1) * far.abs()
@@ -265,9 +266,9 @@ def test_the_backward_pass_gives_the_same_bits_every_time():
 def test_a_nan_behind_a_boolean_mask_does_not_leak(name):
     q, k, v = qkv(queries=6, keys=6)
     k[0, 0, 4] = math.nan
-    seen = torch.ones(6, 6, dtype=torch.bool)
-    seen[:, 4] = False
-    for asked in ({"attn_mask": seen}, {"window_size": (6, -1), "causal": True, "attn_mask": seen}):
+    mask = torch.ones(6, 6, dtype=torch.bool)
+    mask[:, 4] = False
+    for asked in ({"attn_mask": mask}, {"window_size": (6, -1), "causal": True, "attn_mask": mask}):
         assert attention(q, k, v, **asked, backend=name).isfinite().all()
 
 

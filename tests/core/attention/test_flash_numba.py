@@ -15,10 +15,11 @@ from torch import Tensor
 
 pytest.importorskip("numba")
 
-from lab.core.attention import attention, battery
+from lab.core.attention import attention
 from lab.core.attention.arguments import Options
+from lab.core.attention.checks import battery
+from lab.core.attention.checks.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.attention.registry import by_name
-from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 from lab.core.trial import Refused
 
 
@@ -40,9 +41,9 @@ def both(q: Tensor, k: Tensor, v: Tensor, **options: object) -> list[tuple[Tenso
         if isinstance(sink, Tensor):
             asked["sink"] = sink.to(dtype)
         output, lse = attention(*given, return_lse=True, backend=backend, **asked)  # type: ignore[call-overload]
-        seen = lse.isfinite()
+        is_finite = lse.isfinite()
         weights = torch.cos(torch.arange(output.numel(), dtype=dtype)).view(output.shape)
-        loss = (output * weights).sum() + torch.where(seen, lse, 0).sin().sum()
+        loss = (output * weights).sum() + torch.where(is_finite, lse, 0).sin().sum()
         found.append([output, lse, *torch.autograd.grad(loss, given)])
     return [(mine.detach(), true.detach()) for mine, true in zip(*found, strict=True)]
 
@@ -165,13 +166,13 @@ def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout
 @pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
 def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: int) -> None:
     q, k, v = normal((1, 2, 90, 16), (1, 1, 90, 16), (1, 1, 90, 12))
-    seen = torch.ones(90, 90, dtype=torch.bool)
-    seen[row, row + 5 :] = False
+    mask = torch.ones(90, 90, dtype=torch.bool)
+    mask[row, row + 5 :] = False
     asked = {
         "causal": {"causal": True},
         "window": {"window_size": (-1, 4)},
-        "boolean": {"attn_mask": seen},
-        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~seen, -math.inf)},
+        "boolean": {"attn_mask": mask},
+        "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~mask, -math.inf)},
     }[hidden]
     first = row + (1 if hidden == "causal" else 5)
     found = []
@@ -258,8 +259,8 @@ def test_few_queries_beside_keys_in_parts(asked: str, queries: int, kv_heads: in
 def test_what_the_empty_end_of_a_cache_holds_changes_nothing(bad: float) -> None:
     q, k, v = normal((1, 4, 1, 32), (1, 2, 1100, 32), (1, 2, 1100, 32))
     k[:, :, 700:], v[:, :, 700:] = bad, bad
-    seen = torch.arange(1100) < 700
-    output, lse = attention(q, k, v, attn_mask=seen, return_lse=True, backend="flash-numba")
+    mask = torch.arange(1100) < 700
+    output, lse = attention(q, k, v, attn_mask=mask, return_lse=True, backend="flash-numba")
     true, true_lse = attention(q, k[:, :, :700], v[:, :, :700], return_lse=True, backend="standard")
     torch.testing.assert_close(output, true)
     torch.testing.assert_close(lse, true_lse)

@@ -53,9 +53,9 @@ def test_a_gpu_that_is_too_old_is_refused_in_one_line(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_on_a_gpu(dtype):
-    from lab.core.attention.battery import check
+    from lab.core.attention.checks.battery import check
+    from lab.core.attention.checks.shapes import FURTHER, SHAPES, Shape, inputs
     from lab.core.attention.registry import by_name
-    from lab.core.attention.shapes import FURTHER, SHAPES, Shape, inputs
 
     given = inputs(Shape(64, 64), dtype, "cuda")
     check(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from lab.core.attention import rivals
 from lab.core.attention.arguments import Options
-from lab.core.attention.shapes import Shape, inputs
+from lab.core.attention.checks.shapes import Shape, inputs
 from lab.core.attention.standard import standard
 from lab.core.trial import Refused
 
@@ -25,9 +25,9 @@ def as_published(
     assert (dropout_p, softcap, alibi_slopes) == (0.0, 0.0, None)
     i, j = torch.arange(q.shape[1])[:, None] + k.shape[1] - q.shape[1], torch.arange(k.shape[1])
     left, right = (1 << 40 if side < 0 else side for side in window_size)
-    seen = (j >= i - left) & (j <= (i if causal else i + right))
+    mask = (j >= i - left) & (j <= (i if causal else i + right))
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=softmax_scale, enable_gqa=True)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=softmax_scale, enable_gqa=True)
     return out.transpose(1, 2)
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.core.attention.shapes import SHAPES
+from lab.core.attention.checks.shapes import SHAPES
 from lab.core.attention.trial import Params, case
 from lab.core.trial import Refused, Wrong
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lab.core.attention import attention, attention_decode, attention_varlen, merge
-from lab.core.attention.shapes import alibi_slopes
+from lab.core.attention.alibi import alibi_slopes
 
 
 def normal(*shape, seed=0):

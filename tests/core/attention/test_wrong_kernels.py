@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 import torch
 
-from lab.core.attention.battery import check
-from lab.core.attention.shapes import SHAPES, Shape, inputs
-from lab.core.attention.users import adapted
+from lab.core.attention.checks.battery import check
+from lab.core.attention.checks.shapes import SHAPES, Shape, inputs
+from lab.core.attention.user_function import adapted
 from lab.core.trial import Wrong
 
 
@@ -32,19 +32,19 @@ def textbook(q, k, v, causal=False, scale=None, attn_mask=None, window_size=None
         S = softcap * torch.tanh(S / softcap)
     shift = 0 if fault == "top-left" else keys - queries
     far = torch.arange(keys) - torch.arange(queries)[:, None] - shift
-    seen = torch.ones(queries, keys, dtype=torch.bool)
+    mask = torch.ones(queries, keys, dtype=torch.bool)
     if causal:
-        seen &= far <= (1 if fault == "sees the next key" else 0)
+        mask &= far <= (1 if fault == "sees the next key" else 0)
     if window_size:
         left, right = window_size
         left -= fault == "window too short"
-        seen &= (far >= -left if window_size[0] >= 0 else True) & (far <= right if right >= 0 else True)
+        mask &= (far >= -left if window_size[0] >= 0 else True) & (far <= right if right >= 0 else True)
     if attn_mask is not None and fault != "mask ignored":
         if attn_mask.dtype == torch.bool:
-            seen = seen & attn_mask
+            mask = mask & attn_mask
         else:
             S = S + attn_mask
-    S = S.masked_fill(~seen, -1e9 if fault == "mean where nothing is seen" else -math.inf)
+    S = S.masked_fill(~mask, -1e9 if fault == "mean where nothing is seen" else -math.inf)
     if softcap and fault == "cap after mask":
         S = softcap * torch.tanh(S / softcap)
     if fault == "swallows NaN":
@@ -56,7 +56,7 @@ def textbook(q, k, v, causal=False, scale=None, attn_mask=None, window_size=None
     m = S.amax(-1, keepdim=True).clamp_min(torch.finfo(S.dtype).min) if S.shape[-1] else 0
     e = torch.exp(S if fault == "no maximum" else S - m)
     l = e.sum(-1, keepdim=True)  # noqa: E741
-    P = e / l.masked_fill(l == 0, 1) if fault != "no maximum" else e / l.masked_fill(~seen.any(-1, True), 1)
+    P = e / l.masked_fill(l == 0, 1) if fault != "no maximum" else e / l.masked_fill(~mask.any(-1, True), 1)
     O = P @ V  # noqa: E741
     if fault == "wrong layout":
         return O.transpose(1, 2)
@@ -169,7 +169,7 @@ def test_a_nan_that_leaks_is_counted_and_the_rest_of_that_case_is_still_judged()
 @pytest.mark.parametrize("features", [(), ("large",), ("low",)])
 def test_what_is_allowed_for_rounded_scores_bounds_what_their_rounding_does(features):
     """Each score is off by 2u of itself, up or down: the output moves, and by no more than is said."""
-    from lab.core.attention.rounding import of_rounded_scores
+    from lab.core.attention.checks.rounding import of_rounded_scores
 
     given = inputs(Shape(33, 40, heads=1, kv_heads=1, features=features), torch.float64)
     eps = 1e-6

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.core.softmax import SOFTMAXES, triton_softmax
+from lab.core.softmax import SOFTMAXES
 from lab.core.softmax.battery import Task, check
+from lab.core.softmax.triton import backend
 
 from .corners import DTYPES, EMPTY, inputs, normal, right, spoilt, tensors
 
@@ -18,7 +19,7 @@ NAMES = ["safe-triton", "online-triton", "two-pass-triton"]
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     """So that a row of some hundred columns is several blocks, which the interpreter goes through one by one."""
-    monkeypatch.setattr(triton_softmax, "BLOCK", 64)
+    monkeypatch.setattr(backend, "BLOCK", 64)
 
 
 def few(x, dim):

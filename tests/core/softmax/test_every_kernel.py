@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 numba = pytest.importorskip("numba")
 
-from lab.core.softmax import numba_rows  # noqa: E402
-from lab.core.softmax.kernels.columns import SHARED  # noqa: E402
+from lab.core.softmax.numba.columns import SHARED  # noqa: E402
 from lab.core.softmax.registry import NUMBA, implementations  # noqa: E402
 
 from .corners import DTYPES, EMPTY, inputs, normal, right, spoilt, tensors  # noqa: E402
@@ -58,7 +57,7 @@ def test_any_shape(kernel, drawn):
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_kernel
 def test_on_several_threads(output, name, dtype, monkeypatch):
-    monkeypatch.setattr(numba_rows, "WORTH_A_THREAD", 100)
+    monkeypatch.setattr("lab.core.softmax.numba.tensors.WORTH_A_THREAD", 100)
     torch.set_num_threads(3)
     try:
         for shape in ((5000,), (1, 701), (2, 4097), (7, 1000)):  # fewer rows than threads, and more

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 numba = pytest.importorskip("numba")
 
 from lab.core.measure.correctness import compare  # noqa: E402
-from lab.core.softmax import SOFTMAXES, numba_rows, operations  # noqa: E402
-from lab.core.softmax.kernels import bits, exponential, rows  # noqa: E402
-from lab.core.softmax.numba_softmax import online_topk  # noqa: E402
+from lab.core.softmax import SOFTMAXES, operations  # noqa: E402
+from lab.core.softmax.numba import bits, exponential, rows, tensors  # noqa: E402
+from lab.core.softmax.numba.backend import online_topk  # noqa: E402
 from lab.core.softmax.properties import exponential_error  # noqa: E402
 from lab.core.softmax.registry import NUMBA, implementations  # noqa: E402
 from lab.core.trial import Refused  # noqa: E402
@@ -193,11 +193,11 @@ def test_layouts(name, dtype):
 
 def test_rows_with_gaps_between_them_are_not_copied():
     x = torch.zeros(4, 5, 6, 40)[:, ::2, 1:, :33]
-    numbers, starts, columns = numba_rows.rows_of(x)
+    numbers, starts, columns = tensors.rows_of(x)
     assert numbers.ctypes.data == x.data_ptr()
     assert len(starts) == 4 * 3 * 5 and columns == 33
     gaps = torch.zeros(4, 10)[:, ::2]
-    assert numba_rows.rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
+    assert tensors.rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -324,15 +324,15 @@ def test_gradients_in_halves(dtype):
 def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
-    monkeypatch.setattr(numba_rows, "WORTH_A_THREAD", 1000)
+    monkeypatch.setattr(tensors, "WORTH_A_THREAD", 1000)
     asked = []
 
     def on_threads(work, threads):
         asked.append(threads)
         shared(work, threads)
 
-    shared = numba_rows.on_threads
-    monkeypatch.setattr(numba_rows, "on_threads", on_threads)
+    shared = tensors.on_threads
+    monkeypatch.setattr(tensors, "on_threads", on_threads)
     torch.set_num_threads(3)
     try:
         together = SOFTMAXES[name](x)
@@ -404,7 +404,7 @@ def test_without_numba_the_message_says_what_to_install():
 
 def test_what_was_compiled_is_loaded_by_the_next_process(tmp_path):
     code = (
-        "import numpy; from lab.core.softmax.kernels.exponential import exponentials_of as kernel\n"
+        "import numpy; from lab.core.softmax.numba.exponential import exponentials_of as kernel\n"
         "kernel(numpy.zeros(3), numpy.zeros(3))\n"
         "print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))"
     )

@@ -33,7 +33,7 @@ def test_they_compile_for_a_gpu_that_is_not_here(tmp_path):
         "import triton, triton.language as tl\n"
         "from triton.backends.compiler import GPUTarget\n"
         "from triton.compiler import ASTSource\n"
-        "from lab.core.softmax import triton_kernels as kernels\n"
+        "from lab.core.softmax.triton import kernels\n"
         "for kernel in (kernels.safe, kernels.online, kernels.two_pass):\n"
         "    for dtype in ('fp32', 'bf16'):\n"
         "        types = {'x': '*' + dtype, 'y': '*' + dtype, 'columns': 'i32', 'x_stride': 'i64', 'y_stride': 'i64'}\n"
