@@ -3,7 +3,7 @@
 * `language`: a language whose next-token probabilities are known exactly under every tokeniser.
 * `losses`: what a student may be taught by.
 * `signals`, `teacher`, `lesson`, `student`, `examination`, `trial`: `lab run kd`, a student of the teacher's own tokens.
-* `across`: a student of other tokens.
+* `cross_tokenizer`: a student of other tokens.
 * `bias`: where losses lead a student that knows the truth, without training.
 
 Names load when they are first asked for, so that importing `lab.core.distill` costs no torch.

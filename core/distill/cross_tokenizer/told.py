@@ -65,7 +65,7 @@ class Told:
     @property
     def _key(self) -> str:
         sides = self.text.student.digest, self.text.teacher.digest
-        return json.dumps(["kd across", self.guide.key, self.text.digest, *sides, _code()])
+        return json.dumps(["kd cross-tokenizer", self.guide.key, self.text.digest, *sides, _code()])
 
     def outputs(self, context: Context) -> tuple[Outputs, np.ndarray]:
         """Log-probabilities of each of its tokens, document · tokens + position, and the states they are made of."""
@@ -181,9 +181,9 @@ def _lengths(made: Any) -> Sequence[int]:
 
 
 def _code() -> str:
-    here = [f"across/{path.name}" for path in Path(__file__).parent.glob("*.py")]
-    across = [
+    here = [f"cross_tokenizer/{path.name}" for path in Path(__file__).parent.glob("*.py")]
+    losses = [
         f"losses/cross_tokenizer/{path.name}"
         for path in (Path(__file__).parents[1] / "losses/cross_tokenizer").glob("*.py")
     ]
-    return digest_of_code("cache.py", "packing.py", "text.py", *sorted(here), *sorted(across))
+    return digest_of_code("cache.py", "packing.py", "text.py", *sorted(here), *sorted(losses))

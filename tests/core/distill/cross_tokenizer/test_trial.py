@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from lab.core.distill.across.models import ready
-from lab.core.distill.across.names import NAMES, WHOLE, weights_of
-from lab.core.distill.across.trial import Params, trial
+from lab.core.distill.cross_tokenizer.models import ready
+from lab.core.distill.cross_tokenizer.names import NAMES, WHOLE, weights_of
+from lab.core.distill.cross_tokenizer.trial import Params, trial
 from tests.core.distill.test_trial import context_in
 
 TINY = {
@@ -90,7 +90,7 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
 
 
 def test_parameters_are_read_without_torch():
-    line = "import sys, lab.core.distill.across.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    line = "import sys, lab.core.distill.cross_tokenizer.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
 
 

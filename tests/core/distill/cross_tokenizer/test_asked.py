@@ -2,9 +2,9 @@
 
 import torch
 
-from lab.core.distill.across.asked import answers, encoder
-from lab.core.distill.across.drawing import drawn
-from lab.core.distill.across.sides import ours, written
+from lab.core.distill.cross_tokenizer.asked import answers, encoder
+from lab.core.distill.cross_tokenizer.drawing import drawn
+from lab.core.distill.cross_tokenizer.sides import ours, written
 from lab.core.distill.language import view
 from lab.core.distill.text import Source
 from lab.core.lm.model import Config, Transformer
