@@ -154,7 +154,7 @@ def written(path: Path, teacher: Any, ids: Any) -> Any:
     """The teacher's outputs on all documents, in a file."""
     import torch
 
-    from lab.core.distill.cache import opened, write
+    from lab.core.distill.output_file import opened, write
 
     with torch.inference_mode():
         write(path, (teacher(some) for some in torch.split(ids[:, :-1], 8)))
@@ -174,7 +174,7 @@ def asked(teacher: Any, ids: Any) -> Any:
 
 def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, tell: Any) -> Iterator[Taken]:
     """One step of ours for each `next`."""
-    from lab.core.distill.lesson import Lesson
+    from lab.core.distill.objective import Lesson
     from lab.core.distill.student import Student
     from lab.core.lm.training import Recipe
 

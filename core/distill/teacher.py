@@ -19,11 +19,11 @@ from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences
 from ..lm.training import Recipe, train
 from ..trial import Context
-from .cache import Outputs, kept, write
-from .inside import looked_into
+from .internals import looked_into
 from .language import Oracle, evaluate
 from .losses.sparse import sampled_targets, top_k_targets
-from .packing import Output
+from .output_encoding import Output
+from .output_file import Outputs, kept, write
 from .text import FOR_STUDENTS, FOR_TEACHERS, HELD_OUT, Source
 
 MODEL, FACTS, OUTPUTS, INSIDE = "model.pt", "facts.json", "outputs", "inside.npy"
@@ -100,7 +100,9 @@ class Lessons:
     @property
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
-        code = digest_of_code("cache.py", "packing.py", "text.py", "losses/sparse.py", "losses/slabs.py")
+        code = digest_of_code(
+            "output_file.py", "output_encoding.py", "text.py", "losses/sparse.py", "losses/slabs.py"
+        )
         return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, self.seed, code])
 
     def full(self, context: Context) -> Outputs:
@@ -148,7 +150,7 @@ class Lessons:
                 found = [look(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)]
             np.save(folder / INSIDE, np.concatenate(found))
 
-        folder = context.cached(json.dumps([self._key, what, digest_of_code("inside.py")]), make)
+        folder = context.cached(json.dumps([self._key, what, digest_of_code("internals.py")]), make)
         whole: np.ndarray = np.load(folder / INSIDE, mmap_mode="r")
         return whole
 

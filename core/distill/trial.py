@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ..trial import Context
-from .knobs import Knobs, config_of, seed_of, source_of, student_of, teacher_of
+from .shared_params import Knobs, config_of, seed_of, source_of, student_of, teacher_of
 from .signals import HEADS, INSIDE, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
-    from .cache import Outputs
-    from .lesson import Lesson
+    from .objective import Lesson
+    from .output_file import Outputs
     from .teacher import Teacher
     from .text import Source
 
@@ -98,7 +98,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         ValueError: the teacher's outputs are no distribution.
     """
     from ..lm.training import Recipe
-    from .examination import Examination, teach
+    from .evaluation import Examination, teach
     from .student import Student
     from .teacher import held_out_text, train_teacher
 
@@ -129,7 +129,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _taught(params: Params, source: Source, teacher: Teacher, context: Context) -> Taught:
     """What the signals read of the teacher, from files that all variants share."""
-    from .lesson import Lesson
+    from .objective import Lesson
     from .teacher import Lessons, transfer_text
 
     weights = signal_terms(params.signal)

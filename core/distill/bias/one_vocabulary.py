@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..losses import forward_kl
-from .least import DRAWN, Settings, least_at
+from .minimisers import DRAWN, Settings, least_at
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -46,7 +46,7 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
     """
     import torch
 
-    from . import least, two_vocabularies
+    from . import minimisers, two_vocabularies
     from .one_vocabulary import at_student, at_truth
     from .texts import written
 
@@ -63,8 +63,8 @@ def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
         found = asdict(two_vocabularies.moved(params.loss, text))
         # ALM moves what is certain by a rounding error, whose gradient is 3e-10.
         return {name: 0.0 if value < 1e-9 else value for name, value in found.items()}
-    settings = least.Settings(params.k, params.n, params.share)
+    settings = minimisers.Settings(params.k, params.n, params.share)
     log_p, before, labels = text.log_probs(), text.ids[:, :-1], text.ids[:, 1:]
-    loss = least.loss(params.loss, settings, labels, torch.Generator().manual_seed(context.seed))
+    loss = minimisers.loss(params.loss, settings, labels, torch.Generator().manual_seed(context.seed))
     at = at_truth(params.loss, loss, log_p[:DOCUMENTS], settings)
     return asdict(at) | asdict(at_student(loss, log_p, before, params.learnt))

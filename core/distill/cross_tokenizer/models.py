@@ -15,17 +15,17 @@ import torch.nn.functional as F
 from ...lm.hugging_face import load
 from ...lm.training import Recipe
 from ...trial import Context, Nearby, TwoCuts
-from ..knobs import config_of, seed_of, source_of, student_of, teacher_of
 from ..language import Oracle, Truth, View, evaluate, view
 from ..losses.cross_tokenizer import shared, trie
+from ..shared_params import config_of, seed_of, source_of, student_of, teacher_of
 from ..student import Student
 from ..teacher import held_out_text, train_teacher, transfer_text
 from ..text import Source
-from .drawing import drawn
-from .lesson import Lesson
-from .names import OF_STATES, weights_of
-from .sides import Both, Side, both, given, of_file, ours, written
-from .told import Guide, Told
+from .figure import drawn
+from .objective import Lesson
+from .signals import OF_STATES, weights_of
+from .teacher_outputs import Guide, Told
+from .tokenizers import Both, Side, both, given, of_file, ours, written
 from .trial import CURVES, Params
 
 AT_ONCE = 32

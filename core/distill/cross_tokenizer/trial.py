@@ -13,8 +13,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ...lm.given import Given, written_as_model
 from ...trial import Context, Nearby
-from ..knobs import Knobs
-from .names import weights_of
+from ..shared_params import Knobs
+from .signals import weights_of
 
 CURVES = "kl_bits", "calibration_error", "invalid_mass", "excess_bits", "bits"
 
@@ -86,7 +86,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         NotFinite: a loss is not.
         ValueError: texts that do not align, vocabularies without a common token, or a loss that these do not fit.
     """
-    from ..examination import teach
+    from ..evaluation import teach
     from .models import ready
 
     running = ready(params, context)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lab.core.distill.cache import opened, write
-from lab.core.distill.lesson import Lesson
 from lab.core.distill.losses.sparse import sampled_targets, top_k_targets
+from lab.core.distill.objective import Lesson
+from lab.core.distill.output_file import opened, write
 from lab.core.distill.student import Student
 from lab.core.lm.model import Config, Transformer
 from lab.core.lm.training import Recipe

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from lab.core.distill.cache import Unusable
-from lab.core.distill.inside import looked_into
-from lab.core.distill.knobs import config_of, source_of, teacher_of
-from lab.core.distill.knobs import student_of as model_of
+from lab.core.distill.internals import looked_into
 from lab.core.distill.language import Oracle
-from lab.core.distill.lesson import Lesson
 from lab.core.distill.losses import forward_kl, hard_argmax
+from lab.core.distill.objective import Lesson
+from lab.core.distill.output_file import Unusable
+from lab.core.distill.shared_params import config_of, source_of, teacher_of
+from lab.core.distill.shared_params import student_of as model_of
 from lab.core.distill.signals import signal_terms
 from lab.core.distill.student import Student
 from lab.core.distill.teacher import Lessons, train_teacher, transfer_text

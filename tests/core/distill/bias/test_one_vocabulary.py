@@ -6,7 +6,7 @@ from math import factorial, prod
 import pytest
 import torch
 
-from lab.core.distill.bias.least import DRAWN, Settings, least_at, loss
+from lab.core.distill.bias.minimisers import DRAWN, Settings, least_at, loss
 from lab.core.distill.bias.names import ONE
 from lab.core.distill.bias.one_vocabulary import at_student, at_truth, gradient
 from lab.core.distill.losses import Sampled, forward_kl, hard_data, random_sampling, top_k

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.core.distill.cross_tokenizer.models import ready
-from lab.core.distill.cross_tokenizer.names import NAMES, WHOLE, weights_of
+from lab.core.distill.cross_tokenizer.signals import NAMES, WHOLE, weights_of
 from lab.core.distill.cross_tokenizer.trial import Params, trial
 from tests.core.distill.test_trial import context_in
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...lm.cache import Cache
-from .sides import Side
+from .tokenizers import Side
 
 AT_ONCE = 512
 """So many beginnings go through the model at once."""

@@ -2,9 +2,9 @@
 
 import torch
 
-from lab.core.distill.cross_tokenizer.asked import answers, encoder
-from lab.core.distill.cross_tokenizer.drawing import drawn
-from lab.core.distill.cross_tokenizer.sides import ours, written
+from lab.core.distill.cross_tokenizer.figure import drawn
+from lab.core.distill.cross_tokenizer.prefix_log_probs import answers, encoder
+from lab.core.distill.cross_tokenizer.tokenizers import ours, written
 from lab.core.distill.language import view
 from lab.core.distill.text import Source
 from lab.core.lm.model import Config, Transformer

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..lm.model import Config
-from .cache import Outputs
-from .inside import attention_maps, looked_into, queries_keys_values
+from .internals import attention_maps, looked_into, queries_keys_values
 from .losses import (
     attention_transfer,
     crd,
@@ -27,6 +26,7 @@ from .losses import (
     similarity,
     top_k,
 )
+from .output_file import Outputs
 from .signals import HEADS, STATES
 from .student import Student
 

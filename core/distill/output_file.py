@@ -35,7 +35,7 @@ from torch import Tensor
 
 from ..atomic import replacing
 from .losses.sparse import Sampled, TopK
-from .packing import Arrays, Kind, Output, packed, rows_of, unpacked
+from .output_encoding import Arrays, Kind, Output, packed, rows_of, unpacked
 
 BLOCK = 256
 """Tokens in a block, what a checksum is of and what is unpacked at once."""

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ...lm.generation import generate
 from ...trial import Context
-from ..cache import Outputs, kept, write
 from ..losses.cross_tokenizer import exact_marginal, marginal, trie
+from ..output_file import Outputs, kept, write
 from ..student import operations
 from ..teacher import AT_ONCE, OUTPUTS, digest_of_code, short
-from .asked import answers, encoder
-from .sides import Both, Side, some
+from .prefix_log_probs import answers, encoder
+from .tokenizers import Both, Side, some
 
 SEED_OF_TEXT = 4
 """Of what a teacher writes."""
@@ -186,4 +186,4 @@ def _code() -> str:
         f"losses/cross_tokenizer/{path.name}"
         for path in (Path(__file__).parents[1] / "losses/cross_tokenizer").glob("*.py")
     ]
-    return digest_of_code("cache.py", "packing.py", "text.py", *sorted(here), *sorted(losses))
+    return digest_of_code("output_file.py", "output_encoding.py", "text.py", *sorted(here), *sorted(losses))

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..cache import Outputs
 from ..losses import hard_data, linear_projector
 from ..losses.cross_tokenizer import (
     Alignment,
@@ -28,9 +27,10 @@ from ..losses.cross_tokenizer import (
     soft_targets,
     uld,
 )
+from ..output_file import Outputs
 from ..student import Student, head_of
-from .names import OF_STATES
-from .sides import Both, some
+from .signals import OF_STATES
+from .tokenizers import Both, some
 
 
 @dataclass(frozen=True, eq=False)

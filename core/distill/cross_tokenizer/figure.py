@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...trial import Cut, TwoCuts
 from ..losses.cross_tokenizer import Tokens, align
-from .sides import Side
+from .tokenizers import Side
 
 LONGEST = 72
 """Characters that are drawn."""

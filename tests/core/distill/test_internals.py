@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lab.core.distill.inside import attention_maps, looked_into, queries_keys_values
+from lab.core.distill.internals import attention_maps, looked_into, queries_keys_values
 from lab.core.distill.losses import attention_transfer, minilm_relations
 from lab.core.lm.model import Config, Transformer
 

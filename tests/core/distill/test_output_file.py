@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.core.distill.cache import BLOCK, Unusable, kept, opened, write
 from lab.core.distill.losses import (
     Sampled,
     TopK,
@@ -18,6 +17,7 @@ from lab.core.distill.losses import (
     top_k,
     top_k_targets,
 )
+from lab.core.distill.output_file import BLOCK, Unusable, kept, opened, write
 
 V = 40
 SIZES = [
