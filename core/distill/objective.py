@@ -1,4 +1,4 @@
-"""What a student of the teacher's own tokens is taught: a text, and what the teacher told of it."""
+"""The objective of a student with its teacher's tokens: the text, the teacher's outputs on it, and the loss of each signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..lm.model import Config
-from .internals import attention_maps, looked_into, queries_keys_values
+from .internals import attention_maps, hidden_states_and_qkv, queries_keys_values
 from .losses import (
     attention_transfer,
     crd,
@@ -31,21 +31,21 @@ from .signals import HEADS, STATES
 from .student import Student
 
 RKD_DISTANCE, RKD_ANGLE = 25.0, 50.0
-"""Of distances and angles (Park et al., arXiv:1904.05068), as in RepDistiller."""
+"""Weights of distances and angles (Park et al., arXiv:1904.05068), as in RepDistiller."""
 CRD_WIDTH = 128
-"""Of the space in which states are told apart, as in the code of Tian et al. (arXiv:1910.10699)."""
+"""Width of the space in which `crd` compares states, as in the code of Tian et al. (arXiv:1910.10699)."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """The text, and what a teacher told of it. Tokens are counted through: document · (columns − 1) + position.
+class Objective:
+    """The text and a teacher's outputs on it. A token's row in the outputs is document · (columns − 1) + position.
 
     Attributes:
-        ids: (documents, columns); each token but the last of a row tells the next one.
+        ids: (documents, columns); each token but the last of a row predicts the next one.
         weights: of the signals, by name.
         outputs: of the teacher, by the signal that reads them.
-        states: (tokens, d_T), the teacher's last states; None where nothing reads them.
-        heads: (tokens, heads + 2 · kv_heads, head_dim), the teacher's last queries, keys and values; the same.
+        states: (tokens, d_T), the teacher's last hidden states; None where no signal reads them.
+        heads: (tokens, heads + 2 · kv_heads, head_dim), the teacher's last queries, keys and values; None likewise.
         teacher: its shape.
         rest: of `top_k`.
     """
@@ -69,46 +69,48 @@ class Lesson:
 
     @property
     def adds_up(self) -> bool:
-        """What is a mean over tokens, of documents that have as many each, does; relations between tokens do not."""
+        """True for means over tokens, since all documents are equally long; false for relations between tokens."""
         return not self.weights.keys() & {*STATES, *HEADS}
 
     def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
         """Projectors, where states are compared one by one."""
         if self.states is None:
             return {}
-        wide, widths = self.states.shape[1], dict[str, tuple[int, int]]()
+        teacher_width, widths = self.states.shape[1], dict[str, tuple[int, int]]()
         if "feature" in self.weights:
-            widths["projector"] = width, wide
+            widths["projector"] = width, teacher_width
         if "crd" in self.weights:
-            widths |= {"crd_student": (width, CRD_WIDTH), "crd_teacher": (wide, CRD_WIDTH)}
+            widths |= {"crd_student": (width, CRD_WIDTH), "crd_teacher": (teacher_width, CRD_WIDTH)}
         return {name: linear_projector(*pair, generator=draws) for name, pair in widths.items()}
 
-    def loss(self, student: Student, rows: Tensor) -> Tensor:
+    def loss(self, student: Student, documents: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
-        ids = self.ids[rows].to(student.device)
+        ids = self.ids[documents].to(student.device)
         # A hook on a model that several threads use would be everybody's.
         plain = self.adds_up
-        hidden, qkv = (
-            (student.model.hidden(ids[:, :-1]), None) if plain else looked_into(student.model, ids[:, :-1])
+        hidden_states, qkv = (
+            (student.model.hidden(ids[:, :-1]), None)
+            if plain
+            else hidden_states_and_qkv(student.model, ids[:, :-1])
         )
-        logits = student.model.logits(hidden)
-        told = rows[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1, device="cpu")
+        logits = student.model.logits(hidden_states)
+        rows = documents[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1, device="cpu")
 
         def signal(name: str) -> Tensor:
             if name in HEADS:
                 assert qkv is not None
-                return self._of_heads(name, student, qkv, told)
+                return self._of_heads(name, student, qkv, rows)
             if name in STATES:
-                return self._of_states(name, student, hidden, ids[:, 1:], told)
-            return self._of_tokens(name, logits, ids[:, 1:], told)
+                return self._of_states(name, student, hidden_states, ids[:, 1:], rows)
+            return self._of_tokens(name, logits, ids[:, 1:], rows)
 
         return torch.stack([weight * signal(name) for name, weight in self.weights.items()]).sum()
 
-    def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, told: Tensor) -> Tensor:
+    def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         if name == "data":
             return hard_data(logits, labels)
         T = self.temperature
-        output: Any = _on(self.outputs[name].read(told), logits.device)
+        output: Any = _to(self.outputs[name].read(rows), logits.device)
         if name == "soft":
             return forward_kl(logits, output, temperature=T)
         if name in ("draw", "sampled"):
@@ -116,52 +118,44 @@ class Lesson:
         rest = self.rest if name == "top-k" else "renormalise"
         return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
 
-    def _of_states(self, name: str, student: Student, hidden: Tensor, labels: Tensor, told: Tensor) -> Tensor:
-        states = _at(self.states, told, hidden)
+    def _of_states(
+        self, name: str, student: Student, hidden_states: Tensor, labels: Tensor, rows: Tensor
+    ) -> Tensor:
+        of_teacher = _rows_of(self.states, rows, hidden_states)
         if name == "crd":
-            ours, theirs = student.modules["crd_student"], student.modules["crd_teacher"]
             return crd(
-                hidden,
-                states,
-                student_projector=ours,
-                teacher_projector=theirs,
+                hidden_states,
+                of_teacher,
+                student_projector=student.modules["crd_student"],
+                teacher_projector=student.modules["crd_teacher"],
                 labels=labels,
                 generator=student.draws,
             )
         if name == "feature":
-            return feature(hidden, states, projector=student.modules["projector"])
+            return feature(hidden_states, of_teacher, projector=student.modules["projector"])
         if name == "similarity":
-            return similarity(hidden, states, generator=student.draws)
-        distance = rkd_distance(hidden, states, generator=student.draws)
-        angle = rkd_angle(hidden, states, generator=student.draws)
+            return similarity(hidden_states, of_teacher, generator=student.draws)
+        distance = rkd_distance(hidden_states, of_teacher, generator=student.draws)
+        angle = rkd_angle(hidden_states, of_teacher, generator=student.draws)
         return RKD_DISTANCE * distance + RKD_ANGLE * angle
 
-    def _of_heads(self, name: str, student: Student, qkv: Tensor, told: Tensor) -> Tensor:
-        ours, theirs = student.model.config, self.teacher
-        of_teacher = _at(self.heads, told, qkv)
+    def _of_heads(self, name: str, student: Student, qkv: Tensor, rows: Tensor) -> Tensor:
+        config, teacher_config = student.model.config, self.teacher
+        of_teacher = _rows_of(self.heads, rows, qkv)
         if name == "attention":
-            match = "match" if ours.heads == theirs.heads else "mean"
-            maps = attention_maps(qkv, ours), attention_maps(of_teacher, theirs)
+            match = "match" if config.heads == teacher_config.heads else "mean"
+            maps = attention_maps(qkv, config), attention_maps(of_teacher, teacher_config)
             return attention_transfer(*maps, kind="kl", heads=match)
-        parts = queries_keys_values(qkv, ours), queries_keys_values(of_teacher, theirs)
-        return minilm_relations(*parts, relation_heads=ours.heads, causal=True)
+        parts = queries_keys_values(qkv, config), queries_keys_values(of_teacher, teacher_config)
+        return minilm_relations(*parts, relation_heads=config.heads, causal=True)
 
 
-def _at(rows: np.ndarray | None, told: Tensor, like: Tensor) -> Tensor:
-    """Rows of a teacher's file for these tokens, in float32, where `like` is."""
-    assert rows is not None, "the lesson has them where a signal reads them"
-    return torch.from_numpy(rows[told.numpy()]).float().to(like.device)
+def _rows_of(array: np.ndarray | None, rows: Tensor, like: Tensor) -> Tensor:
+    """Rows of a teacher's file, in float32, on the device of `like`."""
+    assert array is not None, "the objective has it where a signal reads it"
+    return torch.from_numpy(array[rows.numpy()]).float().to(like.device)
 
 
-def _on(output: Any, device: torch.device) -> Any:
-    """A teacher's output on another device; logits stay as they are, a loss widens a slab of them at a time."""
-    if isinstance(output, Tensor):
-        return output.to(device)
-    from dataclasses import fields, replace
-
-    moved = {
-        f.name: getattr(output, f.name).to(device)
-        for f in fields(output)
-        if f.name not in ("vocabulary", "temperature")
-    }
-    return replace(output, **moved)
+def _to(output: Any, device: torch.device) -> Any:
+    """A teacher's output on another device; logits keep their dtype, a loss widens a slab of them at a time."""
+    return output.to(device) if isinstance(output, Tensor) else output.on(device)

@@ -1,7 +1,8 @@
-"""Distillation between models of different tokens, with real training: the experiment `kd-cross-tokenizer`.
+"""Distillation between models of different tokens, with real training: `lab run kd-cross-tokenizer`.
 
-* `names`: the signals; `trial`: the knobs, and one training.
-* `sides`: one text in the tokens of two models, and where these agree; `drawing` shows one sentence of it.
-* `told`: what a teacher says of the text, from the cache; `asked`: what it says behind beginnings that the text has not.
-* `student`: the loss of each signal.
+* `signals`: what a student may learn from; `params`: what an experiment may vary; `checks`: of given models.
+* `tokenizers`: one text in the tokens of two models, and their common spans; `figure` draws one sentence of it.
+* `teacher_outputs`: what the teacher predicts on the text, from the cache; `prefix_log_probs`: after prefixes absent from it.
+* `objective`: the loss of each signal. The loss functions themselves are in `losses.cross_tokenizer`.
+* `evaluation`: bits per byte of held-out text; `models`: all of these made from the parameters; `trial`: one training.
 """

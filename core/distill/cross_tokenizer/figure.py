@@ -1,26 +1,26 @@
-"""One sentence in two models' tokens, and the spans that these have in common, for the report to draw."""
+"""One sentence in two models' tokens and their common spans, for the report to draw."""
 
 from __future__ import annotations
 
 from ...trial import Cut, TwoCuts
 from ..losses.cross_tokenizer import Tokens, align
-from .tokenizers import Side
+from .tokenizers import Tokenizer
 
 LONGEST = 72
-"""Characters that are drawn."""
+"""Characters of the sentence."""
 
 
-def drawn(student: Side, teacher: Side, text: str, longest: int = LONGEST) -> TwoCuts:
-    """The teacher's tokens above, the student's below; the text is cut at a space."""
+def two_tokenizations(student: Tokenizer, teacher: Tokenizer, text: str, longest: int = LONGEST) -> TwoCuts:
+    """The teacher's tokens above, the student's below; a long text is cut at its last space before `longest`."""
     if len(text) > longest:
         text = text[: text.rfind(" ", 0, longest) + 1] or text[:longest]
-    ours, theirs = student.tokens(text), teacher.tokens(text)
+    of_student, of_teacher = student.tokens(text), teacher.tokens(text)
     return TwoCuts(
         title="One sentence, cut twice",
         text=text,
-        above=_cut("the teacher's tokens", theirs),
-        below=_cut("the student's", ours),
-        spans=tuple(span.end for span in align(ours, theirs)),
+        above=_cut("the teacher's tokens", of_teacher),
+        below=_cut("the student's", of_student),
+        spans=tuple(span.end for span in align(of_student, of_teacher)),
     )
 
 
