@@ -154,11 +154,11 @@ def written(path: Path, teacher: Any, ids: Any) -> Any:
     """The teacher's outputs on all documents, in a file."""
     import torch
 
-    from lab.core.distill.output_file import opened, write
+    from lab.core.distill.output_file import open_outputs, write
 
     with torch.inference_mode():
         write(path, (teacher(some) for some in torch.split(ids[:, :-1], 8)))
-    return opened(path)
+    return open_outputs(path)
 
 
 def computed(teacher: Any, ids: Any) -> Any:

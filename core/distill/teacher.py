@@ -23,7 +23,7 @@ from .internals import hidden_states_and_qkv
 from .language import Oracle, evaluate
 from .losses.sparse import sampled_targets, top_k_targets
 from .output_encoding import Output
-from .output_file import Outputs, kept, write
+from .output_file import Outputs, load_or_make, write
 from .text import FOR_STUDENTS, FOR_TEACHERS, HELD_OUT, Source
 
 MODEL, FACTS, OUTPUTS, INTERNALS = "model.pt", "facts.json", "outputs", "internals.npy"
@@ -105,7 +105,7 @@ class TeacherOutputs:
 
     def full(self, context: Context) -> Outputs:
         """Log-probabilities over the vocabulary at each token."""
-        return self._kept(context, self._key, lambda: self._logits(context))
+        return self._load_or_make(context, self._key, lambda: self._logits(context))
 
     def states(self, context: Context) -> np.ndarray:
         """(tokens, d_model), the last hidden states, in a file that is mapped into memory."""
@@ -131,11 +131,11 @@ class TeacherOutputs:
                 else:
                     yield sampled_targets(log_p, count, self.temperature, generator=draws)
 
-        return self._kept(context, key, made)
+        return self._load_or_make(context, key, made)
 
-    def _kept(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
+    def _load_or_make(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
         folder = context.cached(key, lambda folder: write(folder / OUTPUTS, make(), made_by=short(key)))
-        return kept(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
+        return load_or_make(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
 
     def _internals(
         self, context: Context, name: str, compute: Callable[[Transformer, Tensor], Tensor]

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...lm.generation import generate
 from ...trial import Context
 from ..losses.cross_tokenizer import exact_marginal, marginal, trie
-from ..output_file import Outputs, kept, write
+from ..output_file import Outputs, load_or_make, write
 from ..student import flops_per_token
 from ..teacher import AT_ONCE, OUTPUTS, digest_of_code, short
 from .prefix_log_probs import encoder, prefix_log_probs
@@ -71,7 +71,7 @@ class TeacherOutputs:
         """Log-probabilities at each of its tokens, row document · tokens + position, and the last hidden states there."""
         folder = context.cached(self._key, lambda folder: self._write(folder))
         path = folder / OUTPUTS
-        found = kept(path, lambda: self._full(None), made_by=short(self._key), rebuild=self.rebuild)
+        found = load_or_make(path, lambda: self._full(None), made_by=short(self._key), rebuild=self.rebuild)
         return found, np.load(folder / STATES, mmap_mode="r")
 
     def targets(self, context: Context, name: str) -> tuple[Outputs, float]:
@@ -85,7 +85,7 @@ class TeacherOutputs:
             (folder / FACTS).write_text(json.dumps(facts))
 
         folder = context.cached(key, fill)
-        found = kept(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
+        found = load_or_make(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
         return found, float(json.loads((folder / FACTS).read_text())["operations"])
 
     def generated(self, context: Context, bytes: int) -> list[str]:

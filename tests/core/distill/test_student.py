@@ -5,7 +5,7 @@ import torch
 
 from lab.core.distill.losses.sparse import sampled_targets, top_k_targets
 from lab.core.distill.objective import Objective
-from lab.core.distill.output_file import opened, write
+from lab.core.distill.output_file import open_outputs, write
 from lab.core.distill.student import Student
 from lab.core.lm.model import Config, Transformer
 from lab.core.lm.training import Recipe
@@ -27,7 +27,7 @@ def teacher_outputs(tmp_path_factory):
     for name, output in forms.items():
         path = tmp_path_factory.mktemp("teacher") / name
         write(path, [output])
-        found[name] = opened(path)
+        found[name] = open_outputs(path)
     return found
 
 
