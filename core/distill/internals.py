@@ -1,4 +1,4 @@
-"""A model's last hidden states, and its last block's queries, keys, values and attention maps, for losses that compare them."""
+"""A model's last hidden states, and its last block's queries, keys, values and attention maps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def hidden_states_and_qkv(model: Transformer, ids: Tensor) -> tuple[Tensor, Tens
     """The hidden states that logits are made of, and the input of the last block's attention.
 
     Returns:
-        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then values,
-        before rotary embedding.
+        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then
+        values, before rotary embedding.
     """
     outputs: list[Tensor] = []
 

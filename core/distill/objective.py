@@ -1,4 +1,4 @@
-"""The objective of a student with its teacher's tokens: the text, the teacher's outputs on it, and the loss of each signal."""
+"""The objective of a student: the text, the teacher's outputs on it, and the loss of each signal."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@
     | top-k   | planes of (n, k) ids, then of (n, k) log-probabilities                                        |
     | sampled | n numbers of different tokens (16 bits), then planes of all entries, id and count − 1 in one  |
 
-A plane holds the first bytes of all numbers, the next plane the second bytes, …, since similar bytes in a row compress better.
+A plane holds the first bytes of all numbers, the next plane the second bytes, …, since similar bytes in a row
+compress better.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def rows_of(output: Output, dtype: torch.dtype) -> tuple[Kind, Arrays]:
     """One row for each token: log-probabilities (of dtype), or ids and log-probabilities, or ids and counts.
 
     Raises:
-        ValueError: logits that are no distribution (the message says where), a count or a vocabulary that does not fit.
+        ValueError: logits that are no distribution (the message says where), a count or a vocabulary that does not
+            fit.
     """
     if isinstance(output, Tensor):
         log_p = torch.log_softmax(output.detach().float(), -1)

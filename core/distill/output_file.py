@@ -6,16 +6,16 @@
     | top-k   | k ids of 16 bits (32 from V = 65,537 on) and k float16             | 120            | 169     |
     | sampled | the tokens drawn, id and 7 bits of count together (arXiv:2503.16870) | 27             | 77      |
 
-Sizes are for k = 50 and n = 50 and synthetic teachers, logits of standard deviation 3 over a Zipf law; those of sparse
-forms depend on the teacher's entropy. `Outputs.bytes_per_token` gives that of a file.
+Sizes are for k = 50 and n = 50 and synthetic teachers, logits of standard deviation 3 over a Zipf law; those of
+sparse forms depend on the teacher's entropy. `Outputs.bytes_per_token` gives that of a file.
 
-float16 stores a log-probability to 1 part in 2,048: an error of 0.004 at −10, less for likely tokens. Full outputs are
-log-probabilities and therefore logits: any loss takes them, at any temperature, and normalises them again.
+float16 stores a log-probability to 1 part in 2,048: an error of 0.004 at −10, less for likely tokens. Full outputs
+are log-probabilities and therefore logits: any loss takes them, at any temperature, and normalises them again.
 
-A file consists of blocks of tokens, a table of their offsets and checksums, a header, and the offset of the table. It is
-written under another name and renamed, so that it is complete or absent, and mapped into memory, so that several processes
-share one copy. Sparse blocks are compressed where that saves a tenth. Full blocks are not: that would save a quarter, but
-each batch would decompress whole blocks.
+A file consists of blocks of tokens, a table of their offsets and checksums, a header, and the offset of the table. It
+is written under another name and renamed, so that it is complete or absent, and mapped into memory, so that several
+processes share one copy. Sparse blocks are compressed where that saves a tenth. Full blocks are not: that would save
+a quarter, but each batch would decompress whole blocks.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Outputs:
             tokens: numbers of tokens, integers of shape (batch, tokens) or (examples,).
 
         Returns:
-            Log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of these positions.
+            Log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of these
+            positions.
 
         Raises:
             ValueError: a number that is not below `tokens`.
@@ -160,8 +161,8 @@ def write(
         dtype: of the stored log-probabilities of full outputs, torch.float16 or torch.float32.
 
     Raises:
-        ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no distribution (the
-            message says where), or a token that was drawn more than 128 times.
+        ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no distribution
+            (the message says where), or a token that was drawn more than 128 times.
     """
     if dtype not in (torch.float16, torch.float32):
         raise ValueError(f"dtype is {dtype}; log-probabilities are kept in torch.float16 or torch.float32")

@@ -1,4 +1,4 @@
-"""The parameters that `distill` and `distill/cross_tokenizer` share, the language, the student, the teachers, and what they make.
+"""The parameters that `distill` and `distill/cross_tokenizer` share: of the language, the student, the teachers.
 
 Importing this costs no torch.
 """

@@ -45,8 +45,8 @@ class Objective(Protocol):
 class Student:
     """A model, the projectors of its objective, and the state of its training.
 
-    Projectors are trained with the model, but are part of neither its state nor its size. The order of documents depends
-    on the seed alone, whatever the objective.
+    Projectors are trained with the model, but are part of neither its state nor its size. The order of documents
+    depends on the seed alone, whatever the objective.
 
     Attributes:
         seed: of the order and of draws.

@@ -50,5 +50,5 @@ class Source:
 
     @property
     def key(self) -> str:
-        """A text that tells this source from all others."""
+        """The cache key of this source."""
         return json.dumps([asdict(self), self.language.digest, self.view.digest])

@@ -1,4 +1,4 @@
-"""The bias of a distillation loss where the truth is known: how far its minimiser lies from the truth, and its gradient there.
+"""The bias of a distillation loss where the truth is known: its minimiser's KL from the truth, and its gradient there.
 
 * `params`, `trial`: what `lab run kd-loss-bias` may vary, and one measurement.
 * `names`: of the losses.

@@ -1,7 +1,8 @@
 """Losses by the names that experiments give them, and the student that minimises each.
 
-Most are cross-entropy with some target, so that their gradient with respect to the logits is q − target, and their mean
-over draws and data is that of the mean target, their minimiser. The others are divergences, with the truth as minimiser.
+Most are cross-entropy with some target, so that their gradient with respect to the logits is q − target, and their
+mean over draws and data is that of the mean target, their minimiser. The others are divergences, with the truth as
+minimiser.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Teacher and student of one vocabulary: bias and gradient of a loss at the truth, and its gradient at another student."""
+"""Teacher and student of one vocabulary: bias and gradient of a loss at the truth, its gradient at another student."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class AtTruth:
     """Means over tokens, where teacher and student are both the truth.
 
     Attributes:
-        bias: KL(q*‖p) in nats, q* the minimiser of the loss. A loss that is a cross-entropy is lower at q* than at the truth
-            by this much. The other direction, KL(p‖q*), is infinite where q* leaves out a possible token.
-        pull: ½·Σ|∂loss/∂logits|, the probability that a unit step of the gradient moves between tokens. 0 where the truth is
-            a stationary point.
+        bias: KL(q*‖p) in nats, q* the minimiser of the loss. A loss that is a cross-entropy is lower at q* than at
+            the truth by this much. The other direction, KL(p‖q*), is infinite where q* leaves out a possible token.
+        pull: ½·Σ|∂loss/∂logits|, the probability that a unit step of the gradient moves between tokens. 0 where the
+            truth is a stationary point.
     """
 
     bias: float
@@ -68,11 +68,11 @@ class AtStudent:
 
 
 def at_student(loss: Loss, log_p: Tensor, before: Tensor, learnt: float = 0.0) -> AtStudent:
-    """Compare gradients at a student that is a table from the last token to the distribution of the next (a bigram model).
+    """Compare gradients at a bigram model, a table from the last token to the distribution of the next.
 
-    Its rows mix the best bigram model of this text, with the share `learnt`, and the frequencies of tokens. The gradient is
-    that of the table's logits, and so a sum over the positions with the same last token. At learnt = 1 the gradient of
-    forward KL is 0, and the angle to it is undefined.
+    Its rows mix the best bigram model of this text, with the share `learnt`, and the frequencies of tokens. The
+    gradient is that of the table's logits, and so a sum over the positions with the same last token. At learnt = 1
+    the gradient of forward KL is 0, and the angle to it is undefined.
 
     Args:
         log_p: (batch, tokens, V), the truth.

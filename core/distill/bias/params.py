@@ -24,8 +24,8 @@ class Params(AnyParams):
     share: float = Field(0.5, ge=0, le=1)
     """The teacher's part of the mixture of jsd (β) and skew (λ)."""
     learnt: float = Field(0.0, ge=0, lt=1)
-    """The student whose gradients are compared: at 0 it has the frequency of each token, near 1 the best prediction from the
-    last token alone."""
+    """The student whose gradients are compared: at 0 it has the frequency of each token, near 1 the best prediction from
+    the last token alone."""
     topics: int = Field(8, ge=1)
     words: int = Field(2000, ge=8)
     vocabulary: int = Field(512, ge=32)

@@ -15,8 +15,8 @@ WIDTH = 128
 """Largest number of tokens of a document."""
 
 FLOOR = -20.0
-"""The least log-probability, since reverse KL and JSD cannot use −∞. The truth therefore has at most 0.000002 of its mass on
-tokens that cannot follow, for teacher and student alike."""
+"""The least log-probability, since reverse KL and JSD cannot use −∞. The truth therefore has at most 0.000002 of its
+mass on tokens that cannot follow, for teacher and student alike."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,8 @@ class Minimised:
     Attributes:
         units: number of units (spans, or characters) that the loss is a mean over, per character.
         value: the loss at the truth, a mean over its units.
-        gain: the loss at the truth less the least loss that L-BFGS finds, a lower bound of how much the minimiser saves.
+        gain: the loss at the truth less the least loss that L-BFGS finds, a lower bound of how much the minimiser
+            saves.
         pull: ½·Σ|∂loss/∂logits| at the truth, per character.
         bias: KL(q‖p) in nats per character, q the student that L-BFGS makes of the truth p.
     """

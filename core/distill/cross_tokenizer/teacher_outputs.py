@@ -35,7 +35,7 @@ class TeacherModel:
 
     Attributes:
         model: ours or one of `lab.core.lm.hugging_face`, on the device.
-        key: tells the teacher from all others.
+        key: the cache key of the teacher.
         trained: operations of its training; 0 for a given one.
     """
 

@@ -91,7 +91,8 @@ def of_view(view: View) -> Tokenizer:
 def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
     """A tokenizer of transformers.
 
-    Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else `plain`.
+    Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
+    `plain`.
 
     Args:
         rows: of the model's embedding, which may be more than the tokens.

@@ -32,24 +32,24 @@ def crd(
 ) -> Tensor:
     """−log h(i, i) − Σ over j of log(1 − h(i, j)), averaged over positions i of the student's.
 
-    Tian et al., "Contrastive representation distillation" (arXiv:1910.10699): h(i, j) = e^s/(e^s + c) is how likely it
-    is that state i of the student and state j of the teacher are of one position, s = ⟨u_i, v_j⟩/τ with u and v their
-    projections of length 1. c is the number of negatives j times e^(1/(2·d·τ²)), the mean of e^s over random directions in
-    d dimensions; their code measures that mean in its first batch.
+    Tian et al., "Contrastive representation distillation" (arXiv:1910.10699): h(i, j) = e^s/(e^s + c) is how likely
+    it is that state i of the student and state j of the teacher are of one position, s = ⟨u_i, v_j⟩/τ with u and v
+    their projections of length 1. c is the number of negatives j times e^(1/(2·d·τ²)), the mean of e^s over random
+    directions in d dimensions; their code measures that mean in its first batch.
 
-    The paper draws 16,384 negatives from a memory of the whole data; here they are the other positions given. Both of the
-    paper's directions are then the same sum.
+    The paper draws 16,384 negatives from a memory of the whole data; here they are the other positions given. Both of
+    the paper's directions are then the same sum.
 
-    The loss is small where each state's own partner is by far its nearest: states are learned up to what the projectors
-    remove, and only as far as positions differ.
+    The loss is small where each state's own partner is by far its nearest: states are learned up to what the
+    projectors remove, and only as far as positions differ.
 
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
         teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         student_projector, teacher_projector: from d_S and d_T to one width; both are trained with the student.
-        labels: (batch, tokens), the token that each position predicts: positions of one label are no negatives, as in the
-            paper where classes are known. Without labels all other positions are.
+        labels: (batch, tokens), the token that each position predicts: positions of one label are no negatives, as in
+            the paper where classes are known. Without labels all other positions are.
         tau: τ, above 0.
         points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.

@@ -3,8 +3,8 @@
 Their minimisers are states, not distributions: the next token needs a response loss beside them. All are 0 where the
 (projected) student equals the teacher.
 
-A projector is trained with the student and then thrown away. It is a module of its own: given to the optimiser beside the
-student's parameters, but in neither the student's checkpoint nor its number of parameters.
+A projector is trained with the student and then thrown away. It is a module of its own: given to the optimiser beside
+the student's parameters, but in neither the student's checkpoint nor its number of parameters.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def feature(
       states are larger, would outweigh the others. A student of zeros has a loss of 1.
     * "cosine": mean over positions of 1 − cos(P·h_S, h_T); between 0 and 2, whatever the norms.
 
-    The minimiser, with a loss of 0, is P·h_S = h_T (for "cosine": a positive multiple of it). A P of zeros gives h_S no
-    gradient, hence the initial values of `linear_projector`.
+    The minimiser, with a loss of 0, is P·h_S = h_T (for "cosine": a positive multiple of it). A P of zeros gives h_S
+    no gradient, hence the initial values of `linear_projector`.
 
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
@@ -92,7 +92,8 @@ def attention_transfer(
       loss of a row of probabilities fall as the text grows.
     * "kl": Σ over keys of a_T·log(a_T/a_S), as MobileBERT (arXiv:2004.02984).
 
-    (Not the "attention transfer" of convolutions, whose maps are sums of squared channels.) Its minimiser, with a loss of 0, is equal maps.
+    (Not the "attention transfer" of convolutions, whose maps are sums of squared channels.) Its minimiser, with a
+    loss of 0, is equal maps.
 
     Args:
         student_attention: (batch, heads, queries, keys), probabilities over keys.
@@ -152,7 +153,7 @@ def mlp_projector(
     width: int | None = None,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
-    """h ↦ W₂·relu(W₁·h), `width` in between (teacher_width unless given), with initial values that keep the size of states.
+    """h ↦ W₂·relu(W₁·h), `width` in between (teacher_width unless given); its initial values keep the size of states.
 
     It fits more than a linear one, also where the student's states stay poor; what it learns is thrown away with it.
     """
@@ -194,7 +195,7 @@ def layer_pairs(
 
 
 def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The unmasked positions of both, (positions, width): the student's as they are, the teacher's detached and in float32 at least.
+    """The unmasked positions of both, (positions, width); the teacher's are detached and in float32 at least.
 
     Raises:
         ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).

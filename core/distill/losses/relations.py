@@ -1,7 +1,7 @@
 """Relation losses: distances, angles and products of positions, in the student and in the teacher.
 
-None needs a projector, since widths may differ. All are 0 where the relations agree, whatever the states themselves: what
-leaves a relation unchanged (a rotation, for some the scale) is not learned.
+None needs a projector, since widths may differ. All are 0 where the relations agree, whatever the states themselves:
+what leaves a relation unchanged (a rotation, for some the scale) is not learned.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def minilm_relations(
     into A_r relation heads of width d_r, so that neither widths nor numbers of heads need agree. The more relation
     heads, the finer the relations (48 and 64 in the paper).
 
-    Masked positions are left out, as rows and as columns. With `causal` so are later positions, as in a causal model's
-    attention; the paper's models are bidirectional.
+    Masked positions are left out, as rows and as columns. With `causal` so are later positions, as in a causal
+    model's attention; the paper's models are bidirectional.
 
     Minimiser, with a loss of 0: the relations agree, which determines states up to a rotation of each relation head.
 

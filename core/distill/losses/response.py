@@ -14,8 +14,8 @@ With p_T and q_T the teacher's and the student's softmax of logits / T, at one p
     | skew(λ)     | T²·KL(p_T‖λ·p_T + (1−λ)·q_T)                    | q = p (λ < 1)      | yes                       |
     | tvd         | T·½·Σ|p_T − q_T|                                | q = p              | yes, at a kink            |
 
-"Truth stationary": whether the gradient is 0 where teacher and student are both the truth. Where it is not, the loss is
-biased, and more data do not help.
+"Truth stationary": whether the gradient is 0 where teacher and student are both the truth. Where it is not, the loss
+is biased, and more data do not help.
 
 Why T²: for large T a distribution is flat, p_T ≈ (1 + (z − z̄)/T)/V, and the gradient of a divergence with respect to the
 logits falls as 1/T². The factor keeps it at (centred student logits − centred teacher logits)/V, so that the weight of a
@@ -252,8 +252,8 @@ def tvd(
 ) -> Tensor:
     """T·½·Σ|p_T − q_T|, total variation: Wen et al., f-DISTILL (arXiv:2307.15190). At T = 1 between 0 and 1.
 
-    The minimiser q = p is a kink: the gradient is 0 exactly there, but does not become small near it, where the signs of
-    p − q may be rounding errors.
+    The minimiser q = p is a kink: the gradient is 0 exactly there, but does not become small near it, where the signs
+    of p − q may be rounding errors.
 
     Arguments, returns and errors are those of `forward_kl`.
     """

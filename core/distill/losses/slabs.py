@@ -1,8 +1,8 @@
 """The mean over unmasked tokens of a loss of whole distributions, computed in slabs of tokens, as in chunked losses.
 
-Logits of 64 texts of 128 tokens with V = 4,096 take 128 MiB in float32, and autograd would keep five or more tensors of
-that size. Here forward and backward run together on a slab that fits into a core's cache, so that only one such tensor is
-made, the gradient; masked tokens are not computed.
+Logits of 64 texts of 128 tokens with V = 4,096 take 128 MiB in float32, and autograd would keep five or more tensors
+of that size. Here forward and backward run together on a slab that fits into a core's cache, so that only one such
+tensor is made, the gradient; masked tokens are not computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...lm.precision import precise, wide
 from .arguments import bool_mask, check_temperature, divisor, first, position_words
 
 FLOOR = -1e36
-"""Replaces log 0, since 0 · (log 0 − log 0) would be NaN. A loss that it makes larger than `INFINITE` is returned as infinite."""
+"""Replaces log 0, since 0 · (log 0 − log 0) would be NaN. A loss that it makes larger than `INFINITE` is +∞."""
 INFINITE = 1e20
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
 """Logits in a slab, by device: 1 MiB of float32, a core's second-level cache; on a GPU enough to occupy it."""

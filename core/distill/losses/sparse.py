@@ -10,8 +10,8 @@ With K the teacher's k likeliest tokens, P = Σ_K p their mass, c the counts of 
     |                     |                                                    | (1 − P)·p elsewhere |                  |
     | random_sampling     | c/n                                                | q = p, on average   | on average       |
 
-The minimiser of "truth" is that of the mean over data drawn from p: the data token gets the leftover mass also where it
-is in K, so that K gets it twice. All are T² times a Kullback-Leibler divergence from the target, with the gradient
+The minimiser of "truth" is that of the mean over data drawn from p: the data token gets the leftover mass also where
+it is in K, so that K gets it twice. All are T² times a Kullback-Leibler divergence from the target, with the gradient
 T²·(q − target) in the units of logits / T; where the mean target is not p, more data do not help. What is unbiased is
 noisier: Anshumann et al., "Sparse Logit Sampling" (arXiv:2503.16870), from which all four are.
 
@@ -297,8 +297,8 @@ def _kl_at(log_q: Tensor, ids: Tensor, w: Tensor) -> Tensor:
 def _with_tail(log_q: Tensor, ids: Tensor, log_p: Tensor) -> Tensor:
     """Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)).
 
-    1 − Q is summed over the tokens outside of K. Computed as 1 − Σ_K q it would round to 0 for a confident student, and the
-    clamp that log 0 needs would stop the gradient there.
+    1 − Q is summed over the tokens outside of K. Computed as 1 − Σ_K q it would round to 0 for a confident student,
+    and the clamp that log 0 needs would stop the gradient there.
     """
     on_k = _dot(log_p.exp(), log_p - log_q.gather(-1, ids))
     if ids.shape[-1] == log_q.shape[-1]:
@@ -344,7 +344,8 @@ def _check_ids(ids: Tensor, others: Tensor, name: str, vocabulary: int) -> None:
     outside = first((ids < 0) | (ids >= vocabulary))
     if outside is not None:
         raise ValueError(
-            f"an id at {position_words(outside[:-1])} is {int(ids[tuple(outside)])}, but the vocabulary is 0 to {vocabulary - 1}"
+            f"an id at {position_words(outside[:-1])} is {int(ids[tuple(outside)])}, but the vocabulary is 0 to "
+            f"{vocabulary - 1}"
         )
 
 

@@ -1,7 +1,7 @@
 """The spans that two tokenisations of one text have in common.
 
-A span is a piece of the text at whose end a token ends in both tokenisations. Minimal spans end at every such byte, longer
-ones only at given boundaries, such as those of words. Inside a span single tokens do not correspond.
+A span is a piece of the text at whose end a token ends in both tokenisations. Minimal spans end at every such byte,
+longer ones only at given boundaries, such as those of words. Inside a span single tokens do not correspond.
 """
 
 from __future__ import annotations

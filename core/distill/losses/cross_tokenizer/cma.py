@@ -62,7 +62,7 @@ def dskd_cma(
     first choice is wrong the second term counts as 0.
 
     Minimiser: where the first two terms are least the gathered logits name the text's own token for certain, since
-    query and value have seen it (y): the student is then taught the text, not a distribution. What keeps them from that
+    query and value contain it (y): the student then learns the text, not a distribution. What keeps them from that
     is the projectors' size alone; the known bias of this loss. Nothing in it aligns bytes.
 
     Args:

@@ -53,7 +53,8 @@ def soft_targets(
 ) -> Tensor:
     """`forward_kl` with targets that a unit may lack; mean over unmasked units.
 
-    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit whose targets are all −∞ counts as 0.
+    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit whose targets are all −∞ counts as
+    0.
 
     Args:
         student_logits: (batch, units, V).

@@ -34,15 +34,15 @@ def hidden_states(
     FitNets' hint (arXiv:1412.6550) at aligned positions, scaled as tokenkit does it: divided by the teacher's power, or
     late layers would weigh most.
 
-    Minimiser: P h_S = h_T where the student's width allows. Known bias: the teacher's state also depends on how the bytes
-    were cut. Positions inside a span have no target, and equal states need not give equal logits.
+    Minimiser: P h_S = h_T where the student's width allows. Known bias: the teacher's state also depends on how the
+    bytes were cut. Positions inside a span have no target, and equal states need not give equal logits.
 
     Args:
         student_hidden: (batch, student's tokens, d_S), at the positions of the logits.
         teacher_hidden: (batch, teacher's tokens, d_T).
         alignment: of the batch.
-        projector: P, a module from d_S to d_T. It is the caller's: in the optimiser, but in neither the student's checkpoint
-            nor its number of parameters. An all-zero P gives the student no gradient at first.
+        projector: P, a module from d_S to d_T. It is the caller's: in the optimiser, but in neither the student's
+            checkpoint nor its number of parameters. An all-zero P gives the student no gradient at first.
         mask: (batch, spans), true or 1 where a span counts.
         measure: "squares" or "cosine".
         power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.

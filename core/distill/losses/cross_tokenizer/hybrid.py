@@ -28,9 +28,10 @@ def gold(
 ) -> Tensor:
     """a·JSD_β(p_shared‖q_shared) + b·Σ |sort p_rest − sort q_rest| of each span's merged vectors; mean over spans.
 
-    General on-policy logit distillation (Patiño et al., "Unlocking on-policy distillation for any model family", 2025;
-    TRL, `GOLDTrainer`). The shared parts are scaled to sum to 1, which takes the product of a merge out of them;
-    unscaled, as in TRL, their "divergence" falls below 0, and its minimiser gives the shared tokens the wrong mass. The rests keep their scale, and their mass is compared.
+    General on-policy logit distillation (Patiño et al., "Unlocking on-policy distillation for any model family",
+    2025; TRL, `GOLDTrainer`). The shared parts are scaled to sum to 1, which takes the product of a merge out of
+    them; unscaled, as in TRL, their "divergence" falls below 0, and its minimiser gives the shared tokens the wrong
+    mass. The rests keep their scale, and their mass is compared.
 
     Minimisers: q in proportion to p on the shared tokens, with the rest's probabilities in any order. Known bias: a
     perfect student of other tokens gives the shared ones other probabilities (its "t" stands for more texts than the

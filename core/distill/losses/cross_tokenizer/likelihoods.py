@@ -30,12 +30,13 @@ def alm(
     where all ℓ are equal. It falls as 1/τ: weigh it accordingly beside other losses.
 
     By token chunk or by word chunk is a matter of the alignment: minimal spans, or spans that end at words' ends.
-    Minimiser: a student whose spans are as likely as the teacher's, for the spans of the text only: all alternatives to a
-    span count as one event. Known bias: two exact models of one text give minimal spans different likelihoods, but not
-    words that include their end (`span_logp`). Where a mark begins words, "ab" may still become "abc" for a student of
-    characters, when the teacher's token excludes that. `next_marks` takes the likelihood of these bytes and then a word's
-    end, the paper's debiasing of outcomes, exact for the first word of a text. For later words the context, the end of the
-    word before, has the same bias; `both_ends` removes that too (ours), and is exact for words.
+    Minimiser: a student whose spans are as likely as the teacher's, for the spans of the text only: all alternatives
+    to a span count as one event. Known bias: two exact models of one text give minimal spans different likelihoods,
+    but not words that include their end (`span_logp`). Where a mark begins words, "ab" may still become "abc" for a
+    student of characters, when the teacher's token excludes that. `next_marks` takes the likelihood of these bytes
+    and then a word's end, the paper's debiasing of outcomes, exact for the first word of a text. For later words the
+    context, the end of the word before, has the same bias; `both_ends` removes that too (ours), and is exact for
+    words.
 
     Args:
         student_logits: (batch, student's tokens, V_s).
@@ -84,8 +85,8 @@ def begins_with(pieces: Sequence[bytes], mark: bytes = b" ") -> Tensor:
 def binary_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL between Bernoulli distributions with probabilities e^{log_p} and e^{log_q}.
 
-    Both are lowered by a rounding error first, as in tokenkit: at a probability of 1 the loss could be ∞, with no usable
-    gradient.
+    Both are lowered by a rounding error first, as in tokenkit: at a probability of 1 the loss could be ∞, with no
+    usable gradient.
     """
     step = torch.finfo(log_q.dtype).eps
     log_p, log_q = log_p - step, log_q - step

@@ -152,9 +152,9 @@ def mapped_kl(
     """T²·KL(p̃_T‖q_T), p̃ the teacher's distribution carried over by a mapping; mean over unmasked units.
 
     Exact strings and MinED (FuseLLM, arXiv:2401.10491) are two mappings for one loss. Minimiser: q = p̃. Known
-    bias: p̃ is not the true distribution of the student's next token: a student's "t" stands for all words that begin with t,
-    the teacher's "t" for the few that are cut after it. Positions inside a span have no target; DSKD's code trains on the
-    text's own token there, which a cross-entropy beside this loss does as well.
+    bias: p̃ is not the true distribution of the student's next token: a student's "t" stands for all words that begin
+    with t, the teacher's "t" for the few that are cut after it. Positions inside a span have no target; DSKD's code
+    trains on the text's own token there, which a cross-entropy beside this loss does as well.
 
     Args:
         student_logits: (batch, units, V_s), or (batch, student's tokens, V_s) with an alignment.

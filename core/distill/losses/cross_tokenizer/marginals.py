@@ -12,9 +12,9 @@ last are `encode(x[:k])` for some k, and the sum has one term for each k:
 The inner sum is a node of the tree of tokens (`trie`). k reaches back no further than the longest token, and where
 tokens never cross words, no further than the word.
 
-Two forms. `exact_marginal` evaluates the teacher at every k, also where the text's own tokens do not end, which takes more
-forward passes. `marginal` has the teacher's outputs on the text's own tokens only, as every loss here has,
-and leaves out the other k. It is exact where all ways to write a prefix agree with the text's own tokens up to the last
+Two forms. `exact_marginal` evaluates the teacher at every k, also where the text's own tokens do not end, which takes
+more forward passes. `marginal` has the teacher's outputs on the text's own tokens only, as every loss here has, and
+leaves out the other k. It is exact where all ways to write a prefix agree with the text's own tokens up to the last
 one, as where each word is a token; not where "ab" may be the beginning of the token "abc" or the tokens "a", "bd":
 inside "abc" it misses the second. Its result sums to 1 all the same.
 
@@ -78,10 +78,10 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
     """log q̂ of each of the student's tokens at each character, from a teacher that is a function.
 
     Args:
-        teacher: prefixes, as tuples of ids without BOS, to (prefixes, V_t) log-probs of the next token. Called once, with
-            each prefix once. For a prefix that no text begins with −∞ is enough.
-        encode: the teacher's tokenizer, without special tokens: bytes to ids; None for bytes that it cannot encode, such as
-            half a word in a vocabulary of words.
+        teacher: prefixes, as tuples of ids without BOS, to (prefixes, V_t) log-probs of the next token. Called once,
+            with each prefix once. For a prefix that no text begins with −∞ is enough.
+        encode: the teacher's tokenizer, without special tokens: bytes to ids; None for bytes that it cannot encode,
+            such as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
 

@@ -1,8 +1,8 @@
 """Tokenised text with byte offsets: the bytes are what two tokenizers have in common.
 
 Offsets come from the bytes of each token and never from decoded strings: a token may hold one byte of an emoji, which
-decodes to nothing. A special token (`<s>`, `<pad>`) writes no bytes. To have the end of a text learnt, give `<eos>` bytes
-of its own, the same on both sides; it then aligns like a character.
+decodes to nothing. A special token (`<s>`, `<pad>`) writes no bytes. To have the end of a text learnt, give `<eos>`
+bytes of its own, the same on both sides; it then aligns like a character.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ def token_logp(logits: Tensor, side: Side) -> Tensor:
 def span_logp(logits: Tensor, side: Side) -> Tensor:
     """ℓ = Σ log p over the tokens of each span, (batch, spans): the joint probability of what the span writes.
 
-    It is conditional on the tokens before the span, and on these tokens of it. Two exact models of one text agree on it
-    where a span is a whole word that includes its end (`word_ends`), but not on minimal spans, since the last token of one
-    model may exclude some continuations ("tokenization bias" in arXiv:2410.09303).
+    It is conditional on the tokens before the span, and on these tokens of it. Two exact models of one text agree on
+    it where a span is a whole word that includes its end (`word_ends`), but not on minimal spans, since the last
+    token of one model may exclude some continuations ("tokenization bias" in arXiv:2410.09303).
     """
     return _sums(token_logp(logits, side), side)
 
@@ -88,8 +88,8 @@ def gather_tokens(logp: Tensor, side: Side) -> Tensor:
 def at_starts(x: Tensor, side: Side, name: str = "logits") -> Tensor:
     """What a tensor (batch, tokens, …) holds at the first token of each span, (batch, spans, …).
 
-    Both sides have read the same bytes there, so that next-token distributions and hidden states have the same context.
-    The distributions are still over different vocabularies.
+    Both sides have read the same bytes there, so that next-token distributions and hidden states have the same
+    context. The distributions are still over different vocabularies.
     """
     return take(over_tokens(x, side, name), side.start)
 

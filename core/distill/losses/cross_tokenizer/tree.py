@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trie:
-    """A trie of the teacher's tokens, for a pair of vocabularies. Node 0 is the root; the last, `dead`, is on no token's path.
+    """A trie of the teacher's tokens in the student's. Node 0 is the root; the last, `dead`, is on no token's path.
 
     Attributes:
         child: (nodes, V_s), the node behind a character.
