@@ -9,7 +9,7 @@ all, and each comes after one of its own, as in a training. All three learn the 
 temperature 1 from a teacher with the same weights, on the same documents, off-policy, from students with the same weights:
 before anything is timed, models, losses and gradients must agree. TRL has its teacher's forward pass in each step, and has
 no other way. Ours is timed with the teacher in each step too, and as it is used: with outputs read from a file that was
-written once. TRL's step less the time in its teacher is told beside, for who would rather compare that.
+written once. TRL's step less the time in its teacher is printed beside, for who would rather compare that.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds of a step, and of those in the teacher: its forward pass, or reading what it told."""
+    """Seconds of a step, and of those in the teacher: its forward pass, or reading its outputs."""
 
     total: float
     teacher: float
@@ -83,14 +83,14 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A teacher's outputs as a student asks for them, on a watch."""
+class TimedOutputs:
+    """A teacher's outputs as an objective reads them, on a watch."""
 
-    tell: Any
+    outputs: Any
     watch: Watch
 
     def read(self, tokens: Any) -> Any:
-        return self.watch.around(self.tell)(tokens)
+        return self.watch.around(self.outputs)(tokens)
 
 
 def arguments() -> argparse.Namespace:
@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         outputs = written(Path(folder) / "outputs", teacher, ids)
         cached = our_steps(given, shape, ids, outputs.read)
-        online = our_steps(given, shape, ids, asked(teacher, ids))
+        online = our_steps(given, shape, ids, computed(teacher, ids))
         describe(shape, outputs)
         others = Others()
         if given.alone or find_spec("trl") is None:
@@ -154,35 +154,35 @@ def written(path: Path, teacher: Any, ids: Any) -> Any:
     """The teacher's outputs on all documents, in a file."""
     import torch
 
-    from lab.core.distill.cache import opened, write
+    from lab.core.distill.output_file import open_outputs, write
 
     with torch.inference_mode():
         write(path, (teacher(some) for some in torch.split(ids[:, :-1], 8)))
-    return opened(path)
+    return open_outputs(path)
 
 
-def asked(teacher: Any, ids: Any) -> Any:
-    """A teacher that computes what it is asked for: tokens are counted through, document by document."""
+def computed(teacher: Any, ids: Any) -> Any:
+    """The teacher's logits, computed when they are read; rows are numbered token by token, document by document."""
     import torch
 
-    def tell(tokens: Any) -> Any:
+    def read(tokens: Any) -> Any:
         with torch.inference_mode():
             return teacher(ids[tokens[:, 0] // (ids.shape[1] - 1), :-1])
 
-    return tell
+    return read
 
 
-def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, tell: Any) -> Iterator[Taken]:
+def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, read: Any) -> Iterator[Taken]:
     """One step of ours for each `next`."""
-    from lab.core.distill.lesson import Lesson
+    from lab.core.distill.objective import Objective
     from lab.core.distill.student import Student
     from lab.core.lm.training import Recipe
 
     watch = Watch()
     teacher: Any = model_of(shape, shape.teacher).config
-    lesson = Lesson(ids, {"soft": 1.0}, {"soft": Told(tell, watch)}, None, None, teacher)
+    objective = Objective(ids, {"soft": 1.0}, {"soft": TimedOutputs(read, watch)}, None, None, teacher)
     recipe = Recipe(steps=2 * (given.warmup + given.pairs), batch=shape.batch)
-    student = Student(model_of(shape, shape.student), recipe, lesson, SEED)
+    student = Student(model_of(shape, shape.student), recipe, objective, SEED)
     while True:
         watch.seconds = 0.0
         began = time.perf_counter()
@@ -354,11 +354,13 @@ def check_agreement(student: Any, teacher: Any, llama: Any, its_teacher: Any, id
             float((one(ids) - other(input_ids=ids).logits).abs().max())
             for one, other in ((student, llama), (teacher, its_teacher))
         )
-        told = teacher(ids)[:, :-1]
-        said = student(ids)[:, :-1]
-    mine, theirs = said.clone().requires_grad_(), said.clone().requires_grad_()
-    ours = forward_kl(mine, told)
-    their_loss = GKDTrainer.generalized_jsd_loss(theirs, told, labels=ids[:, 1:], beta=0.0, temperature=1.0)
+        teacher_logits = teacher(ids)[:, :-1]
+        student_logits = student(ids)[:, :-1]
+    mine, theirs = (student_logits.clone().requires_grad_() for _ in range(2))
+    ours = forward_kl(mine, teacher_logits)
+    their_loss = GKDTrainer.generalized_jsd_loss(
+        theirs, teacher_logits, labels=ids[:, 1:], beta=0.0, temperature=1.0
+    )
     ours.backward()
     their_loss.backward()
     tokens = ids[:, 1:].numel()

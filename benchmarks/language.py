@@ -57,7 +57,7 @@ def main() -> None:
     found = entropies(language)
     print(
         f"{given.words:,} words, {given.topics} topics, made in {took:.3f} s: {found.rate:.3f} bits per character, "
-        f"{found.alone:.3f} without context, {found.told:.3f} with the topic known"
+        f"{found.unigram:.3f} without context, {found.given_topic:.3f} with the topic known"
     )
     texts = language.write(np.random.default_rng(1), given.documents, given.characters)
     characters = sum(map(len, texts))

@@ -1,10 +1,14 @@
-"""Knowledge distillation: what a small model learns from the outputs of a larger one.
+"""Knowledge distillation: a small model learns from the outputs of a larger one.
 
-* `language`: a language whose next-token probabilities are known exactly under every tokeniser.
-* `losses`: what a student may be taught by.
-* `signals`, `teacher`, `lesson`, `student`, `examination`, `trial`: `lab run kd`, a student of the teacher's own tokens.
-* `across`: a student of other tokens.
-* `bias`: where losses lead a student that knows the truth, without training.
+* `language`: a language whose next-token probabilities are known exactly under every tokeniser; `text`: its texts.
+* `losses`: the loss functions.
+* `signals`: what a student may learn from; `params`: what an experiment may vary, with `shared_params` of both trainings.
+* `teacher`: a teacher, trained once, and its outputs; `output_file`, `output_encoding`: the file that holds them.
+* `internals`: hidden states, queries, keys, values and attention maps of a model.
+* `objective`: the text, the teacher's outputs and the loss of each signal; `student`: a model that learns from it.
+* `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`.
+* `cross_tokenizer`: students of other tokens than their teacher's, `lab run kd-cross-tokenizer`.
+* `bias`: minimisers and gradients of losses where the truth is known, without training, `lab run kd-loss-bias`.
 
 Names load when they are first asked for, so that importing `lab.core.distill` costs no torch.
 """

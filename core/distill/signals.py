@@ -1,21 +1,21 @@
-"""What a student may be taught by, by name: `soft`, or joined by + with weights, `data+0.5*feature`.
+"""The signals that a student may learn from, by name: `soft`, or joined by + with weights, `data+0.5*feature`.
 
-    | name       | family   | what of the teacher                            | loss                                     |
+    | name       | family   | what it reads of the teacher                   | loss                                     |
     |------------|----------|------------------------------------------------|------------------------------------------|
-    | data       |          | nothing: the tokens that stand there           | `hard_data`                              |
+    | data       |          | nothing: the tokens of the text                | `hard_data`                              |
     | hard       | response | its likeliest token                            | `top_k` of 1, which is `hard_argmax`     |
     | draw       | response | one token drawn from it                        | `random_sampling` of 1, or `hard_draw`   |
     | soft       | response | its whole distribution                         | `forward_kl`                             |
     | top-k      | response | its k likeliest tokens                         | `top_k`                                  |
     | sampled    | response | n tokens drawn from it                         | `random_sampling`                        |
     | feature    | feature  | its last states                                | `feature`, through a linear projector    |
-    | crd        | feature  | its last states, told from those of others     | `crd`, through two linear projectors     |
+    | crd        | feature  | its last states, against those of others       | `crd`, through two linear projectors     |
     | similarity | relation | how alike its last states are at 256 positions | `similarity`                             |
     | rkd        | relation | distances and angles between them              | 25 `rkd_distance` + 50 `rkd_angle`       |
     | attention  | feature  | the maps of its last attention, head by head   | `attention_transfer`, Kullback–Leibler   |
     | minilm     | relation | relations of its last queries, keys and values | `minilm_relations`, causal               |
 
-None of the last six says anything of tokens: a student that learns from them needs the data, or a response, beside
+The last six define no distribution over tokens: a student that learns from them needs the data, or a response, beside
 them.
 
 Importing this costs no torch: the command line reads it with `Params`.
@@ -32,18 +32,18 @@ from ..own_files import terms
 RESPONSE = "hard", "draw", "soft", "top-k", "sampled"
 STATES = "feature", "crd", "similarity", "rkd"
 HEADS = "attention", "minilm"
-INSIDE = *STATES, *HEADS
-SIGNALS = "data", *RESPONSE, *INSIDE
+INTERNALS = *STATES, *HEADS
+SIGNALS = "data", *RESPONSE, *INTERNALS
 
 
 def signal_terms(text: str) -> dict[str, float]:
-    """The signals of a student with their weights.
+    """A student's signals and their weights.
 
     Raises:
-        ValueError: as `weighted`, or nothing that tells tokens.
+        ValueError: as `weighted`, or no signal that defines a distribution over tokens.
     """
     found = weighted(text, SIGNALS)
-    if not found.keys() - set(INSIDE):
+    if not found.keys() - set(INTERNALS):
         raise ValueError(f"{text} tells nothing of tokens; write data+{text}")
     return found
 
@@ -52,7 +52,7 @@ def weighted(text: str, known: Sequence[str]) -> dict[str, float]:
     """Names joined by +, with their weights.
 
     Raises:
-        ValueError: a name that is not known or stands there twice, or a weight that is not above 0 and finite.
+        ValueError: an unknown or repeated name, or a weight that is not above 0 and finite.
     """
     found: dict[str, float] = {}
     for term in terms(text):

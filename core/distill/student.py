@@ -1,4 +1,4 @@
-"""A student and its training: batches of one text in one order, and the loss of what it is taught by."""
+"""A student and its training: batches of one text in one order, and the gradient of an objective."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..lm.parallel import cores
 from ..lm.training import Recipe, adamw, optimizers_of, schedule, step_all
 
 
-class Lesson(Protocol):
-    """What is taught, and by which loss.
+class Objective(Protocol):
+    """A text, and a loss on its documents.
 
     Attributes:
-        documents: how many there are; a batch is some of their numbers.
-        tokens_of_document: that are told, on average.
+        documents: their number; a batch is some of the indices below it.
+        tokens_of_document: the mean number of predicted tokens of a document.
         adds_up: whether the loss of a batch is the mean of its documents' losses.
     """
 
@@ -36,31 +36,31 @@ class Lesson(Protocol):
     def adds_up(self) -> bool: ...
 
     def modules(self, width: int, draws: torch.Generator) -> Mapping[str, nn.Linear]:
-        """What the loss has of its own to train, for a student whose states are so wide."""
+        """The loss's own trainable modules, for a student whose hidden states have this width."""
 
-    def loss(self, student: Student, rows: Tensor) -> Tensor:
-        """Of these documents, a scalar."""
+    def loss(self, student: Student, documents: Tensor) -> Tensor:
+        """The loss on the documents of these indices, a scalar."""
 
 
 class Student:
-    """A model, the projectors that its lesson needs, and all that training goes on from.
+    """A model, the projectors of its objective, and the state of its training.
 
-    Projectors are trained with the model and are no part of it: not of its state, not of its size. Order depends on the
-    seed alone, whatever the lesson.
+    Projectors are trained with the model, but are part of neither its state nor its size. The order of documents
+    depends on the seed alone, whatever the objective.
 
     Attributes:
-        seed: of order and of draws.
-        modules: the projectors, by the lesson's names.
-        draws: for what a loss draws.
+        seed: of the order and of draws.
+        modules: the projectors, by the objective's names.
+        draws: the generator for what a loss draws.
     """
 
-    def __init__(self, model: LanguageModel, recipe: Recipe, lesson: Lesson, seed: int) -> None:
+    def __init__(self, model: LanguageModel, recipe: Recipe, objective: Objective, seed: int) -> None:
         self.model: Any = model  # a module too, which a protocol cannot say
-        self.recipe, self.lesson, self.seed, self.step = recipe, lesson, seed, 0
+        self.recipe, self.objective, self.seed, self.step = recipe, objective, seed, 0
         self._random = torch.Generator().manual_seed(seed)  # of order; a loss's own draws have another
         self.draws = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long, device="cpu")
-        modules = lesson.modules(self.model.embedding.weight.shape[1], self.draws)
+        modules = objective.modules(self.model.embedding.weight.shape[1], self.draws)
         self.modules = nn.ModuleDict(modules).to(self.device)
         if isinstance(model, Transformer):
             self._optimizers = optimizers_of(model, recipe)
@@ -86,11 +86,11 @@ class Student:
             The loss, the weighted sum of all signals.
 
         Raises:
-            NotFinite: it is not.
+            NotFinite: the loss is not finite.
             ValueError: the teacher's outputs are no distribution.
         """
         self.step += 1
-        if not math.isfinite(value := self.backward(self._next_rows())):
+        if not math.isfinite(value := self.backward(self._next_batch())):
             raise NotFinite(f"the loss is {value} at step {self.step}")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for optimizer, highest in self._optimizers:
@@ -99,42 +99,42 @@ class Student:
         step_all([optimizer for optimizer, _ in self._optimizers])
         return value
 
-    def backward(self, rows: Tensor) -> float:
-        """Add the gradient of the loss on these documents, in as many pieces as there are cores where pieces add up.
+    def backward(self, documents: Tensor) -> float:
+        """Add the gradient of the loss on these documents, one piece of the batch for each core where pieces add up.
 
         Returns:
             The loss.
         """
-        if not self.lesson.adds_up or cores(self.device) == 1:
-            loss = self.lesson.loss(self, rows)
+        if not self.objective.adds_up or cores(self.device) == 1:
+            loss = self.objective.loss(self, documents)
             loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
 
         def share(some: Tensor) -> tuple[Tensor, float]:
-            loss = self.lesson.loss(self, some) * (len(some) / len(rows))
+            loss = self.objective.loss(self, some) * (len(some) / len(documents))
             return loss, float(loss.detach())
 
-        return sum(add_gradients(self.model, rows.chunk(cores(self.device)), share))
+        return sum(add_gradients(self.model, documents.chunk(cores(self.device)), share))
 
-    def _next_rows(self) -> Tensor:
-        """Documents of the next batch; every document comes once before any comes again."""
-        batch = min(self.recipe.batch, self.lesson.documents)
+    def _next_batch(self) -> Tensor:
+        """The indices of the next batch's documents; each document comes once before any comes again."""
+        batch = min(self.recipe.batch, self.objective.documents)
         while len(self._order) < batch:
-            more = torch.randperm(self.lesson.documents, generator=self._random, device="cpu")
+            more = torch.randperm(self.objective.documents, generator=self._random, device="cpu")
             self._order = torch.cat([self._order, more])
-        rows, self._order = self._order[:batch], self._order[batch:]
-        return rows
+        documents, self._order = self._order[:batch], self._order[batch:]
+        return documents
 
     def flops(self) -> float:
-        """Of all its steps: forward and twice as much backward for each token, the projectors' too."""
-        per_token = operations(self.model)
+        """Floating-point operations of all its steps: forward, and twice as many backward, projectors included."""
+        per_token = flops_per_token(self.model)
         per_token += 2 * sum(p.numel() for p in self.modules.parameters() if p.dim() == 2)
-        batch = min(self.recipe.batch, self.lesson.documents)
-        flops: float = 3 * per_token * self.recipe.steps * batch * self.lesson.tokens_of_document
+        batch = min(self.recipe.batch, self.objective.documents)
+        flops: float = 3 * per_token * self.recipe.steps * batch * self.objective.tokens_of_document
         return flops
 
     def state(self) -> dict[str, Any]:
-        """What `restore` goes on from, to the same bits."""
+        """The state that `restore` continues from, bit for bit."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -146,7 +146,7 @@ class Student:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a state of `state`."""
         self.step, self._order = state["step"], state["order"]
         self.model.load_state_dict(state["model"])
         self.modules.load_state_dict(state["modules"])
@@ -156,17 +156,17 @@ class Student:
         self.draws.set_state(state["draws"])
 
 
-def operations(model: Any) -> float:
-    """Of a forward pass for one token, without attention's own products: two for each number in a matrix."""
+def flops_per_token(model: Any) -> float:
+    """Operations of a forward pass for one token, without attention's own products: two for each number in a matrix."""
     matrices = {id(p): p.numel() for p in model.parameters() if p.dim() == 2}
-    looked_up = model.embedding.weight
+    embedding = model.embedding.weight
     # An embedding that is the head too is looked up once and multiplied once.
-    tied = any(p is looked_up for p in head_of(model).parameters())
-    multiplied: int = sum(matrices.values()) - (0 if tied else looked_up.numel())
+    tied = any(p is embedding for p in head_of(model).parameters())
+    multiplied: int = sum(matrices.values()) - (0 if tied else embedding.numel())
     return 2.0 * multiplied
 
 
 def head_of(model: Any) -> nn.Linear:
-    """What makes logits of states, of our model or of one of transformers."""
+    """The layer that makes logits of hidden states, of our model or of one of transformers."""
     made: nn.Linear = model.head if hasattr(model, "head") else model.inner.get_output_embeddings()
     return made

@@ -1,4 +1,4 @@
-"""A teacher trained once, and its outputs on the students' text, computed once and read by all of them."""
+"""A teacher, trained once, and its outputs on the students' text, computed once and read by all students."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from ..lm.scoring import Sequences
 from ..lm.training import Recipe, train
 from ..source_digest import source_digest
 from ..trial import Context
-from .cache import Outputs, kept, write
-from .inside import looked_into
+from .internals import hidden_states_and_qkv
 from .language import Oracle, evaluate
 from .losses.sparse import sampled_targets, top_k_targets
-from .packing import Output
+from .output_encoding import Output
+from .output_file import Outputs, load_or_make, write
 from .text import FOR_STUDENTS, FOR_TEACHERS, HELD_OUT, Source
 
-MODEL, FACTS, OUTPUTS, INSIDE = "model.pt", "facts.json", "outputs", "inside.npy"
+MODEL, FACTS, OUTPUTS, INTERNALS = "model.pt", "facts.json", "outputs", "internals.npy"
 AT_ONCE = 32
-"""So many documents go through the teacher at once."""
+"""Documents that go through the teacher at once."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """How a teacher is made.
+    """What a teacher is made of.
 
     Attributes:
-        documents: of its own text, another one for each seed.
+        documents: of its own training text, which differs with the seed.
         seed: of weights, text and order.
     """
 
@@ -50,26 +50,26 @@ class Teacher:
 
     @cached_property
     def key(self) -> str:
-        """All that makes it, the code included."""
+        """The cache key: all that makes the teacher, the code included."""
         made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
-        return json.dumps(["kd teacher", self.source.words_of_key, _plain(self), *made_by])
+        return json.dumps(["kd teacher", self.source.key, _plain(self), *made_by])
 
     def flops(self, documents: int) -> float:
-        """Of its training, forward and twice as much backward for each token, and of its outputs on so many documents."""
-        told = self.source.columns - 1
-        trained, read = self.recipe.steps * self.recipe.batch * told, documents * told
+        """Operations of its training (forward, and twice as many backward) and of its outputs on this many documents."""
+        predicted = self.source.columns - 1
+        trained, read = self.recipe.steps * self.recipe.batch * predicted, documents * predicted
         return float(Transformer(self.config).flops_per_token() * (3 * trained + read))
 
 
 def train_teacher(context: Context, teacher: Teacher) -> tuple[Transformer, dict[str, float]]:
-    """The teacher, trained where the cache has none, and its figures on held-out text."""
+    """The teacher, from the cache or trained, and its figures on held-out text."""
     folder = context.cached(teacher.key, lambda folder: _make(folder, teacher, context))
     figures: dict[str, float] = json.loads((folder / FACTS).read_text())
     return restored(torch.load(folder / MODEL, weights_only=True)).eval(), figures
 
 
 def held_out_text(source: Source, documents: int) -> Tensor:
-    """(documents, columns) that no one is trained on."""
+    """(documents, columns) that no model is trained on."""
     return source.documents(documents, HELD_OUT)
 
 
@@ -79,16 +79,14 @@ def transfer_text(source: Source, documents: int, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """What is asked of a teacher on a text: a full distribution, or k tokens of it, or n draws.
+class TeacherOutputs:
+    """A teacher's outputs on the students' text, from the cache or computed: full, top-k, sampled, states, heads.
 
     Attributes:
-        teacher: None is the oracle.
+        teacher: None for the oracle.
         documents: of the students' text.
         seed: of that text, and of draws.
-        form: "full", "top-k" or "sampled".
-        count: k or n.
-        rebuild: make a file that is damaged again, instead of saying so.
+        rebuild: make a damaged file again; otherwise it raises `Unusable`.
     """
 
     source: Source
@@ -102,22 +100,22 @@ class Lessons:
     def _key(self) -> str:
         of = "oracle" if self.teacher is None else self.teacher.key
         code = source_digest(__name__)
-        return json.dumps(["kd outputs", of, self.source.words_of_key, self.documents, self.seed, code])
+        return json.dumps(["kd outputs", of, self.source.key, self.documents, self.seed, code])
 
     def full(self, context: Context) -> Outputs:
-        """Log-probabilities at each token."""
-        return self._kept(context, self._key, lambda: self._logits(context))
+        """Log-probabilities over the vocabulary at each token."""
+        return self._load_or_make(context, self._key, lambda: self._logits(context))
 
     def states(self, context: Context) -> np.ndarray:
-        """(tokens, d_model), the last states, in a file that is mapped into memory."""
-        return self._inside(context, "states", lambda model, ids: model.hidden(ids))
+        """(tokens, d_model), the last hidden states, in a file that is mapped into memory."""
+        return self._internals(context, "states", lambda model, ids: model.hidden(ids))
 
     def heads(self, context: Context) -> np.ndarray:
-        """(tokens, heads + 2 · kv_heads, head_dim): `inside.looked_into`, in a file that is mapped into memory."""
-        return self._inside(context, "heads", lambda model, ids: looked_into(model, ids)[1])
+        """(tokens, heads + 2 · kv_heads, head_dim), the last queries, keys and values, in a file mapped into memory."""
+        return self._internals(context, "heads", lambda model, ids: hidden_states_and_qkv(model, ids)[1])
 
     def sparse(self, context: Context, form: str, count: int) -> Outputs:
-        """`top-k` or `sampled`, taken from the full ones."""
+        """The form `top-k` or `sampled`, with `count` tokens or draws at each position, made from the full outputs."""
         key = json.dumps([self._key, form, count, self.temperature])
 
         def made() -> Iterator[Output]:
@@ -125,48 +123,50 @@ class Lessons:
             draws = torch.Generator().manual_seed(self.seed)
             for first in range(0, full.tokens, 4096):
                 log_p = full.read(torch.arange(first, min(first + 4096, full.tokens), device="cpu"))
-                assert isinstance(log_p, Tensor)  # which is what full ones are
+                assert isinstance(log_p, Tensor)  # full outputs are a tensor
                 log_p = log_p.float()
                 if form == "top-k":
                     yield top_k_targets(log_p, count, self.temperature)
                 else:
                     yield sampled_targets(log_p, count, self.temperature, generator=draws)
 
-        return self._kept(context, key, made)
+        return self._load_or_make(context, key, made)
 
-    def _kept(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
+    def _load_or_make(self, context: Context, key: str, make: Callable[[], Iterator[Output]]) -> Outputs:
         folder = context.cached(key, lambda folder: write(folder / OUTPUTS, make(), made_by=short(key)))
-        return kept(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
+        return load_or_make(folder / OUTPUTS, make, made_by=short(key), rebuild=self.rebuild)
 
-    def _inside(
-        self, context: Context, what: str, look: Callable[[Transformer, Tensor], Tensor]
+    def _internals(
+        self, context: Context, name: str, compute: Callable[[Transformer, Tensor], Tensor]
     ) -> np.ndarray:
-        """What `look` finds in the teacher at each token, in float16, whole in one file."""
+        """`compute` of the teacher at each token, in float16, in one file."""
 
         def make(folder: Path) -> None:
             model = self._model(context)
             with torch.inference_mode():
-                found = [look(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)]
-            np.save(folder / INSIDE, np.concatenate(found))
+                found = [
+                    compute(model, ids).flatten(0, 1).half().cpu().numpy() for ids in self._text(context)
+                ]
+            np.save(folder / INTERNALS, np.concatenate(found))
 
-        folder = context.cached(json.dumps([self._key, what]), make)
-        whole: np.ndarray = np.load(folder / INSIDE, mmap_mode="r")
+        folder = context.cached(json.dumps([self._key, name]), make)
+        whole: np.ndarray = np.load(folder / INTERNALS, mmap_mode="r")
         return whole
 
     def _logits(self, context: Context) -> Iterator[Tensor]:
-        """Of all tokens that are told, (documents, columns − 1, V), some documents at a time."""
-        tell = Oracle(self.source.truth) if self.teacher is None else self._model(context)
+        """Of all predicted tokens, (documents, columns − 1, V), `AT_ONCE` documents at a time."""
+        model = Oracle(self.source.truth) if self.teacher is None else self._model(context)
         for ids in self._text(context):
             with torch.inference_mode():
-                logits = tell(ids)
+                logits = model(ids)
             yield logits
 
     def _model(self, context: Context) -> Transformer:
-        assert self.teacher is not None, "the oracle has nothing inside"
+        assert self.teacher is not None, "the oracle has no hidden states"
         return train_teacher(context, self.teacher)[0].to(context.device)
 
     def _text(self, context: Context) -> Iterator[Tensor]:
-        """All but the last token of each document, some documents at a time."""
+        """All but the last token of each document, `AT_ONCE` documents at a time."""
         for ids in torch.split(transfer_text(self.source, self.documents, self.seed)[:, :-1], AT_ONCE):
             yield ids.to(context.device)
 
@@ -200,5 +200,5 @@ def _plain(teacher: Teacher) -> dict[str, object]:
 
 
 def short(key: str) -> str:
-    """What a file says that it was made by."""
+    """The key's digest, which a file of outputs holds as `made_by`."""
     return hashlib.sha256(key.encode()).hexdigest()[:16]

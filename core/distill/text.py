@@ -1,4 +1,4 @@
-"""The texts of an experiment on distillation: one language, one view of it, and what is drawn from it for whom."""
+"""The texts of an experiment on distillation, drawn from one language: for teachers, for students, held out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from .language import Language, Truth, View, view, word_hmm
 
 FOR_TEACHERS, FOR_STUDENTS, HELD_OUT = 1, 2, 3
-"""Seeds of texts, so that none is another's."""
+"""First number of a text's seed, so that no two of the three are the same text."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where texts come from.
+    """A language and its byte-pair encoding, which texts are drawn from.
 
     Attributes:
         topics, words: of the language.
-        vocabulary: tokens of its view by pieces of words.
+        vocabulary: tokens of the encoding.
         columns: tokens of a document, the `<eos>` before it included.
     """
 
@@ -43,12 +43,12 @@ class Source:
         return Truth(self.language, self.view)
 
     def documents(self, count: int, *seed: int) -> Tensor:
-        """(count, columns) ids without padding, the same for the same seed: for whom, and which of their texts."""
+        """(count, columns) ids without padding, the same for the same seed: one of the three above, and a number."""
         longest = int(self.view.lengths.max())
         texts = self.language.write(np.random.default_rng(seed), count, self.columns * longest)
         return self.view.rows(texts, self.columns)
 
     @property
-    def words_of_key(self) -> str:
-        """Tells this source from all others."""
+    def key(self) -> str:
+        """The cache key of this source."""
         return json.dumps([asdict(self), self.language.digest, self.view.digest])

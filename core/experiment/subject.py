@@ -25,6 +25,8 @@ STANDS_ON = {
     "lab", "torch", "numpy", "pandas", "scipy", "matplotlib", "numba", "triton", "yaml", "pydantic", "psutil", "filelock",
     "jinja2", "rich", "typer", "transformers", "tokenizers",
 }  # fmt: skip
+RENAMED = {"distill/across": "distill/cross_tokenizer"}
+"""Former names of built-in subjects, which stored runs and users' files may still have."""
 
 
 class NoSubject(Exception):
@@ -52,6 +54,7 @@ def built_in() -> list[str]:
 
 def modules(trial: str) -> list[str]:
     """The modules of a built-in subject, its trial first; none for a user's file."""
+    trial = RENAMED.get(trial, trial)
     if is_file(trial) or trial not in built_in():
         return []
     others = sorted(
@@ -76,7 +79,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
         path = beside(folder, trial)
         module = load_file(path)
     else:
-        if trial not in built_in():
+        if not modules(trial):
             raise NoSubject(
                 f"no subject {trial}.{nearest(trial, built_in())}; a file of yours starts with ./"
             )

@@ -1,8 +1,9 @@
-"""What a loss asks for where the truth is known: by how much its own minimiser misses it, and which way it pulls.
+"""The bias of a distillation loss where the truth is known: its minimiser's KL from the truth, and its gradient there.
 
+* `params`, `trial`: what `lab run kd-loss-bias` may vary, and one measurement.
 * `names`: of the losses.
-* `least`: the student at which each loss is least, in closed form, and the loss itself from the library.
-* `one_vocabulary`: at the truth, and at a student that knows how often each token comes.
-* `two_vocabularies`: a teacher of pieces of words and a perfect student of characters.
 * `texts`: a language, a text of it, and the true distributions along it.
+* `minimisers`: each loss from the library, and the student that minimises it, in closed form.
+* `one_vocabulary`: bias and gradient at the truth, and at a student that has token frequencies only.
+* `two_vocabularies`: a subword teacher and a perfect student of characters.
 """

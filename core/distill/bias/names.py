@@ -1,4 +1,4 @@
-"""The losses by the names that experiments give them. A leaf, and no torch."""
+"""The losses' names in experiments, without torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ One = Literal[
     "top-k-tail",
     "top-k-truth",
 ]
-"""Of one vocabulary."""
+"""Losses for one vocabulary."""
 
 Two = Literal[
     "uld",
@@ -31,7 +31,7 @@ Two = Literal[
     "marginal",
     "exact-marginal",
 ]
-"""Of two."""
+"""Losses for two vocabularies."""
 
 ONE: tuple[str, ...] = get_args(One)
 TWO: tuple[str, ...] = get_args(Two)

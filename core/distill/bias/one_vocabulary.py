@@ -1,4 +1,4 @@
-"""Teacher and student of one vocabulary: what a loss does at the truth, and where it leads a student from."""
+"""Teacher and student of one vocabulary: bias and gradient of a loss at the truth, its gradient at another student."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from ..losses import forward_kl
-from .least import DRAWN, Settings, least_at
+from .minimisers import DRAWN, Settings, minimiser
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class AtTruth:
-    """Means over tokens, where the teacher is the truth and so is the student.
+    """Means over tokens, where teacher and student are both the truth.
 
     Attributes:
-        bias: KL(q*‖p) in nats, q* the student at which the loss is least. By so much is a loss that is cross-entropy lower
-            at q* than at the truth. The other direction, KL(p‖q*), is infinite where q* leaves out what can be.
-        pull: ½·Σ|∂loss/∂logits|: the probability that a unit step of the gradient takes from some tokens for others. 0
-            where the truth is a stationary point.
+        bias: KL(q*‖p) in nats, q* the minimiser of the loss. A loss that is a cross-entropy is lower at q* than at
+            the truth by this much. The other direction, KL(p‖q*), is infinite where q* leaves out a possible token.
+        pull: ½·Σ|∂loss/∂logits|, the probability that a unit step of the gradient moves between tokens. 0 where the
+            truth is a stationary point.
     """
 
     bias: float
@@ -31,11 +31,11 @@ class AtTruth:
 
 
 def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTruth:
-    """Of a loss by its name in `names.ONE`, at the truth log_p (batch, tokens, V).
+    """Bias and pull of a loss, by its name in `names.ONE`, at the truth log_p (batch, tokens, V).
 
-    The mean pull of what is drawn is that of its mean target, and known without drawing.
+    The expected pull of a stochastic loss is that of its mean target, which needs no draws.
     """
-    log_q = least_at(name, log_p, settings)
+    log_q = minimiser(name, log_p, settings)
     q = log_q.exp()
     bias = torch.where(q > 0, q * (log_q - log_p), 0.0).sum(-1).mean()
     pull = log_p.exp() - q if name in DRAWN else gradient(loss, log_p, log_p)
@@ -43,12 +43,12 @@ def at_truth(name: str, loss: Loss, log_p: Tensor, settings: Settings) -> AtTrut
 
 
 def _exact(x: Tensor) -> float:
-    """Without what rounding makes of 0."""
+    """0 for a value that is only a rounding error."""
     return 0.0 if abs(float(x)) < 1e-12 else float(x)
 
 
 def gradient(loss: Loss, student_logits: Tensor, log_p: Tensor) -> Tensor:
-    """(batch, tokens, V), of each token's own loss: that of the mean, times the number of tokens."""
+    """(batch, tokens, V), the gradient of each token's own loss: that of the mean times the number of tokens."""
     student_logits = student_logits.detach().requires_grad_()
     (found,) = torch.autograd.grad(loss(student_logits, log_p), student_logits)
     return found * math.prod(found.shape[:-1])
@@ -56,11 +56,11 @@ def gradient(loss: Loss, student_logits: Tensor, log_p: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AtStudent:
-    """A gradient beside that of forward KL with the whole distribution.
+    """A gradient compared with that of forward KL with the whole distribution.
 
     Attributes:
         angle: between them, in degrees.
-        norm: the ratio of their lengths.
+        norm: the ratio of their norms.
     """
 
     angle: float
@@ -68,15 +68,15 @@ class AtStudent:
 
 
 def at_student(loss: Loss, log_p: Tensor, before: Tensor, learnt: float = 0.0) -> AtStudent:
-    """For a student that is a table from the last token to the distribution of the next.
+    """Compare gradients at a bigram model, a table from the last token to the distribution of the next.
 
-    Its rows are, in the share `learnt`, the best that a table can say of this text, and for the rest how often each token
-    comes, whatever stands before. The gradient is of the table's logits, and so a sum over the positions with the same
-    last token. At learnt = 1 that of forward KL is 0, and an angle to it means nothing.
+    Its rows mix the best bigram model of this text, with the share `learnt`, and the frequencies of tokens. The
+    gradient is that of the table's logits, and so a sum over the positions with the same last token. At learnt = 1
+    the gradient of forward KL is 0, and the angle to it is undefined.
 
     Args:
         log_p: (batch, tokens, V), the truth.
-        before: (batch, tokens), the token before each position.
+        before: (batch, tokens), the last token before each position.
         learnt: in [0, 1).
     """
     log_p = log_p.float()  # an angle needs no more, and takes half the time

@@ -12,16 +12,16 @@ from torch import Tensor
 from ..language import Oracle, Truth, View, view, word_hmm
 
 WIDTH = 128
-"""Tokens of a document, at most."""
+"""Largest number of tokens of a document."""
 
 FLOOR = -20.0
-"""The least log-probability: reverse KL and JSD cannot use −∞. So the truth has 0.000002 of its mass on tokens that cannot
-follow, at most, for teacher and student alike."""
+"""The least log-probability, since reverse KL and JSD cannot use −∞. The truth therefore has at most 0.000002 of its
+mass on tokens that cannot follow, for teacher and student alike."""
 
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Documents of a language as a tokeniser cuts them.
+    """Documents of a language in the tokens of one view.
 
     Attributes:
         truth: of the language in this view.
@@ -36,17 +36,17 @@ class Text:
         return self.truth.view
 
     def log_probs(self) -> Tensor:
-        """(documents, tokens, V) in float64, of the token that stands at each position but the first."""
-        told: Tensor = Oracle(self.truth, FLOOR, torch.float64)(self.ids)[:, :-1].log_softmax(-1)
-        return told
+        """(documents, tokens, V) true log-probabilities of each token but the first, in float64."""
+        log_p: Tensor = Oracle(self.truth, FLOOR, torch.float64)(self.ids)[:, :-1].log_softmax(-1)
+        return log_p
 
-    def written(self) -> list[str]:
-        """The documents as texts."""
+    def decode(self) -> list[str]:
+        """The documents as strings."""
         return ["".join(self.view.tokens[i] for i in row) for row in self.ids[:, 1:].tolist()]
 
 
-def written(tokens: int, *, topics: int, words: int, vocabulary: int, seed: int) -> Text:
-    """So many tokens of byte-pair encoding in documents of the same length, of a language of its own for each seed."""
+def sample_text(tokens: int, *, topics: int, words: int, vocabulary: int, seed: int) -> Text:
+    """A text of this many tokens of byte-pair encoding, in documents of equal length; each seed has its own language."""
     language = word_hmm(topics, words, seed=seed)
     pieces = view(language, "bpe", size=vocabulary, seed=seed)
     width = min(tokens, WIDTH)
@@ -56,9 +56,9 @@ def written(tokens: int, *, topics: int, words: int, vocabulary: int, seed: int)
 
 
 def by_characters(text: Text) -> tuple[Text, Sequence[int]]:
-    """The same documents as characters, padded behind their ends, and how many each has."""
+    """The same documents as characters, padded behind their ends, and their lengths."""
     characters = view(text.truth.language, "char")
-    documents = text.written()
+    documents = text.decode()
     return Text(Truth(text.truth.language, characters), characters.rows(documents)), [
         len(document) for document in documents
     ]

@@ -1,4 +1,4 @@
-"""A teacher of pieces of words and a student of characters, both perfect: what a loss makes of the student."""
+"""A perfect subword teacher and a perfect student of characters: where a loss leads the student."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ from ..losses.cross_tokenizer import (
 from .texts import FLOOR, Text, by_characters
 
 STEPS = 60
-"""Of L-BFGS."""
+"""Iterations of L-BFGS."""
 
 
 @dataclass(frozen=True)
-class Moved:
+class Minimised:
     """Where a loss leads a perfect student of characters.
 
     Attributes:
-        units: spans, or characters, that the loss is a mean over, for each character.
-        value: of the loss at the truth, a mean over its units.
-        gain: how much lower it gets away from the truth, in the same unit; at least, since L-BFGS may find no lowest point.
-        pull: ½·Σ|∂loss/∂logits| at the truth, for each character.
-        bias: KL(q‖p) in nats for each character, q the student that L-BFGS makes of the truth p.
+        units: number of units (spans, or characters) that the loss is a mean over, per character.
+        value: the loss at the truth, a mean over its units.
+        gain: the loss at the truth less the least loss that L-BFGS finds, a lower bound of how much the minimiser
+            saves.
+        pull: ½·Σ|∂loss/∂logits| at the truth, per character.
+        bias: KL(q‖p) in nats per character, q the student that L-BFGS makes of the truth p.
     """
 
     units: float
@@ -54,8 +55,8 @@ class Moved:
     bias: float
 
 
-def moved(name: str, text: Text) -> Moved:
-    """A loss by its name in `names.TWO`, on the documents of a text of pieces."""
+def minimise(name: str, text: Text) -> Minimised:
+    """Minimise a loss, by its name in `names.TWO`, from the truth, on the documents of a text in subword tokens."""
     characters, lengths = by_characters(text)
     pairs = [
         (
@@ -68,68 +69,70 @@ def moved(name: str, text: Text) -> Moved:
     alignment = align_batch(
         pairs, [word_ends(each.text, leading=False) for each, _ in pairs] if words else None
     )
-    seen = alignment.student.mask
+    mask = alignment.student.mask
     loss = _loss(name, text, characters, alignment, [each for each, _ in pairs])
     log_p = characters.log_probs()
-    units = float((seen if "marginal" in name else alignment.mask).sum())
+    units = float((mask if "marginal" in name else alignment.mask).sum())
 
     start = log_p.clone().requires_grad_()
     loss_at_truth = loss(start)
     (pull,) = torch.autograd.grad(loss_at_truth * units, start)
     value = max(0.0, loss_at_truth.item())  # of a loss that is never negative: rounding
-    lowest, log_q = _lowered(loss, log_p, units)
-    apart = (log_q.exp() * (log_q - log_p)).sum(-1)[seen].clamp(min=0)
-    count = float(seen.sum())
-    return Moved(
+    lowest, log_q = _lowest(loss, log_p, units)
+    kl = (log_q.exp() * (log_q - log_p)).sum(-1)[mask].clamp(min=0)
+    count = float(mask.sum())
+    return Minimised(
         units=units / count,
         value=value,
         gain=max(0.0, value - lowest),
         pull=float(pull.abs().sum()) / 2 / count,
-        bias=float(apart.sum()) / count,
+        bias=float(kl.sum()) / count,
     )
 
 
 def _loss(
     name: str, text: Text, characters: Text, alignment: Alignment, students: list[Tokens]
 ) -> Callable[[Tensor], Tensor]:
-    """Of the student's logits."""
-    student, teacher, told = characters.view.pieces, text.view.pieces, text.log_probs()
+    """The loss as a function of the student's logits."""
+    student, teacher, log_p = characters.view.pieces, text.view.pieces, text.log_probs()
     if name == "uld":
-        return lambda logits: uld(logits, told, alignment=alignment)
+        return lambda logits: uld(logits, log_p, alignment=alignment)
     if name in ("exact-string", "min-ed"):
         mapping = (exact_string if name == "exact-string" else min_ed)(student, teacher)
-        return lambda logits: mapped_kl(logits, told, mapping, alignment=alignment)
+        return lambda logits: mapped_kl(logits, log_p, mapping, alignment=alignment)
     if name.startswith("gold"):
         names, merge = shared(student, teacher), name.removeprefix("gold-")
-        return lambda logits: gold(logits, told, alignment, names, merge=merge)
+        return lambda logits: gold(logits, log_p, alignment, names, merge=merge)
     if name.startswith("alm"):
-        return lambda logits: alm(logits, told, alignment)
+        return lambda logits: alm(logits, log_p, alignment)
     tree = trie(student, teacher)
     if name == "marginal":
-        target = marginal(told, alignment, tree)
+        target = marginal(log_p, alignment, tree)
     else:
-        target = exact_marginal(partial(_answers, text.truth), partial(_encoded, text), students, tree)
+        target = exact_marginal(
+            partial(_prefix_log_probs, text.truth), partial(_encode, text), students, tree
+        )
     target = target.clamp(min=FLOOR)
     return lambda logits: soft_targets(logits, target, alignment.student.mask)
 
 
-def _encoded(text: Text, piece: bytes) -> list[int]:
+def _encode(text: Text, piece: bytes) -> list[int]:
     return text.view.encode(piece.decode())
 
 
-def _answers(truth: Truth, beginnings: list[tuple[int, ...]]) -> Tensor:
-    """(beginnings, V), what the truth says behind each."""
+def _prefix_log_probs(truth: Truth, prefixes: list[tuple[int, ...]]) -> Tensor:
+    """(prefixes, V), the true log-probabilities of the token after each prefix."""
     view = truth.view
-    width = max(map(len, beginnings)) + 1
-    rows = [[view.eos, *ids, *[view.pad] * (width - 1 - len(ids))] for ids in beginnings]
+    width = max(map(len, prefixes)) + 1
+    rows = [[view.eos, *ids, *[view.pad] * (width - 1 - len(ids))] for ids in prefixes]
     reading = truth.read(np.array(rows))
-    last = np.array([len(ids) for ids in beginnings])
+    last = np.array([len(ids) for ids in prefixes])
     found = reading.probabilities(np.arange(len(rows)), last)
     return torch.from_numpy(found).log()
 
 
-def _lowered(loss: Callable[[Tensor], Tensor], log_p: Tensor, units: float) -> tuple[float, Tensor]:
-    """The least value found, and the student there as log-probabilities: each position has logits of its own."""
+def _lowest(loss: Callable[[Tensor], Tensor], log_p: Tensor, units: float) -> tuple[float, Tensor]:
+    """The least loss found, and the student there as log-probabilities; each position has its own logits."""
     logits = log_p.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [logits],

@@ -1,8 +1,8 @@
-"""A language that is known exactly, so that a model's distance from the truth is computed and not estimated.
+"""A language whose next-token distribution is known exactly, so that a model's KL from it is computed, not estimated.
 
-* `hmm`: the language, a hidden Markov model over words: `word_hmm(topics=8, words=2000)` and its texts.
-* `views`: its tokenisers, `char`, `bpe` and `word`, each a vocabulary for `lab.core.lm`.
-* `truth`: the distribution of the next token in each view; `oracle`: the same as a teacher.
+* `words`: pseudo-words; `hmm`: the language, a hidden Markov model over words, `word_hmm(topics=8, words=2000)`.
+* `merges`: byte-pair encoding; `views`: the tokenisers `char`, `bpe` and `word`, each a vocabulary for `lab.core.lm`.
+* `trie`: the words as tokens; `truth`: the exact next-token distribution in each view; `oracle`: the same as a teacher.
 * `evaluation`: KL, calibration, invalid words of a model; `entropy`: the entropy rate.
 
     language = word_hmm()

@@ -1,4 +1,4 @@
-"""The entropy rate of a language, and what of it context explains."""
+"""The entropy rate of a language, and the entropies without context and with the topic given."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 from .hmm import MARK, Language
 
 BURN_IN = 50
-"""Words before the first that counts: by then a belief has forgotten where it began."""
+"""Words before the first that counts, after which a belief no longer depends on the start."""
 
 CONTEXTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Entropies:
-    """In bits per character, marks included; all but `rate` are exact.
+    """Entropies in bits per character, marks included; all but `rate` are exact.
 
     Attributes:
-        rate: of a word after all words before it.
-        error: of `rate`, one standard error. For each context the sum over all words is exact; contexts are sampled.
-        alone: of a word without those before it. What context explains is `alone` − `rate`.
-        told: of a word whose topic is known.
-        characters: the mean of a word, its mark included.
+        rate: of a word given all words before it.
+        error: one standard error of `rate`. For each context the sum over all words is exact; contexts are sampled.
+        unigram: of a word without context; context explains `unigram` − `rate`.
+        given_topic: of a word given its topic.
+        characters: mean length of a word, its mark included.
     """
 
     rate: float
     error: float
-    alone: float
-    told: float
+    unigram: float
+    given_topic: float
     characters: float
 
 
@@ -38,7 +38,7 @@ def entropies(language: Language, *, documents: int = 200, words: int = 20, seed
     """The entropies of a language in its stationary state.
 
     Args:
-        documents, words: so many contexts are sampled in so many documents each.
+        documents, words: of the sample, `words` contexts in each of `documents` documents.
 
     Raises:
         ValueError: fewer than two documents, or no words.
@@ -51,14 +51,14 @@ def entropies(language: Language, *, documents: int = 200, words: int = 20, seed
     of_contexts = np.concatenate([_entropy(block @ language.emission) for block in blocks])
     of_documents = of_contexts.reshape(documents, words).mean(-1)
     topics = language.stationary
-    alone = topics @ language.emission
-    characters = float(alone @ np.array([len(word) + len(MARK) for word in language.words]))
+    unigram = topics @ language.emission
+    characters = float(unigram @ np.array([len(word) + len(MARK) for word in language.words]))
     bits = 1 / (characters * math.log(2))
     return Entropies(
         rate=float(of_documents.mean()) * bits,
         error=float(of_documents.std(ddof=1)) / math.sqrt(documents) * bits,
-        alone=float(_entropy(alone)) * bits,
-        told=float(topics @ _entropy(language.emission)) * bits,
+        unigram=float(_entropy(unigram)) * bits,
+        given_topic=float(topics @ _entropy(language.emission)) * bits,
         characters=characters,
     )
 

@@ -1,6 +1,6 @@
-"""How far a model is from the truth, exactly: the sum over the vocabulary is computed, and only contexts are sampled.
+"""A model's exact distance from the truth: sums over the vocabulary are computed, only contexts are sampled.
 
-What several views are compared in is bits per character: nats of all tokens, over the characters that these tokens have.
+Views are compared in bits per character: the sum over tokens, divided by the characters of these tokens.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .hmm import MARK, Language
 from .truth import Reading, Truth
 
 BINS = 15
-"""Of confidence, for the calibration error (Guo et al. 2017, arXiv:1706.04599, §2)."""
+"""Bins of confidence, for the calibration error (Guo et al. 2017, arXiv:1706.04599, §2)."""
 
 AT_ONCE = 2**18
-"""So many numbers of a table are worked on at once: they stay in the processor's cache, which is several times faster."""
+"""Numbers of a table that are computed at once: they fit into the processor's cache, which is several times faster."""
 
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """Sums over the tokens that were told, which add up over batches, and what follows from them.
+    """Sums over predicted tokens, which add up over batches, and the measures computed from them.
 
     Attributes:
-        tokens, characters: told; a token counts where its distribution is defined.
+        tokens, characters: predicted; a token counts where its distribution is defined.
         total_kl: KL(p‖q) in nats, p the truth.
         total_reverse_kl: KL(q̃‖p) in nats, q̃ what q gives to possible tokens, made to sum to 1; KL(q‖p) is infinite
             for every model that gives anything to others.
@@ -52,16 +52,16 @@ class Figures:
 
     @property
     def calibration_error(self) -> float:
-        """How far the confidence in the likeliest token is from its true probability, on average over the bins.
+        """The mean over bins of |confidence in the likeliest token − its true probability|, weighted by tokens.
 
-        Exact: of p itself, where others have the share of sampled tokens that are right.
+        It uses the true probability p itself, in place of the share of sampled tokens that are right.
         """
         _, confidence, truth = self.bins.T
         return float((confidence - truth).abs().sum()) / self.tokens
 
     @property
     def over_confidence(self) -> float:
-        """Confidence in the likeliest token less its true probability, on average: below 0 for one that is too unsure."""
+        """Mean confidence in the likeliest token less its true probability; below 0 for an under-confident model."""
         _, confidence, truth = self.bins.T
         return float((confidence - truth).sum()) / self.tokens
 
@@ -101,9 +101,9 @@ def figures(reading: Reading, logits: Tensor, rows: slice = slice(None)) -> Figu
     ids, size = reading.ids[rows], reading.truth.view.size
     if logits.shape != (*ids.shape, size):
         raise ValueError(f"logits are {tuple(logits.shape)}; ids and vocabulary make it {(*ids.shape, size)}")
-    # The last column tells a token that nobody has seen.
-    told = reading.possible[rows, :-1].numpy() & reading.real[rows, 1:]
-    row, column = told.nonzero()
+    # The last column predicts a token that is not in the documents.
+    mask = reading.possible[rows, :-1].numpy() & reading.real[rows, 1:]
+    row, column = mask.nonzero()
     if not len(row):
         raise ValueError("no token here has a distribution that is defined")
     numbers = np.arange(len(reading.ids))[rows]
@@ -120,7 +120,7 @@ def figures(reading: Reading, logits: Tensor, rows: slice = slice(None)) -> Figu
 
 
 def _figures(truth: np.ndarray, logits: Tensor, targets: Tensor, characters: int) -> Figures:
-    """Of the true probabilities (tokens, V), a model's logits (tokens, V) and the tokens that stand there."""
+    """The figures for true probabilities (tokens, V), a model's logits (tokens, V) and the text's tokens."""
     device = logits.device
     p = torch.from_numpy(truth).to(device)
     can = p > 0
@@ -152,7 +152,7 @@ def _figures(truth: np.ndarray, logits: Tensor, targets: Tensor, characters: int
 
 @torch.inference_mode()
 def evaluate(truth: Truth, ids: Tensor, model: Callable[[Tensor], Tensor], batch: int = 32) -> Figures:
-    """The figures of a model, so many documents at a time.
+    """The figures of a model, computed `batch` documents at a time.
 
     Args:
         ids: (documents, tokens), `<eos>` first, padded behind the end.
@@ -170,7 +170,7 @@ def evaluate(truth: Truth, ids: Tensor, model: Callable[[Tensor], Tensor], batch
 
 
 def invalid_words(language: Language, texts: Sequence[str]) -> tuple[int, int]:
-    """Of generated texts, how many words the language lacks, and how many there are.
+    """The number of words in generated texts that the language lacks, and the number of words.
 
     A last word without its mark counts where no word begins like it; else it is unfinished, and left out.
     """

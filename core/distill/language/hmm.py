@@ -1,10 +1,10 @@
-"""A language that is known exactly: topics follow each other as a Markov chain, and each emits words of its own.
+"""A hidden Markov model over words: topics follow each other as a Markov chain, and each emits words of its own.
 
     z₁ ~ π,   z_{k+1} ~ A[z_k, ·],   w_k ~ E[z_k, ·]
 
-A text is its words, each followed by a mark, here a space. No text ends by itself: one that is written down is the
-beginning of one without an end, and its probability is that of beginning so. What the words so far tell about the topic
-is a belief b over the next word's topic, and the forward algorithm (Rabiner 1989, §III.A) keeps it exactly:
+A text is its words, each followed by a mark, here a space. Texts have no end: a finite text is a prefix, and its
+probability is that of all texts with this prefix. The belief b over the next word's topic, given the words so far, is
+computed exactly by the forward algorithm (Rabiner 1989, §III.A):
 
     p(w_k | w_1 … w_{k−1}) = b · E[:, w_k],    b ← (b ⊙ E[:, w_k]) A / p(w_k | …)
 """
@@ -22,10 +22,10 @@ import numpy as np
 from .words import pseudo_words
 
 MARK = " "
-"""Ends every word, so that none is the beginning of another."""
+"""Ends every word, so that no word is a prefix of another."""
 
 NO_WORD = -1
-"""Stands in the place of the number of a word that the language lacks, and for padding."""
+"""The number of a word that the language lacks, and of padding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,12 @@ class Language:
 
     @cached_property
     def number(self) -> dict[str, int]:
-        """Of each word."""
+        """The number of each word."""
         return {word: i for i, word in enumerate(self.words)}
 
     @cached_property
     def stationary(self) -> np.ndarray:
-        """(S,), where the chain of topics tends to on average."""
+        """(S,), the stationary distribution of topics."""
         # πA = π and Σπ = 1 at once; where several solve it, the one of least squares.
         equations = np.vstack([self.transition.T - np.eye(self.topics), np.ones(self.topics)])
         found = np.linalg.lstsq(equations, np.append(np.zeros(self.topics), 1.0), rcond=None)[0].clip(0)
@@ -129,7 +129,7 @@ class Language:
         return "".join([self.words[i] + MARK for i in np.asarray(numbers, dtype=np.int64).tolist()])
 
     def write(self, rng: np.random.Generator, documents: int, characters: int) -> list[str]:
-        """Texts of whole words, each the shortest that has at least so many characters.
+        """Texts of whole words, each the shortest with at least `characters` characters.
 
         Raises:
             ValueError: a negative count.
@@ -145,10 +145,10 @@ class Language:
         ]
 
     def beliefs(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What words tell: the forward algorithm on several documents side by side.
+        """Beliefs after words: the forward algorithm, batched over documents.
 
-        A word that the language lacks, or that cannot stand there, tells nothing: its log-probability is −inf, and the
-        belief goes on as if it had not been seen.
+        A word that the language lacks, or that is impossible there, has a log-probability of −inf, and the belief
+        stays as if it were absent.
 
         Args:
             numbers: (documents, words) of words, or `NO_WORD`.
@@ -199,11 +199,11 @@ class Language:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Of each text.
+    """The log-probabilities of texts.
 
     Attributes:
         log_prob: (texts,) in nats; −inf for a text that the language cannot have.
-        wrong: the first word that cannot stand where it stands, without its mark; None where all can.
+        wrong: the first impossible word, without its mark; None where all are possible.
     """
 
     log_prob: np.ndarray
@@ -229,10 +229,10 @@ def word_hmm(
         words: W, of all topics together.
         shared: the share of the words that all topics have.
         zipf: 0 is a uniform distribution.
-        stay: the chance that the next word is of the same topic; the other topics are equally likely.
+        stay: the probability that the next word is of the same topic; the other topics are equally likely.
 
     Raises:
-        ValueError: a knob that means nothing; the message has its name.
+        ValueError: a parameter out of range; the message has its name.
     """
     if topics < 1:
         raise ValueError(f"topics is {topics}; it must be at least 1")

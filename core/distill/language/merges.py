@@ -1,6 +1,6 @@
-"""Byte-pair encoding: merges are learnt by the package tokenizers, and applied here, to one word at a time.
+"""Byte-pair encoding: merges are learnt by the package tokenizers, and applied here to one word at a time.
 
-A merge never crosses a word, so a word has one spelling, wherever it stands.
+A merge never crosses a word, so that a word has one spelling in any context.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from .hmm import MARK
 
 Merges = tuple[tuple[str, str], ...]
-"""Pairs of pieces that become one, the first to be applied first."""
+"""Pairs of pieces that become one, in the order in which they are applied."""
 
 
 def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, ...], Merges]:
@@ -40,10 +40,10 @@ def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, .
 
 
 def merged(word: str, rank: Mapping[tuple[str, str], int]) -> list[str]:
-    """The pieces of a word: of all pairs that can be merged the first in rank, the leftmost of these, and again.
+    """The pieces of a word: repeatedly the pair with the lowest rank is merged, the leftmost of equals.
 
     Args:
-        rank: the place of each merge.
+        rank: the index of each merge.
     """
     pieces = list(word)
     while len(pieces) > 1:

@@ -1,4 +1,4 @@
-"""A teacher that knows the truth: called as a model is, it answers with true log-probabilities."""
+"""The truth as a teacher: called like a model, it returns the true log-probabilities."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Oracle:
     """Token ids (batch, tokens), `<eos>` first, to log-probabilities (batch, tokens, V), in the place of logits.
 
     Attributes:
-        floor: the least log-probability that is told. What cannot follow has −inf, which a loss that takes the teacher's
-            logarithm under another distribution (reverse KL, JSD) cannot use.
-        dtype: of the answer.
+        floor: the least log-probability that is returned. Impossible tokens have −inf, which a loss that weighs the
+            teacher's log-probabilities by another distribution (reverse KL, JSD) cannot use.
+        dtype: of the result.
     """
 
     truth: Truth

@@ -1,4 +1,4 @@
-"""The words of a language as the tokens that spell them: a trie, and how likely each topic is to pass through a node."""
+"""A trie of the words of a language in tokens, with each topic's probability of the words below a node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Trie:
     """Nodes are numbered, the root 0. An edge is one token; edges are in the order of node and token.
 
     Attributes:
-        size: V, so many tokens there are.
+        size: V, the number of tokens.
         mass: (nodes, S) probability of the words below a node.
         word: (nodes,) the number of the word that ends there, or `NO_WORD`.
         node, token, child: (edges,) from where, by what, to where.

@@ -1,11 +1,11 @@
 """The exact distribution of the next token, in any view of the language.
 
-At the beginning of a word it is that of the belief over topics, b; inside a word, of those words that go on like this:
+At the start of a word it follows from the belief over topics, b; inside a word, from the words that begin with its
+tokens so far, which are below one node of a trie:
 
     p(token | tokens so far) = b · mass[child] / b · mass[node]
 
-with the node of the word's trie that its tokens so far lead to. Beliefs are computed word by word, documents side by
-side; all tokens at once are then one look-up each. Everything is float64.
+Beliefs are computed word by word for all documents at once; each token is then one look-up. Everything is float64.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .views import View
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A language as a view of it sees it.
+    """A language in the tokens of one view.
 
     Raises:
         ValueError: the view is of other words.
@@ -42,10 +42,10 @@ class Truth:
         return trie(self.view.spellings, self.language.emission, self.view.size)
 
     def read(self, ids: Tensor | np.ndarray) -> Reading:
-        """What is known at each token of these documents.
+        """The beliefs and trie nodes at each token of these documents.
 
-        A token that cannot stand where it stands has probability 0, and after it nothing is defined until a mark. Such a
-        word tells nothing of its topic; the words behind it are told as ever.
+        An impossible token has probability 0, and no distribution is defined after it until the next mark. Such a
+        word does not change the belief; the words after it are predicted as usual.
 
         Args:
             ids: (batch, tokens), `<eos>` first in each row, padded behind the end.
@@ -57,7 +57,7 @@ class Truth:
         real = self._checked(ids)
         node, word = self._walked(ids, real)
         closes = self.view.closing[ids] & real
-        # After a token so many words are complete: the place of the belief that the next token is told from.
+        # The number of complete words after a token, the index of the belief that predicts the next token.
         done = closes.cumsum(-1)
         numbers = np.full((len(ids), int(done[:, -1].max(initial=0))), NO_WORD)
         row, column = closes.nonzero()
@@ -80,7 +80,7 @@ class Truth:
             raise ValueError(
                 f"row {row} begins with {view.tokens[ids[row, 0]]!r}; every document begins with <eos>"
             )
-        # A model may write `<pad>`: with tokens behind it, it is a token that cannot be, like any other.
+        # A model may write `<pad>`: with tokens behind it, it counts as an impossible token.
         real: np.ndarray = (ids != view.pad)[:, ::-1].cumsum(-1)[:, ::-1] > 0
         return real
 
@@ -109,7 +109,7 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Documents with all that their distributions are made of.
+    """Documents, and the beliefs and trie nodes that give their distributions.
 
     Attributes:
         ids: (batch, tokens).
@@ -146,7 +146,7 @@ class Reading:
 
     @cached_property
     def log_probs(self) -> Tensor:
-        """(batch, tokens) log-probability of each token, −inf for one that cannot stand there.
+        """(batch, tokens) log-probability of each token, −inf for an impossible one.
 
         0 for `<eos>` at the beginning, for padding, and for tokens whose distribution is not defined.
         """
@@ -162,11 +162,11 @@ class Reading:
 
     @property
     def totals(self) -> Tensor:
-        """(batch,) log-probability of each document: that a text begins like this."""
+        """(batch,) log-probability that a text begins like each document."""
         return self.log_probs.sum(-1)
 
     def impossible(self, row: int) -> str | None:
-        """The first word of a document that cannot stand where it stands, without its mark; None where all can."""
+        """The first impossible word of a document, without its mark; None where all are possible."""
         wrong = self.log_probs[row].isneginf().nonzero()
         if not len(wrong):
             return None
@@ -179,7 +179,7 @@ class Reading:
     def dense(self, rows: slice = slice(None)) -> Tensor:
         """(rows, tokens, V) log-probabilities of what follows each token, −inf for what cannot.
 
-        Uniform where nothing is defined (`possible`), and behind the end: finite there, so that a mask of 0 hides it.
+        Uniform where it is undefined (`possible`), and behind the end: finite there, so that it can be masked by 0.
 
         Args:
             rows: of the batch; a block at a time where all together are too many.
@@ -204,6 +204,6 @@ class Reading:
         first, edges = trie.first[node[inside]], np.diff(trie.first)[node[inside]]
         position = np.repeat(inside, edges)
         edge = np.arange(len(position)) + np.repeat(first - (edges.cumsum() - edges), edges)
-        told = np.einsum("ns,ns->n", beliefs[position], trie.mass[trie.child[edge]])
-        p[position, trie.token[edge]] = told / mass[position]
+        joint = np.einsum("ns,ns->n", beliefs[position], trie.mass[trie.child[edge]])
+        p[position, trie.token[edge]] = joint / mass[position]
         return p

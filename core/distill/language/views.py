@@ -1,11 +1,11 @@
-"""A tokeniser's view of a language: by characters, by pieces of words, by words.
+"""Tokenisers of a language: by characters, by byte-pair encoding, by words.
 
     char    k a t o ␣            every letter and the mark
-    bpe     kat o␣               pieces that byte-pair encoding has learnt; none goes across a mark
+    bpe     kat o␣               learnt subwords; none crosses a mark
     word    kato␣                each word with its mark
 
-A view is a vocabulary. `<eos>` stands before a document, as the token that its first prediction is made from; a language
-whose texts have no end never writes it.
+A view is a vocabulary. `<eos>` precedes a document, so that its first token is predicted from it; texts have no end,
+so it never follows one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .merges import Merges, learnt, merged
 VIEWS = "char", "bpe", "word"
 
 LEARNT_FROM = 200_000
-"""So many characters of text are what merges are learnt from."""
+"""Characters of the text that merges are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class View(Vocabulary):
     Attributes:
         name: one of `VIEWS`.
         words: of the language, in its order, without marks.
-        merges: None where only whole words have tokens; of characters there are none.
+        merges: None for whole words; empty for characters.
     """
 
     name: str

@@ -9,10 +9,10 @@ import numpy as np
 CONSONANTS, VOWELS = "bdfgklmnprst", "aeiou"
 SYLLABLES = tuple(map("".join, product(CONSONANTS, VOWELS)))
 SHARES = 0.1, 0.5, 0.4
-"""Of the words, so many have one, two and three syllables; where the short ones run out, longer ones stand in."""
+"""Shares of words with one, two and three syllables; where the short ones run out, longer ones take their place."""
 
 MOST = sum(len(SYLLABLES) ** length for length in range(1, len(SHARES) + 1))
-"""How many there are."""
+"""The number of possible words."""
 
 
 def pseudo_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:

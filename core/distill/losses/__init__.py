@@ -1,19 +1,20 @@
-"""What a student is told to make small: response, feature and relation losses, each a function of its own.
+"""Distillation losses, each a function: of responses, of features, of relations, and between tokenizers.
 
     NAME(student_logits, teacher_logits, mask=None, temperature=1.0, …)    (batch, tokens, vocabulary) → scalar
 
+* `arguments`: checks of shapes, masks, labels and temperatures that all losses share.
+* `slabs`: a mean over tokens and its gradient without tensors of batch · tokens · vocabulary.
 * `response`: hard labels, `forward_kl`, `reverse_kl`, `jsd`, `skew`, `tvd`: whole distributions.
 * `sparse`: `top_k` and `random_sampling`: some tokens of a distribution, from logits or from a file of them.
-* `features`: `feature` and `attention_transfer`; projectors, and which layer learns from which.
-* `contrastive`: `crd`, which tells a pair of states from pairs that do not belong together.
-* `relations`: `rkd_distance`, `rkd_angle`, `similarity`, `minilm_relations`: how positions stand to each other.
-* `cross_tokenizer`: where teacher and student have different vocabularies, `uld` and all that needs aligned texts.
-* `slabs`: how a mean over tokens is made without whole tensors of the vocabulary's size.
+* `features`: `feature` and `attention_transfer`; projectors, and pairs of layers.
+* `relations`: `rkd_distance`, `rkd_angle`, `similarity`, `minilm_relations`: distances, angles, products of positions.
+* `contrastive`: `crd`, which classifies pairs of states as of one position or of two.
+* `cross_tokenizer`: losses for different vocabularies: `uld`, and those that need aligned texts.
 
-All are means over the unmasked tokens, and 0 with a gradient of 0 where every token is masked. `num_items` takes the
-place of the number of unmasked tokens where a batch comes in pieces: the sum of the pieces' losses, each given the
-number of the whole batch, is that of the whole. Nothing here shifts: logits[t] tell token t + 1, and the mask (and the
-labels) must stand where the logits do. What the teacher gives is constant to the gradient.
+All are means over the unmasked tokens, and 0 with a gradient of 0 where every token is masked. With `num_items`, the
+number of unmasked tokens of the whole batch, the losses of its pieces sum to that of the whole. The losses shift
+nothing: logits[t] predict token t + 1, and mask and labels have the positions of the logits. The teacher's tensors
+are detached.
 
 Names load when they are first asked for, so that importing `lab.core.distill.losses` costs no torch.
 """

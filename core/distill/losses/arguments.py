@@ -1,4 +1,4 @@
-"""What every loss may rely on: arguments that fit together, or an error that names both sides."""
+"""Checks of a loss's arguments; an error names both sides."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def check_labels(labels: Tensor, student_logits: Tensor, mask: Tensor | None) ->
             f"labels are {labels.dtype} of shape {_shape(labels)}; token ids {tuple(shape)} are needed"
         )
     outside = (labels < 0) | (labels >= vocabulary)
-    seen = seen_tokens(mask, labels.shape)
-    wrong = first(outside if seen is None else outside & seen)
+    mask = bool_mask(mask, labels.shape)
+    wrong = first(outside if mask is None else outside & mask)
     if wrong is not None:
         raise ValueError(
-            f"the label at {place(wrong)} is {int(labels[tuple(wrong)])}, but the vocabulary is 0 to "
+            f"the label at {position_words(wrong)} is {int(labels[tuple(wrong)])}, but the vocabulary is 0 to "
             f"{vocabulary - 1}; what is not to be learned goes under the mask"
         )
 
 
-def seen_tokens(mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-    """Which tokens count, as booleans; None if all do.
+def bool_mask(mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+    """The mask as booleans, true where a token counts; None if all do.
 
     Raises:
         ValueError: the mask has another shape.
@@ -77,8 +77,8 @@ def seen_tokens(mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
     return None if mask is None else mask != 0
 
 
-def divisor(seen: Tensor | None, shape: Sequence[int], num_items: float | None) -> float:
-    """What a sum over tokens is divided by: num_items if given, else the unmasked tokens; at least 1.
+def divisor(mask: Tensor | None, shape: Sequence[int], num_items: float | None) -> float:
+    """The divisor of a sum over tokens: num_items if given, else the number of unmasked tokens; at least 1.
 
     Raises:
         ValueError: num_items is negative.
@@ -86,7 +86,7 @@ def divisor(seen: Tensor | None, shape: Sequence[int], num_items: float | None) 
     if num_items is not None and not num_items >= 0:
         raise ValueError(f"num_items is {num_items:g}; it must be 0 or more")
     if num_items is None:
-        num_items = math.prod(shape) if seen is None else int(seen.sum())
+        num_items = math.prod(shape) if mask is None else int(mask.sum())
     return max(num_items, 1)
 
 
@@ -96,8 +96,8 @@ def first(where: Tensor) -> list[int] | None:
     return [int(i) for i in at[0]] if len(at) else None
 
 
-def place(at: Sequence[int]) -> str:
-    """(sequence, token) or (example,) in words."""
+def position_words(at: Sequence[int]) -> str:
+    """The indices (sequence, token) or (example,) in words."""
     return f"sequence {at[0]}, token {at[1]}" if len(at) == 2 else f"example {at[0]}"
 
 

@@ -1,10 +1,10 @@
 """Feature losses: the student's hidden states and attention maps against the teacher's, position by position.
 
-Their minimisers are states, not distributions: whether the student then tells the next token rightly is for a response
-loss beside them. All are 0 where the (projected) student equals the teacher.
+Their minimisers are states, not distributions: the next token needs a response loss beside them. All are 0 where the
+(projected) student equals the teacher.
 
-A projector is trained with the student and thrown away after it. It is a module of its own, never a part of the student:
-given to the optimiser beside the student's parameters, counted and saved by nobody.
+A projector is trained with the student and then thrown away. It is a module of its own: given to the optimiser beside
+the student's parameters, but in neither the student's checkpoint nor its number of parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...lm.precision import precise, wide
-from .arguments import divisor, first, place, seen_tokens
+from .arguments import bool_mask, divisor, first, position_words
 
 KINDS = ("mse", "cosine")
 ATTENTION_KINDS = ("mse", "kl")
@@ -37,11 +37,11 @@ def feature(
     """The distance of projected hidden states from the teacher's: hints (Romero et al., FitNets, arXiv:1412.6550, eq. 3).
 
     * "mse": mean over positions of ‖P·h_S − h_T‖² / d, divided by the mean of h_T². Without that the late layers, whose
-      states are larger, would outweigh the others. 1 is what a student that says 0 everywhere pays.
-    * "cosine": mean over positions of 1 − cos(P·h_S, h_T); between 0 and 2, blind to length.
+      states are larger, would outweigh the others. A student of zeros has a loss of 1.
+    * "cosine": mean over positions of 1 − cos(P·h_S, h_T); between 0 and 2, whatever the norms.
 
-    Least, and 0, at P·h_S = h_T (for "cosine": in its direction); that is a stationary point. A P of zeros is one too,
-    with respect to h_S: no signal would reach the student, hence `linear_projector`'s start.
+    The minimiser, with a loss of 0, is P·h_S = h_T (for "cosine": a positive multiple of it). A P of zeros gives h_S
+    no gradient, hence the initial values of `linear_projector`.
 
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
@@ -50,8 +50,8 @@ def feature(
             included, does not matter.
         projector: P, from d_S to d_T; needed where these differ.
         kind: one of `KINDS`.
-        power: the mean of h_T², for "mse"; that of the unmasked positions given unless said otherwise. Where a batch
-            comes in pieces, or batches are to weigh alike, a number measured once over the data.
+        power: the mean of h_T², for "mse"; that of the unmasked positions if None. Where a batch comes in pieces, or
+            batches shall have equal weight, a number measured once over the data.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
     Returns:
@@ -92,7 +92,8 @@ def attention_transfer(
       loss of a row of probabilities fall as the text grows.
     * "kl": Σ over keys of a_T·log(a_T/a_S), as MobileBERT (arXiv:2004.02984).
 
-    (Not the "attention transfer" of convolutions, whose maps are sums of squared channels.) Least, and 0, at equal maps.
+    (Not the "attention transfer" of convolutions, whose maps are sums of squared channels.) Its minimiser, with a
+    loss of 0, is equal maps.
 
     Args:
         student_attention: (batch, heads, queries, keys), probabilities over keys.
@@ -115,30 +116,30 @@ def attention_transfer(
     _check_maps(student_attention, teacher_attention, heads)
     a_S, a_T = wide(student_attention), wide(teacher_attention.detach())
     batch, _, queries, keys = a_S.shape
-    seen = seen_tokens(mask, (batch, queries))
-    if seen is not None:
-        pairs = seen[:, None, :, None] & (seen[:, None, None, :] if keys == queries else True)
+    mask = bool_mask(mask, (batch, queries))
+    if mask is not None:
+        pairs = mask[:, None, :, None] & (mask[:, None, None, :] if keys == queries else True)
         a_S, a_T = a_S.masked_fill(~pairs, 0), a_T.masked_fill(~pairs, 0)
     bad = first(a_T.isnan().any(-1).any(1))
     if bad is not None:
-        raise ValueError(f"teacher_attention is NaN at {place(bad)}")
+        raise ValueError(f"teacher_attention is NaN at {position_words(bad)}")
     if heads == "mean":
         a_S, a_T = a_S.mean(1, keepdim=True), a_T.mean(1, keepdim=True)
     if kind == "mse":
-        apart = (a_S - a_T).square().sum(-1)
+        difference = (a_S - a_T).square().sum(-1)
     else:
-        _check_probabilities(a_T, seen)
+        _check_probabilities(a_T, mask)
         tiny = torch.finfo(a_S.dtype).tiny
-        apart = (torch.xlogy(a_T, a_T) - a_T * a_S.clamp(min=tiny).log()).sum(-1)
-    return apart.mean(1).sum() / divisor(seen, (batch, queries), num_items)
+        difference = (torch.xlogy(a_T, a_T) - a_T * a_S.clamp(min=tiny).log()).sum(-1)
+    return difference.mean(1).sum() / divisor(mask, (batch, queries), num_items)
 
 
 def linear_projector(
     student_width: int, teacher_width: int, *, generator: torch.Generator | None = None
 ) -> nn.Linear:
-    """h ↦ W·h + b, with W of variance 1/student_width and b = 0: states come out as large as they went in.
+    """h ↦ W·h + b, with W of variance 1/student_width and b = 0, which keeps the size of states.
 
-    Not W = 0: the gradient that reaches the student is Wᵀ times something, and would be nothing until W has moved.
+    Not W = 0: the student's gradient is Wᵀ times something, and would be 0 until W has moved.
     """
     made = nn.Linear(student_width, teacher_width)
     _start(made, 1.0, generator)
@@ -152,9 +153,9 @@ def mlp_projector(
     width: int | None = None,
     generator: torch.Generator | None = None,
 ) -> nn.Sequential:
-    """h ↦ W₂·relu(W₁·h), `width` in between (teacher_width unless given), started so that sizes are kept.
+    """h ↦ W₂·relu(W₁·h), `width` in between (teacher_width unless given); its initial values keep the size of states.
 
-    It can fit more than a linear one, also without the student's help: what it learns is thrown away with it.
+    It fits more than a linear one, also where the student's states stay poor; what it learns is thrown away with it.
     """
     width = teacher_width if width is None else width
     made = nn.Sequential(nn.Linear(student_width, width), nn.ReLU(), nn.Linear(width, teacher_width))
@@ -166,7 +167,7 @@ def mlp_projector(
 def layer_pairs(
     student_layers: int, teacher_layers: int, mapping: str | Sequence[tuple[int, int]] = "uniform"
 ) -> tuple[tuple[int, int], ...]:
-    """Which layer of the student learns from which of the teacher's, both counted from 0.
+    """Pairs of layers (student, teacher), counted from 0: which layer learns from which.
 
     Args:
         mapping: "last", the last from the last; "uniform", every layer i of the student's S from the teacher's at the
@@ -194,7 +195,7 @@ def layer_pairs(
 
 
 def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The unmasked positions of both, (positions, width): the student's as they are, the teacher's constant and in float32 at least.
+    """The unmasked positions of both, (positions, width); the teacher's are detached and in float32 at least.
 
     Raises:
         ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
@@ -205,19 +206,19 @@ def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) 
             f"student_hidden has shape {tuple(student_hidden.shape)}, teacher_hidden {tuple(teacher_hidden.shape)}; "
             "both (batch, tokens, width), alike but for the width, are needed"
         )
-    seen = seen_tokens(mask, shape)
+    mask = bool_mask(mask, shape)
     h_T = teacher_hidden.detach().to(wide(student_hidden[:0]).dtype)
     finite = h_T.isfinite().all(-1)
-    bad = first(~finite if seen is None else ~finite & seen)
+    bad = first(~finite if mask is None else ~finite & mask)
     if bad is not None:
-        raise ValueError(f"teacher_hidden is not finite at {place(bad)}")
-    if seen is None:
+        raise ValueError(f"teacher_hidden is not finite at {position_words(bad)}")
+    if mask is None:
         return student_hidden.flatten(0, len(shape) - 1), h_T.flatten(0, len(shape) - 1)
-    return student_hidden[seen], h_T[seen]
+    return student_hidden[mask], h_T[mask]
 
 
 def projected(projector: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What a projector makes of states, in the precision of its own weights."""
+    """projector(x), computed in the dtype of its weights."""
     weight = next(projector.parameters(), None) if isinstance(projector, nn.Module) else None
     return projector(wide(x) if weight is None else x.to(weight.dtype))
 
@@ -267,11 +268,11 @@ def _check_maps(student: Tensor, teacher: Tensor, heads: str) -> None:
         )
 
 
-def _check_probabilities(a_T: Tensor, seen: Tensor | None) -> None:
+def _check_probabilities(a_T: Tensor, mask: Tensor | None) -> None:
     wrong = (a_T.sum(-1) - 1).abs().amax(1) > 0.01
-    bad = first(wrong if seen is None else wrong & seen)
+    bad = first(wrong if mask is None else wrong & mask)
     if bad is not None or bool((a_T < 0).any()):
-        at = "" if bad is None else f" at {place(bad)}"
+        at = "" if bad is None else f" at {position_words(bad)}"
         raise ValueError(
             f"teacher_attention is no distribution over keys{at}: 'kl' needs maps after softmax, summing to 1"
         )

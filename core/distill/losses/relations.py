@@ -1,7 +1,7 @@
-"""Relation losses: how positions stand to each other, in the student and in the teacher.
+"""Relation losses: distances, angles and products of positions, in the student and in the teacher.
 
-None needs a projector, since widths may differ. All are 0 where the relations agree, which says nothing of where the
-states themselves lie: what is not seen by a relation (a rotation, for some the scale) is not learned.
+None needs a projector, since widths may differ. All are 0 where the relations agree, whatever the states themselves:
+what leaves a relation unchanged (a rotation, for some the scale) is not learned.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...lm.precision import precise, wide
-from .arguments import divisor, first, place, seen_tokens
+from .arguments import bool_mask, divisor, first, position_words
 from .features import states, unit
 
 
@@ -30,15 +30,15 @@ def rkd_distance(
     """Huber(d_ij/μ of the student − d_ij/μ of the teacher), averaged over pairs i ≠ j.
 
     Park et al., "Relational Knowledge Distillation" (arXiv:1904.05068); d_ij is a Euclidean distance and μ the
-    mean of those that are not 0, so that scale does not matter. They weigh it 25 times, and its sister 50 times.
+    mean of those that are not 0, so that scale does not matter. They weigh it 25 times, and `rkd_angle` 50 times.
 
-    Least, and 0, where all distances agree up to a common factor.
+    Minimiser, with a loss of 0: all distances agree up to a common factor.
 
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
         teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        points: if there are more unmasked positions, so many of them are drawn: pairs grow as the square.
+        points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.
 
     Returns:
@@ -48,9 +48,9 @@ def rkd_distance(
     Raises:
         ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
     """
-    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 2, generator)
-    apart = F.smooth_l1_loss(_distances(s), _distances(t), reduction="none")
-    return apart.sum() / max(len(s) * (len(s) - 1), 1)  # the diagonal is 0
+    s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 2, generator)
+    difference = F.smooth_l1_loss(_distances(s), _distances(t), reduction="none")
+    return difference.sum() / max(len(s) * (len(s) - 1), 1)  # the diagonal is 0
 
 
 @precise
@@ -65,20 +65,20 @@ def rkd_angle(
     """Huber(cos∠ijk of the student − cos∠ijk of the teacher), averaged over triples of different positions.
 
     Park et al. (arXiv:1904.05068). j is the corner of the angle: cos∠ijk = ⟨e_ij, e_kj⟩, e_ij the unit vector
-    from j to i; for two positions at one place it is 0, and so are their angles.
+    from j to i; for two equal states it is 0, and so are their angles.
 
-    Least, and 0, where all angles agree: up to scale, rotation and place.
+    Minimiser, with a loss of 0: all angles agree, that is the states up to scale, rotation and translation.
 
     Args:
-        points: if there are more unmasked positions, so many of them are drawn: triples grow as the cube.
+        points: the number of positions drawn where more are unmasked, since triples grow as the cube.
 
     Other arguments, returns and errors are those of `rkd_distance`, with three positions for two.
     """
-    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 3, generator)
-    apart = F.smooth_l1_loss(_cosines(s), _cosines(t), reduction="none")
+    s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 3, generator)
+    difference = F.smooth_l1_loss(_cosines(s), _cosines(t), reduction="none")
     n = len(s)
     different = ~torch.eye(n, dtype=torch.bool, device=s.device)  # i = j or k = j have no angle and are 0
-    return (apart * different).sum() / max(n * (n - 1) * (n - 2), 1)
+    return (difference * different).sum() / max(n * (n - 1) * (n - 2), 1)
 
 
 @precise
@@ -94,11 +94,11 @@ def similarity(
 
     Tung & Mori, "Similarity-Preserving Knowledge Distillation" (arXiv:1907.09682); there a row of F is an image.
 
-    Least, and 0, where the rows agree. A state of zeros has a row of zeros.
+    Minimiser, with a loss of 0: the rows agree. A state of zeros has a row of zeros.
 
     Arguments, returns and errors are those of `rkd_distance`, with one position for two.
     """
-    s, t, _ = drawn(student_hidden, teacher_hidden, mask, points, 1, generator)
+    s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 1, generator)
     return (unit(s @ s.T) - unit(t @ t.T)).square().sum() / max(len(s) ** 2, 1)
 
 
@@ -118,11 +118,10 @@ def minilm_relations(
     into A_r relation heads of width d_r, so that neither widths nor numbers of heads need agree. The more relation
     heads, the finer the relations (48 and 64 in the paper).
 
-    Padding is out of the relations, as rows and as columns. With `causal` so is the future, as in the attention of a
-    causal model; the paper's models see both ways.
+    Masked positions are left out, as rows and as columns. With `causal` so are later positions, as in a causal
+    model's attention; the paper's models are bidirectional.
 
-    Least, and 0, where the relations agree: states are told up to a rotation of each relation head, and their length
-    counts.
+    Minimiser, with a loss of 0: the relations agree, which determines states up to a rotation of each relation head.
 
     Args:
         student: one tensor or several (queries, keys, values, say), each (batch, heads, tokens, head_dim), or
@@ -153,30 +152,30 @@ def minilm_relations(
             raise ValueError(
                 f"the student has (batch, tokens) {tuple(s.shape[:2])}, the teacher {tuple(t.shape[:2])}"
             )
-        seen = seen_tokens(mask, s.shape[:2])
+        mask = bool_mask(mask, s.shape[:2])
         finite = t.isfinite().all(-1)
-        bad = first(~finite if seen is None else ~finite & seen)
+        bad = first(~finite if mask is None else ~finite & mask)
         if bad is not None:
-            raise ValueError(f"the teacher is not finite at {place(bad)}")
-        log_S, log_T = (_relations(x, heads, seen, causal) for x in (s, t))
-        apart = (log_T.exp() * (log_T - log_S)).sum(-1).mean(1)
-        if seen is not None:
-            apart = apart.masked_fill(~seen, 0)
-        total = total + apart.sum() / divisor(seen, s.shape[:2], num_items)
+            raise ValueError(f"the teacher is not finite at {position_words(bad)}")
+        log_S, log_T = (_relations(x, heads, mask, causal) for x in (s, t))
+        difference = (log_T.exp() * (log_T - log_S)).sum(-1).mean(1)
+        if mask is not None:
+            difference = difference.masked_fill(~mask, 0)
+        total = total + difference.sum() / divisor(mask, s.shape[:2], num_items)
     return total
 
 
-def drawn(
+def subsample(
     student_hidden: Tensor,
     teacher_hidden: Tensor,
     mask: Tensor | None,
     points: int,
-    least: int,
+    fewest: int,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """At most `points` unmasked positions of both, (positions, width), and which of the unmasked ones they are."""
-    if points < least:
-        raise ValueError(f"points is {points}; {least} is the least that have a relation")
+    if points < fewest:
+        raise ValueError(f"points is {points}; {fewest} is the least that have a relation")
     s, t = states(student_hidden, teacher_hidden, mask)
     chosen = torch.arange(len(s), device=s.device)
     if len(s) > points:
@@ -187,10 +186,10 @@ def drawn(
 
 def _distances(x: Tensor) -> Tensor:
     """(positions, positions), divided by the mean of those that are not 0."""
-    # By differences: x² + y² − 2xy would lose near neighbours. The gradient at a distance of 0 is 0.
+    # By differences: x² + y² − 2xy would cancel for near neighbours. The gradient at a distance of 0 is 0.
     d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-    apart = d > 0
-    return d / torch.where(apart.any(), d.sum() / apart.sum().clamp(min=1), 1)
+    positive = d > 0
+    return d / torch.where(positive.any(), d.sum() / positive.sum().clamp(min=1), 1)
 
 
 def _cosines(x: Tensor) -> Tensor:
@@ -210,19 +209,19 @@ def _tokens(x: Tensor) -> Tensor:
     )
 
 
-def _relations(x: Tensor, heads: int, seen: Tensor | None, causal: bool) -> Tensor:
+def _relations(x: Tensor, heads: int, mask: Tensor | None, causal: bool) -> Tensor:
     """log-softmax of A·Aᵀ/√d_r, (batch, relation heads, tokens, tokens); about −10³⁰ where there is no relation."""
     batch, tokens, width = x.shape
     if heads < 1 or width % heads:
         raise ValueError(f"a width of {width} cannot be split into {heads} relation heads")
     x = wide(x)
-    if seen is not None:
-        x = x.masked_fill(~seen.unsqueeze(-1), 0)
+    if mask is not None:
+        x = x.masked_fill(~mask.unsqueeze(-1), 0)
     A = x.view(batch, tokens, heads, width // heads).transpose(1, 2)
     scores = A @ A.mT / math.sqrt(width // heads)
     # A finite number, so that a row of nothing but padding is no NaN, whose gradient would be one too.
-    if seen is not None:
-        scores = scores.masked_fill(~seen[:, None, None, :], -1e30)
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None, None, :], -1e30)
     if causal:
         future = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).triu(1)
         scores = scores.masked_fill(future, -1e30)

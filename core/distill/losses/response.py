@@ -2,7 +2,7 @@
 
 With p_T and q_T the teacher's and the student's softmax of logits / T, at one position:
 
-    |             | loss                                            | least at           | truth stationary          |
+    |             | loss                                            | minimiser          | truth stationary          |
     |-------------|-------------------------------------------------|--------------------|---------------------------|
     | hard_data   | −log q(y), y the data                           | the data's own     | on average over the data  |
     | hard_draw   | −T²·log q_T(y), y drawn from p_T                | q = p, on average  | on average over the draws |
@@ -14,8 +14,8 @@ With p_T and q_T the teacher's and the student's softmax of logits / T, at one p
     | skew(λ)     | T²·KL(p_T‖λ·p_T + (1−λ)·q_T)                    | q = p (λ < 1)      | yes                       |
     | tvd         | T·½·Σ|p_T − q_T|                                | q = p              | yes, at a kink            |
 
-"Truth stationary": if the teacher is the truth and the student is too, does the gradient leave it there? Where it does
-not, no amount of data gives back what the loss takes away.
+"Truth stationary": whether the gradient is 0 where teacher and student are both the truth. Where it is not, the loss
+is biased, and more data do not help.
 
 Why T²: for large T a distribution is flat, p_T ≈ (1 + (z − z̄)/T)/V, and the gradient of a divergence with respect to the
 logits falls as 1/T². The factor keeps it at (centred student logits − centred teacher logits)/V, so that the weight of a
@@ -38,21 +38,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .arguments import check_labels, check_logits, check_share, check_student, seen_tokens
+from .arguments import bool_mask, check_labels, check_logits, check_share, check_student
 from .slabs import Slab, mean_over_tokens, slabs, teacher_log_probs
 
 
 def hard_data(
     student_logits: Tensor, labels: Tensor, mask: Tensor | None = None, *, num_items: float | None = None
 ) -> Tensor:
-    """−log q(y) for the tokens y of the data: cross-entropy, with no teacher in it.
+    """−log q(y) for the tokens y of the data: cross-entropy, without a teacher.
 
     Its least value is the entropy of the data, not 0. There is no temperature: the data have none.
 
     Args:
         student_logits: (batch, tokens, vocabulary) or (examples, classes).
-        labels: (batch, tokens), the token that each position should tell, already shifted. What stands under the mask
-            does not matter, so that −100 may.
+        labels: (batch, tokens), the token that each position predicts, already shifted; any number where masked, such
+            as −100.
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
@@ -87,9 +87,9 @@ def hard_draw(
     Other arguments, returns and errors are those of `forward_kl`.
     """
     check_logits(student_logits, teacher_logits, temperature)
-    seen = seen_tokens(mask, teacher_logits.shape[:-1])
+    mask = bool_mask(mask, teacher_logits.shape[:-1])
     y = torch.zeros(teacher_logits.shape[:-1], dtype=torch.int64, device=teacher_logits.device)
-    for slab in slabs(teacher_logits, seen):
+    for slab in slabs(teacher_logits, mask):
         p = teacher_log_probs(teacher_logits, slab, temperature).exp()
         # Two draws for one: torch draws a single one by V random numbers instead of one, which takes twice as long.
         slab.put(torch.multinomial(p, 2, replacement=True, generator=generator)[:, 0], y)
@@ -106,15 +106,15 @@ def hard_argmax(
 ) -> Tensor:
     """−T²·log q_T(y) for the teacher's likeliest token y at each position.
 
-    Biased: it is least where all mass is on y, however unsure the teacher is, so the student becomes over-confident
+    Biased: its minimiser has all mass on y, whatever the teacher's entropy, so the student becomes over-confident
     (Busbridge et al., "Distillation Scaling Laws", arXiv:2502.08606, E.8). At q = p the gradient is q − onehot(y).
 
     Arguments, returns and errors are those of `forward_kl`.
     """
     check_logits(student_logits, teacher_logits, temperature)
-    seen = seen_tokens(mask, teacher_logits.shape[:-1])
+    mask = bool_mask(mask, teacher_logits.shape[:-1])
     y = torch.zeros(teacher_logits.shape[:-1], dtype=torch.int64, device=teacher_logits.device)
-    for slab in slabs(teacher_logits, seen):
+    for slab in slabs(teacher_logits, mask):
         slab.put(teacher_log_probs(teacher_logits, slab, 1.0).argmax(-1), y)
     return _cross_entropy(student_logits, y, mask, temperature, num_items)
 
@@ -167,16 +167,16 @@ def reverse_kl(
 
     The gradient goes through both q: with the first one held constant it would be 0 at every q. The sum is over the
     student's mass, so a student that is too small to be p gives up parts of it rather than spread over what p excludes.
-    The prefixes are those given: that they be drawn from the student is the trainer's affair.
+    The prefixes are those given; drawing them from the student is up to the trainer.
 
     Arguments, returns and errors are those of `forward_kl`; +∞ where the teacher has a probability of 0 and the student
     has not.
     """
 
-    def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
         return _kl(log_q, log_p)
 
-    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
+    return _mean(kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
 
 
 def jsd(
@@ -252,8 +252,8 @@ def tvd(
 ) -> Tensor:
     """T·½·Σ|p_T − q_T|, total variation: Wen et al., f-DISTILL (arXiv:2307.15190). At T = 1 between 0 and 1.
 
-    Least at q = p, where it has a kink: the gradient is 0 exactly there, and does not become small on the way: a
-    rounding error from it the signs of p − q are as good as any.
+    The minimiser q = p is a kink: the gradient is 0 exactly there, but does not become small near it, where the signs
+    of p − q may be rounding errors.
 
     Arguments, returns and errors are those of `forward_kl`.
     """
@@ -289,7 +289,7 @@ def _mean(
         return divergence(log_p(log_q, slab), log_q)
 
     def slope(log_q: Tensor, slab: Slab) -> tuple[Tensor, Tensor]:
-        assert with_slope is not None  # or it would not be asked for
+        assert with_slope is not None  # `slope` is passed only with it
         return with_slope(log_p(log_q, slab), log_q)
 
     return mean_over_tokens(

@@ -1,8 +1,8 @@
-"""The mean over unmasked tokens of a loss that needs the whole distribution at each, made a slab of tokens at a time.
+"""The mean over unmasked tokens of a loss of whole distributions, computed in slabs of tokens, as in chunked losses.
 
-A tensor of the vocabulary's size for 64 texts of 128 tokens and V = 4,096 is 128 MiB in float32, and autograd would keep
-five or more of them. Here a slab that fits into a core's cache is taken through the loss and back at once, so that one
-tensor of that size is made, the gradient itself; padding is not computed at all.
+Logits of 64 texts of 128 tokens with V = 4,096 take 128 MiB in float32, and autograd would keep five or more tensors
+of that size. Here forward and backward run together on a slab that fits into a core's cache, so that only one such
+tensor is made, the gradient; masked tokens are not computed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ...lm.precision import precise, wide
-from .arguments import check_temperature, divisor, first, place, seen_tokens
+from .arguments import bool_mask, check_temperature, divisor, first, position_words
 
 FLOOR = -1e36
-"""Takes the place of log 0, since 0 · (log 0 − log 0) would be NaN. What it makes huge is reported as infinite."""
+"""Replaces log 0, since 0 · (log 0 − log 0) would be NaN. A loss that it makes larger than `INFINITE` is +∞."""
 INFINITE = 1e20
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
-"""Logits in a slab: 1 MiB of float32, a core's second-level cache; on a GPU enough to keep it busy."""
+"""Logits in a slab, by device: 1 MiB of float32, a core's second-level cache; on a GPU enough to occupy it."""
 
 
 @dataclass(frozen=True)
@@ -31,43 +31,43 @@ class Slab:
     """Some of the tokens of a batch.
 
     Attributes:
-        part: what to index tensors (batch, tokens, …) or (examples, …) with.
-        seen: which tokens of that part count; None for all.
+        part: the index of the slab in tensors (batch, tokens, …) or (examples, …).
+        mask: true where a token of that part counts; None where all do.
     """
 
     part: tuple[slice, ...]
-    seen: Tensor | None
+    mask: Tensor | None
 
     def of(self, x: Tensor) -> Tensor:
         """The rows of these tokens: (batch, tokens, …) → (rows, …)."""
         x = x[self.part]
-        return x.flatten(0, len(self.part) - 1) if self.seen is None else x[self.seen]
+        return x.flatten(0, len(self.part) - 1) if self.mask is None else x[self.mask]
 
     def put(self, rows: Tensor, into: Tensor) -> None:
-        """Write rows where `of` takes them from."""
+        """Write rows to the positions that `of` reads."""
         part = into[self.part]
-        if self.seen is None:
+        if self.mask is None:
             part.copy_(rows.view(part.shape))
         else:
-            part[self.seen] = rows.to(into.dtype)
+            part[self.mask] = rows.to(into.dtype)
 
-    def place(self, row: int, shape: torch.Size) -> list[int]:
+    def indices(self, row: int, shape: torch.Size) -> list[int]:
         """The indices of a row in tensors of that shape."""
-        if self.seen is not None:
-            inside = self.seen.nonzero()[row].tolist()
+        if self.mask is not None:
+            at = self.mask.nonzero()[row].tolist()
         elif len(self.part) == 1:
-            inside = [row]
+            at = [row]
         else:
             start, stop, _ = self.part[1].indices(shape[1])
-            inside = list(divmod(row, stop - start))
-        return [part.indices(n)[0] + i for part, n, i in zip(self.part, shape, inside, strict=False)]
+            at = list(divmod(row, stop - start))
+        return [part.indices(n)[0] + i for part, n, i in zip(self.part, shape, at, strict=False)]
 
 
 Loss = Callable[[Tensor, Slab], Tensor]
-"""Log-probabilities of the student (rows, vocabulary) and where they stand → the loss at each, (rows,)."""
+"""The student's log-probabilities (rows, vocabulary) and their slab → the loss at each row, (rows,)."""
 Slope = Callable[[Tensor, Slab], tuple[Tensor, Tensor]]
-"""The same, and the derivative by the logits that the log-probabilities are of, (rows, vocabulary); it may write over
-what it is given."""
+"""The same, with the derivative by the logits of those log-probabilities, (rows, vocabulary); it may overwrite its
+argument."""
 
 
 @precise
@@ -83,7 +83,7 @@ def mean_over_tokens(
 ) -> Tensor:
     """scale · Σ loss / unmasked tokens, with its gradient.
 
-    A loss that is mathematically never negative comes out so, whatever rounding does to it.
+    Negative values, which can only be rounding errors of a non-negative loss, count as 0.
 
     Args:
         loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
@@ -91,23 +91,23 @@ def mean_over_tokens(
         mask: the shape of student_logits without the last dimension; true or 1 where a token counts.
         temperature: divides the logits.
         scale: a factor.
-        num_items: what takes the place of the number of unmasked tokens.
-        slope: `loss` with its derivative, where that is known; otherwise autograd finds it.
+        num_items: replaces the number of unmasked tokens.
+        slope: `loss` with its derivative; autograd computes it if this is None.
 
     Returns:
-        Scalar, in float32 unless the logits are float64. It can be differentiated once.
+        Scalar, in float32 unless the logits are float64; differentiable once.
 
     Raises:
         ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
     """
     check_temperature(temperature)
     shape = student_logits.shape[:-1]
-    seen = seen_tokens(mask, shape)
-    weight = scale / divisor(seen, shape, num_items)
-    parts = list(slabs(student_logits, seen))
+    mask = bool_mask(mask, shape)
+    weight = scale / divisor(mask, shape, num_items)
+    parts = list(slabs(student_logits, mask))
     if student_logits.requires_grad and torch.is_grad_enabled():
         value: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]
-            student_logits, loss, slope, parts, seen is None, temperature, weight
+            student_logits, loss, slope, parts, mask is None, temperature, weight
         )
         return value
     total = torch.zeros((), dtype=torch.float64, device=student_logits.device)
@@ -117,36 +117,36 @@ def mean_over_tokens(
     return _weighed(total, weight, student_logits)
 
 
-def slabs(logits: Tensor, seen: Tensor | None) -> Iterator[Slab]:
+def slabs(logits: Tensor, mask: Tensor | None) -> Iterator[Slab]:
     """All unmasked tokens of logits (batch, tokens, vocabulary) or (examples, classes), in order."""
     *shape, width = logits.shape
     most = max(1, ELEMENTS.get(logits.device.type, ELEMENTS["cpu"]) // max(width, 1))
-    across = shape[1] if len(shape) > 1 else 1
+    tokens = shape[1] if len(shape) > 1 else 1
     parts: list[tuple[slice, ...]]
-    if across > most:
+    if tokens > most:
         parts = [
-            (slice(b, b + 1), slice(t, t + most)) for b in range(shape[0]) for t in range(0, across, most)
+            (slice(b, b + 1), slice(t, t + most)) for b in range(shape[0]) for t in range(0, tokens, most)
         ]
     else:
-        rows = max(1, most // max(across, 1))
+        rows = max(1, most // max(tokens, 1))
         parts = [(slice(b, b + rows), slice(None))[: len(shape)] for b in range(0, shape[0], rows)]
     for part in parts:
-        if seen is None or bool(seen[part].all()):
+        if mask is None or bool(mask[part].all()):
             yield Slab(part, None)
-        elif bool(seen[part].any()):
-            yield Slab(part, seen[part])
+        elif bool(mask[part].any()):
+            yield Slab(part, mask[part])
 
 
 def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """log-softmax of logits / temperature in float32 at least, with `FLOOR` for −∞."""
     x = wide(logits)
     found = torch.log_softmax(x if temperature == 1 else x / temperature, -1)
-    # The least of them tells in one pass whether any is −∞, or (as NaN) whether a NaN hides it: then clamp does no harm.
+    # The minimum shows in one pass whether any is −∞; it is NaN where there is a NaN, which clamp leaves alone.
     return found if found.numel() and bool(found.detach().amin() > -math.inf) else found.clamp(min=FLOOR)
 
 
 def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) -> Tensor:
-    """`log_probs` of the teacher at the tokens of a slab, constant.
+    """`log_probs` of the teacher at the tokens of a slab, detached.
 
     Raises:
         ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
@@ -155,7 +155,7 @@ def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) ->
         found = log_probs(slab.of(teacher_logits), temperature)
     bad = first(found[:, 0].isnan())  # one NaN in the logits makes the whole row NaN
     if bad is not None:
-        where = place(slab.place(bad[0], teacher_logits.shape))
+        where = position_words(slab.indices(bad[0], teacher_logits.shape))
         raise ValueError(f"teacher_logits are no distribution at {where}: NaN, +∞, or nothing but −∞")
     return found
 
@@ -168,11 +168,11 @@ class _Mean(torch.autograd.Function):
         loss: Loss,
         slope: Slope | None,
         parts: list[Slab],
-        all_seen: bool,
+        all_unmasked: bool,
         temperature: float,
         weight: float,
     ) -> Tensor:
-        gradient = torch.empty_like(logits) if all_seen else torch.zeros_like(logits)
+        gradient = torch.empty_like(logits) if all_unmasked else torch.zeros_like(logits)
         total = torch.zeros((), dtype=torch.float64, device=logits.device)
         for slab in parts:
             if slope is None:
@@ -189,7 +189,7 @@ class _Mean(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         [g], (gradient,) = above, ctx.saved_tensors
-        # A loss that stands alone is spared a pass over the largest tensor of all.
+        # Without a factor, as for a loss without others beside it, this saves a pass over the largest tensor.
         of_logits = gradient if g.device.type == "cpu" and g == 1 else g * gradient
         return of_logits, None, None, None, None, None, None
 

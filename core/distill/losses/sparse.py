@@ -1,8 +1,8 @@
-"""Response losses on some tokens of the teacher's distribution: what fits on a disk.
+"""Response losses on some tokens of the teacher's distribution, which fit on a disk.
 
 With K the teacher's k likeliest tokens, P = Σ_K p their mass, c the counts of n draws, everything at temperature T:
 
-    |                     | target                                             | least at            | truth stationary |
+    |                     | target                                             | minimiser           | truth stationary |
     |---------------------|----------------------------------------------------|---------------------|------------------|
     | top_k, renormalise  | p/P on K                                           | q = p/P on K        | no               |
     | top_k, tail         | p on K, and 1 − P for all other tokens together    | q = p on K          | yes              |
@@ -10,8 +10,8 @@ With K the teacher's k likeliest tokens, P = Σ_K p their mass, c the counts of 
     |                     |                                                    | (1 − P)·p elsewhere |                  |
     | random_sampling     | c/n                                                | q = p, on average   | on average       |
 
-"Least at" for truth is on average over data drawn from p itself: the data token gets the leftover mass wherever it
-falls, so that K is paid twice. All are T² times a Kullback-Leibler divergence from the target, with the gradient
+The minimiser of "truth" is that of the mean over data drawn from p: the data token gets the leftover mass also where
+it is in K, so that K gets it twice. All are T² times a Kullback-Leibler divergence from the target, with the gradient
 T²·(q − target) in the units of logits / T; where the mean target is not p, more data do not help. What is unbiased is
 noisier: Anshumann et al., "Sparse Logit Sampling" (arXiv:2503.16870), from which all four are.
 
@@ -27,14 +27,14 @@ from torch import Tensor
 
 from ...lm.precision import wide
 from .arguments import (
+    bool_mask,
     check_labels,
     check_logits,
     check_student,
     check_temperature,
     check_vocabulary,
     first,
-    place,
-    seen_tokens,
+    position_words,
 )
 from .slabs import FLOOR, Slab, mean_over_tokens, slabs, teacher_log_probs
 
@@ -48,7 +48,7 @@ class TopK:
     Attributes:
         ids: (batch, tokens, k) or (examples, k), integers.
         log_probs: the same shape, log p_T of these, largest first; −∞ is a probability of 0.
-        vocabulary: how many tokens there are to choose from.
+        vocabulary: the number of tokens in the vocabulary.
         temperature: the T of p_T.
 
     Raises:
@@ -65,7 +65,7 @@ class TopK:
         above = first(~(self.log_probs <= 0.01))  # float16 may round log 1
         if above is not None:
             raise ValueError(
-                f"log_probs hold {float(self.log_probs[tuple(above)]):g} at {place(above[:-1])}; "
+                f"log_probs hold {float(self.log_probs[tuple(above)]):g} at {position_words(above[:-1])}; "
                 "a log-probability is at most 0: logits need log_softmax over the whole vocabulary first"
             )
 
@@ -76,13 +76,13 @@ class TopK:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What was drawn from the teacher at each position: each token once, with how often.
+    """Tokens drawn from the teacher at each position: each different token once, with its count.
 
     Attributes:
         ids: (batch, tokens, width) or (examples, width), integers.
-        counts: the same shape; 0 where a position has fewer different tokens than others.
-        vocabulary: how many tokens there are to choose from.
-        temperature: the T of the p_T that was drawn from.
+        counts: the same shape; 0 in columns that a position does not use.
+        vocabulary: the number of tokens in the vocabulary.
+        temperature: the T of p_T.
 
     Raises:
         ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
@@ -112,7 +112,7 @@ def top_k_targets(
         teacher_logits: (batch, tokens, vocabulary) or (examples, classes).
         k: between 1 and the vocabulary.
         temperature: T.
-        mask: where it is 0 nothing is computed, and id 0 stands with a probability of 0.
+        mask: where it is 0 nothing is computed, and the result has id 0 with a probability of 0.
 
     Raises:
         ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says where).
@@ -122,7 +122,7 @@ def top_k_targets(
     _check_k(k, vocabulary)
     ids = torch.zeros(*shape, k, dtype=torch.int64, device=teacher_logits.device)
     found = wide(teacher_logits[:0]).new_full((*shape, k), -torch.inf)
-    for slab in slabs(teacher_logits, seen_tokens(mask, shape)):
+    for slab in slabs(teacher_logits, bool_mask(mask, shape)):
         log_p, at = teacher_log_probs(teacher_logits, slab, temperature).topk(k)
         slab.put(log_p, found)
         slab.put(at, ids)
@@ -155,11 +155,11 @@ def sampled_targets(
     *shape, vocabulary = teacher_logits.shape
     ids = torch.zeros(*shape, n, dtype=torch.int64, device=teacher_logits.device)
     counts = torch.zeros_like(ids)
-    for slab in slabs(teacher_logits, seen_tokens(mask, shape)):
+    for slab in slabs(teacher_logits, bool_mask(mask, shape)):
         p = teacher_log_probs(teacher_logits, slab, temperature).exp()
-        found, often = _counted(torch.multinomial(p, n, replacement=True, generator=generator))
-        slab.put(found, ids)
-        slab.put(often, counts)
+        unique, count = _counted(torch.multinomial(p, n, replacement=True, generator=generator))
+        slab.put(unique, ids)
+        slab.put(count, counts)
     width = int((counts > 0).sum(-1).max()) if counts.numel() else 0
     return Sampled(ids[..., :width], counts[..., :width], vocabulary, temperature)
 
@@ -177,12 +177,12 @@ def top_k(
 ) -> Tensor:
     """T²·KL(target‖q_T), the target made of the teacher's k likeliest tokens. k = V is `forward_kl`.
 
-    * "renormalise", p/P on K: what most programs do. It is least at a student that knows nothing outside of K, and its
-      least value there is 0; at q = p it is −log P and pushes every token outside of K down.
-    * "tail", Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)) with Q = Σ_K q: the other tokens are one. q = p is a minimum,
-      as is every q that has the same mass elsewhere: the shape of the tail is not taught.
-    * "truth": what is missing goes to the data token, whether it is in K or not (the paper's naive fix). The tail gets
-      its shape from the data, but too little mass: (1 − P)² of it, where p has 1 − P.
+    * "renormalise", p/P on K: what most programs do. Its minimiser has no mass outside of K, and the loss there is 0; at
+      q = p it is −log P, and the gradient lowers every token outside of K.
+    * "tail", Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)) with Q = Σ_K q: all other tokens count as one. q = p is a
+      minimiser, as is every q with the same mass outside of K, however it is spread there.
+    * "truth": the missing mass goes to the data token, whether it is in K or not (the paper's naive fix). The tail gets
+      its shape from the data, but too little mass: (1 − P)², where p has 1 − P.
 
     Args:
         student_logits: (batch, tokens, vocabulary) or (examples, classes).
@@ -191,7 +191,7 @@ def top_k(
         temperature: T, above 0.
         k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
         rest: one of `RESTS`.
-        labels: (batch, tokens), the data tokens that the positions should tell, for "truth".
+        labels: (batch, tokens), the data tokens that the positions predict, for "truth".
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
     Returns:
@@ -268,10 +268,12 @@ def random_sampling(
         _check_target(student_logits, target, temperature)
         if n is not None:
             raise ValueError(f"n is {n}, but the tokens are drawn already: leave it out")
-        seen, drawn = seen_tokens(mask, target.ids.shape[:-1]), target.counts.sum(-1) > 0
-        nothing = first(~drawn if seen is None else ~drawn & seen)
+        mask, drawn = bool_mask(mask, target.ids.shape[:-1]), target.counts.sum(-1) > 0
+        nothing = first(~drawn if mask is None else ~drawn & mask)
         if nothing is not None:
-            raise ValueError(f"nothing was drawn at {place(nothing)}, which the mask does not leave out")
+            raise ValueError(
+                f"nothing was drawn at {position_words(nothing)}, which the mask does not leave out"
+            )
     else:
         check_logits(student_logits, teacher_logits, temperature)
         if n is None:
@@ -295,8 +297,8 @@ def _kl_at(log_q: Tensor, ids: Tensor, w: Tensor) -> Tensor:
 def _with_tail(log_q: Tensor, ids: Tensor, log_p: Tensor) -> Tensor:
     """Σ_K p·log(p/q) + (1 − P)·log((1 − P)/(1 − Q)).
 
-    1 − Q is summed over the tokens that are in it. As 1 − Σ_K q it would be 0 for a student that is sure, and the clamp
-    which that asks for would stop the gradient just where the student most needs it.
+    1 − Q is summed over the tokens outside of K. Computed as 1 − Σ_K q it would round to 0 for a confident student,
+    and the clamp that log 0 needs would stop the gradient there.
     """
     on_k = _dot(log_p.exp(), log_p - log_q.gather(-1, ids))
     if ids.shape[-1] == log_q.shape[-1]:
@@ -324,7 +326,7 @@ def _missing(log_p: Tensor) -> Tensor:
 
 
 def _counted(draws: Tensor) -> tuple[Tensor, Tensor]:
-    """Different tokens of each row (rows, n) and how often they were drawn, both (rows, n), 0 in what is left over."""
+    """The different tokens of each row (rows, n) and their counts, both (rows, n), 0 in unused columns."""
     ids = draws.sort(-1).values
     other = torch.ones_like(ids, dtype=torch.bool)
     other[:, 1:] = ids[:, 1:] != ids[:, :-1]
@@ -342,7 +344,8 @@ def _check_ids(ids: Tensor, others: Tensor, name: str, vocabulary: int) -> None:
     outside = first((ids < 0) | (ids >= vocabulary))
     if outside is not None:
         raise ValueError(
-            f"an id at {place(outside[:-1])} is {int(ids[tuple(outside)])}, but the vocabulary is 0 to {vocabulary - 1}"
+            f"an id at {position_words(outside[:-1])} is {int(ids[tuple(outside)])}, but the vocabulary is 0 to "
+            f"{vocabulary - 1}"
         )
 
 

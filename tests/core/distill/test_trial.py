@@ -1,4 +1,4 @@
-"""One student through the experiment's door: what is shared, what is not, and what is refused."""
+"""`lab run kd` on a tiny model: what variants share, what each signal computes, and which parameters are refused."""
 
 import csv
 import hashlib
@@ -13,17 +13,17 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from lab.core.distill.cache import Unusable
-from lab.core.distill.inside import looked_into
-from lab.core.distill.knobs import config_of, source_of, teacher_of
-from lab.core.distill.knobs import student_of as model_of
+from lab.core.distill.internals import hidden_states_and_qkv
 from lab.core.distill.language import Oracle
-from lab.core.distill.lesson import Lesson
 from lab.core.distill.losses import forward_kl, hard_argmax
+from lab.core.distill.objective import Objective
+from lab.core.distill.output_file import Unusable
+from lab.core.distill.shared_params import config_of, source_of, teacher_of
+from lab.core.distill.shared_params import student_of as model_of
 from lab.core.distill.signals import signal_terms
 from lab.core.distill.student import Student
-from lab.core.distill.teacher import Lessons, train_teacher, transfer_text
-from lab.core.distill.trial import Params, _taught, trial
+from lab.core.distill.teacher import TeacherOutputs, train_teacher, transfer_text
+from lab.core.distill.trial import Params, prepare, trial
 from lab.core.lm.model import Transformer
 from lab.core.lm.training import Recipe
 
@@ -76,13 +76,13 @@ def run(tmp_path):
 
 
 def student_of(context, **changes):
-    """The student of these knobs before its first step, with the teacher's outputs."""
+    """The student of these parameters before its first step, with the teacher's outputs."""
     params = Params(**TINY | changes)
     source = source_of(params)
-    taught = _taught(params, source, teacher_of(params, source, context), context)
+    prepared = prepare(params, source, teacher_of(params, source, context), context)
     recipe = Recipe(params.steps, params.batch, lr=params.learning_rate)
     model = model_of(config_of(params, source.view.size, params.columns), params, context)
-    return Student(model, recipe, taught.lesson, context.seed), source
+    return Student(model, recipe, prepared.objective, context.seed), source
 
 
 def test_parameters_are_read_without_torch():
@@ -122,12 +122,12 @@ def test_variants_of_a_seed_share_weights_batches_and_the_teacher(tmp_path):
     context = context_in(tmp_path / "one")
     students = {signal: student_of(context, signal=signal)[0] for signal in signals}
     first, *others = students.values()
-    batches = [first._next_rows() for _ in range(5)]
+    batches = [first._next_batch() for _ in range(5)]
     for other in others:
         ours, theirs = first.model.state_dict(), other.model.state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours) and ours.keys() == theirs.keys()
-        assert torch.equal(first.lesson.ids, other.lesson.ids)
-        assert all(torch.equal(rows, other._next_rows()) for rows in batches)
+        assert torch.equal(first.objective.ids, other.objective.ids)
+        assert all(torch.equal(rows, other._next_batch()) for rows in batches)
     assert torch.cat(batches[:3]).sort().values.tolist() == list(
         range(24)
     )  # each once before any comes again
@@ -154,15 +154,15 @@ def test_the_projector_is_no_part_of_the_student(run, tmp_path):
 
 def test_the_truth_is_where_the_oracles_soft_targets_lead(tmp_path):
     student, source = student_of(context_in(tmp_path / "one"), signal="soft", teacher="oracle")
-    ids = student.lesson.ids[:4]
+    ids = student.objective.ids[:4]
     truth = Oracle(source.truth, floor=-50.0, dtype=torch.float64)(ids[:, :-1])
-    told = torch.arange(4)[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
-    output = student.lesson.outputs["soft"].read(told).double()
+    rows = torch.arange(4)[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1)
+    output = student.objective.outputs["soft"].read(rows).double()
     logits = truth.clone().requires_grad_()
     loss = forward_kl(logits, output)
     (gradient,) = torch.autograd.grad(loss, logits)
     # What is left is the file's float16.
-    assert float(loss.detach()) < 1e-5 and float(gradient.abs().max()) < 1e-3 / told.numel()
+    assert float(loss.detach()) < 1e-5 and float(gradient.abs().max()) < 1e-3 / rows.numel()
     worse = (truth + torch.randn(truth.shape, dtype=torch.float64)).requires_grad_()
     (large,) = torch.autograd.grad(forward_kl(worse, output), worse)
     assert float(large.abs().max()) > 100 * float(gradient.abs().max())
@@ -178,22 +178,22 @@ def test_hard_and_soft_are_the_losses_of_these_names_on_the_teachers_own_logits(
         ids = transfer_text(source, params.documents, 0)[rows, :-1]
         with torch.no_grad():
             expected = loss(student.model(ids), model(ids))
-            assert student.lesson.loss(student, rows).item() == pytest.approx(expected.item(), rel=2e-3)
+            assert student.objective.loss(student, rows).item() == pytest.approx(expected.item(), rel=2e-3)
 
 
 def test_weights_add_up(tmp_path):
     context, rows = context_in(tmp_path / "one"), torch.arange(4)
     students = (student_of(context, signal=s)[0] for s in ("data", "soft", "data+0.5*soft"))
-    data, soft, both = (student.lesson.loss(student, rows).item() for student in students)
+    data, soft, both = (student.objective.loss(student, rows).item() for student in students)
     assert both == pytest.approx(data + 0.5 * soft, rel=1e-5)
 
 
 def of_teacher(student, source, context, rows):
-    """The student's documents, and its teacher's logits and insides on them, without a file in between."""
+    """The student's documents, and its teacher's logits, hidden states and heads on them, without a file in between."""
     model, _ = train_teacher(context, teacher_of(Params(**TINY), source, context))
-    ids = student.lesson.ids[rows]
+    ids = student.objective.ids[rows]
     with torch.no_grad():
-        hidden, qkv = looked_into(model, ids[:, :-1])
+        hidden, qkv = hidden_states_and_qkv(model, ids[:, :-1])
         return ids, model.logits(hidden), hidden, qkv
 
 
@@ -215,7 +215,7 @@ def test_each_rest_of_top_k_is_the_loss_of_its_name(run, tmp_path):
         if rest == "tail":
             others = 1 - q.gather(-1, at).exp().sum(-1)
             kl = kl + missing[..., 0] * (missing[..., 0].log() - others.log())
-        found[rest] = student.lesson.loss(student, rows).item()
+        found[rest] = student.objective.loss(student, rows).item()
         assert found[rest] == pytest.approx(float(kl.mean()), rel=2e-3)
     assert len({round(x, 2) for x in found.values()}) == 3
     ends = {rest: run(rest, signal="top-k", rest=rest)[0]["kl"] for rest in found}
@@ -239,7 +239,7 @@ def test_relations_are_weighed_25_and_50_times(tmp_path):
     angle = apart.sum() / (n * (n - 1) * (n - 2))
     data = F.cross_entropy(student.model.logits(ours).flatten(0, 1), ids[:, 1:].flatten())
     expected = float(data + 25 * distance + 50 * angle)
-    found = student.lesson.loss(student, rows).item()
+    found = student.objective.loss(student, rows).item()
     assert found == pytest.approx(expected, rel=2e-3)
     assert found != pytest.approx(float(data + 50 * distance + 25 * angle), rel=0.01)
 
@@ -248,23 +248,23 @@ def test_relations_of_queries_keys_and_values_do_not_look_ahead(tmp_path):
     context, rows = context_in(tmp_path / "one"), torch.tensor([3, 0])
     student, source = student_of(context, signal="data+minilm")
     ids, _, _, theirs = of_teacher(student, source, context, rows)
-    hidden, ours = (x.detach() for x in looked_into(student.model, ids[:, :-1]))
+    hidden, ours = (x.detach() for x in hidden_states_and_qkv(student.model, ids[:, :-1]))
     data = F.cross_entropy(student.model.logits(hidden).flatten(0, 1), ids[:, 1:].flatten())
 
-    def expected(seen):
-        """Σ over queries, keys and values of the mean KL between relations to the positions that are seen."""
+    def expected(mask):
+        """Σ over queries, keys and values of the mean KL between relations to the unmasked positions."""
         total = 0.0
         for part in range(3):
             log_r = []
             for qkv in (ours, theirs):
                 A = qkv.unflatten(2, (3, 2))[:, :, part].transpose(1, 2).double()  # both have two heads
-                scores = (A @ A.mT / math.sqrt(A.shape[-1])).masked_fill(~seen, -1e9)
+                scores = (A @ A.mT / math.sqrt(A.shape[-1])).masked_fill(~mask, -1e9)
                 log_r.append(scores.log_softmax(-1))
             total += float((log_r[1].exp() * (log_r[1] - log_r[0])).sum(-1).mean())
         return float(data) + total
 
     everything = torch.ones(15, 15, dtype=torch.bool)
-    found = student.lesson.loss(student, rows).item()
+    found = student.objective.loss(student, rows).item()
     assert found == pytest.approx(expected(everything.tril()), rel=2e-3)
     assert found != pytest.approx(expected(everything), rel=0.01)
 
@@ -309,11 +309,11 @@ def test_a_teacher_that_is_nan_is_refused(tmp_path):
     state["weights"]["head.weight"][3] = math.nan
     torch.save(state, file)
     with pytest.raises(ValueError, match="no distribution at sequence 0, token 0: NaN"):
-        Lessons(source, teacher, params.documents, 0).full(context)
-    lesson = Lesson(transfer_text(source, 4, 0), {"data": 1.0}, {}, None, None, teacher.config)
+        TeacherOutputs(source, teacher, params.documents, 0).full(context)
+    objective = Objective(transfer_text(source, 4, 0), {"data": 1.0}, {}, None, None, teacher.config)
     assert (
         Student(
-            Transformer(config_of(params, source.view.size, params.columns)), Recipe(1, 2), lesson, 0
+            Transformer(config_of(params, source.view.size, params.columns)), Recipe(1, 2), objective, 0
         ).learn()
         > 0
     )  # the data need no teacher

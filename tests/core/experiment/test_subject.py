@@ -13,6 +13,14 @@ def test_a_subject_may_stand_inside_another(tmp_path: Path) -> None:
     assert "loss" in load_subject("distill/bias", tmp_path).params.model_fields
 
 
+def test_a_subject_that_was_renamed_opens_under_its_former_name_and_is_not_listed_under_it(
+    tmp_path: Path,
+) -> None:
+    assert load_subject("distill/across", tmp_path) == load_subject("distill/cross_tokenizer", tmp_path)
+    assert modules("distill/across") == modules("distill/cross_tokenizer") != []
+    assert "distill/across" not in built_in()
+
+
 def test_a_misspelt_one_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(NoSubject, match="no subject distill/bais.*distill/bias"):
         load_subject("distill/bais", tmp_path)

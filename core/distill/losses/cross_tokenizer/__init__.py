@@ -1,15 +1,21 @@
-"""Distillation between models of different tokens.
+"""Loss functions for a student and a teacher of different tokens.
 
-* `offsets`, `alignment`: byte offsets, and the spans that two tokenisations have in common.
-* `spans`: what a model says of a span; `merged`, GOLD's two ways to make one distribution of it.
-* `vocabularies`, `mapping`: which tokens are the same, or nearest, as tensors of ids.
-* `uld`, `mapped_kl`, `gold`, `alm`, `hidden_states`, `dskd_cma`: the losses. Text that the teacher wrote needs none of
-  its own: `retokenise` it and take cross-entropy.
-* `marginal`, `exact_marginal`: what the teacher says of the next character, as targets of `soft_targets`: the ceiling.
+* `offsets`, `alignment`: tokens with byte offsets, and the spans that two tokenisations have in common.
+* `vocabularies`: tokens that two vocabularies share.
+* `units`: masking, checks and means that all losses here share.
+* `spans`: a model's log-probability of a span; `merged`, GOLD's two ways to make one distribution of it.
+* `divergence`: `soft_targets`, `kl` and `jsd` of distributions that may hold −∞.
+* `ranks`: `uld`, sorted probabilities; `mapping`: `mapped_kl`, by the same or the nearest token.
+* `hybrid`: `gold`, both of these; `likelihoods`: `alm`, the likelihood of spans.
+* `hidden`: `hidden_states`, at the starts of spans; `cma`: `dskd_cma`, hidden states gathered by attention.
+* `tree`, `marginals`: `marginal` and `exact_marginal`, the teacher's distribution of the next character as targets of
+  `soft_targets`, the most that any loss here can transfer.
 
-Logits at a position are those of the token at that position, the model's output one position earlier.
-Losses are means over unmasked units and constant to the teacher. Where a batch comes in pieces, give each piece the
-units of the whole as num_items, and the pieces' losses add up to its loss.
+Text that the teacher wrote needs no loss of its own: `retokenise` it and take cross-entropy.
+
+Logits at a position are those of the token at that position, the model's output one position earlier. Losses are
+means over unmasked units, and the teacher's tensors are detached. With `num_items`, the number of units of the whole
+batch, the losses of its pieces sum to that of the whole.
 
 Names load when they are first asked for, so that importing this costs no torch.
 """

@@ -1,7 +1,7 @@
-"""Which tokens of two tokenisations of one text write the same bytes.
+"""The spans that two tokenisations of one text have in common.
 
-A span is a piece of the text at whose end both tokenisations have a token's end; minimal spans are all of those, longer
-ones end at given boundaries only, such as those of words. Inside a span nothing can be said of single tokens.
+A span is a piece of the text at whose end a token ends in both tokenisations. Minimal spans end at every such byte,
+longer ones only at given boundaries, such as those of words. Inside a span single tokens do not correspond.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .offsets import Tokens, first_difference
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of the text that both sides end together.
+    """A piece of the text at whose end both sides have a token's end.
 
     Attributes:
-        student, teacher: the indices of its tokens. Special tokens before and behind it are left out; one between its
-            tokens is among them.
+        student, teacher: the indices of its tokens, special tokens before and behind them left out,
+            between them included.
         end: the byte at which it ends.
     """
 
@@ -32,12 +32,12 @@ class Span:
 
 
 def align(student: Tokens, teacher: Tokens, boundaries: Iterable[int] | None = None) -> list[Span]:
-    """The spans of a text, in its order, by two pointers on the bytes at which tokens end: O(tokens).
+    """The spans of a text, in order, by two pointers to the bytes at which tokens end: O(tokens).
 
     Args:
         student, teacher: the same text, cut by both tokenizers.
         boundaries: spans end at these bytes and nowhere else; at every common end where none are given. A boundary
-            inside a token of either side is passed over. What follows the last boundary belongs to no span.
+            inside a token of either side is ignored. Tokens after the last boundary belong to no span.
 
     Raises:
         ValueError: the texts are not the same; the first byte that differs is named, with both pieces. Or a boundary
@@ -67,7 +67,7 @@ def word_ends(text: bytes, mark: bytes = b" ", *, leading: bool = True) -> list[
 
     Args:
         text: of both sides.
-        mark: what stands between words.
+        mark: the bytes between words.
         leading: the mark begins a word, as Ġ and ▁ do, and a word ends before it and at the text's end; otherwise the
             mark ends a word, and what follows the last mark is no word. Only in the second case does a word's
             likelihood say that the word is over, so that it is the same for every exact model of the text; in the
@@ -131,7 +131,7 @@ def align_batch(
         boundaries: for each text, if spans are to end at them only.
 
     Raises:
-        ValueError: a text that does not align; the message begins with its place in the batch.
+        ValueError: a text that does not align; the message begins with its index in the batch.
     """
     if boundaries is not None and len(boundaries) != len(pairs):
         raise ValueError(f"{len(pairs)} texts need as many boundaries, not {len(boundaries)}")

@@ -1,4 +1,4 @@
-"""Dual-space distillation with cross-model attention: each of the student's tokens gathers the teacher's states."""
+"""Dual-space distillation with cross-model attention (DSKD-CMA): student's tokens attend to the teacher's states."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ....lm.precision import precise
 from .divergence import kl
-from .units import mean, positive, shown, taught
+from .units import masked, masked_teacher, mean, positive
 
 
 @dataclass(frozen=True)
 class View:
-    """What a model makes of its tokens, beside logits. Position t is that of token t, and predicts it.
+    """A model's tensors at its tokens, beside logits. Index t is that of token t and of the state that predicts it.
 
     Attributes:
         ids: (batch, tokens).
@@ -62,7 +62,7 @@ def dskd_cma(
     first choice is wrong the second term counts as 0.
 
     Minimiser: where the first two terms are least the gathered logits name the text's own token for certain, since
-    query and value have seen it (y): the student is then taught the text, not a distribution. What keeps them from that
+    query and value contain it (y): the student then learns the text, not a distribution. What keeps them from that
     is the projectors' size alone; the known bias of this loss. Nothing in it aligns bytes.
 
     Args:
@@ -76,21 +76,21 @@ def dskd_cma(
         ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     positive(temperature=temperature)
-    seen_S, seen_T = student.mask.bool(), teacher.mask.bool()
-    q_S = shown(student_logits, seen_S, "student_logits")
-    p_T = taught(teacher_logits, seen_T)
-    h_S = shown(student.hidden, seen_S, "student.hidden")
-    h_T = _scaled(taught(teacher.hidden, seen_T, "teacher.hidden"), seen_T)
-    y_T = taught(teacher.targets, seen_T, "teacher.targets")
-    index_S = shown(torch.cat([student.inputs, student.targets], -1).detach(), seen_S, "student.inputs")
-    index_T = torch.cat([taught(teacher.inputs, seen_T, "teacher.inputs"), y_T], -1)
+    mask_S, mask_T = student.mask.bool(), teacher.mask.bool()
+    q_S = masked(student_logits, mask_S, "student_logits")
+    p_T = masked_teacher(teacher_logits, mask_T)
+    h_S = masked(student.hidden, mask_S, "student.hidden")
+    h_T = _scaled(masked_teacher(teacher.hidden, mask_T, "teacher.hidden"), mask_T)
+    y_T = masked_teacher(teacher.targets, mask_T, "teacher.targets")
+    index_S = masked(torch.cat([student.inputs, student.targets], -1).detach(), mask_S, "student.inputs")
+    index_T = torch.cat([masked_teacher(teacher.inputs, mask_T, "teacher.inputs"), y_T], -1)
 
-    A = query(index_S) @ _scaled(index_T, seen_T).transpose(1, 2) / math.sqrt(2 * teacher.hidden.shape[-1])
+    A = query(index_S) @ _scaled(index_T, mask_T).transpose(1, 2) / math.sqrt(2 * teacher.hidden.shape[-1])
     # Weights are 0 in padding; −∞ would make NaN of a row that is all padding.
-    A = A.masked_fill(~(seen_S.unsqueeze(2) & seen_T.unsqueeze(1)), torch.finfo(A.dtype).min)
+    A = A.masked_fill(~(mask_S.unsqueeze(2) & mask_T.unsqueeze(1)), torch.finfo(A.dtype).min)
 
-    gathered = A.softmax(2) @ to_student(h_T + _scaled(y_T, seen_T)) @ student.head.detach().to(A.dtype).T
-    learns = F.cross_entropy(gathered.transpose(1, 2), student.ids.masked_fill(~seen_S, 0), reduction="none")
+    gathered = A.softmax(2) @ to_student(h_T + _scaled(y_T, mask_T)) @ student.head.detach().to(A.dtype).T
+    learns = F.cross_entropy(gathered.transpose(1, 2), student.ids.masked_fill(~mask_S, 0), reduction="none")
     p_S = gathered.detach()
     right = p_S.argmax(-1) == student.ids
     T = temperature
@@ -98,7 +98,7 @@ def dskd_cma(
 
     carried = A.transpose(1, 2).softmax(2) @ to_teacher(h_S) @ teacher.head.detach().to(A.dtype).T
     follows = kl((p_T / T).log_softmax(-1), (carried / T).log_softmax(-1))
-    return mean(learns + T**2 * teaches, seen_S, None) + T**2 * mean(follows, seen_T, None)
+    return mean(learns + T**2 * teaches, mask_S, None) + T**2 * mean(follows, mask_T, None)
 
 
 def _scaled(x: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Divergences between distributions that are given as log-probs, in which −∞ is allowed."""
+"""Divergences between distributions given as log-probs, in which −∞ is allowed, and cross-entropy with soft targets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from ..response import forward_kl
-from .units import taught
+from .units import masked_teacher
 
 
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p‖q) = Σ p·(log p − log q) over the last axis; what p does not give counts nothing."""
+    """KL(p‖q) = Σ p·(log p − log q) over the last axis; entries with p = 0 count as 0."""
     alive = log_p > -math.inf
     log_p = log_p.masked_fill(~alive, 0)
     return torch.where(alive, log_p.exp() * (log_p - log_q.masked_fill(~alive, 0)), 0).sum(-1)
 
 
 def scaled(logp: Tensor) -> Tensor:
-    """Log-probs that sum to 1 over the last axis; −∞ everywhere, not NaN, where there is nothing to scale."""
+    """Log-probs that sum to 1 over the last axis; −∞ everywhere, not NaN, where all are −∞."""
     total = logp.logsumexp(-1, keepdim=True)
     return logp - total.masked_fill(total == -math.inf, 0)
 
@@ -51,9 +51,10 @@ def soft_targets(
     *,
     num_items: float | None = None,
 ) -> Tensor:
-    """`forward_kl` with targets that may say nothing of a unit; mean over unmasked units.
+    """`forward_kl` with targets that a unit may lack; mean over unmasked units.
 
-    Targets may hold −∞, as those of `to_student` and of the marginals do; where they hold nothing else a unit counts 0.
+    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit whose targets are all −∞ counts as
+    0.
 
     Args:
         student_logits: (batch, units, V).
@@ -65,10 +66,10 @@ def soft_targets(
     Raises:
         ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
-    targets = taught(teacher_logits, mask)
-    told = (targets > -math.inf).any(-1)
+    targets = masked_teacher(teacher_logits, mask)
+    has_target = (targets > -math.inf).any(-1)
     if mask is not None:
-        told &= mask.bool()
+        has_target &= mask.bool()
     if num_items is None:
-        num_items = told.numel() if mask is None else int(mask.bool().sum())
-    return forward_kl(student_logits, targets, told, temperature, num_items=num_items)
+        num_items = has_target.numel() if mask is None else int(mask.bool().sum())
+    return forward_kl(student_logits, targets, has_target, temperature, num_items=num_items)

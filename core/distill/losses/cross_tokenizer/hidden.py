@@ -1,4 +1,4 @@
-"""Hidden states where both sides have read the same bytes."""
+"""Hidden states at positions where both sides have read the same bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....lm.precision import precise, wide
 from ..features import projected
 from .alignment import Alignment
 from .spans import at_starts, span_mask
-from .units import mean, shown, taught
+from .units import masked, masked_teacher, mean
 
 MEASURES = ("squares", "cosine")
 
@@ -34,16 +34,15 @@ def hidden_states(
     FitNets' hint (arXiv:1412.6550) at aligned positions, scaled as tokenkit does it: divided by the teacher's power, or
     late layers would weigh most.
 
-    Minimiser: P h_S = h_T where the student's width allows. Known bias: none that the tokens bring in, except that the
-    teacher's state also knows how the bytes were cut; but nothing is said of positions inside a span, and what is right
-    in the state need not come out at the logits.
+    Minimiser: P h_S = h_T where the student's width allows. Known bias: the teacher's state also depends on how the
+    bytes were cut. Positions inside a span have no target, and equal states need not give equal logits.
 
     Args:
         student_hidden: (batch, student's tokens, d_S), at the positions of the logits.
         teacher_hidden: (batch, teacher's tokens, d_T).
         alignment: of the batch.
-        projector: P, a module that makes d_T of d_S. It is the caller's: in the optimiser, but neither in the student's
-            checkpoint nor in its count of parameters. An all-zero P gives the student no gradient at first.
+        projector: P, a module from d_S to d_T. It is the caller's: in the optimiser, but in neither the student's
+            checkpoint nor its number of parameters. An all-zero P gives the student no gradient at first.
         mask: (batch, spans), true or 1 where a span counts.
         measure: "squares" or "cosine".
         power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.
@@ -55,8 +54,10 @@ def hidden_states(
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}; known: {', '.join(MEASURES)}")
     mask = span_mask(alignment, mask)
-    h_S = shown(at_starts(student_hidden, alignment.student, "student_hidden"), mask, "student_hidden")
-    h_T = taught(at_starts(teacher_hidden, alignment.teacher, "teacher_hidden"), mask, "teacher_hidden")
+    h_S = masked(at_starts(student_hidden, alignment.student, "student_hidden"), mask, "student_hidden")
+    h_T = masked_teacher(
+        at_starts(teacher_hidden, alignment.teacher, "teacher_hidden"), mask, "teacher_hidden"
+    )
     h_S = h_S if projector is None else wide(projected(projector, h_S))
     if h_S.shape != h_T.shape:
         raise ValueError(

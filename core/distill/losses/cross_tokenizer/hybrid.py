@@ -9,7 +9,7 @@ from .alignment import Alignment
 from .divergence import jsd, scaled
 from .ranks import sorted_distance
 from .spans import merged, over_tokens, span_mask
-from .units import mean, taught
+from .units import masked_teacher, mean
 from .vocabularies import Shared
 
 
@@ -28,10 +28,10 @@ def gold(
 ) -> Tensor:
     """a·JSD_β(p_shared‖q_shared) + b·Σ |sort p_rest − sort q_rest| of each span's merged vectors; mean over spans.
 
-    General on-policy logit distillation (Patiño et al., "Unlocking on-policy distillation for any model family", 2025;
-    TRL, `GOLDTrainer`). The shared parts are scaled to sum to 1, which takes the product of a merge out of them;
-    unscaled, as in TRL, their "divergence" falls below 0, and is least where the student gives the shared tokens the
-    wrong mass. The rests keep their scale, and their mass is compared.
+    General on-policy logit distillation (Patiño et al., "Unlocking on-policy distillation for any model family",
+    2025; TRL, `GOLDTrainer`). The shared parts are scaled to sum to 1, which takes the product of a merge out of
+    them; unscaled, as in TRL, their "divergence" falls below 0, and its minimiser gives the shared tokens the wrong
+    mass. The rests keep their scale, and their mass is compared.
 
     Minimisers: q in proportion to p on the shared tokens, with the rest's probabilities in any order. Known bias: a
     perfect student of other tokens gives the shared ones other probabilities (its "t" stands for more texts than the
@@ -41,7 +41,7 @@ def gold(
         student_logits: (batch, student's tokens, V_s).
         teacher_logits: (batch, teacher's tokens, V_t).
         alignment: of the batch.
-        shared: the tokens that both have.
+        shared: the tokens that both vocabularies have.
         mask: (batch, spans), true or 1 where a span counts.
         temperature: of all distributions. No T².
         merge: "bayesian" or "observed".
@@ -59,12 +59,12 @@ def gold(
     if min(a, b) < 0:
         raise ValueError(f"weights are {a:g} and {b:g}; neither may be below 0")
     mask = span_mask(alignment, mask)
-    teacher_logits = taught(over_tokens(teacher_logits, alignment.teacher, "teacher_logits"), None)
+    teacher_logits = masked_teacher(over_tokens(teacher_logits, alignment.teacher, "teacher_logits"), None)
     q = merged(student_logits, alignment.student, merge, temperature)
     p = merged(teacher_logits, alignment.teacher, merge, temperature)
     names_q, names_p = shared.student.to(q.device), shared.teacher.to(p.device)
     of_teacher, of_student = scaled(p[..., names_p]), scaled(q[..., names_q])
-    # Where the teacher gives the shared tokens nothing there is no proportion to learn.
+    # Where the teacher gives the shared tokens no mass there is no proportion to learn.
     by_name = jsd(of_teacher, of_student, beta).masked_fill((of_teacher == -torch.inf).all(-1), 0)
     by_rank = sorted_distance(p[..., _rest(names_p, sizes[1])].exp(), q[..., _rest(names_q, sizes[0])].exp())
     return mean(a * by_name + b * by_rank, mask, num_items)

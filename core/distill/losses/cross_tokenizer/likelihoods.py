@@ -1,4 +1,4 @@
-"""Approximate likelihood matching: how likely each span is, as a bit that is true with a probability."""
+"""Approximate likelihood matching: each span is one event, with the probability that a model gives it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .alignment import Alignment, Side
 from .spans import over_tokens, span_logp, span_mask, take
-from .units import mean, positive, shown, taught
+from .units import masked, masked_teacher, mean, positive
 
 
 def alm(
@@ -30,19 +30,20 @@ def alm(
     where all ℓ are equal. It falls as 1/τ: weigh it accordingly beside other losses.
 
     By token chunk or by word chunk is a matter of the alignment: minimal spans, or spans that end at words' ends.
-    Minimiser: a student whose spans are as likely as the teacher's; only of spans that are seen, what else might have
-    stood there is one bit. Known bias: minimal spans have other likelihoods in two exact models of one text; words that
-    say themselves that they are over do not (`span_logp`). Where a mark begins words, "ab" may still become "abc" to a
-    student of characters, when the teacher's token says that it will not. `next_marks` asks for these bytes and then a
-    word's end, the paper's debiasing of outcomes: exact for the first word of a text. Later ones have the same bias in
-    what they are given, the end of the word before; `both_ends` takes that out too (ours), and is exact for words.
+    Minimiser: a student whose spans are as likely as the teacher's, for the spans of the text only: all alternatives
+    to a span count as one event. Known bias: two exact models of one text give minimal spans different likelihoods,
+    but not words that include their end (`span_logp`). Where a mark begins words, "ab" may still become "abc" for a
+    student of characters, when the teacher's token excludes that. `next_marks` takes the likelihood of these bytes
+    and then a word's end, the paper's debiasing of outcomes, exact for the first word of a text. For later words the
+    context, the end of the word before, has the same bias; `both_ends` removes that too (ours), and is exact for
+    words.
 
     Args:
         student_logits: (batch, student's tokens, V_s).
         teacher_logits: (batch, teacher's tokens, V_t).
         alignment: of the batch.
         mask: (batch, spans), true or 1 where a span counts.
-        tau: τ; at 1 spans that are unlikely have hardly a gradient.
+        tau: τ; at 1 unlikely spans have almost no gradient.
         next_marks: the student's tokens that begin with a mark, (V_s,), and the teacher's, (V_t,), from `begins_with`.
             ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there
             are tokens, for what follows the last one.
@@ -56,7 +57,7 @@ def alm(
     if both_ends and next_marks is None:
         raise ValueError("both_ends needs next_marks: which tokens begin with a mark")
     mask = span_mask(alignment, mask)
-    clean = taught(over_tokens(teacher_logits, alignment.teacher, "teacher_logits"), None)
+    clean = masked_teacher(over_tokens(teacher_logits, alignment.teacher, "teacher_logits"), None)
     student = span_logp(student_logits, alignment.student)
     teacher = span_logp(clean, alignment.teacher)
     if next_marks is not None:
@@ -82,15 +83,15 @@ def begins_with(pieces: Sequence[bytes], mark: bytes = b" ") -> Tensor:
 
 
 def binary_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL between two bits that are true with probabilities e^{log_p} and e^{log_q}.
+    """KL between Bernoulli distributions with probabilities e^{log_p} and e^{log_q}.
 
-    Both are lowered by a rounding error first, as in tokenkit: a bit that is certain would have a loss of ∞, which no
-    gradient leads away from.
+    Both are lowered by a rounding error first, as in tokenkit: at a probability of 1 the loss could be ∞, with no
+    usable gradient.
     """
     step = torch.finfo(log_q.dtype).eps
     log_p, log_q = log_p - step, log_q - step
     yes, no = log_p.exp(), -log_p.expm1()
-    # Where the teacher says never, e^{−∞}·(−∞) would be NaN.
+    # Where the teacher's probability is 0, e^{−∞}·(−∞) would be NaN.
     first = torch.where(yes > 0, yes * (log_p.clamp(min=torch.finfo(log_p.dtype).min) - log_q), 0)
     return first + no * (_log1mexp(log_p) - _log1mexp(log_q))
 
@@ -104,7 +105,7 @@ def _log1mexp(x: Tensor) -> Tensor:
 
 
 def _marks(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, both_ends: bool, name: str) -> Tensor:
-    """What the marks around a span add to its log-likelihood, (batch, spans)."""
+    """The log-likelihood that the marks around a span add to its own, (batch, spans)."""
     last = int(side.stop.max()) if side.stop.numel() else 0
     if logits.shape[1] <= last:
         raise ValueError(
@@ -114,7 +115,7 @@ def _marks(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, both_ends: b
     if marks.shape != logits.shape[-1:]:
         raise ValueError(f"{len(marks)} marks do not fit the {name}'s {logits.shape[-1]} tokens")
     marks = marks.to(logits.device)
-    clean = taught if name == "teacher" else shown
+    clean = masked_teacher if name == "teacher" else masked
     found = _mark_logp(clean(take(logits, side.stop), mask, f"{name}_logits"), marks)
     if both_ends:
         first = marks[side.ids.gather(1, side.start)] & mask

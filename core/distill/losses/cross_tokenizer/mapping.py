@@ -14,7 +14,7 @@ from torch import Tensor
 from .alignment import Alignment
 from .divergence import scaled, soft_targets
 from .spans import common_units
-from .units import taught
+from .units import masked_teacher
 from .vocabularies import by_bytes, shared
 
 MERGES = ("max", "sum")
@@ -152,9 +152,9 @@ def mapped_kl(
     """T²·KL(p̃_T‖q_T), p̃ the teacher's distribution carried over by a mapping; mean over unmasked units.
 
     Exact strings and MinED (FuseLLM, arXiv:2401.10491) are two mappings for one loss. Minimiser: q = p̃. Known
-    bias: p̃ is not what the text does next in the student's tokens: a student's "t" stands for all words in t, the
-    teacher's "t" for the few that are cut after it. Inside a span nothing is said; DSKD's code trains on the text's
-    own token there, which a cross-entropy beside this loss does as well.
+    bias: p̃ is not the true distribution of the student's next token: a student's "t" stands for all words that begin
+    with t, the teacher's "t" for the few that are cut after it. Positions inside a span have no target; DSKD's code
+    trains on the text's own token there, which a cross-entropy beside this loss does as well.
 
     Args:
         student_logits: (batch, units, V_s), or (batch, student's tokens, V_s) with an alignment.
@@ -170,7 +170,7 @@ def mapped_kl(
         ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
     """
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)
-    p = to_student(taught(teacher_logits, mask), mapping, student_logits.shape[-1], merge)
+    p = to_student(masked_teacher(teacher_logits, mask), mapping, student_logits.shape[-1], merge)
     return soft_targets(student_logits, p, mask, temperature, num_items=num_items)
 
 

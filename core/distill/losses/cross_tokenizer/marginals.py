@@ -1,4 +1,4 @@
-"""What a teacher of tokens says of the next character: exact, and the most that any loss here can hand on.
+"""A token-level teacher's distribution of the next character: exact, and the most that any loss here can transfer.
 
     q̂(c | x) = P(x·c) / P(x),   P(x) = Σ P(tokens) over sequences that cover x, with their last token only
 
@@ -12,14 +12,14 @@ last are `encode(x[:k])` for some k, and the sum has one term for each k:
 The inner sum is a node of the tree of tokens (`trie`). k reaches back no further than the longest token, and where
 tokens never cross words, no further than the word.
 
-Two forms. `exact_marginal` asks the teacher at every k, also at those where the text's own tokens do not end: contexts
-that must be run for this. `marginal` has the teacher's outputs on the text's own tokens only, as every loss here has,
-and leaves out the other k. It is exact where all ways to write a prefix agree with the text's own tokens up to the last
+Two forms. `exact_marginal` evaluates the teacher at every k, also where the text's own tokens do not end, which takes
+more forward passes. `marginal` has the teacher's outputs on the text's own tokens only, as every loss here has, and
+leaves out the other k. It is exact where all ways to write a prefix agree with the text's own tokens up to the last
 one, as where each word is a token; not where "ab" may be the beginning of the token "abc" or the tokens "a", "bd":
-inside "abc" it does not know of the second. What comes out sums to 1 all the same.
+inside "abc" it misses the second. Its result sums to 1 all the same.
 
-Exact is meant for a teacher without probability for other than canonical tokens. A trained one has some; that part is
-left out by both forms, and the rest scaled to sum to 1. Tokenizers that look ahead (GPT-2's, at the last of several
+It is exact for a teacher that gives non-canonical token sequences no probability. A trained one gives them some; both
+forms leave that part out, and scale the rest to sum to 1. Tokenizers that look ahead (GPT-2's, at the last of several
 spaces) break the rule about beginnings, and `exact_marginal` refuses them where it meets it.
 """
 
@@ -35,9 +35,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .alignment import Alignment
 from .offsets import Tokens
-from .spans import over_tokens, own
+from .spans import gather_tokens, over_tokens
 from .tree import Trie
-from .units import taught
+from .units import masked_teacher
 
 Encode = Callable[[bytes], Iterable[int] | None]
 Teacher = Callable[[list[tuple[int, ...]]], Tensor]
@@ -61,11 +61,11 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
             that the teacher cannot go on to.
     """
     side, ids = alignment.teacher, alignment.teacher.ids
-    logp = taught(over_tokens(teacher_logits, side, "teacher_logits"), None).double().log_softmax(-1)
+    logp = masked_teacher(over_tokens(teacher_logits, side, "teacher_logits"), None).double().log_softmax(-1)
     length = trie.length.to(ids.device)[ids].masked_fill(~side.mask, 0)
     begin = length.cumsum(1) - length
-    # Special tokens write nothing: what was said of one is not said of the character at its place.
-    before = F.pad(own(logp, side).masked_fill(length == 0, 0), (1, 0)).cumsum(1)[:, :-1]
+    # Special tokens write no bytes: the prediction of one is not that of the character at its position.
+    before = F.pad(gather_tokens(logp, side).masked_fill(length == 0, 0), (1, 0)).cumsum(1)[:, :-1]
     width = alignment.student.ids.shape[1]
     at = begin.masked_fill(length == 0, width)
     number = torch.arange(ids.shape[1], device=ids.device).expand_as(at)
@@ -75,13 +75,13 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
 
 
 def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], trie: Trie) -> Tensor:
-    """log q̂ of each of the student's tokens at each character, from a teacher that can be asked.
+    """log q̂ of each of the student's tokens at each character, from a teacher that is a function.
 
     Args:
-        teacher: beginnings of texts, as tuples of ids without BOS, to (beginnings, V_t) log-probs of the next token.
-            Called once, with each beginning once. Some of them no text begins with; there −∞ will do.
-        encode: the teacher's tokenizer, without special tokens: bytes to ids. None for bytes that it makes no tokens
-            of, as half a word in a vocabulary of words.
+        teacher: prefixes, as tuples of ids without BOS, to (prefixes, V_t) log-probs of the next token. Called once,
+            with each prefix once. For a prefix that no text begins with −∞ is enough.
+        encode: the teacher's tokenizer, without special tokens: bytes to ids; None for bytes that it cannot encode,
+            such as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
 
@@ -113,13 +113,13 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
                         f"text {row}: the tokens of {text.text[:end]!r} begin with {list(path[:-1])}, which is not "
                         "what their bytes alone become: the tokenizer looks ahead, and prefixes cannot be summed over"
                     )
-    logp = taught(teacher(list(known)).double().unsqueeze(0), None, "log-probs of the teacher")
+    logp = masked_teacher(teacher(list(known)).double().unsqueeze(0), None, "log-probs of the teacher")
     if logp.shape[1:] != (len(known), len(length)):
         raise ValueError(
             f"the teacher gave {tuple(logp.shape[1:])} log-probs; ({len(known)}, {len(length)}) are needed"
         )
-    asked = [contexts[row][before] for row, _, before, _ in steps]
-    last_logp = logp[0, asked, [last for *_, last in steps]].tolist()
+    context_of_step = [contexts[row][before] for row, _, before, _ in steps]
+    last_logp = logp[0, context_of_step, [last for *_, last in steps]].tolist()
     to_path = [[-math.inf if k else 0.0 for k in range(len(row))] for row in contexts]
     for (row, k, before, _), each in zip(steps, last_logp, strict=True):
         to_path[row][k] = to_path[row][before] + each
@@ -162,8 +162,8 @@ def _marginal(
             node = trie.child[node, characters].roll(1, 1)
             node[:, :back] = trie.dead
             context, path = context.roll(1, 1), path.roll(1, 1)
-        asked = mass[batches.unsqueeze(2), context.clamp(min=0).unsqueeze(2), trie.child[node]]
-        found = torch.logaddexp(found, path.unsqueeze(2) + asked.log())
+        mass_behind = mass[batches.unsqueeze(2), context.clamp(min=0).unsqueeze(2), trie.child[node]]
+        found = torch.logaddexp(found, path.unsqueeze(2) + mass_behind.log())
     total = found.logsumexp(-1, keepdim=True)
     nothing = mask & (total.squeeze(-1) == -math.inf)
     if nothing.any():

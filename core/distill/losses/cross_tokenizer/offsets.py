@@ -1,8 +1,8 @@
-"""Tokenised text with byte offsets: all that two tokenizers have in common is the bytes that they write.
+"""Tokenised text with byte offsets: the bytes are what two tokenizers have in common.
 
 Offsets come from the bytes of each token and never from decoded strings: a token may hold one byte of an emoji, which
-decodes to nothing. A special token (`<s>`, `<pad>`) writes no bytes. Whoever wants the end of a text to be learnt gives
-`<eos>` bytes of its own, the same on both sides; it then aligns like a character.
+decodes to nothing. A special token (`<s>`, `<pad>`) writes no bytes. To have the end of a text learnt, give `<eos>`
+bytes of its own, the same on both sides; it then aligns like a character.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CONVENTIONS = ("plain", "byte-level", "sentencepiece")
 
 @dataclass(frozen=True)
 class Tokens:
-    """One text as one tokenizer cuts it.
+    """One text in the tokens of one tokenizer.
 
     Attributes:
         ids: of the tokens.
@@ -93,7 +93,7 @@ def pieces(
         vocabulary: ids by token, what `get_vocab()` of a tokenizer of Hugging Face gives, or the tokens in their order.
         convention: one of `CONVENTIONS`.
         special: tokens that write nothing.
-        literal: tokens that stand as they are whatever the convention, as tokens do that were added later.
+        literal: tokens that stand for themselves whatever the convention, such as added tokens.
 
     Returns:
         The bytes by id; empty where no token has the id.
@@ -162,5 +162,5 @@ def _bytes(token: str, convention: str) -> bytes:
 def _letters() -> dict[str, int]:
     """Byte-level BPE's letters: printable bytes of Latin-1 stand for themselves, the others come from 256 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .alignment import Alignment
 from .spans import common_units
-from .units import mean, positive, shown, taught
+from .units import masked, masked_teacher, mean, positive
 
 
 def uld(
@@ -24,10 +24,10 @@ def uld(
     Boizard et al., "Towards cross-tokenizer distillation: the universal logit distillation loss for LLMs"
     (arXiv:2402.12030): the Wasserstein distance where all tokens are equally far apart. No T².
 
-    Minimisers: every q that has p's probabilities in some order, V! of them: it is blind to which token has which.
-    Known bias: a perfect student of other tokens has another number of choices and so a loss that is not 0 and whose gradient
-    leads away; and the original pairs positions by their number, so that from the first token that is cut differently
-    on it compares what is said of different places. With an alignment it compares where both have read the same bytes.
+    Minimisers: every q that has p's probabilities in some order, V! of them, whichever token has which. Known bias: a
+    perfect student of other tokens has other probabilities, so its loss is not 0 and the gradient leads away; and the
+    original pairs positions by their index, so that after the first token that is cut differently it compares
+    predictions of different bytes. With an alignment it compares positions where both have read the same bytes.
 
     Args:
         student_logits: (batch, units, V_s), or (batch, student's tokens, V_s) with an alignment.
@@ -42,8 +42,8 @@ def uld(
     """
     positive(temperature=temperature)
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)
-    q = (shown(student_logits, mask, "student_logits") / temperature).softmax(-1)
-    p = (taught(teacher_logits, mask) / temperature).softmax(-1)
+    q = (masked(student_logits, mask, "student_logits") / temperature).softmax(-1)
+    p = (masked_teacher(teacher_logits, mask) / temperature).softmax(-1)
     return mean(sorted_distance(p, q), mask, num_items)
 
 

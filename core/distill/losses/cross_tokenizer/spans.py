@@ -1,4 +1,4 @@
-"""What a model says of a span: its probability, a distribution over one of its tokens, and where it begins.
+"""A model's outputs for spans: the log-probability of a span, one distribution of it, and tensors at its start.
 
 Logits at a position are those of the token at that position: the model's output one position earlier, as
 `model([BOS, *ids])[:-1]` gives them. Logits may have more positions than there are tokens; those behind are not read.
@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from .alignment import Alignment, Side
-from .units import positive, shown
+from .units import masked, positive
 
 MERGES = ("bayesian", "observed")
 
 
 def token_logp(logits: Tensor, side: Side) -> Tensor:
     """log p of each token of the text, (batch, tokens); 0 in padding."""
-    return own(over_tokens(logits, side).log_softmax(-1), side)
+    return gather_tokens(over_tokens(logits, side).log_softmax(-1), side)
 
 
 def span_logp(logits: Tensor, side: Side) -> Tensor:
     """ℓ = Σ log p over the tokens of each span, (batch, spans): the joint probability of what the span writes.
 
-    Given the tokens before it, that is, and of being written by these tokens. Two exact models of one text agree on it
-    where a span is a whole word that says itself that it is over (`word_ends`), and not on minimal spans: one has read
-    tokens that tell it what does not follow ("tokenization bias" in arXiv:2410.09303).
+    It is conditional on the tokens before the span, and on these tokens of it. Two exact models of one text agree on
+    it where a span is a whole word that includes its end (`word_ends`), but not on minimal spans, since the last
+    token of one model may exclude some continuations ("tokenization bias" in arXiv:2410.09303).
     """
     return _sums(token_logp(logits, side), side)
 
@@ -41,7 +41,7 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
 
     Both agree with `span_logp` at the token that is there. bayesian is the chain rule; its entries sum to the
     probability of the earlier tokens. observed is TRL's default, and TRL reads its logits one position late with it
-    (issue #5152): what comes after a token is taken for what was said of it. Here both read the right position.
+    (issue #5152): the prediction after a token is taken for the prediction of it. Here both read the right position.
 
     With either, spans of more than one token are named by one of their tokens: where student and teacher cut a span
     differently, entries of the same name are different events.
@@ -63,15 +63,15 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
     positive(temperature=temperature)
     logp = (over_tokens(logits, side) / temperature).log_softmax(-1)
     at = (side.stop - 1).clamp(min=0) if merge == "bayesian" else side.start
-    # Left out before the sum: taken off afterwards it would leave rounding errors, and NaN where it is −∞.
+    # Left out before the sum: subtracted afterwards it would leave rounding errors, and NaN where it is −∞.
     padding = side.stop == 0
     chosen = torch.zeros(len(at), logp.shape[1] + 1, dtype=torch.bool, device=at.device)
     chosen = chosen.scatter(1, at.masked_fill(padding, logp.shape[1]), True)[:, :-1]
-    return take(logp, at) + _sums(own(logp, side).masked_fill(chosen, 0), side).unsqueeze(-1)
+    return take(logp, at) + _sums(gather_tokens(logp, side).masked_fill(chosen, 0), side).unsqueeze(-1)
 
 
-def own(logp: Tensor, side: Side) -> Tensor:
-    """Of (batch, tokens, V), what is said of the tokens that are there, (batch, tokens); 0 in padding.
+def gather_tokens(logp: Tensor, side: Side) -> Tensor:
+    """The entries of (batch, tokens, V) at the tokens' own ids, (batch, tokens); 0 in padding.
 
     Raises:
         ValueError: an id that the vocabulary does not have.
@@ -88,8 +88,8 @@ def own(logp: Tensor, side: Side) -> Tensor:
 def at_starts(x: Tensor, side: Side, name: str = "logits") -> Tensor:
     """What a tensor (batch, tokens, …) holds at the first token of each span, (batch, spans, …).
 
-    There both sides have read the same bytes, so that distributions of what is next, or hidden states, are of the same
-    thing. Where a student's token is longer or shorter than the teacher's they are over different pieces still.
+    Both sides have read the same bytes there, so that next-token distributions and hidden states have the same
+    context. The distributions are still over different vocabularies.
     """
     return take(over_tokens(x, side, name), side.start)
 
@@ -115,7 +115,7 @@ def common_units(
 
 
 def span_mask(alignment: Alignment, mask: Tensor | None) -> Tensor:
-    """(batch, spans): those that there are, and that a mask, if there is one, does not leave out.
+    """(batch, spans), true where there is a span and the mask, if given, is true.
 
     Raises:
         ValueError: a mask of another shape.
@@ -143,7 +143,7 @@ def over_tokens(x: Tensor, side: Side, name: str = "logits") -> Tensor:
     batch, length = side.mask.shape
     if x.dim() != 3 or x.shape[0] != batch or x.shape[1] < length:
         raise ValueError(f"{name} have shape {tuple(x.shape)}; ({batch}, at least {length}, …) is needed")
-    return shown(x[:, :length], side.mask, name)
+    return masked(x[:, :length], side.mask, name)
 
 
 def _sums(x: Tensor, side: Side) -> Tensor:

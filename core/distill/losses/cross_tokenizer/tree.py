@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trie:
-    """Built once for a pair of vocabularies. Node 0 is the root; the last one, `dead`, is where no token leads.
+    """A trie of the teacher's tokens in the student's. Node 0 is the root; the last, `dead`, is on no token's path.
 
     Attributes:
         child: (nodes, V_s), the node behind a character.
@@ -36,7 +36,7 @@ class Trie:
 
     @property
     def dead(self) -> int:
-        """The node where no token leads."""
+        """The node that is on no token's path."""
         return len(self.child) - 1
 
     @cached_property

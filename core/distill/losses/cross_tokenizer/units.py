@@ -1,4 +1,4 @@
-"""What all losses here do alike: widen, hide what is padding, refuse what cannot be right, average over what counts."""
+"""Masking, checks and means that all losses here share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor
 from ....lm.precision import wide
 
 
-def shown(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
-    """A tensor (batch, units, …), wide and with zeros where the mask (batch, units) is not true.
+def masked(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """A tensor (batch, units, …), in float32 at least, with zeros where the mask (batch, units) is not true.
 
-    Padding may hold anything, and 0 · ∞ would be NaN, also in a gradient.
+    Padding may hold any number, and 0 · ∞ would be NaN, also in a gradient.
 
     Raises:
         ValueError: shapes that do not match.
@@ -25,13 +25,13 @@ def shown(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
     return wide(x).masked_fill(~mask.bool().unsqueeze(-1), 0)
 
 
-def taught(x: Tensor, mask: Tensor | None, name: str = "teacher_logits") -> Tensor:
-    """`shown`, constant to the gradient.
+def masked_teacher(x: Tensor, mask: Tensor | None, name: str = "teacher_logits") -> Tensor:
+    """`masked`, detached.
 
     Raises:
         ValueError: a NaN where the mask is true.
     """
-    x = shown(x.detach(), mask, name)
+    x = masked(x.detach(), mask, name)
     nan = x.isnan().any(-1)
     if nan.any():
         row, at = nan.nonzero()[0].tolist()
@@ -40,7 +40,7 @@ def taught(x: Tensor, mask: Tensor | None, name: str = "teacher_logits") -> Tens
 
 
 def positive(**numbers: float) -> None:
-    """Refuse numbers that are not above 0, by name."""
+    """Raise ValueError for a number that is not above 0, by name."""
     for name, number in numbers.items():
         if not number > 0:
             raise ValueError(f"{name} is {number}; it must be above 0")
@@ -51,7 +51,7 @@ def mean(x: Tensor, mask: Tensor | None, num_items: float | None) -> Tensor:
 
     Args:
         x: (batch, units).
-        mask: (batch, units), all count where there is none.
+        mask: (batch, units); all count without one.
         num_items: units of the whole batch, so that the pieces' losses add up to its loss.
     """
     if mask is not None:

@@ -1,4 +1,4 @@
-"""Which tokens two vocabularies share."""
+"""The tokens that two vocabularies share."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def by_bytes(pieces: Sequence[bytes]) -> dict[bytes, int]:
 
 
 def require_same(student_pieces: Sequence[bytes], teacher_pieces: Sequence[bytes]) -> None:
-    """Refuse vocabularies that are not the same, for losses that compare entry by entry.
-
-    That they have the same size says nothing.
+    """Raise ValueError for vocabularies that differ, also ones of equal size; for losses that compare entry by entry.
 
     Raises:
         ValueError: another size, or entries that differ; how many, and the first of them.

@@ -1,4 +1,4 @@
-"""What a loss asks for, found again by enumeration and by optimisation, in float64."""
+"""Minimisers and gradients of losses, found again by enumeration and by optimisation, in float64."""
 
 from itertools import product
 from math import factorial, prod
@@ -6,7 +6,7 @@ from math import factorial, prod
 import pytest
 import torch
 
-from lab.core.distill.bias.least import DRAWN, Settings, least_at, loss
+from lab.core.distill.bias.minimisers import DRAWN, Settings, loss, minimiser
 from lab.core.distill.bias.names import ONE
 from lab.core.distill.bias.one_vocabulary import at_student, at_truth, gradient
 from lab.core.distill.losses import Sampled, forward_kl, hard_data, random_sampling, top_k
@@ -62,9 +62,9 @@ def by_draws(student, log_p):
 
 
 @pytest.mark.parametrize("name", ["data", "draw", "top-k-truth", "sampled"])
-def test_what_is_drawn_pulls_on_average_to_where_it_is_least(name, log_p, student) -> None:
+def test_the_mean_gradient_of_a_stochastic_loss_is_that_of_its_minimiser(name, log_p, student) -> None:
     mean = by_draws(student, log_p) if name == "sampled" else by_label(name, student, log_p)
-    expected = student.softmax(-1) - least_at(name, log_p, SETTINGS).exp()
+    expected = student.softmax(-1) - minimiser(name, log_p, SETTINGS).exp()
     torch.testing.assert_close(mean, expected, rtol=0, atol=1e-12)
 
 
@@ -75,7 +75,7 @@ def test_averages_to_the_full_gradient(name, log_p, student) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(ONE) - set(DRAWN) - {"tvd", "top-k-tail"}))
-def test_optimisation_ends_where_the_formula_says(name, log_p, student) -> None:
+def test_optimisation_ends_at_the_minimiser(name, log_p, student) -> None:
     logits = student.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([logits], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
 
@@ -86,7 +86,7 @@ def test_optimisation_ends_where_the_formula_says(name, log_p, student) -> None:
         return value
 
     optimiser.step(closure)
-    expected = least_at(name, log_p, SETTINGS).exp()
+    expected = minimiser(name, log_p, SETTINGS).exp()
     torch.testing.assert_close(logits.detach().softmax(-1), expected, rtol=0, atol=1e-4)
 
 
@@ -108,7 +108,7 @@ def test_the_truth_is_at_rest(name, log_p) -> None:
 @pytest.mark.parametrize("name", ["argmax", "top-k", "top-k-truth"])
 def test_bias_is_what_the_loss_is_lower_by(name, log_p) -> None:
     """For cross-entropy with a target t: L(p) − L(t) = KL(t‖p), and the pull is the total variation between them."""
-    t = least_at(name, log_p, SETTINGS).exp()
+    t = minimiser(name, log_p, SETTINGS).exp()
     torch.testing.assert_close(t.sum(-1), torch.ones(1, 3, dtype=torch.float64))
     bias = (t * (t.clamp(min=1e-300).log() - log_p)).sum(-1).mean()
     found = at_truth(name, library(name, log_p), log_p, SETTINGS)
@@ -134,7 +134,7 @@ def test_gradients_are_compared_as_a_table(log_p) -> None:
     # By hand: the positions after token 4 share a row, and q − p of the two is added up before it is measured.
     p = log_p[0].exp()
     q = p.mean(0)
-    t = least_at("argmax", log_p, SETTINGS)[0].exp()
+    t = minimiser("argmax", log_p, SETTINGS)[0].exp()
     full = torch.cat([2 * q - p[0] - p[2], q - p[1]])
     other = torch.cat([2 * q - t[0] - t[2], q - t[1]])
     found = at_student(library("argmax", log_p), log_p, before)

@@ -70,7 +70,7 @@ def test_texts_are_the_shortest_of_whole_words_that_are_long_enough(language):
     assert language.write(np.random.default_rng(2), 0, 100) == []
 
 
-def test_the_knobs_mean_what_they_say():
+def test_the_parameters_mean_what_they_say():
     made = word_hmm(topics=5, words=203, shared=0.2, zipf=1.3, stay=0.7, seed=4)
     has = made.emission > 0
     assert (has.all(0)).sum() == 41 and (has.sum(0) == 1).sum() == 203 - 41
@@ -97,7 +97,7 @@ def test_pseudo_words_are_different_syllables_up_to_the_last():
 
 
 @pytest.mark.parametrize(
-    "knobs,message",
+    "parameters,message",
     [
         ({"topics": 0}, "topics is 0; it must be at least 1"),
         ({"topics": -3}, "topics is -3; it must be at least 1"),
@@ -115,9 +115,9 @@ def test_pseudo_words_are_different_syllables_up_to_the_last():
         ),
     ],
 )
-def test_knobs_that_mean_nothing(knobs, message):
+def test_parameters_out_of_range_are_refused(parameters, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        word_hmm(**knobs)
+        word_hmm(**parameters)
     assert "\n" not in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_negative_counts_are_refused(tiny):
             call()
 
 
-def test_the_digest_is_the_same_in_every_process_and_knows_every_knob():
+def test_the_digest_is_the_same_in_every_process_and_depends_on_every_parameter():
     code = (
         "from lab.core.distill.language import view, word_hmm\n"
         "made = word_hmm(topics=3, words=80, seed=1)\n"
@@ -199,17 +199,20 @@ def test_the_entropy_rate_lies_between_its_bounds(tiny):
     assert math.isclose(
         found.characters, sum(p * (len(w) + 1) for p, w in zip(alone, tiny.words, strict=True))
     )
-    assert math.isclose(found.alone, entropy(alone) * bits)
+    assert math.isclose(found.unigram, entropy(alone) * bits)
     assert math.isclose(
-        found.told, sum(p * entropy(row) for p, row in zip(stationary, tiny.emission, strict=True)) * bits
+        found.given_topic,
+        sum(p * entropy(row) for p, row in zip(stationary, tiny.emission, strict=True)) * bits,
     )
-    assert found.told < found.rate < found.alone
+    assert found.given_topic < found.rate < found.unigram
 
 
 def test_one_topic_leaves_nothing_to_context():
     found = entropies(word_hmm(topics=1, words=50), documents=3, words=2)
     assert (
-        math.isclose(found.rate, found.alone) and math.isclose(found.rate, found.told) and found.error < 1e-15
+        math.isclose(found.rate, found.unigram)
+        and math.isclose(found.rate, found.given_topic)
+        and found.error < 1e-15
     )
     with pytest.raises(ValueError, match="1 documents of 20 words; it takes at least 2 of 1"):
         entropies(word_hmm(), documents=1)
@@ -217,7 +220,7 @@ def test_one_topic_leaves_nothing_to_context():
 
 def test_by_default_context_is_worth_much(language):
     found = entropies(word_hmm())
-    assert found.alone - found.rate > 0.15  # bits per character; .04 to .07 with most words shared
+    assert found.unigram - found.rate > 0.15  # bits per character; .04 to .07 with most words shared
     assert found.error < 0.01
 
 

@@ -94,7 +94,7 @@ def test_rows_begin_with_eos_and_end_in_padding(truths, texts):
 
 
 @pytest.mark.parametrize(
-    "knobs,message",
+    "parameters,message",
     [
         ({"name": "cahr"}, "no view cahr. Did you mean char? There are: char, bpe, word"),
         (
@@ -105,9 +105,9 @@ def test_rows_begin_with_eos_and_end_in_padding(truths, texts):
         ({"name": "bpe", "size": 5000}, "the words of the text have only"),
     ],
 )
-def test_views_that_cannot_be(language, knobs, message):
+def test_views_that_cannot_be(language, parameters, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        view(language, **knobs)
+        view(language, **parameters)
     assert "\n" not in str(caught.value)
 
 

@@ -301,58 +301,54 @@ def test_the_sparse_divergence_of_distillkit_written_out():
 # Wrong use.
 
 
-def test_errors_name_both_sides():
-    student, teacher = torch.zeros(2, 3, 5), torch.randn(2, 3, 5)
-    labels = torch.zeros(2, 3, dtype=torch.int64)
-    stored = top_k_targets(teacher, 3)
-    drawn = sampled_targets(teacher, 4)
-    for k in (0, -1, 6):
-        with pytest.raises(ValueError, match=f"k is {k}; it must be between 1 and the vocabulary, 5"):
-            top_k(student, teacher, k=k)
-    with pytest.raises(ValueError, match="k is 4; it must be between 1 and what is stored, 3"):
-        top_k(student, stored, k=4)
-    with pytest.raises(ValueError, match="k is missing"):
-        top_k(student, teacher)
-    with pytest.raises(ValueError, match="n is missing"):
-        random_sampling(student, teacher)
-    with pytest.raises(ValueError, match="n is 0; draw at least 1"):
-        random_sampling(student, teacher, n=0)
-    with pytest.raises(ValueError, match="n is 4, but the tokens are drawn already"):
-        random_sampling(student, drawn, n=4)
-    with pytest.raises(ValueError, match="unknown rest 'zero'; known: renormalise, tail, truth"):
-        top_k(student, teacher, k=2, rest="zero")
-    with pytest.raises(ValueError, match="there are no labels to give the leftover mass to"):
-        top_k(student, teacher, k=2, rest="truth")
-    with pytest.raises(ValueError, match="label at sequence 0, token 1 is 5"):
-        labels[0, 1] = 5
-        top_k(student, teacher, k=2, rest="truth", labels=labels)
-    for loss, target in ((top_k, stored), (random_sampling, drawn)):
-        with pytest.raises(ValueError, match="temperature is 2, but the targets were made at 1"):
-            loss(student, target, None, 2.0)
-        with pytest.raises(ValueError, match=r"vocabulary of 6, the teacher one of 5: .*cross_tokenizer"):
-            loss(torch.zeros(2, 3, 6), target)
-        with pytest.raises(
-            ValueError, match=r"targets are for positions \(2, 3\), but student_logits have shape"
-        ):
-            loss(torch.zeros(3, 3, 5), target)
-    with pytest.raises(ValueError, match="nothing was drawn at sequence 1, token 0"):
-        random_sampling(student, Sampled(drawn.ids, drawn.counts * torch.tensor([[[1]], [[0]]]), 5))
-    with pytest.raises(ValueError, match=r"log_probs hold 1.5 at sequence 0, token 0; .*log_softmax"):
-        TopK(stored.ids, torch.full((2, 3, 3), 1.5), 5)
-    with pytest.raises(ValueError, match="log_probs hold nan at sequence 1, token 2"):
-        TopK(
-            stored.ids,
-            stored.log_probs.index_put(tuple(torch.tensor([[1], [2], [0]])), torch.tensor(torch.nan)),
-            5,
-        )
-    with pytest.raises(ValueError, match="an id at sequence 0, token 0 is .*, but the vocabulary is 0 to 0"):
-        TopK(torch.full((2, 3, 3), 7), stored.log_probs, 1)
-    with pytest.raises(ValueError, match=r"ids are .* of shape \(2, 3, 3\), log_probs of \(2, 3, 2\)"):
-        TopK(stored.ids, stored.log_probs[..., :2], 5)
-    with pytest.raises(ValueError, match="counts must be integers, 0 or more"):
-        Sampled(drawn.ids, drawn.counts - 50, 5)
-    teacher[1, 2, 3] = torch.nan
-    with pytest.raises(ValueError, match="no distribution at sequence 1, token 2"):
-        top_k(student, teacher, k=2)
-    with pytest.raises(ValueError, match="no distribution at sequence 1, token 2"):
-        random_sampling(student, teacher, n=2)
+STUDENT = torch.zeros(2, 3, 5)
+TEACHER = normal(17, 2, 3, 5).float()
+LABELS = torch.tensor([[0, 5, 0], [0, 0, 0]])
+NAN = TEACHER.masked_fill(torch.arange(30).view(2, 3, 5) == 28, torch.nan)  # at sequence 1, token 2
+STORED = top_k_targets(TEACHER, 3)
+DRAWN = sampled_targets(TEACHER, 4, generator=torch.Generator().manual_seed(0))
+NO_DRAW = Sampled(DRAWN.ids, DRAWN.counts * torch.tensor([[[1]], [[0]]]), 5)
+NAN_LOG_PROB = STORED.log_probs.masked_fill(torch.arange(18).view(2, 3, 3) == 15, torch.nan)
+MISUSE = [
+    (lambda: top_k(STUDENT, TEACHER, k=0), "k is 0; it must be between 1 and the vocabulary, 5"),
+    (lambda: top_k(STUDENT, TEACHER, k=-1), "k is -1; it must be between 1 and the vocabulary, 5"),
+    (lambda: top_k(STUDENT, TEACHER, k=6), "k is 6; it must be between 1 and the vocabulary, 5"),
+    (lambda: top_k(STUDENT, STORED, k=4), "k is 4; it must be between 1 and what is stored, 3"),
+    (lambda: top_k(STUDENT, TEACHER), "k is missing"),
+    (lambda: top_k(STUDENT, TEACHER, k=2, rest="zero"), "unknown rest 'zero'; known: renormalise, tail, truth"),
+    (lambda: top_k(STUDENT, TEACHER, k=2, rest="truth"), "there are no labels to give the leftover mass to"),
+    (lambda: top_k(STUDENT, TEACHER, k=2, rest="truth", labels=LABELS), "label at sequence 0, token 1 is 5"),
+    (lambda: top_k(STUDENT, NAN, k=2), "no distribution at sequence 1, token 2"),
+    (lambda: random_sampling(STUDENT, TEACHER), "n is missing"),
+    (lambda: random_sampling(STUDENT, TEACHER, n=0), "n is 0; draw at least 1"),
+    (lambda: random_sampling(STUDENT, DRAWN, n=4), "n is 4, but the tokens are drawn already"),
+    (lambda: random_sampling(STUDENT, NO_DRAW), "nothing was drawn at sequence 1, token 0"),
+    (lambda: random_sampling(STUDENT, NAN, n=2), "no distribution at sequence 1, token 2"),
+    (lambda: TopK(STORED.ids, STORED.log_probs + 9, 5), r"log_probs hold .* at sequence 0, token 0; .*log_softmax"),
+    (lambda: TopK(STORED.ids, NAN_LOG_PROB, 5), "log_probs hold nan at sequence 1, token 2"),
+    (lambda: TopK(STORED.ids + 7, STORED.log_probs, 1), "an id at sequence 0, token 0 is .*, but the vocabulary is 0 to"),
+    (lambda: TopK(STORED.ids, STORED.log_probs[..., :2], 5), r"ids are .* of shape \(2, 3, 3\), log_probs of \(2, 3, 2\)"),
+    (lambda: Sampled(DRAWN.ids, DRAWN.counts - 50, 5), "counts must be integers, 0 or more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call, message", MISUSE, ids=[message for _, message in MISUSE])
+def test_misuse_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "loss, stored", [(top_k, STORED), (random_sampling, DRAWN)], ids=["top_k", "sampled"]
+)
+@pytest.mark.parametrize(
+    "student, temperature, message",
+    [
+        (STUDENT, 2.0, "temperature is 2, but the targets were made at 1"),
+        (torch.zeros(2, 3, 6), 1.0, "vocabulary of 6, the teacher one of 5: .*cross_tokenizer"),
+        (torch.zeros(3, 3, 5), 1.0, r"targets are for positions \(2, 3\), but student_logits have shape"),
+    ],
+)
+def test_stored_targets_of_other_logits_are_refused(loss, stored, student, temperature, message):
+    with pytest.raises(ValueError, match=message):
+        loss(student, stored, None, temperature)

@@ -1,8 +1,8 @@
-"""What a teacher says behind beginnings of a text that the text itself does not have, in few and large batches.
+"""Teacher log-probabilities after prefixes absent from the text, batched.
 
-Tokens that cover a place inside a word share all words before it with the text's own. Keys and values of these are
-computed once for each document; a beginning then costs its own last tokens, one or two, and beginnings that leave their
-document at the same place go through the model together.
+A prefix that ends inside a word shares all words before it with the text's own tokens. Keys and values of these are
+computed once for each document; a prefix then costs its own last tokens, one or two, and prefixes that leave their
+documents at the same position go through the model together.
 """
 
 from __future__ import annotations
@@ -15,67 +15,67 @@ import torch
 from torch import Tensor
 
 from ...lm.cache import Cache
-from .sides import Side
+from .tokenizers import Tokenizer
 
 AT_ONCE = 512
-"""So many beginnings go through the model at once."""
+"""Prefixes that go through the model at once."""
 
-Beginning = tuple[int, ...]
+Prefix = tuple[int, ...]
 
 
 @torch.inference_mode()
-def answers(model: Any, side: Side, rows: Tensor, beginnings: list[Beginning]) -> tuple[Tensor, int]:
-    """Log-probabilities behind each beginning, and how many tokens went through the model for them.
+def prefix_log_probs(model: Any, rows: Tensor, prefixes: list[Prefix]) -> tuple[Tensor, int]:
+    """Log-probabilities of the token after each prefix, and how many tokens went through the model for them.
 
     Args:
         model: the teacher, ours or one of `lab.core.lm.hugging_face`.
-        rows: (documents, 1 + tokens) of the teacher's own tokens, `side.start` first; padding does no harm.
-        beginnings: without `start`.
+        rows: (documents, 1 + tokens) of the teacher's tokens, its tokenizer's `start` first; padding does no harm.
+        prefixes: without `start`.
 
     Returns:
-        (beginnings, V) in float32.
+        (prefixes, V) in float32.
     """
     cache = model.empty_cache(len(rows), rows.shape[1])
     own = model.logits(model.hidden(rows, cache)).float().log_softmax(-1).cpu()
-    places: dict[Beginning, tuple[int, int]] = {}
+    places: dict[Prefix, tuple[int, int]] = {}
     for row, ids in enumerate(rows[:, 1:].tolist()):
         for n in range(len(ids) + 1):
             places.setdefault(tuple(ids[:n]), (row, n))
-    found = own.new_empty(len(beginnings), own.shape[-1])
+    found = own.new_empty(len(prefixes), own.shape[-1])
     groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    for number, beginning in enumerate(beginnings):
-        n = len(beginning)
-        while beginning[:n] not in places:  # () is
+    for number, prefix in enumerate(prefixes):
+        n = len(prefix)
+        while prefix[:n] not in places:  # the empty prefix is there
             n -= 1
-        row, _ = places[beginning[:n]]
-        if n == len(beginning):
+        row, _ = places[prefix[:n]]
+        if n == len(prefix):
             found[number] = own[row, n]
         else:
-            groups[n, len(beginning) - n].append((number, row))
+            groups[n, len(prefix) - n].append((number, row))
     ran = rows.numel()
     for (n, more), members in groups.items():
         filled = n + 1  # with `start`
         for first in range(0, len(members), AT_ONCE):
             some = members[first : first + AT_ONCE]
             numbers, of = (list(column) for column in zip(*some, strict=True))
-            begun = _room(cache, torch.tensor(of, device=rows.device), filled, more)
-            ids = torch.tensor([beginnings[number][n:] for number in numbers], device=rows.device)
-            last = model.hidden(ids, begun)[:, -1]
+            prefix_cache = _extended(cache, torch.tensor(of, device=rows.device), filled, more)
+            ids = torch.tensor([prefixes[number][n:] for number in numbers], device=rows.device)
+            last = model.hidden(ids, prefix_cache)[:, -1]
             found[numbers] = model.logits(last).float().log_softmax(-1).cpu()
             ran += ids.numel()
     return found, ran
 
 
-def encoder(side: Side) -> Callable[[bytes], Iterable[int] | None]:
-    """The tokenizer as `exact_marginal` asks for it: bytes to ids, None for half a character.
+def encoder(tokenizer: Tokenizer) -> Callable[[bytes], Iterable[int] | None]:
+    """The tokenizer as `exact_marginal` calls it: bytes to ids, None for an incomplete character.
 
-    Where tokens never cross words, all that a text begins with is tokenised word by word, each word once.
+    Where tokens never cross words, prefixes are tokenised word by word, each word once.
     """
-    if not side.by_words:
+    if not tokenizer.by_words:
 
         def whole(piece: bytes) -> list[int] | None:
             try:
-                return side.encode(piece.decode())
+                return tokenizer.encode(piece.decode())
             except UnicodeDecodeError:
                 return None
 
@@ -85,7 +85,7 @@ def encoder(side: Side) -> Callable[[bytes], Iterable[int] | None]:
 
     def known(word: str) -> tuple[int, ...]:
         if word not in words:
-            words[word] = tuple(side.encode(word))
+            words[word] = tuple(tokenizer.encode(word))
         return words[word]
 
     def encode(piece: bytes) -> tuple[int, ...]:
@@ -100,8 +100,8 @@ def encoder(side: Side) -> Callable[[bytes], Iterable[int] | None]:
     return encode
 
 
-def _room(cache: Cache, rows: Tensor, filled: int, more: int) -> Cache:
-    """These rows of a cache up to a column, with room for more."""
+def _extended(cache: Cache, rows: Tensor, filled: int, more: int) -> Cache:
+    """These rows of a cache up to column `filled`, with room for `more` columns."""
     layers, _, heads, _, width = cache.keys.shape
     wider = []
     for old in (cache.keys, cache.values):

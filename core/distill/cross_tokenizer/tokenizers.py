@@ -1,4 +1,4 @@
-"""One text in the tokens of two models, ours or Hugging Face's, and where these agree."""
+"""One text in the tokens of two models, ours or Hugging Face's, and the spans that these have in common."""
 
 from __future__ import annotations
 
@@ -15,25 +15,33 @@ from torch import Tensor
 
 from ...lm.vocabulary import EOS, PAD
 from ..language import View
-from ..losses.cross_tokenizer import Alignment, Tokens, align_batch, pieces, retokenise, tokens, word_ends
-from ..losses.cross_tokenizer import Side as Cut
+from ..losses.cross_tokenizer import (
+    Alignment,
+    Side,
+    Tokens,
+    align_batch,
+    pieces,
+    retokenise,
+    tokens,
+    word_ends,
+)
 
 if TYPE_CHECKING:
-    from ...lm.hugging_face import Vocabulary as Given
+    from ...lm.hugging_face import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """A tokenizer.
+class Tokenizer:
+    """A tokenizer, ours or of transformers.
 
     Attributes:
-        pieces: the bytes of each id, empty for special tokens and for rows of a model that no token has.
+        pieces: the bytes of each id, empty for special tokens and for rows of an embedding that no token has.
         encode: a text to ids, without special tokens.
-        start: the token that the first prediction is made from.
-        end: the token that ends what a model writes.
-        pad: any other id; nobody looks where it stands.
-        dummy_space: `encode` puts a space before a text that the text has not.
-        by_words: no token goes across a word's end, and a word's mark stands at its end.
+        start: the token from which the first one is predicted.
+        end: the token that ends a completion.
+        pad: any other id; it is always masked.
+        dummy_space: `encode` adds a space before the text.
+        by_words: no token crosses a word's end, and the mark between words ends each word.
     """
 
     pieces: tuple[bytes, ...]
@@ -46,7 +54,7 @@ class Side:
 
     @cached_property
     def digest(self) -> str:
-        """Of the vocabulary; 16 hexadecimal digits."""
+        """The vocabulary's digest, 16 hexadecimal digits."""
         parts = json.dumps([[piece.hex() for piece in self.pieces], self.start])
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
@@ -54,7 +62,7 @@ class Side:
         """A text's tokens with the bytes at which they end.
 
         Raises:
-            ValueError: they write another text; the first byte that differs is named.
+            ValueError: the tokens do not decode to the text; the message names the first byte that differs.
         """
         if self.dummy_space:
             found = tokens(self.encode(text), self.pieces, dummy_space=True)
@@ -73,21 +81,21 @@ class Side:
         )
 
 
-def ours(view: View) -> Side:
-    """A view of the known language."""
+def of_view(view: View) -> Tokenizer:
+    """The tokenizer of a view of the known language."""
     special = view.eos, view.pad
     written = tuple(b"" if i in special else token.encode() for i, token in enumerate(view.tokens))
-    return Side(written, view.encode, view.eos, view.eos, view.pad, by_words=True)
+    return Tokenizer(written, view.encode, view.eos, view.eos, view.pad, by_words=True)
 
 
-def given(words: Given, rows: int) -> Side:
+def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
     """A tokenizer of transformers.
 
-    How its tokens are written is seen from its vocabulary: Ġ and its like are bytes (`byte-level`), ▁ is a space
-    (`sentencepiece`), and else tokens are themselves (`plain`).
+    Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
+    `plain`.
 
     Args:
-        rows: of the model's embedding, of which there may be more than tokens.
+        rows: of the model's embedding, which may be more than the tokens.
     """
     tokenizer: Any = words.tokenizer
     vocabulary: dict[str, int] = tokenizer.get_vocab()
@@ -107,45 +115,45 @@ def given(words: Given, rows: int) -> Side:
     written = b"".join(found[i] for i in encode("a"))
     start = words.before[-1] if words.before else tokenizer.bos_token_id
     start = words.eos if start is None else int(start)
-    return Side(found, encode, start, words.eos, words.pad, written == b" a")
+    return Tokenizer(found, encode, start, words.eos, words.pad, written == b" a")
 
 
 @dataclass(frozen=True, eq=False)
-class Both:
-    """Documents as two models read them.
+class TokenizedTexts:
+    """Documents in the tokens of two models.
 
     Attributes:
         student, teacher: the tokenizers.
         texts: the documents.
-        cut: of each document, the student's tokens and the teacher's.
+        tokens: of each document, the student's and the teacher's.
     """
 
-    student: Side
-    teacher: Side
+    student: Tokenizer
+    teacher: Tokenizer
     texts: tuple[str, ...]
-    cut: tuple[tuple[Tokens, Tokens], ...]
+    tokens: tuple[tuple[Tokens, Tokens], ...]
 
     @cached_property
     def student_ids(self) -> Tensor:
-        return self.student.rows([pair[0] for pair in self.cut])
+        return self.student.rows([pair[0] for pair in self.tokens])
 
     @cached_property
     def teacher_ids(self) -> Tensor:
-        return self.teacher.rows([pair[1] for pair in self.cut])
+        return self.teacher.rows([pair[1] for pair in self.tokens])
 
     @cached_property
     def spans(self) -> Alignment:
-        """The shortest, of all documents."""
-        return align_batch(self.cut)
+        """The minimal spans of all documents."""
+        return align_batch(self.tokens)
 
     @cached_property
     def word_spans(self) -> Alignment:
-        """Those that end where words do. A word ends behind its mark, so that its likelihood says that it is over."""
-        return align_batch(self.cut, [word_ends(a.text, leading=False) for a, _ in self.cut])
+        """Spans that end at words' ends. A word ends after its mark, so that its likelihood includes its end."""
+        return align_batch(self.tokens, [word_ends(a.text, leading=False) for a, _ in self.tokens])
 
     @cached_property
     def bytes(self) -> int:
-        """Of all documents; they are the characters where letters have one."""
+        """Bytes of all documents; these are the characters of an ASCII text."""
         return sum(len(text.encode()) for text in self.texts)
 
     @cached_property
@@ -153,36 +161,37 @@ class Both:
         return hashlib.sha256(json.dumps(self.texts).encode()).hexdigest()[:16]
 
 
-def both(student: Side, teacher: Side, texts: Sequence[str]) -> Both:
-    """The documents in both.
+def tokenize(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> TokenizedTexts:
+    """The documents in the tokens of both.
 
     Raises:
-        ValueError: a tokenizer that does not write the text again; whose, where, and how.
+        ValueError: a tokenizer whose tokens do not decode to the text; the message says whose, where, and how.
     """
-    cut = []
+    found = []
     for number, text in enumerate(texts):
         pair = []
-        for who, side in (("student", student), ("teacher", teacher)):
+        for who, tokenizer in (("student", student), ("teacher", teacher)):
             try:
-                pair.append(side.tokens(text))
+                pair.append(tokenizer.tokens(text))
             except ValueError as e:
-                said = str(e).replace("the student's tokens", f"the {who}'s tokens")
-                raise ValueError(f"document {number} does not align: {said}") from None
-        cut.append((pair[0], pair[1]))
-    return Both(student, teacher, tuple(texts), tuple(cut))
+                message = str(e).replace("the student's tokens", f"the {who}'s tokens")
+                raise ValueError(f"document {number} does not align: {message}") from None
+        found.append((pair[0], pair[1]))
+    return TokenizedTexts(student, teacher, tuple(texts), tuple(found))
 
 
-def some(alignment: Alignment, rows: Tensor) -> Alignment:
-    """These documents of an alignment, as wide as all."""
+def select(alignment: Alignment, documents: Tensor) -> Alignment:
+    """The alignment of these documents, padded as it was."""
 
-    def of(side: Cut) -> Cut:
-        return replace(side, **{f.name: getattr(side, f.name)[rows] for f in fields(side)})
+    def of(side: Side) -> Side:
+        return replace(side, **{f.name: getattr(side, f.name)[documents] for f in fields(side)})
 
-    return Alignment(of(alignment.student), of(alignment.teacher), alignment.end[rows], alignment.mask[rows])
+    student, teacher = of(alignment.student), of(alignment.teacher)
+    return Alignment(student, teacher, alignment.end[documents], alignment.mask[documents])
 
 
-def written(view: View, ids: Tensor) -> list[str]:
-    """Rows of a view as texts, up to the end of each, without `<eos>`."""
+def decode_rows(view: View, ids: Tensor) -> list[str]:
+    """Rows of ids as texts, up to the end of each, without `<eos>`."""
     texts = []
     for row in ids[:, 1:].tolist():
         text = ""
@@ -194,8 +203,8 @@ def written(view: View, ids: Tensor) -> list[str]:
     return texts
 
 
-def of_file(path: Path, length: int) -> list[str]:
-    """The documents of a file: pieces of so many characters, cut at white space.
+def documents_of_file(path: Path, length: int) -> list[str]:
+    """The documents of a file: pieces of at most `length` characters, cut at white space.
 
     Raises:
         ValueError: fewer than two of them, or no UTF-8.

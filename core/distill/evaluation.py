@@ -1,4 +1,4 @@
-"""A student's training from one examination to the next: how far it is from the truth by then, and what it writes."""
+"""A student's training with evaluations in between: its distance from the truth by then, and text that it writes."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from .language import Truth, evaluate, invalid_words
 from .student import Student
 
 CURVES = "kl", "kl_bits", "calibration_error", "invalid_mass"
-SHOWN = 120
+SAMPLE_CHARACTERS = 120
 """Characters of a student's text that are shown."""
-WRITTEN = 64
+FINAL_SAMPLES = 64
 """Documents that a student writes in the end."""
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
-    """On text that no one is trained on.
+class Evaluation:
+    """Measures a student on held-out text.
 
     Attributes:
         truth: in the student's tokens.
-        held_out: (documents, columns), `<eos>` first.
+        held_out: (documents, columns), `<eos>` first; no model is trained on them.
     """
 
     truth: Truth
     held_out: Tensor
 
-    def point(self, student: Student, context: Context) -> None:
-        """A point of the curves, from a quarter of the documents, and what the student writes by then."""
-        few = self.held_out[: max(1, len(self.held_out) // 4)].to(student.device)
-        measures = evaluate(self.truth, few, student.model).measures()
+    def record(self, student: Student, context: Context) -> None:
+        """Record the curves at this step, from a quarter of the documents, and one text that the student writes."""
+        quarter = self.held_out[: max(1, len(self.held_out) // 4)].to(student.device)
+        measures = evaluate(self.truth, quarter, student.model).measures()
         context.record(student.step, **{name: measures[name] for name in CURVES})
-        [text] = self._written(student, 1)
-        context.sample(student.step, text[:SHOWN])
+        [text] = self._samples(student, 1)
+        context.sample(student.step, text[:SAMPLE_CHARACTERS])
 
-    def whole(self, student: Student) -> dict[str, float]:
-        """`Figures.measures`; and `invalid_words`, the share of words in what it writes that the language lacks."""
+    def final(self, student: Student) -> dict[str, float]:
+        """`Figures.measures`; and `invalid_words`, the share of the words in its samples that the language lacks."""
         measures = evaluate(self.truth, self.held_out.to(student.device), student.model).measures()
-        wrong, words = invalid_words(self.truth.language, self._written(student, WRITTEN))
+        wrong, words = invalid_words(self.truth.language, self._samples(student, FINAL_SAMPLES))
         return measures | {"invalid_words": wrong / words if words else 0.0}
 
-    def _written(self, student: Student, texts: int) -> list[str]:
+    def _samples(self, student: Student, count: int) -> list[str]:
         view = self.truth.view
-        made = generate(
+        completions = generate(
             student.model,
-            [[view.eos]] * texts,
+            [[view.eos]] * count,
             max_new_tokens=self.held_out.shape[1] - 1,
             eos=view.eos,
             pad=view.pad,
             generator=torch.Generator(student.device).manual_seed(student.seed),
         )
-        return [view.decode(row, keep_eos=False) for row in made.ids.tolist()]
+        return [view.decode(row, keep_eos=False) for row in completions.ids.tolist()]
 
 
-class Examiner(Protocol):
-    """Who tells how far a student is."""
+class Evaluator(Protocol):
+    """Measures a student while it trains."""
 
-    def point(self, student: Student, context: Context) -> None: ...
+    def record(self, student: Student, context: Context) -> None: ...
 
 
-def teach(student: Student, examination: Examiner, every: int, context: Context) -> None:
-    """All steps of a student, or those that are left of them, with an examination each so many.
+def train_student(student: Student, evaluator: Evaluator, every: int, context: Context) -> None:
+    """Train a student from where it is to its last step, with an evaluation every `every` steps.
 
     Raises:
-        NotFinite: a loss is not.
+        NotFinite: a loss is not finite.
         ValueError: the teacher's outputs are no distribution.
     """
     steps = student.recipe.steps
@@ -78,12 +78,12 @@ def teach(student: Student, examination: Examiner, every: int, context: Context)
         student.restore(state)
         losses = state["losses"]
     else:
-        examination.point(student, context)
+        evaluator.record(student, context)
     while student.step < steps:
         losses.append(student.learn())
         context.progress(student.step, steps)
         if student.step % every == 0 or student.step == steps:
             context.record(student.step, loss=sum(losses) / len(losses))
             losses = []
-            examination.point(student, context)
+            evaluator.record(student, context)
             context.save(student.state() | {"losses": losses})

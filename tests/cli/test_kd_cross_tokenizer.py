@@ -15,7 +15,7 @@ YAML = """
 name: tokens
 title: Other tokens
 question: Do given models teach and learn?
-trial: distill/across
+trial: distill/cross_tokenizer
 params: {PARAMS, topics: 2, words: 40, vocabulary: 60, columns: 24, tokens: 8, documents: 8, held_out: 4, steps: 2, batch: 4,
   eval_every: 1, d_model: 16, heads: 2, d_ff: 16, teacher_steps: 2, teacher_documents: 16, teacher_d_model: 16, teacher_heads: 2}
 variants: {data: {}, uld: {signal: data+uld}, words: {signal: data+alm-words}}

@@ -1,4 +1,4 @@
-"""How a teacher's outputs at some tokens become bytes, and bytes outputs again.
+"""A teacher's outputs at some tokens encoded as bytes, and decoded again.
 
     | form    | bytes of n tokens                                                                             |
     |---------|-----------------------------------------------------------------------------------------------|
@@ -6,7 +6,8 @@
     | top-k   | planes of (n, k) ids, then of (n, k) log-probabilities                                        |
     | sampled | n numbers of different tokens (16 bits), then planes of all entries, id and count − 1 in one  |
 
-Planes are the first bytes of all numbers, then the second ones, …: like beside like compresses better.
+A plane holds the first bytes of all numbers, the next plane the second bytes, …, since similar bytes in a row
+compress better.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .losses.arguments import first, place
+from .losses.arguments import first, position_words
 from .losses.sparse import Sampled, TopK
 
 Output = Tensor | TopK | Sampled
 Arrays = tuple[NDArray[Any], ...]
 
 COUNT_BITS = 7
-"""For a count, as in arXiv:2503.16870: 1 to 128."""
+"""Bits of a count, 1 to 128, as in arXiv:2503.16870."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What all outputs of a file have in common.
+    """The properties that all outputs of a file share.
 
     Attributes:
         form: "full", "top-k" or "sampled".
@@ -50,14 +51,15 @@ def rows_of(output: Output, dtype: torch.dtype) -> tuple[Kind, Arrays]:
     """One row for each token: log-probabilities (of dtype), or ids and log-probabilities, or ids and counts.
 
     Raises:
-        ValueError: logits that are no distribution (the message says where), a count or a vocabulary that does not fit.
+        ValueError: logits that are no distribution (the message says where), a count or a vocabulary that does not
+            fit.
     """
     if isinstance(output, Tensor):
         log_p = torch.log_softmax(output.detach().float(), -1)
         bad = first(log_p[..., 0].isnan())
         if bad is not None:
             raise ValueError(
-                f"logits to keep are no distribution at {place(bad)}: NaN, +∞, or nothing but −∞"
+                f"logits to keep are no distribution at {position_words(bad)}: NaN, +∞, or nothing but −∞"
             )
         values = log_p.flatten(0, -2).to(dtype).cpu().numpy()
         return Kind("full", values.shape[1], values.shape[1], 1.0, values.dtype.str), (values,)
@@ -79,8 +81,8 @@ def rows_of(output: Output, dtype: torch.dtype) -> tuple[Kind, Arrays]:
     return Kind("sampled", output.vocabulary, width, output.temperature, "<u4"), (ids, counts)
 
 
-def packed(kind: Kind, arrays: Arrays) -> bytes:
-    """The bytes of rows."""
+def encoded(kind: Kind, arrays: Arrays) -> bytes:
+    """The bytes of rows of this kind."""
     if kind.form == "full":
         full: bytes = arrays[0].tobytes()
         return full
@@ -93,21 +95,21 @@ def packed(kind: Kind, arrays: Arrays) -> bytes:
     return numbers + _planes(entries.astype("<u4"), kind.width)
 
 
-def unpacked(kind: Kind, data: bytes, tokens: int) -> Arrays:
+def decoded(kind: Kind, data: bytes, tokens: int) -> Arrays:
     """Ids and log-probabilities or counts, (tokens, width), of the two sparse forms."""
     if kind.form == "top-k":
-        return _unpack_top_k(data, tokens, kind.width, kind.vocabulary)
-    return _unpack_sampled(data, tokens, kind.width, kind.vocabulary)
+        return _decode_top_k(data, tokens, kind.width, kind.vocabulary)
+    return _decode_sampled(data, tokens, kind.width, kind.vocabulary)
 
 
-def _unpack_top_k(data: bytes, tokens: int, k: int, vocabulary: int) -> Arrays:
+def _decode_top_k(data: bytes, tokens: int, k: int, vocabulary: int) -> Arrays:
     id_type = np.dtype(_id_type(vocabulary))
     split = tokens * k * id_type.itemsize
     ids = _from_planes(data[:split], id_type.itemsize, id_type)
     return ids.reshape(tokens, k), _from_planes(data[split:], 2, np.dtype("<f2")).reshape(tokens, k)
 
 
-def _unpack_sampled(data: bytes, tokens: int, width: int, vocabulary: int) -> Arrays:
+def _decode_sampled(data: bytes, tokens: int, width: int, vocabulary: int) -> Arrays:
     drawn = np.frombuffer(data[: 2 * tokens], "<u2")
     entries = _from_planes(data[2 * tokens :], width, np.dtype("<u4"))
     column = np.arange(int(drawn.max()))

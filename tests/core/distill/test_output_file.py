@@ -1,4 +1,4 @@
-"""A teacher's outputs on disk: they come back, in any order; what is not whole is found and named; writers do not meet."""
+"""A teacher's outputs in a file: read in any order, damage found and named, concurrent writers, wrong use."""
 
 import threading
 
@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.core.distill.cache import BLOCK, Unusable, kept, opened, write
 from lab.core.distill.losses import (
     Sampled,
     TopK,
@@ -18,6 +17,7 @@ from lab.core.distill.losses import (
     top_k,
     top_k_targets,
 )
+from lab.core.distill.output_file import BLOCK, Unusable, load_or_make, open_outputs, write
 
 V = 40
 SIZES = [
@@ -60,7 +60,7 @@ def flat(parts):
 every_form = pytest.mark.parametrize("form", ["full", "top-k", "sampled"])
 
 
-# There and back.
+# Writing and reading.
 
 
 @every_form
@@ -68,7 +68,7 @@ def test_they_come_back_in_any_order(form, tmp_path):
     batches = logits()
     wanted = flat([z.log_softmax(-1) for z in batches] if form == "full" else outputs(form, batches))
     write(tmp_path / "teacher", outputs(form, batches), made_by="me")
-    found = opened(tmp_path / "teacher")
+    found = open_outputs(tmp_path / "teacher")
     tokens = 3 * 7 + 400 + 1 + 512
     assert (found.tokens, found.kind.form, found.kind.vocabulary, found.made_by) == (tokens, form, V, "me")
     assert found.kind.temperature == (1 if form == "full" else 2)
@@ -91,7 +91,7 @@ def test_they_come_back_in_any_order(form, tmp_path):
 def test_single_precision_comes_back_exactly(tmp_path):
     batches = logits()
     write(tmp_path / "teacher", batches, dtype=torch.float32)
-    found = opened(tmp_path / "teacher").read(torch.arange(21))
+    found = open_outputs(tmp_path / "teacher").read(torch.arange(21))
     assert torch.equal(found, batches[0].log_softmax(-1).view(21, V))
 
 
@@ -100,12 +100,12 @@ def test_the_largest_ids_and_counts_fit(vocabulary, tmp_path):
     ids = torch.tensor([[vocabulary - 1], [0], [vocabulary // 2]])
     counts = torch.tensor([[128], [1], [127]])
     write(tmp_path / "sampled", [Sampled(ids, counts, vocabulary)])
-    found = opened(tmp_path / "sampled").read(torch.arange(3))
+    found = open_outputs(tmp_path / "sampled").read(torch.arange(3))
     assert torch.equal(found.ids, ids)
     assert torch.equal(found.counts, counts)
     log_probs = torch.tensor([[0.0], [-1.0], [-torch.inf]])
     write(tmp_path / "top-k", [TopK(ids, log_probs, vocabulary)])
-    found = opened(tmp_path / "top-k").read(torch.arange(3))
+    found = open_outputs(tmp_path / "top-k").read(torch.arange(3))
     assert torch.equal(found.ids, ids)
     assert torch.equal(found.log_probs.float(), log_probs)
 
@@ -118,7 +118,7 @@ def test_any_batches_and_any_number_of_draws(tmp_path_factory, sizes, n, seed):
     path = tmp_path_factory.mktemp("cache") / "sampled"
     made = outputs("sampled", logits(seed, sizes=[(size,) for size in sizes]), n=n)
     write(path, made)
-    found = opened(path).read(torch.arange(sum(sizes)))
+    found = open_outputs(path).read(torch.arange(sum(sizes)))
     assert torch.equal(dense(found), flat(made))
     assert (found.counts.sum(-1) == n).all()
 
@@ -128,25 +128,27 @@ def test_losses_from_the_file_are_those_from_the_teacher(tmp_path):
     (student,) = logits(3, sizes=[(4, 300)])
     at = torch.arange(4 * 300).view(4, 300)
     write(tmp_path / "full", [teacher])
-    stored = opened(tmp_path / "full").read(at)
+    stored = open_outputs(tmp_path / "full").read(at)
     for temperature in (1.0, 3.0):  # log-probabilities are logits, at any temperature
         found, wanted = (forward_kl(student, t, None, temperature) for t in (stored, teacher))
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=0)
     write(tmp_path / "top-k", [top_k_targets(teacher, 20)])
-    stored = opened(tmp_path / "top-k").read(at)
+    stored = open_outputs(tmp_path / "top-k").read(at)
     for rest in ("renormalise", "tail"):
         found, wanted = top_k(student, stored, k=6, rest=rest), top_k(student, teacher, k=6, rest=rest)
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=0)
     drawn = sampled_targets(teacher, 50)
     write(tmp_path / "sampled", [drawn])
-    assert random_sampling(student, opened(tmp_path / "sampled").read(at)) == random_sampling(student, drawn)
+    assert random_sampling(student, open_outputs(tmp_path / "sampled").read(at)) == random_sampling(
+        student, drawn
+    )
 
 
 def test_the_cost_of_a_token_is_told_and_is_that_of_the_file(tmp_path):
     for form in ("full", "top-k", "sampled"):
         path = tmp_path / form
         write(path, outputs(form, logits(vocabulary=512, sizes=[(8, 256)]), k=50))
-        cost = opened(path).bytes_per_token
+        cost = open_outputs(path).bytes_per_token
         assert cost == path.stat().st_size / 2048
         # At most 2 bytes a log-probability, 2 an id, 2 for id and count together, 2 for how many; and a little.
         assert cost < {"full": 1024, "top-k": 200, "sampled": 2 * 50 + 2}[form] + 1
@@ -154,7 +156,7 @@ def test_the_cost_of_a_token_is_told_and_is_that_of_the_file(tmp_path):
             assert cost < 0.95 * {"top-k": 200, "sampled": 2 * 50 + 2}[form]
 
 
-# What is not whole.
+# Damage.
 
 
 @every_form
@@ -167,10 +169,10 @@ def test_every_altered_byte_is_found(form, tmp_path):
         data[at] ^= 1 << (at % 8)
         path.write_bytes(data)
         with pytest.raises(Unusable, match="make it again") as error:
-            opened(path).verify()
+            open_outputs(path).verify()
         assert str(path) in str(error.value)
     path.write_bytes(whole)
-    opened(path).verify()
+    open_outputs(path).verify()
 
 
 @every_form
@@ -181,10 +183,10 @@ def test_every_shortened_file_is_found(form, tmp_path):
     for size in [0, 1, 8, 30, len(whole) // 2, *range(len(whole) - 40, len(whole))]:
         path.write_bytes(whole[:size])
         with pytest.raises(Unusable, match="cut off"):
-            opened(path)
+            open_outputs(path)
     path.write_bytes(whole + b"more")
     with pytest.raises(Unusable, match="something was added"):
-        opened(path)
+        open_outputs(path)
 
 
 @every_form
@@ -192,12 +194,12 @@ def test_an_altered_block_is_named_when_it_is_read_and_others_serve(form, tmp_pa
     path = tmp_path / "teacher"
     write(path, outputs(form, logits(sizes=[(3, BLOCK)])))
     with path.open("r+b") as file:
-        middle = opened(path)._table[1]
+        middle = open_outputs(path)._table[1]
         file.seek(int(middle["at"]) + int(middle["stored"]) // 2)
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 255]))
-    found = opened(path)
+    found = open_outputs(path)
     found.read(torch.arange(BLOCK))
     found.read(2 * BLOCK + torch.arange(BLOCK))
     for _ in range(2):
@@ -205,17 +207,17 @@ def test_an_altered_block_is_named_when_it_is_read_and_others_serve(form, tmp_pa
             found.read(torch.tensor([0, BLOCK + 3]))
 
 
-def test_something_else_is_no_cache(tmp_path):
+def test_another_file_is_refused(tmp_path):
     path = tmp_path / "teacher"
     path.write_text("a note, longer than what is read from the end of such a file\n" * 3)
     with pytest.raises(Unusable, match="holds no teacher's outputs"):
-        opened(path)
+        open_outputs(path)
     with pytest.raises(FileNotFoundError):
-        opened(tmp_path / "nothing")
+        open_outputs(tmp_path / "nothing")
 
 
 @every_form
-def test_it_is_made_once_and_again_on_request(form, tmp_path):
+def test_a_file_is_made_once_and_again_on_request(form, tmp_path):
     path, made = tmp_path / "teacher", []
 
     def make():
@@ -223,19 +225,19 @@ def test_it_is_made_once_and_again_on_request(form, tmp_path):
         return outputs(form, logits())
 
     for _ in range(3):
-        kept(path, make, made_by="a")
+        load_or_make(path, make, made_by="a")
     assert len(made) == 1
     with pytest.raises(Unusable, match="was made by 'a', not by 'b'; make it again"):
-        kept(path, make, made_by="b")
-    assert kept(path, make, made_by="b", rebuild=True).made_by == "b"
+        load_or_make(path, make, made_by="b")
+    assert load_or_make(path, make, made_by="b", rebuild=True).made_by == "b"
     assert len(made) == 2
-    kept(path, make, made_by="b", rebuild=True)
+    load_or_make(path, make, made_by="b", rebuild=True)
     assert len(made) == 2
     for spoil in (lambda data: data[:-1], lambda data: data[:20] + bytes([data[20] ^ 1]) + data[21:]):
         path.write_bytes(spoil(path.read_bytes()))
         with pytest.raises(Unusable):
-            kept(path, make, made_by="b")
-        kept(path, make, made_by="b", rebuild=True).verify()
+            load_or_make(path, make, made_by="b")
+        load_or_make(path, make, made_by="b", rebuild=True).verify()
     assert len(made) == 4
 
 
@@ -262,7 +264,7 @@ def test_two_writers_and_a_reader(tmp_path):
     path = tmp_path / "teacher"
     both = {str(seed): logits(seed, sizes=[(4, 100)]) for seed in range(2)}
     write(path, both["0"], made_by="0")
-    first, at = opened(path), torch.arange(400)
+    first, at = open_outputs(path), torch.arange(400)
     stop, errors = threading.Event(), []
 
     def writer(name):
@@ -278,7 +280,7 @@ def test_two_writers_and_a_reader(tmp_path):
     seen = set()
     try:
         for _ in range(200):
-            found = opened(path)
+            found = open_outputs(path)
             wanted = both[found.made_by][0].log_softmax(-1).view(400, V)
             torch.testing.assert_close(found.read(at).float(), wanted, rtol=2**-11, atol=2**-24)
             seen.add(found.made_by)
@@ -325,4 +327,4 @@ def test_errors_say_what_is_wrong(tmp_path):
     write(path, [batch[:1]])
     for at in (-1, 4):
         with pytest.raises(ValueError, match=f"tokens {at} to {at} are asked for, but there are 4"):
-            opened(path).read(torch.tensor([at]))
+            open_outputs(path).read(torch.tensor([at]))

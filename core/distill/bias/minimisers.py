@@ -1,7 +1,8 @@
-"""Losses by the names that experiments give them, and the student at which each is least.
+"""Losses by the names that experiments give them, and the student that minimises each.
 
-Most are cross-entropy with some target, so that their gradient with respect to the logits is q − target, and their mean
-over draws and data is that of the mean target: it is least there. The others are divergences, least at the truth.
+Most are cross-entropy with some target, so that their gradient with respect to the logits is q − target, and their
+mean over draws and data is that of the mean target, their minimiser. The others are divergences, with the truth as
+minimiser.
 """
 
 from __future__ import annotations
@@ -27,12 +28,18 @@ from ..losses import (
 )
 
 DRAWN = ("data", "draw", "sampled", "top-k-truth")
-"""What differs from one text or draw to the next: of these only a mean can be at rest anywhere."""
+"""Stochastic losses: only their expectation over data or draws has a stationary point."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a loss: tokens kept, draws, and the teacher's share of a mixture (jsd and skew)."""
+    """Options of the losses.
+
+    Attributes:
+        k: tokens kept by top-k.
+        n: draws of sampled.
+        share: the teacher's share of the mixture of jsd and skew.
+    """
 
     k: int = 12
     n: int = 50
@@ -45,7 +52,7 @@ def loss(name: str, settings: Settings, labels: Tensor, generator: torch.Generat
     Args:
         name: one of `names.ONE`.
         labels: (batch, tokens), the data.
-        generator: for what is drawn.
+        generator: for the draws of stochastic losses.
     """
     found: dict[str, Callable[..., Tensor]] = {
         "forward-kl": forward_kl,
@@ -64,14 +71,14 @@ def loss(name: str, settings: Settings, labels: Tensor, generator: torch.Generat
     return found[name]
 
 
-def least_at(name: str, log_p: Tensor, settings: Settings) -> Tensor:
-    """(…, V) log-probs of the student at which the loss is least, on average over draws and data; −∞ for what it leaves out.
+def minimiser(name: str, log_p: Tensor, settings: Settings) -> Tensor:
+    """(…, V) log-probs of the student that minimises the expected loss; −∞ for tokens that it leaves out.
 
-    For "top-k-tail" the truth is one of many: what is outside of the k may be spread in any way.
+    "top-k-tail" has many minimisers, of which this is the truth: the mass outside of the k may be spread in any way.
 
     Args:
         name: one of `names.ONE`.
-        log_p: (…, V), the truth, which is the teacher and what the data are drawn from.
+        log_p: (…, V), the truth, which is the teacher and the source of the data.
     """
     if name not in ("argmax", "top-k", "top-k-truth"):
         return log_p

@@ -1,4 +1,4 @@
-"""Students of other tokens than their teacher's, through the experiment's door."""
+"""`lab run kd-cross-tokenizer` on tiny models: every signal, what variants share, and which parameters are refused."""
 
 import math
 import subprocess
@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from lab.core.distill.across.models import ready
-from lab.core.distill.across.names import NAMES, WHOLE, weights_of
-from lab.core.distill.across.trial import Params, trial
+from lab.core.distill.cross_tokenizer.models import set_up
+from lab.core.distill.cross_tokenizer.signals import COMPLETE, SIGNALS, signal_terms
+from lab.core.distill.cross_tokenizer.trial import Params, trial
 from tests.core.distill.test_trial import context_in
 
 TINY = {
@@ -20,10 +20,10 @@ TINY = {
 
 
 def signal(name):
-    return name if name in WHOLE else f"data+{name}"
+    return name if name in COMPLETE else f"data+{name}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIGNALS)
 def test_every_signal_trains_and_is_the_same_again(tmp_path, name):
     context = context_in(tmp_path / "a")
     found = trial(Params(**TINY, signal=signal(name)), context)
@@ -34,29 +34,29 @@ def test_every_signal_trains_and_is_the_same_again(tmp_path, name):
     assert drawing.spans  # the sentence that the report draws
 
 
-def test_variants_of_a_seed_share_weights_order_and_what_the_teacher_told(tmp_path):
+def test_variants_of_a_seed_share_weights_order_and_the_teachers_outputs(tmp_path):
     context = context_in(tmp_path / "a")
     students = [
-        ready(Params(**TINY, signal=signal(name)), context).student
-        for name in NAMES
+        set_up(Params(**TINY, signal=signal(name)), context).student
+        for name in SIGNALS
         if name != "teacher-text"
     ]
     first, *others = students
-    batches = [first._next_rows() for _ in range(4)]
+    batches = [first._next_batch() for _ in range(4)]
     for other in others:
         ours, theirs = first.model.state_dict(), other.model.state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-        assert torch.equal(first.lesson.ids, other.lesson.ids)
-        assert all(torch.equal(rows, other._next_rows()) for rows in batches)
+        assert torch.equal(first.objective.ids, other.objective.ids)
+        assert all(torch.equal(rows, other._next_batch()) for rows in batches)
     assert len(context.made_now) == 4  # the teacher, its outputs, two marginals
 
 
 def test_every_signal_has_a_finite_loss_that_reaches_every_weight(tmp_path):
-    for name in NAMES:
+    for name in SIGNALS:
         if name in ("teacher-text", "dskd-cma"):  # one has a text of its own, one is scaled by its batch
             continue
-        student = ready(Params(**TINY, signal=signal(name)), context_in(tmp_path / name)).student
-        loss = student.lesson.loss(student, torch.arange(4))
+        student = set_up(Params(**TINY, signal=signal(name)), context_in(tmp_path / name)).student
+        loss = student.objective.loss(student, torch.arange(4))
         loss.backward()
         grads = [p.grad for p in student.model.parameters()]
         assert all(g is not None and g.isfinite().all() for g in grads) and loss.isfinite()
@@ -64,7 +64,7 @@ def test_every_signal_has_a_finite_loss_that_reaches_every_weight(tmp_path):
 
 def test_text_of_the_teacher_has_as_many_characters(tmp_path):
     context = context_in(tmp_path / "a")
-    own = ready(Params(**TINY, signal="teacher-text"), context).student.lesson
+    own = set_up(Params(**TINY, signal="teacher-text"), context).student.objective
     assert int(own.mask.sum()) == own.text.bytes
 
 
@@ -76,10 +76,10 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
         pass
 
     killed = context_in(tmp_path / "killed")
-    told = killed.progress
+    record_progress = killed.progress
 
     def progress(done, of):
-        told(done, of)
+        record_progress(done, of)
         if done == 3 and of == 4 and (killed.folder / "state").exists():
             raise Stop
 
@@ -90,12 +90,12 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
 
 
 def test_parameters_are_read_without_torch():
-    line = "import sys, lab.core.distill.across.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    line = "import sys, lab.core.distill.cross_tokenizer.trial; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("uldd", "Did you mean uld?"),
         ("uld", "write data+uld"),
@@ -104,11 +104,11 @@ def test_parameters_are_read_without_torch():
         ("data+uld+uld", "twice"),
     ],
 )
-def test_what_is_no_signal_is_told(wrong, said):
-    with pytest.raises(ValueError, match="(?s)" + said.replace("+", r"\+").replace("?", r"\?")):
-        weights_of(wrong)
+def test_a_wrong_signal_is_refused(wrong, message):
+    with pytest.raises(ValueError, match="(?s)" + message.replace("+", r"\+").replace("?", r"\?")):
+        signal_terms(wrong)
 
 
 def test_a_text_that_leaves_no_room_is_refused(tmp_path):
     with pytest.raises(ValueError, match="tokens is 22"):
-        ready(Params(**TINY | {"tokens": 22}), context_in(tmp_path / "a"))
+        set_up(Params(**TINY | {"tokens": 22}), context_in(tmp_path / "a"))

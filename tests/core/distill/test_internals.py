@@ -1,9 +1,9 @@
-"""What a model has inside is what its forward pass uses."""
+"""Hidden states, queries, keys, values and attention maps are those of the model's own forward pass."""
 
 import pytest
 import torch
 
-from lab.core.distill.inside import attention_maps, looked_into, queries_keys_values
+from lab.core.distill.internals import attention_maps, hidden_states_and_qkv, queries_keys_values
 from lab.core.distill.losses import attention_transfer, minilm_relations
 from lab.core.lm.model import Config, Transformer
 
@@ -20,26 +20,26 @@ def ids():
 
 
 def test_states_are_those_of_a_plain_pass_and_nothing_stays_hooked(model, ids):
-    hidden, qkv = looked_into(model, ids)
+    hidden, qkv = hidden_states_and_qkv(model, ids)
     assert torch.equal(hidden, model.hidden(ids))
     assert qkv.shape == (3, 9, 4 + 2 * model.config.kv_heads, 8)
     assert not model.blocks[-1].qkv._forward_hooks
 
 
 def test_maps_times_values_are_what_the_block_projects(model, ids):
-    seen = []
-    model.blocks[-1].project.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    _, qkv = looked_into(model, ids)
+    inputs_of_project = []
+    model.blocks[-1].project.register_forward_pre_hook(lambda _, inputs: inputs_of_project.append(inputs[0]))
+    _, qkv = hidden_states_and_qkv(model, ids)
     maps = attention_maps(qkv, model.config)
     _, _, v = queries_keys_values(qkv, model.config)
     o = maps @ v.repeat_interleave(4 // model.config.kv_heads, 1)
-    torch.testing.assert_close(o.transpose(1, 2).flatten(2), seen[0])
+    torch.testing.assert_close(o.transpose(1, 2).flatten(2), inputs_of_project[0])
     torch.testing.assert_close(maps.sum(-1), torch.ones(3, 4, 9))
     assert maps.triu(1).abs().max() == 0
 
 
 def test_losses_of_heads_are_0_at_the_teacher_and_reach_the_student(model, ids):
-    _, qkv = looked_into(model, ids)
+    _, qkv = hidden_states_and_qkv(model, ids)
     parts = queries_keys_values(qkv, model.config)
     other = [torch.randn_like(x) for x in parts]
     assert minilm_relations(parts, parts, relation_heads=4, causal=True).item() == pytest.approx(0, abs=1e-6)

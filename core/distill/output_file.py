@@ -1,4 +1,4 @@
-"""A teacher's outputs in a file: computed once, read by every student in random batches.
+"""A teacher's outputs in a file: written once, read by every student in random batches.
 
     | form    | at each token                                                      | bytes: V = 512 | 128,256 |
     |---------|--------------------------------------------------------------------|----------------|---------|
@@ -6,16 +6,16 @@
     | top-k   | k ids of 16 bits (32 from V = 65,537 on) and k float16             | 120            | 169     |
     | sampled | the tokens drawn, id and 7 bits of count together (arXiv:2503.16870) | 27             | 77      |
 
-The sizes are those of k = 50 and n = 50 for made-up teachers, logits of standard deviation 3 over a Zipf law; sparse
-forms depend on how sure a teacher is. `Outputs.bytes_per_token` tells that of a file.
+Sizes are for k = 50 and n = 50 and synthetic teachers, logits of standard deviation 3 over a Zipf law; those of
+sparse forms depend on the teacher's entropy. `Outputs.bytes_per_token` gives that of a file.
 
-float16 keeps a log-probability to 1 part in 2,048, which is 0.004 at −10 and less for what is likely. Full outputs are
-log-probabilities and so logits: they may be given to any loss, at any temperature, and are normalised anew there.
+float16 stores a log-probability to 1 part in 2,048: an error of 0.004 at −10, less for likely tokens. Full outputs
+are log-probabilities and therefore logits: any loss takes them, at any temperature, and normalises them again.
 
-A file is blocks of tokens, then a table of where each lies and its checksum, then a header, then where those begin. It
-is written beside its place and moved there, so that it is whole or not there, and mapped into memory, so that several
-processes share one copy. Sparse blocks are compressed, bytes of a kind side by side, where that saves a tenth; full ones
-never: it would save a quarter, and a batch would wait for whole blocks to be unpacked.
+A file consists of blocks of tokens, a table of their offsets and checksums, a header, and the offset of the table. It
+is written under another name and renamed, so that it is complete or absent, and mapped into memory, so that several
+processes share one copy. Sparse blocks are compressed where that saves a tenth. Full blocks are not: that would save
+a quarter, but each batch would decompress whole blocks.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from torch import Tensor
 
 from ..atomic import replacing
 from .losses.sparse import Sampled, TopK
-from .packing import Arrays, Kind, Output, packed, rows_of, unpacked
+from .output_encoding import Arrays, Kind, Output, decoded, encoded, rows_of
 
 BLOCK = 256
-"""Tokens in a block, what a checksum is of and what is unpacked at once."""
+"""Tokens in a block, the unit of checksums and of decompression."""
 _MAGIC = b"lab-kd 1"
 _SIZES = struct.Struct("<QQ")  # where the table begins, and its bytes
 _END = struct.Struct("<I8s")  # checksum of table, header and sizes, magic
@@ -46,7 +46,7 @@ _TABLE = np.dtype([("at", "<u8"), ("stored", "<u4"), ("raw", "<u4"), ("checksum"
 
 
 class Unusable(Exception):
-    """A file that does not hold what was written into it, or another teacher's outputs; the message says which."""
+    """A file that is damaged, or holds another teacher's outputs; the message says which."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} {what}; make it again (rebuild=True)")
@@ -54,14 +54,14 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Outputs:
-    """A teacher's outputs as they lie in a file. Tokens are counted through, in the order in which they were written.
+    """A teacher's outputs in a file. Tokens are numbered in the order in which they were written.
 
     Attributes:
         path: the file.
         kind: form, vocabulary and temperature; the temperature of full ones is 1.
-        tokens: how many there are.
-        made_by: whatever the writer said of the teacher and the text.
-        bytes_per_token: the size of the file by tokens.
+        tokens: their number.
+        made_by: the writer's label of teacher and text.
+        bytes_per_token: the size of the file by its tokens.
     """
 
     path: Path
@@ -74,17 +74,18 @@ class Outputs:
     _checked: NDArray[np.bool_]
 
     def read(self, tokens: Tensor) -> Output:
-        """The outputs of some tokens, in any order; each block is checked when it is first read.
+        """The outputs of some tokens, in any order; a block's checksum is verified when it is first read.
 
         Args:
             tokens: numbers of tokens, integers of shape (batch, tokens) or (examples,).
 
         Returns:
-            Log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of these positions.
+            Log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of these
+            positions.
 
         Raises:
             ValueError: a number that is not below `tokens`.
-            Unusable: a block is not what was written.
+            Unusable: a block is damaged.
         """
         at = tokens.detach().cpu().numpy()
         if at.size and not (at.min() >= 0 and at.max() < self.tokens):
@@ -100,10 +101,10 @@ class Outputs:
         return Sampled(ids, values, self.kind.vocabulary, self.kind.temperature)
 
     def verify(self) -> None:
-        """Check all blocks.
+        """Verify the checksums of all blocks.
 
         Raises:
-            Unusable: one of them is not what was written.
+            Unusable: one of them is damaged.
         """
         self._check(np.arange(len(self._table)))
 
@@ -124,11 +125,11 @@ class Outputs:
         return self._bytes[start : start + int(entry["stored"])]
 
     def _sparse(self, at: NDArray[np.int64]) -> Arrays:
-        """Ids and values (tokens, width), from one block after another."""
+        """Ids and values (tokens, width), block by block."""
         blocks = at // BLOCK
         needed = np.unique(blocks)
         self._check(needed)
-        found = [(np.flatnonzero(blocks == block), self._unpacked(int(block))) for block in needed]
+        found = [(np.flatnonzero(blocks == block), self._decoded(int(block))) for block in needed]
         width = max((arrays[0].shape[1] for _, arrays in found), default=0)
         ids = np.zeros((len(at), width), np.int64)
         values = np.zeros((len(at), width), np.float16 if self.kind.form == "top-k" else np.int64)
@@ -138,30 +139,30 @@ class Outputs:
                 to[where, : part.shape[1]] = part[rows]
         return ids, values
 
-    def _unpacked(self, block: int) -> Arrays:
+    def _decoded(self, block: int) -> Arrays:
         entry, data = self._table[block], self._stored(block).tobytes()
         tokens = min(BLOCK, self.tokens - block * BLOCK)
         if entry["stored"] < entry["raw"]:
             data = zlib.decompress(data)
-        return unpacked(self.kind, data, tokens)
+        return decoded(self.kind, data, tokens)
 
 
 def write(
     path: Path, outputs: Iterable[Output], *, made_by: str = "", dtype: torch.dtype = torch.float16
 ) -> None:
-    """Write a teacher's outputs, batch by batch, and put them in place when they are whole.
+    """Write a teacher's outputs, batch by batch, to a temporary file, and rename it when it is complete.
 
-    Two that write the same file at once do not disturb each other; the later one stays.
+    Two processes may write the same file at once; the later one replaces the other.
 
     Args:
         outputs: logits (batch, tokens, V) or (examples, V), whose log-softmax at T = 1 is kept; or `TopK`; or
             `Sampled`. All of one kind; at least one token.
-        made_by: what tells this teacher and text from others, to be asked for by `kept`.
-        dtype: of full outputs, torch.float16 or torch.float32.
+        made_by: a label of this teacher and text, which `load_or_make` compares.
+        dtype: of the stored log-probabilities of full outputs, torch.float16 or torch.float32.
 
     Raises:
-        ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no distribution (the
-            message says where), or a token that was drawn more than 128 times.
+        ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no distribution
+            (the message says where), or a token that was drawn more than 128 times.
     """
     if dtype not in (torch.float16, torch.float32):
         raise ValueError(f"dtype is {dtype}; log-probabilities are kept in torch.float16 or torch.float32")
@@ -169,12 +170,12 @@ def write(
         _write(file, outputs, made_by, dtype)
 
 
-def opened(path: Path) -> Outputs:
-    """The outputs in a file, mapped into memory; blocks are checked as they are read.
+def open_outputs(path: Path) -> Outputs:
+    """The outputs in a file, mapped into memory; blocks are verified as they are read.
 
     Raises:
-        FileNotFoundError: there is none.
-        Unusable: it is cut off, altered in its table or header, or something else.
+        FileNotFoundError: there is no such file.
+        Unusable: it is cut off, altered in its table or header, or no file of outputs.
     """
     size, ends = path.stat().st_size, _SIZES.size + _END.size
     if size < len(_MAGIC) + ends:
@@ -203,7 +204,7 @@ def opened(path: Path) -> Outputs:
     )
 
 
-def kept(
+def load_or_make(
     path: Path,
     make: Callable[[], Iterable[Output]],
     *,
@@ -211,20 +212,20 @@ def kept(
     dtype: torch.dtype = torch.float16,
     rebuild: bool = False,
 ) -> Outputs:
-    """The outputs in a file, all blocks checked; made and written first where there is no file.
+    """The outputs in a file, all blocks verified; made and written first where there is no file.
 
     Args:
         make: computes them, as `write` takes them.
-        made_by: what the file must have been written with.
-        rebuild: make a file again that is damaged or made by something else, instead of saying so.
+        made_by: the label that the file must have.
+        rebuild: make a file again that is damaged or has another label; otherwise that raises.
 
     Raises:
-        Unusable: the file is cut off or altered, or was made by something else, and rebuild is false.
+        Unusable: the file is damaged or has another label, and rebuild is false.
         ValueError: as `write`.
     """
     if path.exists():
         try:
-            found = opened(path)
+            found = open_outputs(path)
             found.verify()
             if found.made_by != made_by:
                 raise Unusable(path, f"was made by {found.made_by!r}, not by {made_by!r}")
@@ -233,7 +234,7 @@ def kept(
             if not rebuild:
                 raise
     write(path, make(), made_by=made_by, dtype=dtype)
-    return opened(path)
+    return open_outputs(path)
 
 
 def _write(file: BinaryIO, outputs: Iterable[Output], made_by: str, dtype: torch.dtype) -> None:
@@ -241,7 +242,7 @@ def _write(file: BinaryIO, outputs: Iterable[Output], made_by: str, dtype: torch
     table: list[tuple[int, int, int, int]] = []
     tokens, kind = 0, None
     for kind, arrays in _blocks(outputs, dtype):
-        raw = packed(kind, arrays)
+        raw = encoded(kind, arrays)
         stored = raw if kind.form == "full" else _smaller(raw)
         table.append((file.tell(), len(stored), len(raw), zlib.crc32(stored)))
         file.write(stored)
@@ -255,7 +256,7 @@ def _write(file: BinaryIO, outputs: Iterable[Output], made_by: str, dtype: torch
 
 
 def _blocks(outputs: Iterable[Output], dtype: torch.dtype) -> Iterator[tuple[Kind, Arrays]]:
-    """Rows of all batches, `BLOCK` at a time but for the last."""
+    """Rows of all batches in blocks of `BLOCK`, the last one shorter."""
     kind, waiting = None, list[Arrays]()
     for output in outputs:
         found, arrays = rows_of(output, dtype)
@@ -274,7 +275,7 @@ def _blocks(outputs: Iterable[Output], dtype: torch.dtype) -> Iterator[tuple[Kin
 
 
 def _joined(parts: list[Arrays]) -> Arrays:
-    """One after the other, made equally wide with zeros."""
+    """Arrays concatenated, padded with zeros to one width."""
     joined = []
     for arrays in zip(*parts, strict=True):
         width = max(x.shape[1] for x in arrays)
@@ -283,5 +284,5 @@ def _joined(parts: list[Arrays]) -> Arrays:
 
 
 def _smaller(raw: bytes) -> bytes:
-    packed = zlib.compress(raw)
-    return packed if len(packed) < 0.9 * len(raw) else raw
+    compressed = zlib.compress(raw)
+    return compressed if len(compressed) < 0.9 * len(raw) else raw

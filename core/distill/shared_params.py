@@ -1,4 +1,4 @@
-"""What all experiments on distillation with a known language may vary: the language, the student, the teachers.
+"""The parameters that `distill` and `distill/cross_tokenizer` share: of the language, the student, the teachers.
 
 Importing this costs no torch.
 """
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from .text import Source
 
 
-class Knobs(AnyParams):
-    """Each is a default that an experiment's file may change."""
+class SharedParams(AnyParams):
+    """Defaults, which an experiment's file may change."""
 
     # The language, and the text that students learn from.
     topics: int = Field(8, ge=1)
     words: int = Field(1000, ge=1)
     vocabulary: int = Field(512, ge=16)
-    """Pieces of words."""
+    """Tokens of the byte-pair encoding."""
     columns: int = Field(64, ge=2)
-    """Tokens of a document, the one before it included."""
+    """Tokens of a document, `<eos>` before it included."""
     documents: int = Field(1600, ge=1)
     held_out: int = Field(256, ge=1)
-    """So many documents are what the distance from the truth is taken over."""
+    """Documents that the distance from the truth is measured on."""
 
     # The student.
     d_model: int = Field(48, ge=8)
@@ -42,7 +42,7 @@ class Knobs(AnyParams):
     learning_rate: float = Field(3e-3, gt=0)
     eval_every: int = Field(50, ge=1)
 
-    # The teachers: one for each seed, or so many from which the seeds learn in turn.
+    # The teachers: one for each seed, or `teachers` of them, which the seeds learn from in turn.
     teachers: int | None = Field(None, ge=1)
     teacher_d_model: int = Field(128, ge=8)
     teacher_layers: int = Field(2, ge=1)
@@ -51,10 +51,10 @@ class Knobs(AnyParams):
     teacher_steps: int = Field(240, ge=1)
     teacher_batch: int = Field(32, ge=1)
     teacher_documents: int = Field(8000, ge=1)
-    """Of its own text."""
+    """Of the teacher's own training text."""
 
     first_seed: int = Field(0, ge=0)
-    """Added to every seed: what is chosen on some seeds is judged on others."""
+    """Added to every seed, so that what is tuned on some seeds is judged on others."""
 
     @model_validator(mode="after")
     def _widths_are_those_of_heads(self) -> Self:
@@ -67,48 +67,48 @@ class Knobs(AnyParams):
         return self
 
 
-def source_of(knobs: Knobs) -> Source:
-    """The language, cut into pieces of words."""
+def source_of(params: SharedParams) -> Source:
+    """The language and its byte-pair encoding."""
     from .text import Source
 
-    return Source(knobs.topics, knobs.words, knobs.vocabulary, knobs.columns)
+    return Source(params.topics, params.words, params.vocabulary, params.columns)
 
 
-def config_of(knobs: Knobs, vocabulary: int, context: int, of: str = "") -> Config:
-    """The shape of the student, or of the teacher (`of` is "teacher_")."""
+def config_of(params: SharedParams, vocabulary: int, context: int, of: str = "") -> Config:
+    """The shape of the student, or with `of="teacher_"` of the teacher."""
     from ..lm.model import Config
 
     sizes: dict[str, Any] = {
-        name: getattr(knobs, of + name) for name in ("d_model", "layers", "heads", "d_ff")
+        name: getattr(params, of + name) for name in ("d_model", "layers", "heads", "d_ff")
     }
     return Config(vocabulary, context, kv_heads=sizes["heads"], **sizes)
 
 
-def seed_of(knobs: Knobs, context: Context) -> int:
-    """Of everything that differs from one replicate to the next."""
-    return knobs.first_seed + context.seed
+def seed_of(params: SharedParams, context: Context) -> int:
+    """The seed of everything that differs from one replicate to the next."""
+    return params.first_seed + context.seed
 
 
-def student_of(config: Config, knobs: Knobs, context: Context) -> Transformer:
+def student_of(config: Config, params: SharedParams, context: Context) -> Transformer:
     """A student before its first step, the same for the same seed."""
     import torch
 
     from ..lm.model import Transformer
 
-    torch.manual_seed(seed_of(knobs, context))
+    torch.manual_seed(seed_of(params, context))
     return Transformer(config).to(context.device)
 
 
-def teacher_of(knobs: Knobs, source: Source, context: Context) -> Teacher:
-    """The teacher that this seed learns from: its own, or where there are `teachers` the one whose turn it is."""
+def teacher_of(params: SharedParams, source: Source, context: Context) -> Teacher:
+    """The teacher of this seed: its own, or with `teachers` set number seed mod `teachers`."""
     from ..lm.training import Recipe
     from .teacher import Teacher
 
     return Teacher(
         source,
-        config_of(knobs, source.view.size, knobs.columns, "teacher_"),
-        Recipe(knobs.teacher_steps, knobs.teacher_batch, parts=1),
-        knobs.teacher_documents,
-        knobs.held_out,
-        knobs.first_seed + (context.seed % knobs.teachers if knobs.teachers else context.seed),
+        config_of(params, source.view.size, params.columns, "teacher_"),
+        Recipe(params.teacher_steps, params.teacher_batch, parts=1),
+        params.teacher_documents,
+        params.held_out,
+        params.first_seed + (context.seed % params.teachers if params.teachers else context.seed),
     )

@@ -1,4 +1,4 @@
-"""What a model has inside, for losses that look there: its last states, and the last block's queries, keys and values."""
+"""A model's last hidden states, and its last block's queries, keys, values and attention maps."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..lm.model import Config, Transformer
 from ..lm.positions import rotated, rotations
 
 
-def looked_into(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The states that logits are made of, and what the last block's attention begins with.
+def hidden_states_and_qkv(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden states that logits are made of, and the input of the last block's attention.
 
     Returns:
-        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then values,
-        before positions turn them.
+        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then
+        values, before rotary embedding.
     """
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Tensor) -> None:
-        found.append(output)
+        outputs.append(output)
 
     last: Any = model.blocks[-1]
     hook = last.qkv.register_forward_hook(keep)
     try:
-        hidden = model.hidden(ids)
+        hidden_states = model.hidden(ids)
     finally:
         hook.remove()
-    [qkv] = found
-    return hidden, qkv.view(*qkv.shape[:2], -1, model.config.head_dim)
+    [qkv] = outputs
+    return hidden_states, qkv.view(*qkv.shape[:2], -1, model.config.head_dim)
 
 
 def queries_keys_values(qkv: Tensor, config: Config) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a student of other tokens than its teacher's is taught: the text, and the loss of each signal."""
+"""The objective of a student of other tokens: the text, the teacher's outputs on it, and the loss of each signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..cache import Outputs
 from ..losses import hard_data, linear_projector
 from ..losses.cross_tokenizer import (
     Alignment,
@@ -28,29 +27,30 @@ from ..losses.cross_tokenizer import (
     soft_targets,
     uld,
 )
+from ..output_file import Outputs
 from ..student import Student, head_of
-from .names import OF_STATES
-from .sides import Both, some
+from .signals import STATES
+from .tokenizers import TokenizedTexts, select
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """The text, and what a teacher told of it.
+class Objective:
+    """The text, and a teacher's outputs on it.
 
     Attributes:
-        ids: (documents, 1 + tokens) of the student's.
-        mask: (documents, tokens), whether there is a token to be told.
-        weights: of the signals, by name; `data` is the text of `ids`, whoever wrote it.
+        ids: (documents, 1 + tokens), the student's tokens.
+        mask: (documents, tokens), true where there is a token to predict.
+        weights: of the signals, by name; `data` is the text of `ids`, the teacher's own for `teacher-text`.
         text: in both models' tokens.
-        teacher: the model, whose embeddings and head one signal reads.
-        outputs, states: of the teacher at its tokens; None where nothing reads them.
+        teacher: the model, whose embeddings and head `dskd-cma` reads.
+        outputs, states: of the teacher at its tokens; None where no signal reads them.
         targets: of the marginals, by name, at the student's tokens.
     """
 
     ids: Tensor
     mask: Tensor
     weights: Mapping[str, float]
-    text: Both
+    text: TokenizedTexts
     teacher: Any = None
     outputs: Outputs | None = None
     states: np.ndarray | None = None
@@ -76,71 +76,72 @@ class Lesson:
 
     @property
     def adds_up(self) -> bool:
-        """Documents have different numbers of tokens."""
+        """False: documents have different numbers of tokens."""
         return False
 
     def modules(self, width: int, draws: torch.Generator) -> dict[str, nn.Linear]:
         """Projectors between the widths of both models' states."""
         if self.states is None:
             return {}
-        wide = self.states.shape[1]
-        widths = {"states": (width, wide)} if "hidden-states" in self.weights else {}
+        teacher_width = self.states.shape[1]
+        widths = {"states": (width, teacher_width)} if "hidden-states" in self.weights else {}
         if "dskd-cma" in self.weights:
             widths |= {
-                "query": (2 * width, 2 * wide),
-                "to_student": (wide, width),
-                "to_teacher": (width, wide),
+                "query": (2 * width, 2 * teacher_width),
+                "to_student": (teacher_width, width),
+                "to_teacher": (width, teacher_width),
             }
         return {name: linear_projector(*pair, generator=draws) for name, pair in widths.items()}
 
-    def loss(self, student: Student, rows: Tensor) -> Tensor:
+    def loss(self, student: Student, documents: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
-        mask = self.mask[rows]
+        mask = self.mask[documents]
         longest = int(mask.sum(1).max())  # what is only padding in all of them costs nothing
-        ids = self.ids[rows, : longest + 1].to(student.device)
+        ids = self.ids[documents, : longest + 1].to(student.device)
         mask = mask[:, :longest].to(student.device)
-        hidden = student.model.hidden(ids[:, :-1])
-        logits = student.model.logits(hidden)
+        student_states = student.model.hidden(ids[:, :-1])
+        logits = student.model.logits(student_states)
         terms = []
         for name, weight in self.weights.items():
             if name == "data":
-                told = hard_data(logits, ids[:, 1:], mask)
+                loss = hard_data(logits, ids[:, 1:], mask)
             elif name in ("marginal", "exact-marginal"):
-                told = soft_targets(logits, self._targets(name, rows, longest).to(student.device), mask)
+                targets = self._targets(name, documents, longest).to(student.device)
+                loss = soft_targets(logits, targets, mask)
             else:
-                told = self._signal(name, student, rows, ids, hidden, logits, mask)
-            terms.append(weight * told)
+                loss = self._signal(name, student, documents, ids, student_states, logits, mask)
+            terms.append(weight * loss)
         return torch.stack(terms).sum()
 
-    def _targets(self, name: str, rows: Tensor, longest: int) -> Tensor:
+    def _targets(self, name: str, documents: Tensor, longest: int) -> Tensor:
         assert self.targets is not None
         width = self.ids.shape[1] - 1
-        found = self.targets[name].read(rows[:, None] * width + torch.arange(longest, device="cpu"))
-        assert isinstance(found, Tensor)  # which is what full ones are
+        found = self.targets[name].read(documents[:, None] * width + torch.arange(longest, device="cpu"))
+        assert isinstance(found, Tensor)  # full outputs are a tensor
         return found.float()
 
     def _signal(
         self,
         name: str,
         student: Student,
-        rows: Tensor,
+        documents: Tensor,
         ids: Tensor,
-        hidden: Tensor,
+        student_states: Tensor,
         logits: Tensor,
         mask: Tensor,
     ) -> Tensor:
         text, device = self.text, logits.device
         spans = text.word_spans if name == "alm-words" else text.spans
-        alignment = cut_to(some(spans, rows), ids.shape[1] - 1).to(device)
+        alignment = cut_to(select(spans, documents), ids.shape[1] - 1).to(device)
         length = text.teacher_ids.shape[1] - 1
-        told = rows[:, None] * length + torch.arange(length, device="cpu")
-        if name in OF_STATES:
+        rows = documents[:, None] * length + torch.arange(length, device="cpu")
+        if name in STATES:
             assert self.states is not None
-            states = torch.from_numpy(self.states[told.numpy()]).float().to(device)
+            states = torch.from_numpy(self.states[rows.numpy()]).float().to(device)
             if name == "hidden-states":
-                return hidden_states(hidden, states, alignment, student.modules["states"])
+                return hidden_states(student_states, states, alignment, student.modules["states"])
         assert self.outputs is not None
-        output: Any = self.outputs.read(told)
+        output: Any = self.outputs.read(rows)
         output = output.to(device, torch.float32)
         if name in self.mappings:
             return mapped_kl(logits, output, self.mappings[name].to(device), alignment=alignment)
@@ -154,8 +155,8 @@ class Lesson:
         return dskd_cma(
             logits,
             output,
-            _view(student.model, ids, hidden, mask),
-            _view(self.teacher, text.teacher_ids[rows].to(device), states, alignment.teacher.mask),
+            _view(student.model, ids, student_states, mask),
+            _view(self.teacher, text.teacher_ids[documents].to(device), states, alignment.teacher.mask),
             query=student.modules["query"],
             to_student=student.modules["to_student"],
             to_teacher=student.modules["to_teacher"],
@@ -163,7 +164,7 @@ class Lesson:
 
 
 def cut_to(alignment: Alignment, tokens: int) -> Alignment:
-    """Without the student's padding behind so many tokens."""
+    """The alignment without the student's padding behind this many tokens."""
     side = alignment.student
     student = type(side)(
         side.ids[:, :tokens], side.mask[:, :tokens], side.span[:, :tokens], side.start, side.stop
