@@ -1,4 +1,4 @@
-"""What a subject implements and may use. A leaf: no torch here, and nothing else of ours.
+"""What a subject implements and may use. Imports no torch, and of ours only the leaf `two_cuts`.
 
 A subject is a folder below `core/`, or a single file of yours, whose `trial.py` defines
 
@@ -17,9 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
+
+from .two_cuts import Cut as Cut
+from .two_cuts import TwoCuts as TwoCuts
 
 
 class Params(BaseModel):
@@ -72,67 +75,6 @@ class Case:
     check: Callable[[], Mapping[str, float]]
     work: Mapping[str, float]
     kernel: Callable[[], str] | None = None
-
-
-class Cut(BaseModel):
-    """Where one tokenizer cuts a text.
-
-    Attributes:
-        name: of the tokenizer, or of who reads with it.
-        ends: the byte (in UTF-8) at which each token ends; a token that writes nothing ends where it begins.
-        special: what the tokens that write nothing are called, in their order.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    ends: tuple[int, ...]
-    special: tuple[str, ...] = ()
-
-
-class TwoCuts(BaseModel):
-    """One text as two tokenizers cut it, to be drawn one above the other.
-
-    Attributes:
-        title: what is shown.
-        text: the whole of it.
-        above, below: its tokens.
-        spans: the bytes at which the pieces end that are compared as one. The first begins with the text, each other
-            one where the last ended; what follows the last belongs to none.
-
-    Raises:
-        ValueError: ends that do not go up to the text's last byte, as many names as silent tokens are needed, or a
-            span that ends inside a token.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    text: str
-    above: Cut
-    below: Cut
-    spans: tuple[int, ...] = ()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        size = len(self.text.encode())
-        for cut in (self.above, self.below):
-            ends = [0, *cut.ends]
-            if ends != sorted(ends) or ends[-1] != size:
-                raise ValueError(
-                    f"the ends of {cut.name} do not go up from 0 to {size}, the bytes of the text"
-                )
-            silent = len(ends) - len(set(ends))
-            if len(cut.special) != silent:
-                raise ValueError(
-                    f"{silent} tokens of {cut.name} write nothing and need as many names, not {len(cut.special)}"
-                )
-            inside = next((end for end in self.spans if end not in cut.ends), None)
-            if inside is not None:
-                raise ValueError(f"a span ends at byte {inside}, where {cut.name} has no token's end")
-        if [0, *self.spans] != sorted({0, *self.spans}):
-            raise ValueError(f"spans end one behind the other, not at {list(self.spans)}")
-        return self
 
 
 class Nearby(Protocol):

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GENERAL = {"atomic", "cache_folder", "lazy", "safe_text"}  # of no subject: leaves that everyone may import
+GENERAL = {
+    "atomic",
+    "cache_folder",
+    "lazy",
+    "safe_text",
+    "two_cuts",
+}  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
 LAYERS = ["softmax", "attention", "lm", "grpo", "distill"]  # each may import those before it
