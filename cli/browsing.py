@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from ..core.experiment.discovery import BUILT_IN, hidden, known
 from ..core.experiment.document import read
-from ..core.experiment.mistakes import Mistakes, nearest
+from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
+from ..core.suggest import nearest
 from .finding import path_of, say_hidden
 from .screen import about, ago, duration, err, out, print_json, stop, table
 

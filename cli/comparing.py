@@ -100,7 +100,7 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
 
 def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
     """The rows of the comparison that were asked for."""
-    from ..core.experiment.mistakes import nearest
+    from ..core.suggest import nearest
     from .last_screen import largest
 
     experiment, table = seen.experiment, seen.comparison

@@ -32,8 +32,8 @@ def report(
 ) -> None:
     """Write results/report.html and report.md: verdicts, plots, tables, and the commands to see it again."""
     from ..core.experiment.discovery import known
-    from ..core.experiment.mistakes import nearest
     from ..core.run.folder import ranked, runs, unreadable
+    from ..core.suggest import nearest
 
     for line in unreadable(results):
         err().print(line, markup=False, soft_wrap=True)

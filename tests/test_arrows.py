@@ -15,6 +15,7 @@ GENERAL = {
     "cache_folder",
     "lazy",
     "safe_text",
+    "suggest",
     "two_cuts",
 }  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "measure"}

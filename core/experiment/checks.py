@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..suggest import nearest
 from . import possible
 from .discovery import known
 from .document import Document, Keys, shorten
-from .mistakes import Mistake, nearest
+from .mistakes import Mistake
 from .schema import Claim, Experiment
 from .shape import plainly
 from .standing import BesideTheFile, missing

@@ -6,8 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..suggest import nearest
 from .document import shorten
-from .mistakes import Mark, Mistake, Mistakes, nearest
+from .mistakes import Mark, Mistake, Mistakes
 
 # The same in a checkout and in an installed wheel.
 BUILT_IN = Path(__file__).resolve().parents[2] / "experiments"

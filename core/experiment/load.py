@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..suggest import nearest
 from .checks import cross_check, grid_mistakes
 from .discovery import find
 from .document import Document, read
-from .mistakes import Mistake, Mistakes, nearest
+from .mistakes import Mistake, Mistakes
 from .overrides import resolve
 from .pruning import pruned
 from .request import Request

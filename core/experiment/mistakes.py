@@ -37,17 +37,3 @@ class Mistakes(Exception):
             set(mistakes), key=lambda m: (m.mark.source, m.mark.line or 0, m.mark.column or 0)
         )
         super().__init__("\n".join(map(str, self.mistakes)))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, or the list of what there is when nothing is near (at most eight)."""
-    import difflib
-
-    names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f" Did you mean {close[0]}?"
-    if not names:
-        return ""
-    more = f", and {len(names) - 8} more" if len(names) > 8 else ""
-    return f" There is: {', '.join(names[:8])}{more}"

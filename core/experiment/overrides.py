@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..own_files import is_reference
+from ..suggest import nearest
 from .document import Document, Keys, plain_value, printable, read_value
-from .mistakes import Mark, Mistake, Mistakes, nearest
+from .mistakes import Mark, Mistake, Mistakes
 from .request import Request
 from .schema import Experiment
 from .shape import shaped

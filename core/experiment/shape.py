@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ..suggest import nearest
 from .document import Document, Keys
-from .mistakes import Mistake, Mistakes, nearest
+from .mistakes import Mistake, Mistakes
 from .schema import Experiment, Variant
 from .standing import plain
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, ClassVar
 
+from ..suggest import nearest
 from ..trial import Case, Context, Params
-from .mistakes import nearest
 
 CORE = Path(__file__).resolve().parents[1]
 STANDS_ON = {

@@ -12,13 +12,13 @@ one stands here too: `vocabulary`, `draw`, `says`, `final_answer`; docs/my_task.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from ...lm.vocabulary import vocabulary
 from ...own_files import check_that_a_function_is_named
+from ...suggest import did_you_mean
 from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
 from .split import draw
 
@@ -64,18 +64,13 @@ def task(name: str, **knobs: Any) -> Task:
     if name not in TASKS:
         check_that_a_function_is_named(name)
         raise ValueError(
-            f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
+            f"no task {name}.{did_you_mean(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )
     make: Callable[..., Task] = getattr(import_module(f".{name}", __name__), name)
     known = inspect.signature(make).parameters
     for knob in knobs:
         if knob not in known:
             raise ValueError(
-                f"task {name} has no {knob}.{_nearest(knob, known)} There are: {', '.join(known)}"
+                f"task {name} has no {knob}.{did_you_mean(knob, known)} There are: {', '.join(known)}"
             )
     return make(**knobs)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
