@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from ..suggest import nearest
 from . import possible
+from .absolute_paths import BesideTheFile, missing
 from .discovery import known
 from .document import Document, Keys, shorten
 from .mistakes import Mistake
 from .schema import Claim, Experiment
 from .shape import plainly
-from .standing import BesideTheFile, missing
 from .subject import Subject
 from .summary import parse
 

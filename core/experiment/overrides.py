@@ -15,12 +15,12 @@ from pydantic import BaseModel
 
 from ..own_files import is_reference
 from ..suggest import nearest
+from .absolute_paths import plain, with_absolute_paths
 from .document import Document, Keys, plain_value, printable, read_value
 from .mistakes import Mark, Mistake, Mistakes
 from .request import Request
 from .schema import Experiment
 from .shape import shaped
-from .standing import plain, standing
 from .subject import NoSubject, Subject
 
 SETTABLE = (
@@ -260,7 +260,7 @@ def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark
         value = {key: value}
     if isinstance(value, dict):
         try:
-            value = standing(subject.params, value, folder)
+            value = with_absolute_paths(subject.params, value, folder)
         except NoSubject as error:
             raise Mistakes([Mistake(mark, str(error))]) from None
     for key in way:

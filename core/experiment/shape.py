@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..suggest import nearest
+from .absolute_paths import plain
 from .document import Document, Keys
 from .mistakes import Mistake, Mistakes
 from .schema import Experiment, Variant
-from .standing import plain
 
 _WHOLE, _TRUTH = "should be a whole number", "should be true or false"
 WORDS = {

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
+from ..experiment.absolute_paths import with_absolute_paths
 from ..experiment.checks import COLUMNS
 from ..experiment.document import read
 from ..experiment.load import Loaded
 from ..experiment.mistakes import Mistakes
 from ..experiment.schema import Experiment
-from ..experiment.standing import standing
 from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
@@ -112,8 +112,8 @@ def as_yaml(loaded: Loaded) -> str:
     params, folder = loaded.subject.params, loaded.folder
     for name, variant in loaded.experiment.variants.items():
         own = {key: value for key in ("tier", "group") if (value := getattr(variant, key))}
-        data["variants"][name] = own | standing(params, variant.params, folder)
-    data["params"] = standing(params, loaded.experiment.params, folder)
+        data["variants"][name] = own | with_absolute_paths(params, variant.params, folder)
+    data["params"] = with_absolute_paths(params, loaded.experiment.params, folder)
     if loaded.experiment.trial.endswith(".py"):
         data["trial"] = str(loaded.subject.file)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)

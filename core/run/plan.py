@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..experiment.absolute_paths import files, with_absolute_paths
 from ..experiment.load import Loaded
 from ..experiment.schema import Point
-from ..experiment.standing import files, standing
 from ..own_files import digest
 
 Kind = Literal["peaks", "check", "time", "train"]
@@ -112,7 +112,7 @@ def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[st
     values = {**experiment.params, **experiment.variants[variant].params, **point}
     if "implementation" in fields and "implementation" not in values:
         values["implementation"] = variant
-    return standing(loaded.subject.params, values, loaded.folder)
+    return with_absolute_paths(loaded.subject.params, values, loaded.folder)
 
 
 def references(loaded: Loaded) -> dict[str, str]:
