@@ -24,7 +24,6 @@ Importing this costs no torch: the command line reads it with `Params`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
 from ..own_files import terms
 from ..suggest import did_you_mean
@@ -61,15 +60,5 @@ def weighted(text: str, known: Sequence[str]) -> dict[str, float]:
             raise ValueError(f"no signal {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}")
         if name in found:
             raise ValueError(f"the signal {name} stands there twice")
-        found[name] = _weight(name, term.weight)
+        found[name] = term.factor(positive=True)
     return found
-
-
-def _weight(name: str, given: str) -> float:
-    try:
-        weight = float(given or 1)
-    except ValueError:
-        raise ValueError(f"the weight of {name} is {given!r}, which is no number") from None
-    if not (isfinite(weight) and weight > 0):
-        raise ValueError(f"the weight of {name} is {given}; it must be above 0 and finite")
-    return weight

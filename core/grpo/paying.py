@@ -6,11 +6,10 @@ Importing this costs no torch: the command line reads it with `Params`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..own_files import Term, check_that_a_function_is_named, is_reference, terms
+from ..own_files import check_that_a_function_is_named, is_reference, terms
 from ..suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -38,18 +37,8 @@ def reward_terms(text: str) -> dict[str, float]:
             raise ValueError(f"no reward {name!r}.{hint} There are: {', '.join(REWARDS)}, ./file.py:function")
         if name in found:
             raise ValueError(f"the reward {name} stands there twice")
-        found[name] = _weight(term)
+        found[name] = term.factor()
     return found
-
-
-def _weight(term: Term) -> float:
-    try:
-        weight = float(term.weight or 1)
-    except ValueError:
-        raise ValueError(f"the weight of {term.name} is {term.weight!r}, which is no number") from None
-    if not isfinite(weight):
-        raise ValueError(f"the weight of {term.name} is {term.weight}, which is not finite")
-    return weight
 
 
 def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]]) -> Rewards:

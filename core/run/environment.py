@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..own_files import digest_of_files
 
 CODE = Path(__file__).resolve().parents[2]
 
@@ -63,13 +64,11 @@ def environment_facts(where: Place) -> dict[str, Any]:
 
 
 def code_digest(core: Path = CODE / "core") -> str:
-    """Changes with lab's own code, but for that which only reads results."""
-    whole = hashlib.sha256()
-    for path in sorted(core.rglob("*.py")):
-        name = path.relative_to(core).as_posix()
-        if not name.startswith(("analysis/", "report/")):
-            whole.update(name.encode() + b"\0" + path.read_bytes())
-    return whole.hexdigest()[:12]
+    """A digest of lab's own code, without the folders that only read results."""
+    readers = (core / "analysis", core / "report")
+    return digest_of_files(
+        core, (file for file in core.rglob("*.py") if not any(map(file.is_relative_to, readers)))
+    )
 
 
 def changes() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 
 from ...lm.hugging_face import load
 from ...lm.training import Recipe
+from ...own_files import digest
 from ...trial import Context, Nearby, TwoCuts
 from ..knobs import config_of, seed_of, source_of, student_of, teacher_of
 from ..language import Oracle, Truth, View, evaluate, view
@@ -166,7 +166,7 @@ def _seen(folder: Path) -> Side:
 def _guide(params: Params, source: Source, context: Context) -> Guide:
     if params.teacher is not None:
         model, words = load(params.teacher.hf)
-        key = f"given {_digest(params.teacher.hf)}"
+        key = f"given {digest(params.teacher.hf)}"
         return Guide(_frozen(model, context), given(words, model.config.vocabulary), key, 0.0)
     teacher = teacher_of(params, source, context)
     trained, _ = train_teacher(context, teacher)
@@ -260,10 +260,3 @@ def _check_length(model: Any, text: Both, held_out: Both, who: str) -> None:
             f"a document has {longest} of the {who}'s tokens, which do not fit into its context of {room}: lower "
             "columns (or characters, of a text of one's own)"
         )
-
-
-def _digest(folder: Path) -> str:
-    digest = sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
