@@ -139,7 +139,7 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
 
 
 def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_words, states
+    from .views import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_label, states
     from .views import comparison as tables_of
 
     experiment, facts = seen.experiment, seen.facts
@@ -159,7 +159,7 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         if not tables:  # all refused, which is told below
             continue
         screen.print()
-        if words := point_words(experiment, point):
+        if words := point_label(experiment, point):
             screen.print(f"[name]{escape(words)}[/]")
         for made in tables:
             grid, left_out = comparison_grid(made, screen)
@@ -249,14 +249,14 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
         write(csv_of(comparison))
         return
     from .views import comparison as tables_of
-    from .views import plain_rows, point_words
+    from .views import plain_rows, point_label
 
     written = markdown if format == "markdown" else latex
     for point, rows in _points(seen, comparison):
         for made in tables_of(seen.experiment, rows):
             names, cells = plain_rows(made)
             right = [False, False, *[True] * (len(names) - 2)]
-            write(written(point_words(seen.experiment, point), names, right, cells))
+            write(written(point_label(seen.experiment, point), names, right, cells))
     if format == "markdown":
         from .views import paper
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.results import Results
 from .screen import duration
-from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_words, states
+from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_label, states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +171,7 @@ def _headline(results: Results, screen: Console) -> list[Text]:
     made = comparison(experiment, rows)
     if not made:
         return []
-    grid, _ = comparison_grid(made[0], screen, corner=point_words(experiment, point))
+    grid, _ = comparison_grid(made[0], screen, corner=point_label(experiment, point))
     return _lines(screen, grid)
 
 

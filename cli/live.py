@@ -22,7 +22,7 @@ from ..core.run.process import Job
 from ..core.run.schedule import Event
 from .learning import Learning
 from .screen import about, duration, table
-from .views import point_words
+from .views import point_label
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
 LOADING = "loading torch, once for all trials: a few seconds"
@@ -82,7 +82,7 @@ class LiveView:
             if event.job.trial.kind == "train":
                 self.learning.record(event.job, *event.detail)
             else:
-                self.figures[point_words(self.experiment, dict(event.job.trial.point))] = event.detail[1]
+                self.figures[point_label(self.experiment, dict(event.job.trial.point))] = event.detail[1]
         elif event.what == "sample":
             self.learning.sample(event.job, *event.detail)
         elif event.what == "note":

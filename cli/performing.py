@@ -237,8 +237,8 @@ def _print_trials(loaded: Loaded, run: Run | None, asked: Asked, screen: Console
 
 
 def _create(document: Document, loaded: Loaded, asked: Asked, where: Place, preset: str | None) -> Run:
+    from ..core.atomic import write
     from ..core.run.environment import changes, environment_facts
-    from ..core.run.files import write
     from ..core.run.opening import create
 
     usual = document.data.get("repeats") or document.data.get("seeds") or 1

@@ -97,6 +97,8 @@ def verify(
 
 
 def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict[str, object]]]) -> None:
+    from ..core.experiment.schema import point_words
+
     words = {"ok": "right", "refused": "refused", "wrong": "WRONG", "failed": "failed", "timeout": "too slow"}
     for status, rows in tally.items():
         if not rows and status != "ok":
@@ -113,7 +115,7 @@ def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict
             screen.print("                  not held against it", style="quiet")
         if status in ("wrong", "failed", "timeout"):
             again = shlex.join(["lab", "verify", name, function, "--case", str(first["case_number"])])
-            point = ", ".join(f"{key}={value}" for key, value in dict(first["point"]).items())  # type: ignore[call-overload]
+            point = point_words(dict(first["point"]))  # type: ignore[call-overload]
             screen.print(
                 f"                  at {escape(point)}    again: [command]{escape(again)}[/]", soft_wrap=True
             )

@@ -135,7 +135,7 @@ def legend(verdicts: Sequence[Verdict]) -> str:
     return "  ".join(parts)
 
 
-def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
+def point_label(experiment: Experiment, point: dict[str, Any]) -> str:
     """`columns=32,000`; a key that has the value of `params` is not worth saying."""
     shown = {
         key: value
@@ -160,7 +160,7 @@ def states(results: Results, words: Sequence[str]) -> list[str]:
     lines = []
     for (status, _), same in found.items():
         names = ", ".join(dict.fromkeys(row["variant"] for row in same))
-        places = list(dict.fromkeys(point_words(experiment, {key: row[key] for key in keys}) for row in same))
+        places = list(dict.fromkeys(point_label(experiment, {key: row[key] for key in keys}) for row in same))
         where = f" at {places[0]}" if places[0] else ""
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         lines.append(f"{names} {status}{where}{more}: {same[0]['reason']}")

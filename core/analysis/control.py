@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..experiment.schema import AGAIN, RATES, Experiment
+from ..experiment.schema import AGAIN, RATES, Experiment, point_words
 from .estimates import paired
 from .statistics import ratio_interval
-from .tables import Place, Replicates, in_order, point_words, read
+from .tables import Place, Replicates, in_order, read
 
 # A control is off when its interval excludes 1 and it is further than this away. Either alone would cry
 # wolf: one in twenty 95% intervals excludes 1 by chance, and with quiet replicates a harmless 0.5% is
@@ -70,6 +70,6 @@ def off_words(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """The same in words: `columns=1000: time of safe came out 8% above itself`."""
     found = off_in(table, keys)
     return [
-        ": ".join(part for part in (point_words(keys, place), reason) if part)
+        ": ".join(part for part in (point_words(dict(zip(keys, place, strict=True))), reason) if part)
         for (_, place), reason in found.items()
     ]

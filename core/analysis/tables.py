@@ -12,14 +12,14 @@ The order of their rows means nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
 
-from ..experiment.schema import Experiment, Metric, Scalar
+from ..experiment.schema import Experiment, Metric, Scalar, point_words
 
 Place = tuple[Scalar | None, ...]  # the values of the point keys, in their order; None: not set in this run
 Replicates = Mapping[int, float]  # by repeat or seed
@@ -103,12 +103,7 @@ class Readings:
 
     def words(self, place: Place) -> str:
         """`columns=1000, rows=64`."""
-        return point_words(self.keys, place)
-
-
-def point_words(keys: Sequence[str], place: Place) -> str:
-    """`columns=1000, rows=64`; what is not set is left out."""
-    return ", ".join(f"{key}={value}" for key, value in zip(keys, place, strict=True) if value is not None)
+        return point_words(dict(zip(self.keys, place, strict=True)))
 
 
 def told(variant: str, status: str, at: str, reason: str = "") -> str:
@@ -148,7 +143,7 @@ def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
         place = tuple(_plain(cell) for cell in point)
         figure = figures.setdefault((variant, place, metric), {})
         if int(replicate) in figure:
-            at = point_words(keys, place)
+            at = point_words(dict(zip(keys, place, strict=True)))
             raise ValueError(f"two values for {metric} of {variant}, replicate {replicate}, at {at}")
         figure[int(replicate)] = float(value)
     statuses: dict[tuple[str, Place], tuple[str, str]] = {}

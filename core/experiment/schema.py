@@ -7,12 +7,19 @@ What one key demands of another (a claim names a metric that is declared, …) i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Scalar = bool | int | float | str
 Point = dict[str, Scalar]  # one value per axis
+
+
+def point_words(point: Mapping[str, Any]) -> str:
+    """`columns=1000, rows=64`; a key without a value is left out."""
+    return ", ".join(f"{key}={value}" for key, value in point.items() if value is not None)
+
 
 OVER = {
     "ratio": "variant to divide by",

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic import replacing
 from ..experiment.schema import Experiment, Plot
 from . import claimed, layout, marks, style, ticks
-from .files import replacing
 from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points
 from .words import human, value_words
 
@@ -81,13 +81,14 @@ def draw(
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name.svg` (transparent) and `name.png` (on white, for slides); each replaces the old one at once."""
+    folder.mkdir(parents=True, exist_ok=True)
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
     with style.applied():
-        with replacing(svg) as temporary:
+        with replacing(svg) as file:
             nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            figure.savefig(temporary, metadata=nothing | {"Title": figure.get_label()})
-        with replacing(png) as temporary:
-            figure.savefig(temporary, dpi=style.DPI, facecolor="white")
+            figure.savefig(file, format="svg", metadata=nothing | {"Title": figure.get_label()})
+        with replacing(png) as file:
+            figure.savefig(file, format="png", dpi=style.DPI, facecolor="white")
     return svg, png
 
 

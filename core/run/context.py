@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..atomic import replacing, sync
+from ..atomic import replacing, sync, write
 from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
 from ..own_files import digest
 from ..trial import TwoCuts
-from .files import append_line, write
+from .files import append_line
 
 CHECKPOINT = "state.pt"
 SHOWN = 2000  # characters of a sample that the live view is told

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..experiment.schema import point_words
 from .folder import Run
 from .plan import Trial
 
 Kept = Mapping[tuple[str, str], float]  # mean seconds by kind and point
-
-
-def point_words(point: Mapping[str, Any]) -> str:
-    return ", ".join(f"{axis}={value}" for axis, value in point.items())
 
 
 def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ..atomic import write
 from ..experiment.absolute_paths import with_absolute_paths
 from ..experiment.checks import COLUMNS
 from ..experiment.document import read
@@ -22,7 +23,7 @@ from ..experiment.schema import Experiment
 from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
-from .files import Damaged, write, write_json
+from .files import Damaged, write_json
 from .folder import Run
 from .plan import references
 from .stored import fits_tables

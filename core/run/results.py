@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.schema import ABOVE_ANY_CEILING, AGAIN, Experiment, Metric, Scalar
+from ..atomic import write
+from ..experiment.schema import ABOVE_ANY_CEILING, AGAIN, Experiment, Metric, Scalar, point_words
 from ..safe_text import csv_of
 from ..trial import TwoCuts
-from .files import Damaged, read_lines, write
+from .files import Damaged, read_lines
 from .folder import Run
 from .opening import experiment_of, planned_of
 from .stored import a_number, figures, whole
@@ -136,7 +137,7 @@ def _fitting(
         cell = tuple(_as_in_a_table(point[key]) for key in own if key in point)
         mine = (trial["kind"], trial["variant"], cell, trial["replicate"])
         if mine in fitting:
-            at = _words(trial["point"])
+            at = point_words(trial["point"])
             left_out.append(f"a second trial of {trial['variant'] or trial['kind']} is left out, at {at}")
             continue
         fitting[mine] = {**trial, "point": point}
@@ -367,11 +368,7 @@ def _warnings(
         memory = trial.get("memory") or {}
         if memory.get("agrees") is False:
             found.append(
-                f"memory of {trial['variant']} at {_words(trial['point'])}: the allocator says"
+                f"memory of {trial['variant']} at {point_words(trial['point'])}: the allocator says"
                 f" {memory['allocated'] / 1e6:.1f} MB, the resident set {memory['resident'] / 1e6:.1f} MB"
             )
     return found
-
-
-def _words(point: Mapping[Any, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in point.items())
