@@ -8,8 +8,14 @@ import sys
 import typer
 
 from ..core.experiment.mistakes import Mistakes
-from . import authoring, browsing, comparing, reporting, running, verifying
+from .compare import compare
+from .list import env, list_claims, list_experiments, list_runs, show
+from .list import home as print_home
+from .report import report
+from .run import run
 from .screen import err, use_streams
+from .validate import new, validate
+from .verify import verify
 
 app = typer.Typer(
     name="lab",
@@ -22,23 +28,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(running.run)
-app.command("compare")(comparing.compare)
-app.command("report")(reporting.report)
-app.command("verify")(verifying.verify)
-app.command("list")(browsing.list_experiments)
-app.command("claims")(browsing.list_claims)
-app.command("show")(browsing.show)
-app.command("runs")(browsing.list_runs)
-app.command("env")(browsing.env)
-app.command("validate")(authoring.validate)
-app.command("new")(authoring.new)
+app.command("run")(run)
+app.command("compare")(compare)
+app.command("report")(report)
+app.command("verify")(verify)
+app.command("list")(list_experiments)
+app.command("claims")(list_claims)
+app.command("show")(show)
+app.command("runs")(list_runs)
+app.command("env")(env)
+app.command("validate")(validate)
+app.command("new")(new)
 
 
 @app.callback(invoke_without_command=True)
 def home(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        browsing.home()
+        print_home()
 
 
 def main() -> None:

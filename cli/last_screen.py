@@ -12,7 +12,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.results import Results
 from .screen import duration
-from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_label, states
+from .tables import BAD, claims_grid, comparison, comparison_grid, legend, point_label, states
 
 if TYPE_CHECKING:
     import pandas as pd

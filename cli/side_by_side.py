@@ -33,8 +33,8 @@ def print_side_by_side(
 ) -> None:
     """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
     from ..core.run.results import gather
-    from .judging import records
-    from .views import paper, point_label
+    from .run_results import records
+    from .tables import paper, point_label
 
     a, b = (gather(run_called(name, one, results)) for one in letters)
     if a.experiment.version != b.experiment.version:

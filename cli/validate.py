@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from ..core.experiment.discovery import BUILT_IN
-from .finding import path_of
+from .experiment_file import path_of
 from .screen import out, print_json, stop, table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.experiment.document import read
-from .finding import path_of
-from .performing import Asked, perform, print_question
+from .experiment_file import path_of
+from .perform import Asked, perform, print_question
 from .screen import people, stop
 
 RESULTS = Path("results")

@@ -16,7 +16,7 @@ from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
 from ..core.suggest import nearest
-from .finding import path_of, say_hidden
+from .experiment_file import path_of, say_hidden
 from .screen import about, ago, duration, err, out, print_json, stop, table
 
 Word = Annotated[str | None, typer.Argument(help="Name, paper or any word")]

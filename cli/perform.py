@@ -84,7 +84,7 @@ def _perform(
     from ..core.run.execute import Interrupted, execute
     from ..core.run.folder import newest
     from ..core.run.plan import plan
-    from .live import LiveView
+    from .live_view import LiveView
 
     before = newest(asked.results, loaded.experiment.name, full=run.facts["full"], finished=True)
     trials = plan(loaded)
@@ -283,8 +283,8 @@ def _defaults(loaded: Loaded) -> dict[str, Any]:
 
 def _finish(run: Run, asked: Asked, screen: Console) -> int:
     from ..core.analysis.verdicts import tally
-    from .judging import exit_code, results_of, summary_data
     from .last_screen import print_last_screen
+    from .run_results import exit_code, results_of, summary_data
 
     with screen.status("judging and drawing …") if screen.is_terminal else _quietly():
         results = results_of(run)

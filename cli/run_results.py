@@ -11,7 +11,7 @@ from ..core.run.files import Damaged
 from ..core.run.folder import Run
 from ..core.run.results import Results, gather, write_tables
 from .screen import err
-from .views import BAD
+from .tables import BAD
 
 if TYPE_CHECKING:
     from ..core.report.page import Page

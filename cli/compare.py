@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from ..core.experiment.document import read
 from ..core.safe_text import csv_of
-from .finding import path_of
-from .performing import Asked, perform
+from .experiment_file import path_of
+from .perform import Asked, perform
 from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
@@ -51,7 +51,7 @@ def compare(
     if runs is not None:
         print_side_by_side(name, runs, results, format, metric)
         return
-    from .judging import first_readable
+    from .run_results import first_readable
 
     seen = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
     comparison = _only(seen, metric, rows)
@@ -139,8 +139,8 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
 
 
 def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_label, states
-    from .views import comparison as tables_of
+    from .tables import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_label, states
+    from .tables import comparison as tables_of
 
     experiment, facts = seen.experiment, seen.facts
     preset = f" ({facts['preset']})" if facts["preset"] else ""
@@ -238,7 +238,7 @@ def _print_reasons(seen: Results, screen: Console) -> None:
 
 
 def _print_json(seen: Results, comparison: pd.DataFrame) -> None:
-    from .judging import records, summary_data
+    from .run_results import records, summary_data
 
     print_json(summary_data(seen) | {"comparison": records(comparison), "control": records(seen.control)})
 
@@ -248,8 +248,8 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
     if format == "csv":
         write(csv_of(comparison))
         return
-    from .views import comparison as tables_of
-    from .views import plain_rows, point_label
+    from .tables import comparison as tables_of
+    from .tables import plain_rows, point_label
 
     written = markdown if format == "markdown" else latex
     for point, rows in _points(seen, comparison):
@@ -258,7 +258,7 @@ def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
             right = [False, False, *[True] * (len(names) - 2)]
             write(written(point_label(seen.experiment, point), names, right, cells))
     if format == "markdown":
-        from .views import paper
+        from .tables import paper
 
         claims = [
             [v.letter, v.says, paper(v, seen.experiment), v.here or "-", v.word, v.source]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..core.experiment.document import read
-from .finding import path_of
+from .experiment_file import path_of
 from .screen import people, print_json
 
 CANDIDATE = "yours"

@@ -76,7 +76,7 @@ def report(
 def _seen(candidates: list[Run]) -> Results | None:
     """Of the best run that can be read; what cannot be is named, and the others stay."""
     from ..core.run.files import Damaged
-    from .judging import first_readable, say_passed_over
+    from .run_results import first_readable, say_passed_over
 
     try:
         return first_readable(candidates)
@@ -93,7 +93,7 @@ def _write(seen: list[Results], html: Path, is_elsewhere: bool) -> tuple[Path, P
     """
     from ..core.report.page import write_report
     from ..core.run.results import write_tables
-    from .judging import page_of, plots_of
+    from .run_results import page_of, plots_of
 
     pages = []
     for one in seen:

@@ -20,9 +20,9 @@ from ..core.run.estimate import seconds_left
 from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
-from .learning import Learning
 from .screen import about, duration, table
-from .views import point_label
+from .tables import point_label
+from .training_view import Learning
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
 LOADING = "loading torch, once for all trials: a few seconds"

@@ -1,6 +1,6 @@
 """The course of a figure in one line."""
 
-from lab.cli.learning import WIDTH, course_of
+from lab.cli.training_view import WIDTH, course_of
 
 
 def test_a_course_has_its_first_and_last_value_and_the_way_between():
