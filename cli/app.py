@@ -8,13 +8,18 @@ import sys
 import typer
 
 from ..core.experiment.mistakes import Mistakes
+from .claims import list_claims
 from .compare import compare
-from .list import env, list_claims, list_experiments, list_runs, show
-from .list import home as print_home
+from .env import env
+from .home import home as print_home
+from .list import list_experiments
+from .new import new
 from .report import report
 from .run import run
+from .runs import list_runs
 from .screen import err, use_streams
-from .validate import new, validate
+from .show import show
+from .validate import validate
 from .verify import verify
 
 app = typer.Typer(

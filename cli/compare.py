@@ -12,6 +12,7 @@ from rich.markup import escape
 from ..core.experiment.document import read
 from ..core.safe_text import csv_of
 from .experiment_file import path_of
+from .options import RESULTS, ResultsFolder
 from .perform import Asked, perform
 from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
@@ -40,9 +41,7 @@ def compare(
     ] = None,
     format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json")] = "table",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
-    results: Annotated[Path, typer.Option("--results", help="Folder that runs are written to")] = Path(
-        "results"
-    ),
+    results: ResultsFolder = RESULTS,
 ) -> None:
     """What the newest full run saw: each variant beside its tier's first, then the claims."""
     if format not in FORMATS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import RESULTS, Json, ResultsFolder
 from .screen import err, people, print_json, stop
 
 if TYPE_CHECKING:
@@ -19,16 +20,12 @@ def report(
         list[str] | None, typer.Argument(help="Experiments; all that have a run when left out")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser")] = False,
-    results: Annotated[Path, typer.Option("--results", help="Folder that runs are written to")] = Path(
-        "results"
-    ),
+    results: ResultsFolder = RESULTS,
     out: Annotated[
         Path | None,
         typer.Option(help="Write this HTML file, its .md and its plots, and nothing into the results folder"),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Write results/report.html and report.md: verdicts, plots, tables, and the commands to see it again."""
     from ..core.experiment.discovery import known

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.experiment.document import read
 from .experiment_file import path_of
+from .options import RESULTS, Json, ResultsFolder
 from .perform import Asked, perform, print_question
 from .screen import people, stop
 
-RESULTS = Path("results")
-
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or a file: softmax, ./mine.yaml")]
-Results = Annotated[Path, typer.Option("--results", help="Folder that runs are written to")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else")]
 
 
 def run(
@@ -63,7 +59,7 @@ def run(
         ),
     ] = False,
     label: Annotated[str, typer.Option(help="A word of your own, shown by lab runs")] = "",
-    results: Results = RESULTS,
+    results: ResultsFolder = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
     json: Json = False,
     fail_on: Annotated[

@@ -142,6 +142,11 @@ def styled_word(word: str) -> str:
     return f"[{style}]{escape(word)}[/]" if style else escape(word)
 
 
+def with_commas(value: Any) -> str:
+    """`10,000`: a whole number as people read it, anything else as it is."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 def duration(seconds: float) -> str:
     """`0:48`, `1:02:03`."""
     whole = round(seconds)

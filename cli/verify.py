@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from ..core.experiment.document import read
 from .experiment_file import path_of
+from .options import Json
 from .screen import people, print_json
 
 CANDIDATE = "yours"
@@ -28,9 +29,7 @@ def verify(
     direction: Annotated[str | None, typer.Option("--pass", help="Only fwd, or only fwd+bwd")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one case may take")] = 20.0,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Correctness only, in seconds: right, refused, or wrong with the first case. Exit code 4 when wrong."""
     from ..core.experiment.load import load_document
