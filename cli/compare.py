@@ -13,7 +13,8 @@ from ..core.experiment.document import read
 from ..core.safe_text import csv_of
 from .experiment_file import path_of
 from .options import RESULTS, ResultsFolder
-from .perform import Asked, perform
+from .perform import perform
+from .run_options import RunOptions
 from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
@@ -89,7 +90,7 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     what = "making a quick one" if has_quick else "making one"
     err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
     code = perform(
-        document, Asked(request=Request(preset="quick" if has_quick else None), results=results), err()
+        document, RunOptions(request=Request(preset="quick" if has_quick else None), results=results), err()
     )
     run = newest(results, title, finished=True)
     if run is None:
@@ -98,7 +99,7 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
 
 
 def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
-    """The rows of the comparison that were asked for."""
+    """The rows of the comparison that --metric and --rows name."""
     from ..core.suggest import nearest
     from .last_screen import largest
 

@@ -70,7 +70,7 @@ class LiveView:
         else:
             self.console.print()
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         key, now = event.job.trial.key, time.monotonic()
         if event.what == "started":
             self.running[key] = (event.job, now, 0.0)
@@ -86,19 +86,19 @@ class LiveView:
         elif event.what == "sample":
             self.learning.sample(event.job, *event.detail)
         elif event.what == "note":
-            self.wait(f"{event.job.trial}: {event.detail[0]}")
+            self.on_wait(f"{event.job.trial}: {event.detail[0]}")
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
-            self._tell_failure(event.job)
+            self._print_failure(event.job)
         if self._live is None:
             self._write_lines(now)
 
-    def wait(self, message: str) -> None:
+    def on_wait(self, message: str) -> None:
         """Something outside is being waited for."""
         self.console.print(escape(message))
 
-    def _tell_failure(self, job: Job) -> None:
+    def _print_failure(self, job: Job) -> None:
         """Failures are shown at once, not at the end."""
         from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`lab run`: what can be asked of a run on the command line."""
+"""`lab run`: its options; `perform.py` runs the experiment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 from ..core.experiment.document import read
 from .experiment_file import path_of
 from .options import RESULTS, Json, ResultsFolder
-from .perform import Asked, perform, print_question
+from .perform import perform, print_question
+from .run_options import RunOptions
 from .screen import people, stop
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or a file: softmax, ./mine.yaml")]
@@ -99,7 +100,7 @@ def run(
         repeats=repeats,
         seeds=seeds,
     )
-    asked = Asked(
+    options = RunOptions(
         request=request,
         device=device,
         threads=threads,
@@ -112,4 +113,4 @@ def run(
         json=json,
         fail_on=frozenset(fail_on or ()),
     )
-    raise typer.Exit(perform(document, asked, screen))
+    raise typer.Exit(perform(document, options, screen))

@@ -36,7 +36,7 @@ def verify(
     from ..core.experiment.mistakes import Mistakes
     from ..core.experiment.request import Request
     from ..core.experiment.shape import shaped
-    from ..core.run.environment import NoDevice, place
+    from ..core.run.environment import NoDevice, resources
     from ..core.run.execute import check_only, warm_up
     from ..core.run.plan import check_points
     from .screen import stop
@@ -44,7 +44,7 @@ def verify(
     screen = people(json)
     document = read(path_of(name))
     try:
-        where = place(device, 1, None)
+        used = resources(device, 1, None)
     except NoDevice as error:
         stop(error)
     as_written = shaped(document)
@@ -68,9 +68,9 @@ def verify(
         f"[name]{escape(function)}[/] · against float64 · rule: error at most twice the standard form's, and rounding"
     )
     with tempfile.TemporaryDirectory() as folder, screen.status(f"checking {len(numbered)} cases …"):
-        places = [point for _, point in numbered]
+        points = [point for _, point in numbered]
         found = check_only(
-            loaded, CANDIDATE, places, where, min(timeout, loaded.experiment.timeout), Path(folder)
+            loaded, CANDIDATE, points, used, min(timeout, loaded.experiment.timeout), Path(folder)
         )
     results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=False)]
     if len(found) < len(numbered):

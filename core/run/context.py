@@ -37,20 +37,20 @@ class TrialContext:
     threads: int
     folder: Path
     base: Path  # what references are relative to
-    tell: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
+    send: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
     notes: list[str] = field(default_factory=list)  # what a reader of the results should know
 
     def record(self, step: int | None = None, **metrics: float) -> None:
         step = None if step is None else _whole("step", step)
         values = {name: float(value) for name, value in metrics.items()}
         append_line(self.folder / "records.jsonl", {"step": step, **values})
-        self.tell(("metrics", step, values))
+        self.send(("metrics", step, values))
         for name, value in values.items():
             if math.isnan(value):
                 raise NotFinite(f"{name} is NaN" + ("" if step is None else f" at step {step}"))
 
     def progress(self, done: int, of: int) -> None:
-        self.tell(("progress", _whole("done", done), _whole("of", of)))
+        self.send(("progress", _whole("done", done), _whole("of", of)))
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
         if not isinstance(text, str | TwoCuts):
@@ -58,7 +58,7 @@ class TrialContext:
         step, kept = _whole("step", step), text if isinstance(text, str) else text.model_dump()
         append_line(self.folder / "records.jsonl", {"step": step, "sample": kept})
         if isinstance(text, str):  # a line of the live view has no room for a drawing
-            self.tell(("sample", step, text[:SHOWN]))
+            self.send(("sample", step, text[:SHOWN]))
 
     def save(self, state: Any) -> None:
         import torch
@@ -112,7 +112,7 @@ class TrialContext:
     def _note(self, text: str) -> None:
         print(text, file=sys.stderr)
         self.notes.append(text)
-        self.tell(("note", text))
+        self.send(("note", text))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:

@@ -45,7 +45,7 @@ class Run:
         """The file that whoever works on the run holds a lock on, for life."""
         return self.folder / "lock"
 
-    def tell(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         """Change run.json."""
         path = self.folder / "run.json"
         write_json(path, (read_json(path) if path.exists() else {}) | changes)

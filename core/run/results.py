@@ -17,7 +17,7 @@ from ..safe_text import csv_of
 from ..trial import TwoCuts
 from .files import Damaged, read_lines
 from .folder import Run
-from .opening import experiment_of, planned_of
+from .opening import experiment_of, planned_replicates
 from .stored import a_number, figures, whole
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def gather(run: Run) -> Results:
     values = with_gaps(experiment, values)
     control_table = control(experiment, values)
     course = Course(
-        planned=planned_of(run),
+        planned=planned_replicates(run),
         complete=_complete(experiment, trials),
         busy=_busy(keys, trials),
         off=off_in(control_table, keys),

@@ -27,7 +27,7 @@ from .process import Job
 METHODS = ("forkserver", "spawn")
 
 LOADING = 60.0  # seconds that a fresh interpreter may take to import torch, on a slow disk; the trial's own time comes after
-TICK = 0.25  # seconds after which everything is looked at, whether something was heard or not
+TICK = 0.25  # seconds after which every trial is looked at, with or without a message of it
 ASLEEP = 1.0  # seconds without such a look that show that this process was stopped, or its terminal
 # Sent by a person, by the system when memory ends or a limit is met, or for a file that the disk no longer holds.
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGBUS", "SIGXCPU", "SIGXFSZ", "SIGPWR")
@@ -37,7 +37,7 @@ LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 @dataclass(frozen=True)
 class Event:
-    """What the live view hears: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, of which trial, with what."""
+    """An event of a trial, for the live view: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
 
     what: str
     job: Job
@@ -81,29 +81,29 @@ def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
     chosen = method()
     os.environ.update(environment)
     adopt()
-    with _sheltered():
+    with _guarded():
         resource_tracker.ensure_running()  # by itself, since it lets signals through again
     if chosen == "forkserver":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["lab.core.run.server", "lab.core.run.preload", *modules])
         _make_room_for_its_socket()
-        with _sheltered():
+        with _guarded():
             forkserver.ensure_running()
 
 
-def run(jobs: Sequence[Job], workers: int, timeout: float, hear: Callable[[Event], None]) -> None:
+def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[Event], None]) -> None:
     """Run all jobs, at most `workers` side by side, in the order given.
 
     When this returns, each has its `trial.json`: written by the trial itself, or here for one that crashed, was
     killed or took longer than `timeout` seconds, not counting those in which this process was stopped. When it is
     interrupted, running trials are ended and have none.
     """
-    waiting, running, strangers = list(reversed(jobs)), list[_Running](), children(os.getpid())
+    waiting, running, unrelated = list(reversed(jobs)), list[_Running](), children(os.getpid())
     looked = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_start(waiting.pop(), timeout, hear))
+                running.append(_start(waiting.pop(), timeout, on_event))
             wait([source for one in running for source in _sources(one)], timeout=TICK)
             now = time.monotonic()
             if now - looked > TICK + ASLEEP:  # what trials could not do meanwhile is not held against them
@@ -111,30 +111,30 @@ def run(jobs: Sequence[Job], workers: int, timeout: float, hear: Callable[[Event
                     one.deadline += now - looked
             looked = now
             for one in running:
-                code = one.process.exitcode  # before its last words are read
-                _listen(one, hear)
+                code = one.process.exitcode  # before its last messages are read
+                _receive(one, on_event)
                 if code is not None:
-                    _conclude(one, running, strangers, *_how_it_died(code))
+                    _conclude(one, running, unrelated, *_how_it_died(code))
                 elif now > one.deadline:
-                    _conclude(one, running, strangers, "timeout", *_why_it_took_so_long(one))
+                    _conclude(one, running, unrelated, "timeout", *_why_it_took_so_long(one))
                 if one.is_done:
-                    hear(Event("ended", one.job))
+                    on_event(Event("ended", one.job))
             running = [one for one in running if not one.is_done]
     finally:
         for one in running:
             _end(one)
-        _sweep([], strangers)
+        _end_leftovers([], unrelated)
 
 
-def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
+def _start(job: Job, timeout: float, on_event: Callable[[Event], None]) -> _Running:
     context: Any = multiprocessing.get_context(method())
     _own_folder(Path(job.folder))
     for again in (True, False):
         ours, theirs = socket.socketpair()
         child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
         try:
-            # A server that is loading torch keeps us waiting, and Ctrl-C is to be heard meanwhile.
-            with _main_not_imported_again(), _sheltered(deaf=method() == "spawn"):
+            # A server that is loading torch keeps us waiting; Ctrl-C must work meanwhile.
+            with _main_not_imported_again(), _guarded(block_signals=method() == "spawn"):
                 child.start()
             break
         except (EOFError, ConnectionError) as error:
@@ -143,11 +143,11 @@ def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
                 raise OSError("the process that starts trials ends again and again") from error
             _server_has_ended(
                 seconds=10
-            )  # one that ends hears nobody, and is followed only when it has ended
+            )  # one that is ending answers nobody, and must be gone before the next starts
         finally:
             theirs.close()
     ours.setblocking(False)
-    hear(Event("started", job))
+    on_event(Event("started", job))
     return _Running(job, child, ours, timeout, time.monotonic() + LOADING + timeout)
 
 
@@ -165,12 +165,12 @@ def _main_not_imported_again() -> Iterator[None]:
 
 
 @contextmanager
-def _sheltered(deaf: bool = True) -> Iterator[None]:
-    """What is started now imports nothing that merely lies in the working folder, and with `deaf` hears a key (Ctrl-C)
-    only when it has said what is to happen then; we hear it afterwards."""
+def _guarded(block_signals: bool = True) -> Iterator[None]:
+    """A process started inside imports nothing from the working folder. With `block_signals` it gets Ctrl-C only once it
+    has installed its handlers, and this process gets it after the block."""
     ours = "PYTHONSAFEPATH" not in os.environ
     os.environ.setdefault("PYTHONSAFEPATH", process.SAFE_PATH)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if deaf else ())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if block_signals else ())
     try:
         yield
     finally:
@@ -199,16 +199,16 @@ def _sources(one: _Running) -> list[Any]:
     return [one.process.sentinel, *([] if one.has_closed else [one.line])]
 
 
-def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
+def _receive(one: _Running, on_event: Callable[[Event], None]) -> None:
     """Hear what a trial has said since; a line with anything else on it is passed over."""
     with suppress(BlockingIOError):
         while not one.has_closed and len(one.unread) < LONGEST:
             try:
-                said = one.line.recv(65536)
+                received = one.line.recv(65536)
             except ConnectionError:
-                said = b""
-            one.has_closed = not said
-            one.unread += said
+                received = b""
+            one.has_closed = not received
+            one.unread += received
     *lines, one.unread = one.unread.split(b"\n")
     if len(one.unread) >= LONGEST:
         one.unread = b""
@@ -218,7 +218,7 @@ def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
         if message[0] == "begun":
             one.deadline = time.monotonic() + one.timeout
         else:
-            hear(Event(message[0], one.job, message[1:]))
+            on_event(Event(message[0], one.job, message[1:]))
 
 
 def _how_it_died(code: int) -> tuple[str, str, bool]:
@@ -244,7 +244,7 @@ def _why_it_took_so_long(one: _Running) -> tuple[str, bool]:
 def _conclude(
     one: _Running,
     running: Sequence[_Running],
-    strangers: Collection[int],
+    unrelated: Collection[int],
     status: str,
     reason: str,
     by_machine: bool,
@@ -252,7 +252,7 @@ def _conclude(
     """A trial is over: nothing of it goes on, and its end is written down, here if it could not do so itself."""
     _end(one)
     one.is_done = True
-    _sweep(running, strangers)
+    _end_leftovers(running, unrelated)
     folder = Path(one.job.folder)
     if result_in(folder) is None:
         _own_folder(folder)
@@ -270,12 +270,12 @@ def _end(one: _Running) -> None:
     one.line.close()
 
 
-def _sweep(running: Sequence[_Running], strangers: Collection[int]) -> None:
-    """End what ended trials have left behind, in whichever group: it has fallen to the server or to this process."""
+def _end_leftovers(running: Sequence[_Running], unrelated: Collection[int]) -> None:
+    """End the processes that ended trials left behind: they are now children of the server or of this process."""
     from multiprocessing import resource_tracker
 
     server, tracker = _server(), getattr(resource_tracker._resource_tracker, "_pid", None)
-    keep = {one.process.pid for one in running if not one.is_done} | {server, tracker, *strangers}
+    keep = {one.process.pid for one in running if not one.is_done} | {server, tracker, *unrelated}
     for parent in (server, os.getpid()):
         if parent is not None:
             end_children(parent, {pid for pid in keep if pid is not None})
