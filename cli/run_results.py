@@ -98,9 +98,11 @@ def summary_data(results: Results) -> dict[str, Any]:
 
 
 def claim_data(verdict: Any) -> dict[str, Any]:
+    """A verdict as JSON has it: its point is called `place`."""
     from dataclasses import asdict
 
-    return asdict(verdict) | {"place": dict(verdict.place)}
+    data = {"place" if key == "point" else key: value for key, value in asdict(verdict).items()}
+    return data | {"place": dict(verdict.point)}
 
 
 def records(table: Any) -> list[dict[str, Any]]:

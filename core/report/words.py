@@ -116,7 +116,7 @@ def measured_as(verdict: Verdict) -> str:
             said = ", ".join(variants)
         case _:
             said = variants[0]
-    return f"{human(verdict.metric)}: {said}{at(dict(verdict.place))}"
+    return f"{human(verdict.metric)}: {said}{at(dict(verdict.point))}"
 
 
 def at(point: dict[str, object]) -> str:
