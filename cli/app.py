@@ -1,4 +1,4 @@
-"""The command `lab`: its sub-commands, one file for each group, and what happens when something goes wrong."""
+"""The command `lab`: its sub-commands, one file for each, and its exit codes when something goes wrong."""
 
 from __future__ import annotations
 
@@ -53,33 +53,33 @@ def home(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """The console script. A person's mistake is told in one line, never as a traceback."""
+    """The console script. A user's mistake gets one line, never a traceback."""
     use_streams()
     os.environ.pop("MPLBACKEND", None)  # plots go into files; Jupyter names a backend that need not be here
     try:
         app()
         sys.stdout.flush()
     except Mistakes as mistakes:
-        _tell(mistakes)
+        _print(mistakes)
         sys.exit(2)
     except BrokenPipeError:  # `lab list | head`: the reader has seen enough
-        _hush()
+        _drop_output()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _tell(f"{where}{error.strerror or error}. What is done is kept.")
-        _hush()
+        _print(f"{where}{error.strerror or error}. What is done is kept.")
+        _drop_output()
         sys.exit(1)
 
 
-def _hush() -> None:
-    """What is still to be written has nowhere to go: at the end of the process that would be a traceback."""
+def _drop_output() -> None:
+    """Send what is still buffered to nowhere; at the end of the process it would raise."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _tell(message: object) -> None:
+def _print(message: object) -> None:
     console = err()
     for line in str(message).splitlines():
         console.print(line, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from ..core.experiment.discovery import hidden, known
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
-from .experiment_file import say_hidden
+from .experiment_file import print_hidden
 from .options import RESULTS
 from .screen import about, err, table
 
@@ -20,7 +20,7 @@ from .screen import about, err, table
 def experiments(word: str | None) -> Iterator[dict[str, Any]]:
     """The bare data of every experiment in which the word stands; a file that cannot be read is named, not fatal."""
     for name in hidden():
-        say_hidden(name, known()[name])
+        print_hidden(name, known()[name])
     for path in known().values():
         try:
             data = overview(read(path))

@@ -44,25 +44,29 @@ def report(
     if out is not None and out.is_dir():
         out = out / "report.html"
     with err().status("judging and drawing …"):
-        seen = [found for name in names or there if (found := _seen(ranked(results, name))) is not None]
-        if not seen:
+        reported = [
+            found
+            for name in names or there
+            if (found := _readable_results(ranked(results, name))) is not None
+        ]
+        if not reported:
             stop("nothing is left to report", code=1)
         try:
-            html, markdown = _write(seen, out or results / "report.html", is_elsewhere=out is not None)
+            html, markdown = _write(reported, out or results / "report.html", is_elsewhere=out is not None)
         except OSError as error:
             folder = out.parent if out is not None else results
             stop(
                 f"{folder}/ cannot be written: {error.strerror}. Choose another place: --out FILE.html",
                 code=1,
             )
-    for one in seen:
+    for one in reported:
         if one.facts["status"] != "finished":
             err().print(
                 f"run {one.run.id} of {one.experiment.name} is not finished; the report shows what is done"
             )
     if json:
-        print_json({"html": str(html), "markdown": str(markdown), "runs": [one.run.id for one in seen]})
-    over = ", ".join(f"{one.experiment.name} (run {one.run.id})" for one in seen)
+        print_json({"html": str(html), "markdown": str(markdown), "runs": [one.run.id for one in reported]})
+    over = ", ".join(f"{one.experiment.name} (run {one.run.id})" for one in reported)
     people(json).print(f"{html} and {markdown.name}, over {over}", soft_wrap=True, markup=False)
     if open_:
         import webbrowser
@@ -70,20 +74,20 @@ def report(
         webbrowser.open(html.resolve().as_uri())
 
 
-def _seen(candidates: list[Run]) -> Results | None:
-    """Of the best run that can be read; what cannot be is named, and the others stay."""
+def _readable_results(candidates: list[Run]) -> Results | None:
+    """The results of the first run that can be read; None where none can. Names each run that cannot."""
     from ..core.run.files import Damaged
-    from .run_results import first_readable, say_passed_over
+    from .run_results import first_readable, print_passed_over
 
     try:
         return first_readable(candidates)
     except Damaged as damaged:
-        say_passed_over(candidates[-1], damaged)
+        print_passed_over(candidates[-1], damaged)
         return None
 
 
-def _write(seen: list[Results], html: Path, is_elsewhere: bool) -> tuple[Path, Path]:
-    """The report over these runs; elsewhere than in the results folder, their own folders stay as they are.
+def _write(reported: list[Results], html: Path, is_elsewhere: bool) -> tuple[Path, Path]:
+    """Write the report over these runs; with `is_elsewhere` nothing is written into their own folders.
 
     Raises:
         OSError: a folder cannot be written.
@@ -93,7 +97,7 @@ def _write(seen: list[Results], html: Path, is_elsewhere: bool) -> tuple[Path, P
     from .run_results import page_of, plots_of
 
     pages = []
-    for one in seen:
+    for one in reported:
         if not is_elsewhere:
             write_tables(one)
         folder = (

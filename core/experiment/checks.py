@@ -181,13 +181,13 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
     each axis."""
     fields = subject.params.model_fields
     nearby = BesideTheFile(document.folder)
-    places: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
-    places += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
+    changes: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
+    changes += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
     for at, axis, values in _swept(experiment, document):
-        places += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
+        changes += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
     base: dict[str, Any] = {}
     of_params: set[str] = set()  # what is wrong with `params` is wrong with every variant too, and told once
-    for keys, change in places:
+    for keys, change in changes:
         lacking = dict(missing(subject.params, change, document.folder))
         for way, what in lacking.items():
             yield Mistake(document.mark(keys if isinstance(keys[-1], int) else (*keys, *way)), what)

@@ -45,16 +45,16 @@ STAND_INS: dict[str, Any] = {"metrics": {"kind": "counted"}, "variants": {}, "so
 def _without(document: Document, keys: Keys) -> Document:
     *way, last = keys
     data = _copied(document.data)
-    place: Any = data
+    parent: Any = data
     for key in way:
-        place = place[key]
+        parent = parent[key]
     if isinstance(last, int):
-        del place[last]
+        del parent[last]
         return replace(document, data=data, marks=_moved_up(document, tuple(way), last))
     if len(keys) == 2 and keys[0] in STAND_INS:
-        place[last] = STAND_INS[str(keys[0])]
+        parent[last] = STAND_INS[str(keys[0])]
     else:
-        place.pop(last, None)
+        parent.pop(last, None)
     return replace(document, data=data)
 
 
@@ -64,11 +64,11 @@ def _moved_up(document: Document, way: Keys, index: int) -> dict[Keys, Any]:
     depth = len(way)
     for keys, mark in document.marks.items():
         if keys[:depth] == way and len(keys) > depth:
-            place = int(keys[depth])
-            if place == index:
+            item = int(keys[depth])
+            if item == index:
                 continue
-            if place > index:
-                keys = (*way, place - 1, *keys[depth + 1 :])
+            if item > index:
+                keys = (*way, item - 1, *keys[depth + 1 :])
         marks[keys] = mark
     return marks
 

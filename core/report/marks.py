@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROW = 15.0  # points between two rows of dots
 # Where the label of a claimed line may stand: left, right or in the middle; so many pixels above or below it.
-PLACES = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
+LABEL_POSITIONS = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
 
 
 def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
@@ -75,12 +75,12 @@ def draw_dots(
     row, labels = 0, []
     alone = all(len(series.x) == 1 and str(series.x[0]) == series.name for series in picture.series)
     several = len(picture.series) > 1 and not alone
-    for place in picture.x:
+    for position in picture.x:
         first = row
         for series in picture.series:
-            if place not in series.x:
+            if position not in series.x:
                 continue
-            at = series.x.index(place)
+            at = series.x.index(position)
             look = looks[series.name]
             value, low, high = series.y[at], series.low[at], series.high[at]
             if not math.isnan(low):
@@ -97,7 +97,7 @@ def draw_dots(
             )
             labels.append(series.name)
             ax.annotate(
-                texts[series.name, place],
+                texts[series.name, position],
                 (value if math.isnan(high) else high, row),
                 xytext=(6, 0),
                 textcoords="offset points",
@@ -108,7 +108,7 @@ def draw_dots(
         ax.text(
             -0.015,
             (first + row - 1) / 2,
-            str(place),
+            str(position),
             transform=ax.get_yaxis_transform(),
             ha="right",
             va="center",
@@ -130,15 +130,15 @@ def draw_claimed(ax: Axes, lines: Sequence[Line], picture: Picture) -> list[Line
     for line in shown:
         ax.axhline(line.value, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, gid="claimed")
     for line in shown:
-        place, up = max(PLACES, key=lambda at: _room(ax, picture, at, line.value, taken))
-        taken.append((place, _pixel(ax, line.value) + up))
+        across, up = max(LABEL_POSITIONS, key=lambda at: _room(ax, picture, at, line.value, taken))
+        taken.append((across, _pixel(ax, line.value) + up))
         ax.annotate(
             line.label,
-            (place, line.value),
+            (across, line.value),
             xycoords=ax.get_yaxis_transform(),
-            xytext=(2 - 4 * place, 2.5 if up > 0 else -2.5),
+            xytext=(2 - 4 * across, 2.5 if up > 0 else -2.5),
             textcoords="offset points",
-            ha={0.0: "left", 1.0: "right"}.get(place, "center"),
+            ha={0.0: "left", 1.0: "right"}.get(across, "center"),
             va="bottom" if up > 0 else "top",
             fontsize=style.SMALL - 0.5,
         )

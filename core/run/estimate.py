@@ -18,7 +18,7 @@ def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
         gathered.setdefault((result["kind"], point_words(result["point"])), []).append(
             float(result.get("seconds", 0))
         )
-    return {place: sum(seconds) / len(seconds) for place, seconds in gathered.items()}
+    return {where: sum(seconds) / len(seconds) for where, seconds in gathered.items()}
 
 
 def seconds_left(
@@ -43,8 +43,8 @@ def seconds_left(
     for trial in trials:
         if trial.key in ended:
             continue
-        place = (trial.kind, point_words(trial.point))
-        known = here.get(place) or ([expected[place]] if place in expected else None)
+        where = (trial.kind, point_words(trial.point))
+        known = here.get(where) or ([expected[where]] if where in expected else None)
         if not known and trial.kind in kinds:
             known = [max(kinds[trial.kind])]  # grids grow: the point not seen yet is more likely a larger one
         if not known:

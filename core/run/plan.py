@@ -33,8 +33,8 @@ class Trial:
     key: str  # the name of its folder
 
     def __str__(self) -> str:
-        place = " ".join(f"{axis}={value}" for axis, value in self.point.items())
-        return " ".join(part for part in (self.variant, place) if part) or self.kind
+        point = " ".join(f"{axis}={value}" for axis, value in self.point.items())
+        return " ".join(part for part in (self.variant, point) if part) or self.kind
 
 
 def points(loaded: Loaded) -> list[Point]:
@@ -118,9 +118,9 @@ def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[st
 def references(loaded: Loaded) -> dict[str, str]:
     """Files and folders of the user's that this experiment uses, with their digests."""
     experiment = loaded.experiment
-    places = [experiment.params, *(variant.params for variant in experiment.variants.values())]
-    places += [{axis: value} for axis, values in experiment.axes.items() for value in values]
-    found = {path for values in places for path in files(loaded.subject.params, values, loaded.folder)}
+    changes = [experiment.params, *(variant.params for variant in experiment.variants.values())]
+    changes += [{axis: value} for axis, values in experiment.axes.items() for value in values]
+    found = {path for values in changes for path in files(loaded.subject.params, values, loaded.folder)}
     if experiment.trial.endswith(".py"):
         found.add(loaded.subject.file)
     return {str(path): digest(path) for path in sorted(found)}
