@@ -1,4 +1,4 @@
-"""Every variant at every point beside the baseline of its tier."""
+"""Compares every variant at every point with the baseline of its tier."""
 
 from __future__ import annotations
 

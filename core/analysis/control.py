@@ -1,4 +1,4 @@
-"""The A/A control: the first of each tier is timed twice, and should come out equal to itself."""
+"""The A/A control: the first variant of each tier is timed twice, and should equal itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: as many digits as the spread leaves standing, and no more.
+"""Formats numbers: as many digits as their spread supports, and no more.
 
 The terminal, the report and the CSV's readable columns all print through here, so one figure looks the same
 everywhere.

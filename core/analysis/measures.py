@@ -1,4 +1,4 @@
-"""What a claim measures, taken from the tables of a run: one interval, or for an order one for each step."""
+"""Takes the measure of a claim from the tables of a run: one interval, or for an order one for each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the source saw it and where this run did: what differs, and what another device can still say."""
+"""The setting of the source beside the setting of the run: what differs, and the starred words for another device."""
 
 from __future__ import annotations
 

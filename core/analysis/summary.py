@@ -1,4 +1,4 @@
-"""The sentence an experiment ends with, filled from a run."""
+"""Fills the summary of an experiment with the figures of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding one figure in the tables of a run: by variant, point and metric.
+"""Indexes the tables of a run: a figure by variant, point and metric.
 
 The tables come from the trial files (core/run) in long form:
 

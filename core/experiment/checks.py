@@ -1,4 +1,4 @@
-"""What one key of an experiment file demands of another. Each check yields mistakes; none stops at the first."""
+"""Checks between the keys of an experiment file. Each check yields mistakes; none stops at the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where experiments are found: a path, then ./experiments/, then the ones that come with lab."""
+"""Finds experiments: a path, then ./experiments/, then the built-in ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML as data, with the place of every key; no schema yet, and nothing heavier than PyYAML is imported.
+"""YAML as data, with the position of every key; no schema yet, and no import heavier than PyYAML.
 
 Tags are refused (a file of data must not construct objects), and aliases may not expand without bound.
 """
@@ -20,20 +20,20 @@ MOST_NODES = 20_000  # an ordinary file has a few hundred; ten lines of nested a
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 40
 
-# What a terminal would obey and UTF-8 cannot hold; it has no place in a name, a sentence or a path.
+# Characters that a terminal obeys or UTF-8 cannot hold: none belongs into a name, a sentence or a path.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file's content and where each key of it stands."""
+    """The content of a file, and the position of each key."""
 
     data: dict[str, Any]
     marks: Mapping[Keys, Mark]
     path: Path
 
     def mark(self, keys: Keys) -> Mark:
-        """The place of these keys, or of the nearest thing around them."""
+        """The position of these keys, or of the nearest key around them."""
         for end in range(len(keys), -1, -1):
             if keys[:end] in self.marks:
                 return self.marks[keys[:end]]
@@ -96,7 +96,7 @@ def printable(text: str, source: str) -> str:
     """The same text.
 
     Raises:
-        Mistakes: it holds what a terminal would obey, or what is no character.
+        Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair.
     """
     if _CONTROL.search(text):
         raise Mistakes([Mistake(Mark(source), "holds a control character")])

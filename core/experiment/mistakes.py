@@ -1,4 +1,4 @@
-"""What is wrong with an experiment file or a command line: where, what, and the nearest right thing."""
+"""Mistakes in an experiment file or a command line, and where each stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mark:
-    """A place a person can go to: a file with line and column, or what was typed (`-s colums=1`)."""
+    """A position that a user can go to: a file with line and column, or what was typed (`-s colums=1`)."""
 
     source: str
     line: int | None = None

@@ -1,4 +1,4 @@
-"""From the file as written to the experiment as asked for: preset, added variants, -s, then the other flags."""
+"""Applies a request to an experiment file: preset, added variants, -s, then the other flags."""
 
 from __future__ import annotations
 
@@ -105,15 +105,15 @@ def _with_preset(document: Document, name: str | None) -> Document:
     return replace(document, data=data, marks={**document.marks, **moved})
 
 
-def _with_what_is_installed(document: Document, asked: tuple[str, ...]) -> Document:
-    """Without the variants that need a package that is not here; who asks for one by name learns why it cannot run."""
+def _with_what_is_installed(document: Document, named: tuple[str, ...]) -> Document:
+    """Without the variants whose package is not installed. One that --variants names stays, and says why it cannot run."""
     variants: dict[str, Any] = document.data.get("variants") or {}
 
     def stays(name: str) -> bool:
         needed = variants[name].get("needs") if isinstance(variants[name], dict) else None
-        if not isinstance(needed, str):  # a mistake of shape is told later
+        if not isinstance(needed, str):  # a mistake of shape is reported later
             return True
-        return not needed or name in asked or _is_installed(needed.partition(".")[0])
+        return not needed or name in named or _is_installed(needed.partition(".")[0])
 
     return replace(
         document, data={**document.data, "variants": {n: variants[n] for n in variants if stays(n)}}
@@ -128,7 +128,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:
-    """`--pass`: what a call does, the output alone or the gradients too, in subjects that know both."""
+    """`--pass`: the output alone or the gradients too, in subjects that have both."""
     mark, key = Mark(f"--pass {direction}"), "direction"
     if any(text.partition("=")[0].strip() == key for text in sets):
         raise Mistakes([Mistake(mark, f"-s {key}=… says the same once more; choose one of the two")])

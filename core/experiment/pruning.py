@@ -1,4 +1,4 @@
-"""A file without the parts that have a wrong shape, so that the rest can be checked too: all mistakes come at once."""
+"""An experiment file without its parts of wrong shape, so that the rest is checked in the same pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment file may say: the shape, with the meaning of every key.
+"""The schema of an experiment file: every key, its type and its meaning.
 
 `lab validate --schema` prints this as JSON Schema, so an editor completes the keys and shows these descriptions.
 What one key demands of another (a claim names a metric that is declared, …) is in `checks.py`.

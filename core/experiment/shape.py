@@ -1,4 +1,4 @@
-"""The data of a file as an `Experiment`: what has the wrong shape is told with its place and the nearest right key."""
+"""The data of a file as an `Experiment`; a wrong shape is reported with its position and the nearest right key."""
 
 from __future__ import annotations
 

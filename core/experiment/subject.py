@@ -1,4 +1,4 @@
-"""Finding what an experiment's `trial:` line names, and functions in a user's file."""
+"""Finds the subject that a `trial:` line names, and functions in a user's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose page faults a timing pays for: nobody's, once memory has been touched."""
+"""Keeps freed pages mapped, so that timings exclude page faults."""
 
 from __future__ import annotations
 

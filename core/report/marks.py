@@ -1,4 +1,4 @@
-"""What is drawn inside the axes: lines with intervals, bands, dots in rows, claimed figures."""
+"""Draws inside the axes: lines with intervals, bands, dots in rows, claimed figures."""
 
 from __future__ import annotations
 

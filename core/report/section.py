@@ -1,4 +1,4 @@
-"""One experiment's part of the report, as plain data for the templates."""
+"""The section of one experiment in the report, as plain data for the templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every plot looks: one set of fonts, colours, markers and lines.
+"""The style of every plot: fonts, colours, markers and lines.
 
 A figure is drawn at 120 mm, so that its smallest letters are still 6 points high when it is set 90 mm wide in print,
 and about 13 pixels high in the report. Backgrounds stay transparent; text and axes are of one ink that the report

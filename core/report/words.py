@@ -1,4 +1,4 @@
-"""The words of a report: what each verdict and each term means, and how figures are quoted."""
+"""The words of a report: the meaning of each verdict and term, and how figures are quoted."""
 
 from __future__ import annotations
 

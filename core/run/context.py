@@ -1,4 +1,4 @@
-"""What a running trial is given: `core.trial.Context` on top of a folder."""
+"""The context of a running trial: `core.trial.Context` on top of its folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..trial import TwoCuts
 from .files import append_line
 
 CHECKPOINT = "state.pt"
-SHOWN = 2000  # characters of a sample that the live view is told
+SHOWN = 2000  # characters of a sample that the live view gets
 
 
 class NotFinite(Exception):
@@ -29,14 +29,14 @@ class NotFinite(Exception):
 
 @dataclass
 class TrialContext:
-    """The `Context` of one trial; see there for what each member means."""
+    """The `Context` of one trial; `core/trial.py` says what each member means."""
 
     variant: str
     seed: int
     device: str
     threads: int
     folder: Path
-    base: Path  # what references are relative to
+    base: Path  # references are relative to it
     send: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
     notes: list[str] = field(default_factory=list)  # what a reader of the results should know
 

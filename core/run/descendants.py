@@ -1,4 +1,4 @@
-"""No process outlives what it was started for: ties that the kernel keeps, whatever the processes are doing (Linux only).
+"""Ends every process that a trial leaves behind, by ties that the kernel keeps (Linux only).
 
 A trial may sit in compiled code that never lets Python run, and what it starts may move into a session of its own. So
 the kernel is asked to end a child with its parent, and to give a process the children of its children once these have

@@ -1,4 +1,4 @@
-"""How long the rest of a run takes: from what this run has done, and from the last run before that."""
+"""Expected seconds until a run ends: from its own trials so far, and from the last run before it."""
 
 from __future__ import annotations
 

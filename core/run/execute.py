@@ -1,4 +1,4 @@
-"""A run from plan to end: checks side by side, then the clock alone on the machine; or training side by side."""
+"""Runs a plan to its end: checks side by side, then timing alone on the machine; or training side by side."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .plan import Trial, key_of, params_of, plan, seeds_abreast
 from .process import Job
 from .schedule import Event
 
-NEVER_TIMED = "reference"  # the tier that is there to be read
+NEVER_TIMED = "reference"  # the tier of code to read
 
-PEAKS_TIMEOUT = 60.0  # no trial of the experiment's, so not in its hands
+PEAKS_TIMEOUT = 60.0  # seconds; the `timeout` of an experiment is for its own trials
 
 
 class Interrupted(Exception):
@@ -119,14 +119,14 @@ def check_only(
     trials = [Trial("check", variant, point, 0, key_of("check", variant, point, 0)) for point in points]
     results: list[dict[str, Any]] = []
     for start in range(0, len(trials), resources.workers):
-        some = trials[start : start + resources.workers]
+        batch = trials[start : start + resources.workers]
         schedule.run(
-            [_job(loaded, run, resources, t, [variant]) for t in some],
+            [_job(loaded, run, resources, t, [variant]) for t in batch],
             resources.workers,
             timeout,
             lambda event: None,
         )
-        results += [run.result(trial) or {} for trial in some]
+        results += [run.result(trial) or {} for trial in batch]
         if any(result.get("status") in ("failed", "timeout") for result in results):
             break
     return results
@@ -183,9 +183,9 @@ def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """One timing run at a time on a machine; a second one waits and says for whom.
+    """One timing run at a time on a machine; a second one waits and names the first.
 
-    Where the lock cannot be had, or others may hold another one, that is told and kept with the run.
+    Where the lock cannot be taken, or a run with another temporary folder is timing, a note says so and is kept in the run.
     """
     path, mine = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
     with ExitStack() as held:

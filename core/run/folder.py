@@ -1,4 +1,4 @@
-"""The folder of a run: made exclusively, found again, read. The files in it are the truth about the run."""
+"""The folder of a run: finding it again and reading it. Its files are the truth about the run."""
 
 from __future__ import annotations
 

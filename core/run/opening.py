@@ -1,4 +1,4 @@
-"""Opening a run: a new folder with the resolved experiment in it, or one that goes on."""
+"""Opens a run: a new folder with the resolved experiment in it, or an old one to go on with."""
 
 from __future__ import annotations
 

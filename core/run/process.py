@@ -1,4 +1,4 @@
-"""The inside of a trial's process: run one trial, write down how it ended, `trial.json` last."""
+"""The process of a trial: run it, then write how it ended into `trial.json`, which comes last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting trials in processes of their own, watching them, ending those that hang."""
+"""Starts trials in processes of their own, watches them, and ends those that hang."""
 
 from __future__ import annotations
 
