@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def resumed(document: Document, options: RunOptions) -> tuple[Run, Loaded, str | None]:
-    """The newest run of this name that is not finished, or that has fewer replicates than `--seeds` or `--repeats` says."""
+    """The newest run of this name that is unfinished, or has fewer replicates than --seeds or --repeats says."""
     from ..core.experiment.load import load_document
     from ..core.experiment.shape import shaped
     from ..core.run.folder import runs

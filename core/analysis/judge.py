@@ -6,8 +6,8 @@ and are judged as they are. Sampled ones are judged at the looks of `looks`, on 
 at its level, so that the interval printed with a verdict is the verdict's own: a little wider than the 95%
 intervals in tables, which hold for one figure at one time. Before the first look a verdict is a preview.
 
-A verdict about times is a preview too where the clock cannot be trusted: the A/A control of its tier is off at its point, or
-fewer than six of its processes had a machine that was not busy with something else (the others are left out).
+A verdict about times is a preview too where the clock cannot be trusted: the A/A control of its tier is off at its
+point, or fewer than six of its processes had a machine that was not busy with something else (the others are left out).
 
 A claim made for another kind of device gets a word with a star, which counts neither way; only counted numbers, the same
 on every machine, are judged on every device.

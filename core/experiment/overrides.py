@@ -106,7 +106,7 @@ def _with_preset(document: Document, name: str | None) -> Document:
 
 
 def _with_what_is_installed(document: Document, named: tuple[str, ...]) -> Document:
-    """Without the variants whose package is not installed. One that --variants names stays, and says why it cannot run."""
+    """Without the variants whose package is not installed; one that --variants names stays, and refuses when it runs."""
     variants: dict[str, Any] = document.data.get("variants") or {}
 
     def stays(name: str) -> bool:

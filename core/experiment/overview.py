@@ -1,4 +1,4 @@
-"""The part of an experiment file that lists show, without the schema, whose import takes longer than printing the list."""
+"""The part of an experiment file that lists show, without the schema: importing that takes longer than the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison as tables for the report and the terminal: a row per variant and point, a column per metric, grouped by tier."""
+"""The comparison as tables for report and terminal: a row per variant and point, a column per metric, by tier."""
 
 from __future__ import annotations
 

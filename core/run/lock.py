@@ -97,7 +97,7 @@ def owner(path: Path) -> str:
 
 
 def _opened(path: Path, mode: int) -> int:
-    """Open a lock file, which may lie in a folder that everybody writes to: follow no link, change the mode of a new one only."""
+    """Open a lock file, perhaps in a folder that everybody writes to: follow no link, set the mode of a new one only."""
     try:
         descriptor = os.open(path, os.O_RDWR | _OPEN)
     except PermissionError:  # of another user; reading is enough for a lock

@@ -140,7 +140,7 @@ def experiment_of(run: Run) -> Experiment:
 
 
 def missing_names(experiment: Experiment) -> list[str]:
-    """Names that tables and plots look up in the file and do not find. Claims may name a variant that this run left out."""
+    """Names that tables and plots look up in the file and do not find. (Claims may name a variant left out here.)"""
     columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
     metrics = [metric.gap.of for metric in experiment.metrics.values() if metric.gap is not None]
     metrics += [

@@ -255,7 +255,7 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _machine_error(error: BaseException, folder: Path) -> BaseException | None:
-    """The error in a chain that says what the machine lacked (memory, disk, descriptors); None if the trial itself failed."""
+    """The error of a chain that says what the machine lacked (memory, disk); None if the trial itself failed."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in MACHINE_ERRORS:

@@ -37,7 +37,7 @@ LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a trial, for the live view: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
+    """An event of a trial: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
 
     what: str
     job: Job

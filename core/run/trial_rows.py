@@ -84,7 +84,7 @@ def value_rows(
 def _timed(
     experiment: Experiment, trial: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, float]]:
-    """The figures of one timing process: each variant's blocks are reduced to their median, since blocks are no replicates."""
+    """The figures of one timing process. Blocks are no replicates: a variant's blocks become their median."""
     peaks = {name: peak for name, peak in (environment.get("peaks") or {}).items() if a_number(peak)}
     for variant, samples in trial["samples"].items():
         if variant.removesuffix(AGAIN) not in experiment.variants:
