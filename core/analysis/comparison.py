@@ -130,7 +130,7 @@ def _value(figure: Replicates, metric: Metric) -> tuple[Interval | None, float]:
 
 
 def _itself(figure: Replicates) -> tuple[Interval | None, Interval | None, str]:
-    """The baseline beside the baseline; how much noise is in that, `control` says."""
+    """The baseline beside itself: ratio 1, change 0, no intervals (`control` has its noise)."""
     return (
         (Interval(1.0, None, None, len(figure)), Interval(0.0, None, None, len(figure)), "")
         if figure
@@ -163,10 +163,10 @@ def _word(ratio: Interval | None, change: Interval, metric: Metric) -> str:
     if change.n < FEWEST and change.scale != "prompts":
         return ""  # two or three replicates are a preview: neither a difference nor none has been seen
     by_ratio = metric.kind == "timed" and ratio is not None
-    seen, none = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
-    if not seen.excludes(none):
+    interval, null = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
+    if not interval.excludes(null):
         return "~"
-    return "lower" if seen.estimate < none else "higher"
+    return "lower" if interval.estimate < null else "higher"
 
 
 def _leader(figures: dict[str, Replicates], metric: Metric) -> float | None:

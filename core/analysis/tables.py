@@ -92,7 +92,7 @@ class Readings:
 
     def with_prompts(self, metric: Metric, point: PointValues, variants: Iterable[str]) -> Metric:
         """The metric with a number for its `out_of`: the fewest distinct prompts that any replicate of these variants
-        answered. Where nobody counted them it is 1, of which nothing follows."""
+        answered; 1 where no replicate counted them."""
         if not isinstance(metric.out_of, str):
             return metric
         counts = [
@@ -152,7 +152,7 @@ def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
     for variant, state, reason, *cells in _rows(status, ["variant", "status", "reason", *keys]):
         where = (variant, tuple(_plain(cell) for cell in cells))
         found = (str(state), str(_plain(reason) or ""))
-        # A variant may have a status for each seed: the gravest stands.
+        # A variant may have a status for each seed: the gravest counts.
         statuses[where] = max(statuses.get(where, found), found, key=_gravity)
     return Readings(tuple(keys), figures, statuses)
 

@@ -21,7 +21,7 @@ from .shape import plainly
 from .subject import Subject
 from .summary import parse
 
-# Columns of the tables that are made of a run; an axis of that name would stand there twice.
+# Columns of a run's tables, so no names for an axis.
 COLUMNS = frozenset(
     [
         "variant",
@@ -56,7 +56,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 def cross_check(experiment: Experiment, document: Document, subject: Subject) -> list[Mistake]:
-    """All that is wrong between the parts of a file that each have the right shape."""
+    """The mistakes between keys of a file that each have the right shape."""
     found: list[Mistake] = []
 
     def wrong(keys: Keys, message: str) -> None:
@@ -114,7 +114,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
 
 
 def _swept(experiment: Experiment, document: Document) -> Iterator[tuple[Keys, str, list[Any]]]:
-    """Every key of `axes` and of the grids of `checks`: where it stands in the file, its name, its values."""
+    """Every key of `axes` and of the grids of `checks`: its position in the file, its name, its values."""
     for axis, values in experiment.axes.items():
         yield ("axes", axis), axis, list(values)
     is_list = isinstance(document.data.get("checks"), list)
@@ -131,8 +131,7 @@ def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
 
 
 def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
-    """What is wrong with the trials that a file, or what was asked of it, stands for: variants, axes, parameters, and
-    how many there are."""
+    """Mistakes in the grid of trials, of a file or of a resolved one: variants, axes, parameters, and their number."""
     for name in experiment.variants:
         if not NAME.fullmatch(name):
             what = f"a variant's name is letters, digits, - and _; not {name!r}"
@@ -159,7 +158,7 @@ def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) 
 
 
 def _as_number(value: Any) -> float | str:
-    """The value as it stands in a table: 1 and 1.0 are one there, and so are whole numbers that a float cannot tell apart."""
+    """The value as a column of floats holds it: 1 and 1.0 are one there, as are whole numbers that a float cannot separate."""
     try:
         return float(value)
     except (ValueError, OverflowError):
@@ -186,7 +185,7 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
     for at, axis, values in _swept(experiment, document):
         changes += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
     base: dict[str, Any] = {}
-    of_params: set[str] = set()  # what is wrong with `params` is wrong with every variant too, and told once
+    of_params: set[str] = set()  # a mistake in `params` is one of every variant too, and reported once
     for keys, change in changes:
         lacking = dict(missing(subject.params, change, document.folder))
         for way, what in lacking.items():
@@ -293,10 +292,10 @@ def _check_summary(experiment: Experiment, wrong: Any) -> None:
         return
     for piece in pieces:
         for kind, name in piece.names():
-            known = {
+            names = {
                 "metric": set(experiment.metrics),
                 "variant": set(experiment.variants),
                 "axis": set(experiment.point_keys),
             }[kind]
-            if name not in known:
-                wrong(("summary",), f"no {kind} {name}.{nearest(name, known)}")
+            if name not in names:
+                wrong(("summary",), f"no {kind} {name}.{nearest(name, names)}")

@@ -26,7 +26,7 @@ def known() -> dict[str, Path]:
 
 
 def hidden() -> list[str]:
-    """The built-in experiments that cannot be seen here, because the user has one of the same name."""
+    """The built-in experiments that a user's own experiment of the same name hides."""
     return sorted(_inside(BUILT_IN).keys() & _inside(here()).keys()) if here().resolve() != BUILT_IN else []
 
 
@@ -43,7 +43,7 @@ def find(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in SUFFIXES or len(path.parts) > 1:
-        with suppress(RuntimeError):  # the home of nobody
+        with suppress(RuntimeError):  # `~name` of an unknown user
             path = path.expanduser()
         if os.path.lexists(path):  # without raising, whatever the path; `read` says what is wrong with it
             return path

@@ -104,7 +104,7 @@ def printable(text: str, source: str) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """What one word of the command line means: a number, true, false or null, else the text as it stands."""
+    """The value of one word of the command line: a number, true, false or null, else the text itself."""
     import yaml
 
     from .plain_yaml import PlainLoader

@@ -1,4 +1,4 @@
-"""Mistakes in an experiment file or a command line, and where each stands."""
+"""Mistakes in an experiment file or a command line, each with its position."""
 
 from __future__ import annotations
 

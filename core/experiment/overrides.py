@@ -37,7 +37,7 @@ SETTABLE = (
 
 
 def resolve(document: Document, subject: Subject, request: Request) -> Document:
-    """The document with everything applied; marks of what was typed say so.
+    """The document with the whole request applied; the marks of changed keys are the options that changed them.
 
     Raises:
         Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
@@ -222,7 +222,7 @@ def _fitted(value: Any, kind: Any) -> Any:
 
 
 def _kind_at(keys: Keys, subject: Subject) -> Any:
-    """The type of what stands at these keys, by the schema or by the subject; None where neither knows."""
+    """The type of the value at these keys, from the schema or the subject; None where neither has the key."""
     if keys[0] not in ("params", "axes", "checks", "variants"):
         field = Experiment.model_fields.get(str(keys[0]))
         return field.annotation if field is not None and len(keys) == 1 else None
@@ -252,7 +252,7 @@ def _leaves(kind: Any) -> set[Any]:
 
 
 def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark) -> Any:
-    """Files typed on the command line are relative to where one stands, not to the experiment's file."""
+    """The value with absolute paths: on the command line they are relative to the working folder, not to the file."""
     if keys == ("variants",) and isinstance(value, dict):
         return {name: _absolute(v, (*keys, name), subject, folder, mark) for name, v in value.items()}
     way = keys[2:] if keys[0] == "variants" else keys[1:]  # inside of the subject's parameters
@@ -313,7 +313,7 @@ def _with_only(document: Document, request: Request) -> Document:
     unknown = [n for n in request.variants if n not in variants]
     if unknown:
         raise Mistakes([Mistake(mark, f"no variant {name}.{nearest(name, variants)}") for name in unknown])
-    # The baseline always runs, every ratio is taken to it; and what was added was added to be seen.
+    # The baseline always runs, since every ratio needs it, and so does what --add adds.
     wanted = {
         *request.variants,
         document.data.get("baseline"),

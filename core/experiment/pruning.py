@@ -14,7 +14,7 @@ ROUNDS = 10  # what is left may show a new mistake of shape, such as a mapping t
 
 
 def pruned(document: Document) -> tuple[Experiment, Document] | None:
-    """The experiment that is left, and its document; None when a part is wrong that nothing can stand in for."""
+    """The experiment that is left, and its document; None when a required part is wrong."""
     for _ in range(ROUNDS):
         try:
             return Experiment.model_validate(document.data), document
@@ -38,7 +38,7 @@ def _what_to_drop(location: tuple[int | str, ...], kind: str) -> Keys | None:
     return location[:1] if field is not None and not field.is_required() and kind != "missing" else None
 
 
-# Others refer to these by name, so something has to bear it.
+# Other keys refer to these by name, so an entry of that name has to stay.
 STAND_INS: dict[str, Any] = {"metrics": {"kind": "counted"}, "variants": {}, "sources": {"title": ""}}
 
 

@@ -28,7 +28,7 @@ OVER = {
     "trend": "axis",
 }
 AGAIN = " again"  # the second turn of a tier's first, in one timing process: the A/A control; no name holds a space
-# Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
+# Computed from times, work and the machine's peaks: their ratios repeat those of times.
 RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
 ABOVE_ANY_CEILING = 103.0  # percent of a peak: beyond the noise of both, so what is called the peak is none
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
@@ -241,7 +241,7 @@ class Expect(Part):
 
 
 class Claim(Part):
-    """What a source says, where, and the check that would bear it out or not."""
+    """What a source says, where it says so, and the check that decides whether it holds here."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     says: str

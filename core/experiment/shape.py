@@ -28,7 +28,7 @@ WORDS = {
     "bool_type": _TRUTH,
     "bool_parsing": _TRUTH,
 }
-"""In the words of YAML what pydantic says in those of Python."""
+"""Pydantic's error types in words of YAML."""
 
 
 def shaped(document: Document) -> Experiment:
@@ -82,7 +82,7 @@ def _in_document(location: tuple[int | str, ...], document: Document) -> Keys:
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data, keys = data[part], (*keys, part)
         elif isinstance(data, dict) and isinstance(part, int):
-            continue  # one mapping stands where a list of them may
+            continue  # a single mapping in the place of a list of them
         else:
             break
     return keys

@@ -28,7 +28,7 @@ STANDS_ON = {
 
 
 class NoSubject(Exception):
-    """The `trial:` line, or a reference to a function, leads nowhere; the message says what to put right."""
+    """A `trial:` line or a reference names nothing that exists; the message says what to put right."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def load_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise NoSubject(
-            f"{path.name}{_line_of(error, path)} fails while it is imported: {_told(error)}"
+            f"{path.name}{_line_of(error, path)} fails while it is imported: {_error_words(error)}"
         ) from error
     return module
 
@@ -168,7 +168,7 @@ class Beside(MetaPathFinder):
         return None
 
 
-def _told(error: BaseException) -> str:
+def _error_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -223,7 +223,7 @@ def reference(text: str, folder: Path) -> Reference:
 
 
 def _names(tree: ast.Module) -> list[str]:
-    """Everything a file gives a name to; more than it can be asked for, so that nothing right is refused."""
+    """Every name that a file defines, in any block: a superset of its functions, so that no right name is refused."""
     names: list[str] = []
     for node in ast.walk(tree):  # also inside `if` and `try`: a kernel with a fallback is defined there
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):

@@ -8,7 +8,7 @@ from ..experiment.schema import point_words
 from .folder import Run
 from .plan import Trial
 
-Kept = Mapping[tuple[str, str], float]  # mean seconds by kind and point
+Seconds = Mapping[tuple[str, str], float]  # mean seconds by kind and point
 
 
 def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
@@ -25,10 +25,10 @@ def seconds_left(
     trials: Sequence[Trial],
     ended: Mapping[str, float],
     running: Mapping[str, float],
-    expected: Kept,
+    expected: Seconds,
     workers: int,
 ) -> float | None:
-    """Expected seconds until the last trial has ended; None before anything is known.
+    """Expected seconds until the last trial has ended; None while no trial has ended yet.
 
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
     else as long as the longest of its kind.
@@ -44,14 +44,16 @@ def seconds_left(
         if trial.key in ended:
             continue
         where = (trial.kind, point_words(trial.point))
-        known = here.get(where) or ([expected[where]] if where in expected else None)
-        if not known and trial.kind in kinds:
-            known = [max(kinds[trial.kind])]  # grids grow: the point not seen yet is more likely a larger one
-        if not known:
+        durations = here.get(where) or ([expected[where]] if where in expected else None)
+        if not durations and trial.kind in kinds:
+            durations = [
+                max(kinds[trial.kind])
+            ]  # grids grow: a point without figures is more likely a larger one
+        if not durations:
             if trial.kind == "peaks":
                 continue
             return None
-        seconds = sum(known) / len(known) - running.get(trial.key, 0.0)
+        seconds = sum(durations) / len(durations) - running.get(trial.key, 0.0)
         alone = trial.kind in ("time", "peaks")
         total += max(seconds, 0.0) / (1 if alone else workers)
     return total

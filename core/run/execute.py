@@ -26,7 +26,7 @@ PEAKS_TIMEOUT = 60.0  # seconds; the `timeout` of an experiment is for its own t
 
 
 class Interrupted(Exception):
-    """The person pressed Ctrl-C, or the process was asked to end; what is done is kept."""
+    """The user pressed Ctrl-C, or the process got SIGTERM or SIGHUP; finished trials are kept."""
 
 
 def warm_up(subject: str) -> None:
@@ -74,7 +74,7 @@ def execute(
 
 
 def counts(run: Run, loaded: Loaded) -> dict[str, int]:
-    """How many trials are planned and how many ended in which way."""
+    """How many trials are planned, and how many ended with each status."""
     tally = {"planned": len(plan(loaded))}
     for result in run.results():
         tally[result["status"]] = tally.get(result["status"], 0) + 1
@@ -90,13 +90,13 @@ def _timing(loaded: Loaded, run: Run, resources: Resources, on_event: Callable[[
             continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
         timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
-        # Variants are compared in one process or not at all: one that passed only now brings the others with it.
+        # Variants are compared in one process or not at all: one that passed only now is timed again with the others.
         if (done := run.result(trial)) is not None and not (
             trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
         ):
             continue
         job = _job(loaded, run, resources, trial, timed if trial.kind == "time" else variants[:1])
-        # Alone, whatever --workers says: a neighbour is what timing can bear least.
+        # Alone, whatever --workers says: a neighbour disturbs timing most.
         timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout
         schedule.run([job], 1, timeout, on_event)
 
@@ -200,7 +200,7 @@ def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[N
             _note_company(
                 run, on_wait, f"whether another run is timing cannot be known: {path}: {error.strerror}"
             )
-        # Those whose temporary folder is another one do not on_wait for each other; that they meet is told.
+        # Runs with different temporary folders do not wait for each other; a note says that they met.
         with suppress(OSError):
             everywhere = Path("/tmp") / "lab-timing-anywhere.lock"
             if (second := lock.acquire(everywhere, for_everybody=True, patience=0.1)) is not None:
@@ -222,7 +222,7 @@ def _note_company(run: Run, on_wait: Callable[[str], None], message: str) -> Non
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM, and a terminal that hangs up, end a run as cleanly as Ctrl-C does; after `nohup` it may hang up."""
+    """SIGTERM and SIGHUP end a run as cleanly as Ctrl-C does; a SIGHUP that `nohup` ignores stays ignored."""
 
     def on_signal(number: int, frame: object) -> None:
         raise Interrupted

@@ -28,7 +28,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """run.json; a run whose lock nobody holds is `interrupted`, whatever it last wrote.
+        """run.json; a run that says `running` while no process holds its lock is `interrupted`.
 
         Raises:
             Damaged: it is not what was written.

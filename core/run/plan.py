@@ -40,7 +40,7 @@ class Trial:
 def points(loaded: Loaded) -> list[Point]:
     """The grid of `axes`, each point with a value for every key that `checks` sweeps as well."""
     experiment = loaded.experiment
-    # A key that only some checks name has its default elsewhere.
+    # A key that only checks sweep has the value of `params` elsewhere.
     fixed = {
         key: experiment.params[key]
         for key in experiment.point_keys
@@ -69,7 +69,7 @@ def _product(axes: Mapping[str, list[Any]]) -> list[Point]:
 
 
 def plan(loaded: Loaded) -> list[Trial]:
-    """All trials in the order in which they start, so that what is done is always balanced."""
+    """All trials in the order in which they start: whenever a run stops, its variants have equally many."""
     experiment = loaded.experiment
     if not loaded.subject.is_timing:
         return [

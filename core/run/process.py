@@ -34,7 +34,7 @@ MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 SAFE_PATH = "lab"
-"""As $PYTHONSAFEPATH it keeps the working folder out of what a fresh interpreter imports from, and says who set it."""
+"""The value of $PYTHONSAFEPATH that lab sets: it keeps the working folder out of the path of a fresh interpreter."""
 
 
 @dataclass(frozen=True)

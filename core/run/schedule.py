@@ -31,7 +31,7 @@ TICK = 0.25  # seconds after which every trial is looked at, with or without a m
 ASLEEP = 1.0  # seconds without such a look that show that this process was stopped, or its terminal
 # Sent by a person, by the system when memory ends or a limit is met, or for a file that the disk no longer holds.
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGBUS", "SIGXCPU", "SIGXFSZ", "SIGPWR")
-NO_CODE = 255  # what multiprocessing says of a process whose server can no longer say it
+NO_CODE = 255  # multiprocessing's exit code for a process whose server is gone
 LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 
@@ -57,7 +57,7 @@ class _Running:
 
 
 def method() -> str:
-    """How trial processes are started: $LAB_START, else as fast as this system allows.
+    """How trial processes are started: $LAB_START, else the fastest method of this system.
 
     Forked from a server that has torch loaded and one thread they take 15 ms, as fresh interpreters 2.6 s.
 
@@ -71,7 +71,7 @@ def method() -> str:
 
 
 def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
-    """Let the server load torch while the header is being read; `environment` is what its children inherit.
+    """Start the server of trial processes, which imports torch meanwhile; its children inherit `environment`.
 
     Raises:
         Mistakes: $LAB_START names no method.
@@ -106,7 +106,7 @@ def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[E
                 running.append(_start(waiting.pop(), timeout, on_event))
             wait([source for one in running for source in _sources(one)], timeout=TICK)
             now = time.monotonic()
-            if now - looked > TICK + ASLEEP:  # what trials could not do meanwhile is not held against them
+            if now - looked > TICK + ASLEEP:  # trials could not run meanwhile either: their deadlines move
                 for one in running:
                     one.deadline += now - looked
             looked = now
@@ -116,7 +116,7 @@ def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[E
                 if code is not None:
                     _conclude(one, running, unrelated, *_how_it_died(code))
                 elif now > one.deadline:
-                    _conclude(one, running, unrelated, "timeout", *_why_it_took_so_long(one))
+                    _conclude(one, running, unrelated, "timeout", *_why_it_timed_out(one))
                 if one.is_done:
                     on_event(Event("ended", one.job))
             running = [one for one in running if not one.is_done]
@@ -200,7 +200,7 @@ def _sources(one: _Running) -> list[Any]:
 
 
 def _receive(one: _Running, on_event: Callable[[Event], None]) -> None:
-    """Hear what a trial has said since; a line with anything else on it is passed over."""
+    """Read the messages of a trial; a line that is no message is passed over."""
     with suppress(BlockingIOError):
         while not one.has_closed and len(one.unread) < LONGEST:
             try:
@@ -222,7 +222,7 @@ def _receive(one: _Running, on_event: Callable[[Event], None]) -> None:
 
 
 def _how_it_died(code: int) -> tuple[str, str, bool]:
-    """Status, reason, and whether it was the machine's doing."""
+    """Status, reason, and whether the machine caused it."""
     if code == NO_CODE and _server_has_ended():
         return "failed", "the process that starts trials was ended, and the trial with it", True
     if code >= 0:
@@ -232,7 +232,7 @@ def _how_it_died(code: int) -> tuple[str, str, bool]:
     return "failed", f"its process was ended by {name}{hint}", name in FROM_OUTSIDE
 
 
-def _why_it_took_so_long(one: _Running) -> tuple[str, bool]:
+def _why_it_timed_out(one: _Running) -> tuple[str, bool]:
     import psutil
 
     with suppress(psutil.Error):
@@ -249,7 +249,7 @@ def _conclude(
     reason: str,
     by_machine: bool,
 ) -> None:
-    """A trial is over: nothing of it goes on, and its end is written down, here if it could not do so itself."""
+    """End what is left of a trial, and write its ending if the trial itself could not."""
     _end(one)
     one.is_done = True
     _end_leftovers(running, unrelated)
@@ -260,7 +260,7 @@ def _conclude(
 
 
 def _end(one: _Running) -> None:
-    """End the process and its group: a child that outlives a crash would disturb the next clock."""
+    """End the process and its group: a child that outlives a crash would disturb the next timing."""
     if one.process.pid is not None:
         try:
             os.killpg(one.process.pid, signal.SIGKILL)
@@ -289,7 +289,7 @@ def _server() -> int | None:
 
 
 def _server_has_ended(seconds: float = 1) -> bool:
-    """Looked at for so long: its ends of lines are closed a little before it counts as ended."""
+    """Whether the server ends within so many seconds: its sockets close a little before it counts as ended."""
     if (server := _server()) is None:
         return False
     until = time.monotonic() + seconds
@@ -305,7 +305,7 @@ def _server_has_ended(seconds: float = 1) -> bool:
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder of a trial, whatever a trial has put in its place or in that of its `trial.json`."""
+    """Make the folder of a trial, whatever a trial has put there or at its `trial.json`."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)

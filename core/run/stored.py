@@ -49,7 +49,7 @@ def a_scalar(value: Any) -> bool:
 
 
 def a_figure(value: Any) -> bool:
-    """A number; or an infinity, which stands in JSON as a word."""
+    """A number; or an infinity or NaN, which JSON has as a word."""
     return a_number(value) or isinstance(value, float) or value in ("inf", "-inf", "nan")
 
 

@@ -130,7 +130,7 @@ def curve_rows(experiment: Experiment, run: Run, trials: Trials) -> Iterator[dic
         if trial["kind"] != "train":
             continue
         key = key_of(trial["kind"], trial["variant"], trial["point"], trial["replicate"])
-        # A trial that went on from its checkpoint did some steps twice; what it did last is what it went on with.
+        # A trial that resumed from its checkpoint repeats some steps; the last value of a step counts.
         curve: dict[tuple[str, int], float] = {}
         for step, values in filter(None, map(figures, _records(run, key))):
             curve |= {(name, step): value for name, value in values.items() if name in experiment.metrics}
