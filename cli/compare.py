@@ -69,8 +69,8 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     from ..core.experiment.shape import shaped
     from ..core.run.folder import newest, ranked, unreadable
 
-    known = NAME.fullmatch(name) is not None and (results / name).is_dir()
-    document = None if known else read(path_of(name))
+    has_runs = NAME.fullmatch(name) is not None and (results / name).is_dir()
+    document = None if has_runs else read(path_of(name))
     title = name if document is None else shaped(document).name
     for line in unreadable(results, title):
         err().print(line, markup=False, soft_wrap=True)
@@ -156,7 +156,7 @@ def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console) ->
     hidden: list[str] = []
     for point, rows in _points(judged, comparison):
         tables = [made for made in tables_of(experiment, rows) if has_rows(made)]
-        if not tables:  # all refused, which is told below
+        if not tables:  # all refused: the reasons stand below
             continue
         screen.print()
         if words := point_label(experiment, point):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.experiment.discovery import BUILT_IN, known
+from ..core.experiment.discovery import BUILT_IN, experiment_files
 from ..core.experiment.document import read
 from ..core.suggest import nearest
 from .options import Json, Word
@@ -36,7 +36,7 @@ def list_experiments(
         )
         return
     if not found:
-        stop(f"nothing about {word}.{nearest(word or '', known())}    all: lab list", code=0)
+        stop(f"nothing about {word}.{nearest(word or '', experiment_files())}    all: lab list", code=0)
     out().print(experiments_table(found))
 
 

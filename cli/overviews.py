@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ..core.experiment.discovery import hidden, known
+from ..core.experiment.discovery import experiment_files, hidden
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
@@ -20,8 +20,8 @@ from .screen import about, err, table
 def experiments(word: str | None) -> Iterator[dict[str, Any]]:
     """The bare data of every experiment in which the word stands; a file that cannot be read is named, not fatal."""
     for name in hidden():
-        print_hidden(name, known()[name])
-    for path in known().values():
+        print_hidden(name, experiment_files()[name])
+    for path in experiment_files().values():
         try:
             data = overview(read(path))
         except Mistakes as mistakes:

@@ -28,7 +28,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write results/report.html and report.md: verdicts, plots, tables, and the commands to see it again."""
-    from ..core.experiment.discovery import known
+    from ..core.experiment.discovery import experiment_files
     from ..core.run.folder import ranked, runs, unreadable
     from ..core.suggest import nearest
 
@@ -37,7 +37,11 @@ def report(
     there = sorted({run.facts["experiment"] for run in runs(results)})
     for name in names or ():
         if name not in there:
-            make = f" To make one: lab run {name}" if name in known() else nearest(name, {*there, *known()})
+            make = (
+                f" To make one: lab run {name}"
+                if name in experiment_files()
+                else nearest(name, {*there, *experiment_files()})
+            )
             stop(f"no run of {name} in {results}/.{make}")
     if not there:
         stop(f"no run in {results}/ yet; to make one: lab run flash-attn")

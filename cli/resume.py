@@ -25,7 +25,7 @@ def resumed(document: Document, options: RunOptions) -> tuple[Run, Loaded, str |
 
     request = options.request
     if request.preset or request.sets or request.add or request.direction or request.variants:
-        stop("--resume goes on with a run as it was asked for; only --seeds or --repeats may grow")
+        stop("--resume goes on with a run as it is; only --seeds or --repeats may grow")
     name = shaped(document).name
     more = request.seeds or request.repeats
     for run in runs(options.results, name):

@@ -54,9 +54,9 @@ def validate(
         chances = chances_of(gather(last).verdicts, experiment.replicates)
     found = warnings(experiment, loaded.document)
     if json:
-        told = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
-        known = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
-        print_json(known | {"warnings": told})
+        warned = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
+        data = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
+        print_json(data | {"warnings": warned})
         return
     screen = out()
     counted = f", {len(found)} warning{'s' * (len(found) > 1)}" if found else ""

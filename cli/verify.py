@@ -58,8 +58,8 @@ def verify(
     try:
         loaded = load_document(document, request)
     except Mistakes as mistakes:
-        told = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
-        stop(told.replace("name=./file.py:function", "./file.py:function"))
+        message = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
+        stop(message.replace("name=./file.py:function", "./file.py:function"))
     points = check_points(loaded)
     numbered = [(number, point) for number, point in enumerate(points, 1) if case in (None, number)]
     if not numbered:

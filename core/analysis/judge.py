@@ -164,16 +164,16 @@ def _word(
         )
         why = "; ".join(part for part in (early, busy, off, way_out, elsewhere) if part)
         return "preview", f"leans to {leaning}: {why}", None if off else max(to_come, more or 0)
-    standing = ""
+    judged_at = ""
     if look is not None and conditions.complete > look.n:
-        standing = f"judged at {look.n} of {conditions.complete} {noun}s; the next look is at {following.n}"
+        judged_at = f"judged at {look.n} of {conditions.complete} {noun}s; the next look is at {following.n}"
     if elsewhere:
         detail, more = elsewhere, None
     elif word == "unclear":
         detail = _unclear(observed, more, noun)
     else:
         detail, more = _agreement(observed, noun), None
-    return word, "; ".join(part for part in (detail, standing) if part), more
+    return word, "; ".join(part for part in (detail, judged_at) if part), more
 
 
 def _too_early(observed: Measured, conditions: Conditions, noun: str) -> str:

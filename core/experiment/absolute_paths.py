@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from ..own_files import Term, is_reference, terms
 from .document import Keys
-from .subject import NoSubject, beside, load_function, reference
+from .subject import NoSubject, absolute_path, load_function, reference
 
 Named = tuple[Keys, str, bool]  # the keys to a text, the text, and whether all of it is one path
 
@@ -31,7 +31,7 @@ class BesideTheFile:
     folder: Path
 
     def path(self, path: Path) -> Path:
-        return beside(self.folder, str(path))
+        return absolute_path(self.folder, str(path))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:
@@ -106,7 +106,7 @@ def _paths(named: Named, folder: Path) -> list[Path]:
 
 
 def _path(text: str, folder: Path) -> Path:
-    path = beside(folder, text)
+    path = absolute_path(folder, text)
     if not os.path.exists(path):
         raise NoSubject(f"no such file or folder: {text}")
     return path

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ..suggest import nearest
 from . import possible
 from .absolute_paths import BesideTheFile, missing
-from .discovery import known
+from .discovery import experiment_files
 from .document import Document, Keys, shorten
 from .mistakes import Mistake
 from .schema import Claim, Experiment
@@ -62,7 +62,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     def wrong(keys: Keys, message: str) -> None:
         found.append(Mistake(document.mark(keys), message))
 
-    other = known().get(experiment.name)
+    other = experiment_files().get(experiment.name)
     if other is not None and os.path.realpath(other) != os.path.realpath(document.path):
         wrong(
             ("name",),

@@ -20,7 +20,7 @@ def here() -> Path:
     return Path.cwd() / "experiments"
 
 
-def known() -> dict[str, Path]:
+def experiment_files() -> dict[str, Path]:
     """Every experiment by name; one of the user's own hides a built-in of the same name."""
     return dict(sorted((_inside(BUILT_IN) | _inside(here())).items()))
 
@@ -48,7 +48,7 @@ def find(name: str) -> Path:
         if os.path.lexists(path):  # without raising, whatever the path; `read` says what is wrong with it
             return path
         raise Mistakes([Mistake(Mark(shorten(path)), "no such file")])
-    experiments = known()
+    experiments = experiment_files()
     if name in experiments:
         return experiments[name]
     raise Mistakes(

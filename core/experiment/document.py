@@ -175,7 +175,7 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             return None
 
     def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-        seen: dict[str, int] = {}
+        first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 mistakes.append(Mistake(mark_of(key_node.start_mark), "a key must be a word"))
@@ -188,11 +188,11 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             if _CONTROL.search(key):
                 mistakes.append(Mistake(mark_of(key_node.start_mark), "a key holds a control character"))
                 continue
-            if key in seen:
-                first = f", first at line {seen[key]}" if lines else ""
+            if key in first_lines:
+                first = f", first at line {first_lines[key]}" if lines else ""
                 mistakes.append(Mistake(mark_of(key_node.start_mark), f"duplicate key {key}{first}"))
                 continue
-            seen[key] = key_node.start_mark.line + 1
+            first_lines[key] = key_node.start_mark.line + 1
             marks[(*keys, key)] = mark_of(key_node.start_mark)
             yield key, build(value_node, (*keys, key), inside)
 

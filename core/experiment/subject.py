@@ -73,7 +73,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
             case and trial.
     """
     if is_file(trial):
-        path = beside(folder, trial)
+        path = absolute_path(folder, trial)
         module = load_file(path)
     else:
         if trial not in built_in():
@@ -93,7 +93,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
     return Subject(params, case, train, path)
 
 
-def beside(folder: Path, text: str) -> Path:
+def absolute_path(folder: Path, text: str) -> Path:
     """The absolute path of what a text names; relative to the folder, and `~` is somebody's home.
 
     Raises:
@@ -203,7 +203,7 @@ def reference(text: str, folder: Path) -> Reference:
     file, _, function = text.rpartition(":")
     if not function.isidentifier():
         raise NoSubject(f"{text}: write it as ./file.py:function")
-    path = beside(folder, file)
+    path = absolute_path(folder, file)
     if not os.path.isfile(path):
         raise NoSubject(f"no such file: {file}")
     try:

@@ -187,7 +187,7 @@ def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[N
 
     Where the lock cannot be taken, or a run with another temporary folder is timing, a note says so and is kept in the run.
     """
-    path, mine = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
+    path, owner = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
     with ExitStack() as held:
         try:
             if (descriptor := lock.acquire(path, for_everybody=True)) is None:
@@ -195,7 +195,7 @@ def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[N
                 while (descriptor := lock.acquire(path, for_everybody=True)) is None:
                     pass
             held.callback(os.close, descriptor)
-            lock.write_owner(descriptor, mine)
+            lock.write_owner(descriptor, owner)
         except OSError as error:
             _note_company(
                 run, on_wait, f"whether another run is timing cannot be known: {path}: {error.strerror}"
@@ -205,7 +205,7 @@ def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[N
             everywhere = Path("/tmp") / "lab-timing-anywhere.lock"
             if (second := lock.acquire(everywhere, for_everybody=True, patience=0.1)) is not None:
                 held.callback(os.close, second)
-                lock.write_owner(second, mine)
+                lock.write_owner(second, owner)
             else:
                 _note_company(
                     run, on_wait, f"{lock.owner(everywhere)} is timing as well, under another TMPDIR"

@@ -64,10 +64,10 @@ def method() -> str:
     Raises:
         Mistakes: $LAB_START names no method.
     """
-    asked = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
-    if asked not in METHODS:
-        raise Mistakes([Mistake(Mark(f"LAB_START={asked}"), f"should be {' or '.join(METHODS)}")])
-    return asked
+    chosen_method = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
+    if chosen_method not in METHODS:
+        raise Mistakes([Mistake(Mark(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
+    return chosen_method
 
 
 def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:

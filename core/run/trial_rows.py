@@ -33,7 +33,7 @@ def fitting(experiment: Experiment, trials: Trials) -> tuple[list[Mapping[str, A
         key: {str(value): value for value in (*experiment.values_of(key), experiment.params.get(key))}
         for key in experiment.point_keys
     }
-    fitting: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    by_key: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     left_out = []
     for trial in trials:
         point = {key: own[key][str(x)] for key, x in trial["point"].items() if str(x) in own.get(key, {})}
@@ -45,13 +45,13 @@ def fitting(experiment: Experiment, trials: Trials) -> tuple[list[Mapping[str, A
             )
             continue
         cell = tuple(_as_in_a_table(point[key]) for key in own if key in point)
-        mine = (trial["kind"], trial["variant"], cell, trial["replicate"])
-        if mine in fitting:
+        key = (trial["kind"], trial["variant"], cell, trial["replicate"])
+        if key in by_key:
             at = point_words(trial["point"])
             left_out.append(f"a second trial of {trial['variant'] or trial['kind']} is left out, at {at}")
             continue
-        fitting[mine] = {**trial, "point": point}
-    return list(fitting.values()), left_out
+        by_key[key] = {**trial, "point": point}
+    return list(by_key.values()), left_out
 
 
 def _as_in_a_table(value: Scalar | None) -> Scalar | None:
