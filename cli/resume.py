@@ -56,7 +56,7 @@ def _refuse_other_resources(run: Run, facts: dict[str, Any], options: RunOptions
     """Stop where options name another device or other threads than the run began with."""
     if options.device not in ("auto", facts["device"]) or options.threads not in (None, facts["threads"]):
         began = f"--device {facts['device']} --threads {facts['threads']}"
-        stop(f"run {run.id} began with {began}; half here, half there is no measurement: start a new run")
+        stop(f"run {run.id} began with {began}; a run keeps its device and threads: start a new one")
 
 
 def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
@@ -74,12 +74,12 @@ def _refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
 
     if facts.get("code") not in (None, code_digest()):
         stop(
-            f"lab itself has changed since run {run.id} began; half old, half new is no measurement: start a new run"
+            f"lab itself has changed since run {run.id} began; a run mixes no versions of the code: start a new one"
         )
     for name, then in facts["files"].items():
         path = Path(name)
         if not path.exists() or digest(path) != then:
             what = "has changed" if path.exists() else "is gone"
             stop(
-                f"{path.name} {what} since run {run.id} began; half old, half new is no measurement: start a new run"
+                f"{path.name} {what} since run {run.id} began; a run mixes no versions of a file: start a new one"
             )

@@ -75,7 +75,7 @@ def verify(
     results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=False)]
     if len(found) < len(numbered):
         screen.print(
-            f"  stopped after {len(found)} of {len(numbered)} cases: the others would most likely end like the last"
+            f"  stopped after {len(found)} of {len(numbered)} cases: the last failed, and the others most likely would too"
         )
     tally = {
         status: [r for r in results if r["status"] == status]

@@ -41,7 +41,7 @@ def fitting(experiment: Experiment, trials: Trials) -> tuple[list[Mapping[str, A
         is_known = trial["variant"] in experiment.variants if is_alone else True
         if not is_known or trial["kind"] != "peaks" and point.keys() != own.keys():
             left_out.append(
-                f"a trial of {trial['variant'] or trial['kind']} is left out: this run has no such"
+                f"a trial of {trial['variant'] or trial['kind']} is left out: this run has no such variant or point"
             )
             continue
         cell = tuple(_as_in_a_table(point[key]) for key in own if key in point)

@@ -62,6 +62,6 @@ def ceiling_warnings(above: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
         shares = above.groupby(["variant", *keys], sort=False, dropna=False)["value"].median()
         largest = shares.groupby("variant").max()
         yield (
-            f"what shares of a peak are taken of is no ceiling here, since {largest.idxmax()} reaches"
-            f" {largest.max():.0f}% of it: they mean nothing, and no claim is judged by them"
+            f"the measured peak is no ceiling here: {largest.idxmax()} reaches {largest.max():.0f}% of it,"
+            " so shares of the peak mean nothing in this run, and no claim is judged by them"
         )
