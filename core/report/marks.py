@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import style
 from .claimed import Line
 from .series import Picture, Series
-from .style import Look
+from .style import LineStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,23 +19,23 @@ ROW = 15.0  # points between two rows of dots
 LABEL_POSITIONS = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
 
 
-def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """One line per series; the interval of a point is a vertical stroke through it."""
     for series in picture.series:
-        look = looks[series.name]
+        line_style = styles[series.name]
         ax.plot(
             series.x,
             series.y,
             label=series.label,
-            color=look.colour,
-            linestyle=look.dash,
-            linewidth=look.width,
-            marker=look.marker,
-            markersize=look.size,
+            color=line_style.colour,
+            linestyle=line_style.dash,
+            linewidth=line_style.width,
+            marker=line_style.marker,
+            markersize=line_style.size,
             markeredgewidth=0,
-            zorder=2 if look.colour == style.GREY else 3,
+            zorder=2 if line_style.colour == style.GREY else 3,
         )
-        _strokes(ax, series, series.x, look)
+        _strokes(ax, series, series.x, line_style)
 
 
 def draw_limit(ax: Axes, limit: Series) -> None:
@@ -45,31 +45,31 @@ def draw_limit(ax: Axes, limit: Series) -> None:
     )
 
 
-def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """Curves over steps, each with a band; a few markers tell them apart without colour."""
     for series in picture.series:
-        look = looks[series.name]
+        line_style = styles[series.name]
         every = max(1, len(series.x) // 6)
         ax.plot(
             series.x,
             series.y,
             label=series.label,
-            color=look.colour,
-            linestyle=look.dash,
-            linewidth=look.width,
-            marker=look.marker,
-            markersize=look.size - 0.5,
+            color=line_style.colour,
+            linestyle=line_style.dash,
+            linewidth=line_style.width,
+            marker=line_style.marker,
+            markersize=line_style.size - 0.5,
             markeredgewidth=0,
             markevery=every,
             zorder=3,
         )
         ax.fill_between(
-            series.x, series.low, series.high, color=look.colour, alpha=0.16, linewidth=0, zorder=1
+            series.x, series.low, series.high, color=line_style.colour, alpha=0.16, linewidth=0, zorder=1
         )
 
 
 def draw_dots(
-    ax: Axes, picture: Picture, looks: Mapping[str, Look], texts: Mapping[tuple[str, object], str]
+    ax: Axes, picture: Picture, styles: Mapping[str, LineStyle], texts: Mapping[tuple[str, object], str]
 ) -> int:
     """Rows of dots for what has no order (variants, dtypes), the value written beside each. Returns the rows used."""
     row, labels = 0, []
@@ -81,16 +81,16 @@ def draw_dots(
             if position not in series.x:
                 continue
             at = series.x.index(position)
-            look = looks[series.name]
+            line_style = styles[series.name]
             value, low, high = series.y[at], series.low[at], series.high[at]
             if not math.isnan(low):
-                ax.hlines([row], [low], [high], color=look.colour, linewidth=look.width, zorder=2)
+                ax.hlines([row], [low], [high], color=line_style.colour, linewidth=line_style.width, zorder=2)
             ax.plot(
                 [value],
                 [row],
-                look.marker,
-                color=look.colour,
-                markersize=look.size + 1,
+                line_style.marker,
+                color=line_style.colour,
+                markersize=line_style.size + 1,
                 markeredgewidth=0,
                 clip_on=False,  # a dot at zero, or at the largest value, is a whole dot
                 label=series.label if series.name not in labels else None,
@@ -145,15 +145,15 @@ def draw_claimed(ax: Axes, lines: Sequence[Line], picture: Picture) -> list[Line
     return shown
 
 
-def _strokes(ax: Axes, series: Series, x: Sequence[float], look: Look) -> None:
+def _strokes(ax: Axes, series: Series, x: Sequence[float], line_style: LineStyle) -> None:
     known = [i for i, low in enumerate(series.low) if not math.isnan(low)]
     if known:
         ax.vlines(
             [x[i] for i in known],
             [series.low[i] for i in known],
             [series.high[i] for i in known],
-            color=look.colour,
-            linewidth=look.width,
+            color=line_style.colour,
+            linewidth=line_style.width,
             capstyle="round",
             zorder=2,
         )
