@@ -46,9 +46,8 @@ def seconds_left(
         where = (trial.kind, point_words(trial.point))
         durations = here.get(where) or ([expected[where]] if where in expected else None)
         if not durations and trial.kind in kinds:
-            durations = [
-                max(kinds[trial.kind])
-            ]  # grids grow: a point without figures is more likely a larger one
+            # Grids grow: a point without figures is more likely a larger one.
+            durations = [max(kinds[trial.kind])]
         if not durations:
             if trial.kind == "peaks":
                 continue

@@ -185,7 +185,7 @@ def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:
 def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
     """One timing run at a time on a machine; a second one waits and names the first.
 
-    Where the lock cannot be taken, or a run with another temporary folder is timing, a note says so and is kept in the run.
+    Where the lock cannot be taken, or a run with another temporary folder is timing, a note of the run says so.
     """
     path, owner = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
     with ExitStack() as held:

@@ -105,9 +105,8 @@ def _isolate(log: Path, line: socket.socket) -> None:
     _leave_the_server()
     end_with_parent()
     adopt()
-    sys.excepthook = (
-        sys.__excepthook__
-    )  # the server has its own hook, and its own handlers of the signals below
+    # The server has its own hook, and its own handlers of the signals below.
+    sys.excepthook = sys.__excepthook__
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

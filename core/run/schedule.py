@@ -141,9 +141,8 @@ def _start(job: Job, timeout: float, on_event: Callable[[Event], None]) -> _Runn
             ours.close()
             if not again:  # a server that has ended is followed by a new one, but not for ever
                 raise OSError("the process that starts trials ends again and again") from error
-            _server_has_ended(
-                seconds=10
-            )  # one that is ending answers nobody, and must be gone before the next starts
+            # One that is ending answers nobody, and must be gone before the next starts.
+            _server_has_ended(seconds=10)
         finally:
             theirs.close()
     ours.setblocking(False)

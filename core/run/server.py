@@ -28,7 +28,6 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, _end)
 adopt()
 end_with_parent(signal.SIGTERM)
-signal.pthread_sigmask(
-    signal.SIG_UNBLOCK, ASKED_TO_END
-)  # blocked by the runner until these handlers were installed
+# Blocked by the runner until these handlers were installed.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
 warnings.filterwarnings("ignore", "forkserver: waitpid")  # it says so of each one adopted
