@@ -1,4 +1,4 @@
-"""The command `lab`: its sub-commands, one file for each group, and what happens when something goes wrong."""
+"""The command `lab`: its sub-commands, one file for each, and its exit codes when something goes wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ import sys
 import typer
 
 from ..core.experiment.mistakes import Mistakes
-from . import authoring, browsing, comparing, reporting, running, verifying
+from .claims import list_claims
+from .compare import compare
+from .env import env
+from .home import home as print_home
+from .list import list_experiments
+from .new import new
+from .report import report
+from .run import run
+from .runs import list_runs
 from .screen import err, use_streams
+from .show import show
+from .validate import validate
+from .verify import verify
 
 app = typer.Typer(
     name="lab",
@@ -22,53 +33,53 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(running.run)
-app.command("compare")(comparing.compare)
-app.command("report")(reporting.report)
-app.command("verify")(verifying.verify)
-app.command("list")(browsing.list_experiments)
-app.command("claims")(browsing.list_claims)
-app.command("show")(browsing.show)
-app.command("runs")(browsing.list_runs)
-app.command("env")(browsing.env)
-app.command("validate")(authoring.validate)
-app.command("new")(authoring.new)
+app.command("run")(run)
+app.command("compare")(compare)
+app.command("report")(report)
+app.command("verify")(verify)
+app.command("list")(list_experiments)
+app.command("claims")(list_claims)
+app.command("show")(show)
+app.command("runs")(list_runs)
+app.command("env")(env)
+app.command("validate")(validate)
+app.command("new")(new)
 
 
 @app.callback(invoke_without_command=True)
 def home(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        browsing.home()
+        print_home()
 
 
 def main() -> None:
-    """The console script. A person's mistake is told in one line, never as a traceback."""
+    """The console script. A user's mistake gets one line, never a traceback."""
     use_streams()
     os.environ.pop("MPLBACKEND", None)  # plots go into files; Jupyter names a backend that need not be here
     try:
         app()
         sys.stdout.flush()
     except Mistakes as mistakes:
-        _tell(mistakes)
+        _print(mistakes)
         sys.exit(2)
     except BrokenPipeError:  # `lab list | head`: the reader has seen enough
-        _hush()
+        _drop_output()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _tell(f"{where}{error.strerror or error}. What is done is kept.")
-        _hush()
+        _print(f"{where}{error.strerror or error}. What is done is kept.")
+        _drop_output()
         sys.exit(1)
 
 
-def _hush() -> None:
-    """What is still to be written has nowhere to go: at the end of the process that would be a traceback."""
+def _drop_output() -> None:
+    """Send what is still buffered to nowhere; at the end of the process it would raise."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _tell(message: object) -> None:
+def _print(message: object) -> None:
     console = err()
     for line in str(message).splitlines():
         console.print(line, markup=False, soft_wrap=True)

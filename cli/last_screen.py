@@ -1,4 +1,4 @@
-"""The last screen of a run: at most 24 lines that say what was seen here and what to type next."""
+"""The last screen of a run: at most 24 lines with its figures, verdicts and the next command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.results import Results
 from .screen import duration
-from .views import BAD, claims_grid, comparison, comparison_grid, legend, point_words, states
+from .tables import BAD, claims_grid, comparison, comparison_grid, legend, point_label, states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..core.analysis.verdicts import Verdict
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
-NEWS = ("fails here", "unclear", "preview")  # shown before what holds
+OPEN = ("fails here", "unclear", "preview")  # shown before what holds
 
 
 def print_last_screen(results: Results, screen: Console) -> None:
@@ -43,7 +43,7 @@ def print_last_screen(results: Results, screen: Console) -> None:
 
 def _claims(results: Results, screen: Console, count: int) -> list[Text]:
     """The first so many claims, an empty line behind them."""
-    verdicts = _news_first(results.verdicts)
+    verdicts = _open_first(results.verdicts)
     if not verdicts:
         return []
     lines = _lines(screen, claims_grid(verdicts[:count], results.experiment))
@@ -72,12 +72,12 @@ def _cut(body: list[Text], most: int, name: str) -> list[Text]:
     return [*body, Text()]
 
 
-def _news_first(verdicts: Any) -> list[Verdict]:
-    """What fails or is open, then what a clock or a training said, then what was counted and holds, then what this run
-    has no figure for: of a run of a few variants that is most."""
+def _open_first(verdicts: Any) -> list[Verdict]:
+    """Claims that fail or are open, then timed and trained ones that hold, then counted ones, then those that this run has no
+    figure for: most of them, in a run of a few variants."""
 
     def rank(verdict: Verdict) -> int:
-        if verdict.word in NEWS or verdict.word.endswith("*"):
+        if verdict.word in OPEN or verdict.word.endswith("*"):
             return 0
         if verdict.word == "not tested":
             return 3
@@ -87,7 +87,7 @@ def _news_first(verdicts: Any) -> list[Verdict]:
 
 
 def _lines(screen: Console, what: RenderableType) -> list[Text]:
-    """What something looks like on this screen, line by line."""
+    """A renderable as lines of this screen."""
     lines = []
     for line in screen.render_lines(what, screen.options.update(height=None), pad=False):
         text = Text(no_wrap=True, overflow="ellipsis")
@@ -114,7 +114,7 @@ def _head(results: Results) -> str:
 
 
 def _tail(results: Results) -> list[str]:
-    """What a reader must know of these figures, and what to type next."""
+    """What a reader must know of these figures, and the next command."""
     from ..core.analysis.verdicts import by_chance
 
     name = results.experiment.name
@@ -135,7 +135,7 @@ def _tail(results: Results) -> list[str]:
 
 
 def _refused_here(results: Results) -> list[str]:
-    """What stands in no row of the headline's table because it refused."""
+    """Variants that the headline's table lacks because they refused."""
     from dataclasses import replace
 
     point, rows = largest(results.experiment), results.status
@@ -171,7 +171,7 @@ def _headline(results: Results, screen: Console) -> list[Text]:
     made = comparison(experiment, rows)
     if not made:
         return []
-    grid, _ = comparison_grid(made[0], screen, corner=point_words(experiment, point))
+    grid, _ = comparison_grid(made[0], screen, corner=point_label(experiment, point))
     return _lines(screen, grid)
 
 

@@ -1,7 +1,7 @@
-"""How everything looks on a terminal: one console for data, one for remarks, one table, one way to tell a mistake.
+"""The terminal: one console for results, one for remarks, one table, one way to end with a message.
 
-All that lab prints goes through here, and nothing in it is obeyed by the terminal: text comes from experiment files, from
-trials and from models.
+All that lab prints goes through here, and the terminal obeys none of it: text comes from experiment files, from trials and
+from models.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import codecs
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import typer
@@ -51,7 +52,7 @@ IN_ASCII |= {"≤": "<=", "²": "2", "━": "-", "╸": "-", "╺": "-", "“": 
 
 
 class Screen(Console):
-    """A console that shows control characters of what it prints as their pictures, and obeys its own only."""
+    """A console that prints control characters of a text as their pictures."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -111,15 +112,15 @@ def print_json(data: Any) -> None:
 
 
 def write(text: str) -> None:
-    """Text that is to be read by a program: as it is, but for what a terminal would obey."""
+    """Print text for a program, with control characters as their pictures."""
     sys.stdout.write(visible(text))
 
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, shorten: int | tuple[int, ...] = ()
 ) -> Table:
-    """A table in the house style. A column named `>x` is set right; the columns numbered `shorten` give way when the
-    terminal is narrow."""
+    """A table in the house style. A column named `>x` is set right; the columns numbered `shorten` wrap where the terminal is
+    narrow."""
     giving = (shorten,) if isinstance(shorten, int) else shorten
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="quiet", show_edge=False)
     for index, column in enumerate(columns):
@@ -140,6 +141,11 @@ def styled_word(word: str) -> str:
     """A verdict with its colour; the word alone carries the meaning."""
     style = WORDS.get(word, "open" if word.endswith("*") else "")
     return f"[{style}]{escape(word)}[/]" if style else escape(word)
+
+
+def with_commas(value: Any) -> str:
+    """`10,000`: a whole number as people read it, anything else as it is."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def duration(seconds: float) -> str:
@@ -168,8 +174,13 @@ def ago(started: str) -> str:
     return f"{round(seconds / 86400)} days ago"
 
 
+def waiting(console: Console, message: str) -> AbstractContextManager[object]:
+    """A line with a spinner while the block runs, on a terminal; nothing elsewhere."""
+    return console.status(message) if console.is_terminal else nullcontext()
+
+
 def stop(message: object, code: int = 2) -> NoReturn:
-    """Say what is wrong, one line each, and end."""
+    """Print what is wrong and end the command."""
     console = err()
     for line in str(message).splitlines():
         console.print(escape(line), soft_wrap=True)

@@ -33,8 +33,8 @@ def print_side_by_side(
 ) -> None:
     """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
     from ..core.run.results import gather
-    from .judging import records
-    from .views import paper, point_words
+    from .run_results import records
+    from .tables import paper, point_label
 
     a, b = (gather(run_called(name, one, results)) for one in letters)
     if a.experiment.version != b.experiment.version:
@@ -70,7 +70,7 @@ def print_side_by_side(
             for s in "ab"
         ]
         change = f"{row['estimate_b'] / row['estimate_a']:.2f}x" if row["estimate_a"] else ""
-        words = point_words(a.experiment, {key: row[key] for key in keys})
+        words = point_label(a.experiment, {key: row[key] for key in keys})
         rows.append([row["variant"], words, row["metric"], *cells, change])
     if format in ("markdown", "latex"):
         names = ["variant", "point", "metric", a.run.id, b.run.id, f"{b.run.id} / {a.run.id}"]

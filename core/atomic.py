@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, whatever happens to who writes them. A leaf."""
+"""Files that are written whole or not at all, whatever ends their writer. A leaf."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write what `path` will be once all went well: a reader sees the old one or the new one, never a part."""
+    """A file that replaces `path` when the block ends well: a reader sees the old or the new one, never a part."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -26,8 +26,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`, a text in UTF-8."""
+    # A path that is no UTF-8 holds halves of surrogate pairs: in JSON and YAML their escapes mean the same.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    with replacing(path) as file:
+        file.write(data)
+
+
 def sync(*paths: Path) -> None:
-    """Have files, and the names in folders, on the disk before anything that says so."""
+    """Flush files, and the names in folders, to the disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Files of the user's in an experiment: how a text names functions in them, and a digest of what is in them. A leaf.
+"""Files of the user's in an experiment: texts that name functions in them, and digests of files. A leaf.
 
     ./file.py:function                          a function
     accuracy+0.5*./file.py:f+./other.py:g       several, each with a weight if need be, and names among them
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 _WEIGHT = r"(?:(?P<weight>[-+]?[\w.]+(?:(?<=[eE])[-+]\d+)?)\s*\*)?"
@@ -24,11 +26,11 @@ _TERM = re.compile(
 
 @dataclass(frozen=True)
 class Term:
-    """One of what is added up.
+    """One summand of a text such as `accuracy+0.5*./file.py:f`.
 
     Attributes:
         weight: as written, empty where there is none.
-        name: a word, or `./file.py:function`; whatever stands there where it is neither.
+        name: a word or `./file.py:function`; any other text as it stands.
     """
 
     weight: str
@@ -42,9 +44,25 @@ class Term:
         """Whether it is a function in a file of the user's."""
         return is_reference(self.name)
 
+    def factor(self, *, positive: bool = False) -> float:
+        """The weight as a number, 1 where none is written.
+
+        Raises:
+            ValueError: it is no finite number, or with `positive` not above 0.
+        """
+        try:
+            weight = float(self.weight or 1)
+        except ValueError:
+            raise ValueError(f"the weight of {self.name} is {self.weight!r}, which is no number") from None
+        if positive and not (isfinite(weight) and weight > 0):
+            raise ValueError(f"the weight of {self.name} is {self.weight}; it must be above 0 and finite")
+        if not isfinite(weight):
+            raise ValueError(f"the weight of {self.name} is {self.weight}, which is not finite")
+        return weight
+
 
 def terms(text: str) -> list[Term]:
-    """A text taken apart; every text can be, and what is wrong with a term is for others to say."""
+    """The terms of a text. Every text has some; who uses a term checks its name and its weight."""
     found: list[Term] = []
     at, more = 0, True
     while more:
@@ -56,7 +74,7 @@ def terms(text: str) -> list[Term]:
 
 
 def is_reference(value: object) -> bool:
-    """Whether a text names a function in a file of the user's, alone or among others."""
+    """Whether a text names a function in a file of the user's, alone or among other terms."""
     return isinstance(value, str) and ".py:" in value
 
 
@@ -67,12 +85,17 @@ def check_that_a_function_is_named(text: str) -> None:
 
 
 def digest(path: Path) -> str:
-    """Twelve hexadecimal digits that change with the file; for a folder with any file in it, or its name there."""
+    """Twelve hexadecimal digits that change with a file, or with any file of a folder and its name there."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return digest_of_files(path, (each for each in path.rglob("*") if each.is_file()))
+
+
+def digest_of_files(folder: Path, files: Iterable[Path]) -> str:
+    """Twelve hexadecimal digits that change with the content of these files, or with their paths below a folder."""
     whole = hashlib.sha256()
-    for file in sorted(each for each in path.rglob("*") if each.is_file()):
-        with file.open("rb") as content:  # weights are larger than memory should be asked for
+    for file in sorted(files):
+        with file.open("rb") as content:  # weights may be larger than memory
             of_file = hashlib.file_digest(content, "sha256").digest()
-        whole.update(file.relative_to(path).as_posix().encode() + b"\0" + of_file)
+        whole.update(file.relative_to(folder).as_posix().encode() + b"\0" + of_file)
     return whole.hexdigest()[:12]

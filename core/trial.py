@@ -1,8 +1,8 @@
-"""What a subject implements and may use. A leaf: no torch here, and nothing else of ours.
+"""What a subject implements and may use. Imports no torch, and of ours only the leaf `two_cuts`.
 
 A subject is a folder below `core/`, or a single file of yours, whose `trial.py` defines
 
-* `Params`, a subclass of the one below: every knob with its type and default, and
+* `Params`, a subclass of the one below: every parameter with its type and default, and
 * exactly one of `case` (the runner times it) and `trial` (it trains and records by itself):
 
       def case(params: Params, context: Context) -> Case
@@ -17,31 +17,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
+
+from .two_cuts import Cut as Cut
+from .two_cuts import TwoCuts as TwoCuts
 
 
 class Params(BaseModel):
-    """The knobs of a subject. Unknown names are refused, so a slip of the pen never runs.
+    """The parameters of a subject. An unknown name is an error.
 
-    A text may name a function of the user's, `./file.py:function`, and a field whose type is `Path` names a file or a
-    folder: relative to the experiment file, absolute in a trial, and with a digest in the run. Validators find what they
-    need of these in `info.context`, see `Nearby`.
+    A text may name a function of the user's, `./file.py:function`; a field whose type is `Path` names a file or a folder.
+    Both are relative to the experiment file; a trial gets them with absolute paths, and a run keeps their digests. A
+    validator loads them by `info.context`, see `Nearby`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Refused(Exception):
-    """This variant does not do this: "head_dim must be 64 or 128". Neither wrong nor failed, and never timed."""
+    """The variant does not support these parameters: "head_dim must be 64 or 128". Neither wrong nor failed; never timed."""
 
 
 class Wrong(Exception):
-    """This variant computes something else.
+    """The variant computes a wrong result.
 
     Args:
-        case: the first failing case, in words that let a reader build it again.
+        case: the first failing case, in words from which a reader can build it.
         error: the largest absolute error seen, in the units of the result.
         allowed: the largest error that the rule permits.
     """
@@ -56,16 +59,16 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """One variant at one point, its inputs made.
+    """One variant at one point, with its inputs.
 
     Attributes:
         call: the timed work and nothing else.
         check: compares with a float64 reference and returns counted metrics (errors, accesses); raises `Wrong`.
             Runs in a process of its own, before anything is timed.
-        work: what one call has to do at least, for rates: "operations" (floating-point), "bytes" (moved), and
-            whatever else is known without running.
-        kernel: where somebody else's code chooses among several, the one that really ran inside `call`. Shown behind
-            the variant's name.
+        work: the least work of one call, for rates: "operations" (floating-point), "bytes" (moved), and other counts that
+            need no run.
+        kernel: the name of the kernel that ran inside `call`, where a library chooses among several. Shown behind the
+            variant's name.
     """
 
     call: Callable[[], object]
@@ -74,69 +77,8 @@ class Case:
     kernel: Callable[[], str] | None = None
 
 
-class Cut(BaseModel):
-    """Where one tokenizer cuts a text.
-
-    Attributes:
-        name: of the tokenizer, or of who reads with it.
-        ends: the byte (in UTF-8) at which each token ends; a token that writes nothing ends where it begins.
-        special: what the tokens that write nothing are called, in their order.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    ends: tuple[int, ...]
-    special: tuple[str, ...] = ()
-
-
-class TwoCuts(BaseModel):
-    """One text as two tokenizers cut it, to be drawn one above the other.
-
-    Attributes:
-        title: what is shown.
-        text: the whole of it.
-        above, below: its tokens.
-        spans: the bytes at which the pieces end that are compared as one. The first begins with the text, each other
-            one where the last ended; what follows the last belongs to none.
-
-    Raises:
-        ValueError: ends that do not go up to the text's last byte, as many names as silent tokens are needed, or a
-            span that ends inside a token.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    text: str
-    above: Cut
-    below: Cut
-    spans: tuple[int, ...] = ()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        size = len(self.text.encode())
-        for cut in (self.above, self.below):
-            ends = [0, *cut.ends]
-            if ends != sorted(ends) or ends[-1] != size:
-                raise ValueError(
-                    f"the ends of {cut.name} do not go up from 0 to {size}, the bytes of the text"
-                )
-            silent = len(ends) - len(set(ends))
-            if len(cut.special) != silent:
-                raise ValueError(
-                    f"{silent} tokens of {cut.name} write nothing and need as many names, not {len(cut.special)}"
-                )
-            inside = next((end for end in self.spans if end not in cut.ends), None)
-            if inside is not None:
-                raise ValueError(f"a span ends at byte {inside}, where {cut.name} has no token's end")
-        if [0, *self.spans] != sorted({0, *self.spans}):
-            raise ValueError(f"spans end one behind the other, not at {list(self.spans)}")
-        return self
-
-
 class Nearby(Protocol):
-    """What a validator of `Params` is given as `info.context` while an experiment is read; at other times that is None."""
+    """What validators of `Params` get as `info.context` while an experiment file is read; at other times it is None."""
 
     def path(self, path: Path) -> Path:
         """The absolute path."""
@@ -150,7 +92,7 @@ class Nearby(Protocol):
 
 
 class Context(Protocol):
-    """What a running trial may ask of the runner.
+    """What the runner offers to a running trial.
 
     Attributes:
         variant: the variant's name in the experiment file.
@@ -170,28 +112,28 @@ class Context(Protocol):
         """Append one row of metrics, flushed at once; with `step` it becomes a point of a curve."""
 
     def progress(self, done: int, of: int) -> None:
-        """Tell the live view how far this trial is."""
+        """Show in the live view how far this trial is."""
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
-        """Keep a piece of text to show beside the curves, such as a generated answer, or one that is cut in two ways.
+        """Keep a text to show beside the curves, such as a generated answer, or a text under two tokenizers.
 
-        What all variants keep alike is drawn once.
+        A drawing that several variants keep is shown once.
         """
 
     def save(self, state: Any) -> None:
         """Write a checkpoint, atomically; the previous one is replaced.
 
         Raises:
-            TypeError: there is something in it besides numbers, texts, lists, tuples, sets, mappings and tensors.
+            TypeError: the state holds something besides numbers, texts, lists, tuples, sets, mappings and tensors.
         """
 
     def restore(self) -> Any:
-        """The last checkpoint, or None; one that cannot be read is none, and the result says so."""
+        """The last checkpoint, or None. One that cannot be read counts as none, and a note of the run says so."""
 
     def cached(self, key: str, make: Callable[[Path], None]) -> Path:
         """A folder made once per `key` and shared by all runs on this machine: a base model, a teacher's outputs.
 
-        One that is no longer as it was made is made anew, and the result says so.
+        A folder that has changed since is made again, and a note of the run says so.
         """
 
     def load(self, reference: str) -> Callable[..., Any]:

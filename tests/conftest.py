@@ -113,7 +113,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     figures that are known: `twice` takes half the time of `base`. Copy it before you change it."""
     from lab.core.experiment.load import load
     from lab.core.run.context import TrialContext
-    from lab.core.run.opening import create, let_go
+    from lab.core.run.opening import create, release
     from lab.core.run.plan import plan
     from lab.core.run.process import finish
     from lab.core.trial import Cut, TwoCuts
@@ -159,8 +159,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 context.sample(5, TwoCuts(title="Twice", text="ab", above=cut, below=cut, spans=(1, 2)))
                 ending["metrics"] = {"final": 1 - rate + 0.01 * trial.replicate, "resumed": 0.0}
             finish(made, trial, ending)
-        run.tell(status="finished", seconds=3.0, counts={"planned": len(plan(loaded))})
-        let_go(run)
+        run.update(status="finished", seconds=3.0, counts={"planned": len(plan(loaded))})
+        release(run)
     return results
 
 

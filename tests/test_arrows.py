@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ GENERAL = {
     "lazy",
     "safe_text",
     "source_digest",
+    "suggest",
+    "two_cuts",
 }  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
@@ -105,3 +108,14 @@ def test_the_server_of_trial_processes_has_one_thread_and_no_cuda() -> None:
         pytest.skip("no /proc here")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1", "1"]
+
+
+PACKAGES = [ROOT / "cli" / "__init__.py", *sorted((ROOT / "core").rglob("__init__.py"))]
+MAPS = [path for path in PACKAGES if "In reading order:" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", MAPS, ids=lambda p: str(p.parent.relative_to(ROOT)))
+def test_the_map_of_a_package_names_all_of_its_files(path: Path) -> None:
+    words = set(re.findall(r"[\w.]+", ast.get_docstring(ast.parse(path.read_text())) or ""))
+    modules = {other.stem for other in path.parent.glob("*.py")} - {"__init__"}
+    assert not modules - {word.removesuffix(".py") for word in words}

@@ -33,7 +33,7 @@ def test_the_schema_beside_the_experiments_is_the_one_that_is_checked() -> None:
 
 
 def test_the_readme_has_the_table_of_experiments(tmp_path: Path) -> None:
-    from lab.cli.browsing import markdown_table
+    from lab.cli.list import markdown_table
 
     assert markdown_table() in (ROOT / "README.md").read_text(), (
         "paste the output of: lab list --format markdown"

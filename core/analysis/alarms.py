@@ -1,4 +1,4 @@
-"""Figures that tell that an experiment is not what it should be."""
+"""Notes about figures that show an experiment to be broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every variant at every point beside the baseline of its tier."""
+"""Compares every variant at every point with the baseline of its tier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from ..experiment.schema import Experiment, Metric
 from .estimates import difference_of, ratio_of, value_of
 from .statistics import FEWEST, Interval
-from .tables import Place, Readings, Replicates, in_order, read
+from .tables import PointValues, Readings, Replicates, in_order, read
 
 COLUMNS = [
     "metric", "tier", "baseline", "kind", "unit",
@@ -51,11 +51,11 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")
     readings = read(experiment, values, status)
     rows: list[dict[str, Any]] = []
-    for place in in_order(experiment, readings):
-        present = readings.measured.get(place, set())
+    for point in in_order(experiment, readings):
+        present = readings.measured.get(point, set())
         for name, metric in experiment.metrics.items():
             for tier, members in experiment.tiers.items():
-                rows += _tier_rows(experiment, readings, place, name, metric, tier, members, name in present)
+                rows += _tier_rows(experiment, readings, point, name, metric, tier, members, name in present)
     kernels = _kernels(status, keys)
     for row in rows:
         row["kernel"] = kernels.get((row["variant"], *(row[key] for key in keys)), "")
@@ -73,7 +73,7 @@ def _kernels(status: pd.DataFrame | None, keys: Sequence[str]) -> dict[tuple[Any
 def _tier_rows(
     experiment: Experiment,
     readings: Readings,
-    place: Place,
+    point: PointValues,
     name: str,
     metric: Metric,
     tier: str,
@@ -81,13 +81,13 @@ def _tier_rows(
     present: bool,
 ) -> list[dict[str, Any]]:
     """The rows of one tier at one point for one metric."""
-    metric = readings.with_prompts(metric, place, members)
-    figures = {variant: readings.figures.get((variant, place, name), {}) for variant in members}
+    metric = readings.with_prompts(metric, point, members)
+    figures = {variant: readings.figures.get((variant, point, name), {}) for variant in members}
     leader = _leader(figures, metric) if tier != "reference" else None
     rows = []
     for variant in members:
         figure = figures[variant]
-        state, reason = readings.statuses.get((variant, place), ("", ""))
+        state, reason = readings.statuses.get((variant, point), ("", ""))
         if not figure and state in ("", "ok"):
             if not present or variant not in readings.variants:
                 continue
@@ -97,7 +97,7 @@ def _tier_rows(
         found, spread = _value(figure, metric)
         ratio, change, word = _against(figure, other, metric) if variant != baseline else _itself(figure)
         rows.append(
-            {"variant": variant, **dict(zip(readings.keys, place, strict=True)), "metric": name}
+            {"variant": variant, **dict(zip(readings.keys, point, strict=True)), "metric": name}
             | {"tier": tier, "baseline": baseline, "kind": metric.kind, "unit": metric.unit}
             | _columns("estimate", found) | {"n": len(figure), "spread": spread}
             | _columns("ratio", ratio) | _columns("change", change)
@@ -130,7 +130,7 @@ def _value(figure: Replicates, metric: Metric) -> tuple[Interval | None, float]:
 
 
 def _itself(figure: Replicates) -> tuple[Interval | None, Interval | None, str]:
-    """The baseline beside the baseline; how much noise is in that, `control` says."""
+    """The baseline beside itself: ratio 1, change 0, no intervals (`control` has its noise)."""
     return (
         (Interval(1.0, None, None, len(figure)), Interval(0.0, None, None, len(figure)), "")
         if figure
@@ -163,10 +163,10 @@ def _word(ratio: Interval | None, change: Interval, metric: Metric) -> str:
     if change.n < FEWEST and change.scale != "prompts":
         return ""  # two or three replicates are a preview: neither a difference nor none has been seen
     by_ratio = metric.kind == "timed" and ratio is not None
-    seen, none = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
-    if not seen.excludes(none):
+    interval, null = (ratio, 1.0) if by_ratio and ratio is not None else (change, 0.0)
+    if not interval.excludes(null):
         return "~"
-    return "lower" if seen.estimate < none else "higher"
+    return "lower" if interval.estimate < null else "higher"
 
 
 def _leader(figures: dict[str, Replicates], metric: Metric) -> float | None:

@@ -1,4 +1,4 @@
-"""The A/A control: the first of each tier is timed twice, and should come out equal to itself."""
+"""The A/A control: the first variant of each tier is timed twice, and should equal itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..experiment.schema import AGAIN, RATES, Experiment
+from ..experiment.schema import AGAIN, RATES, Experiment, point_words
 from .estimates import paired
 from .statistics import ratio_interval
-from .tables import Place, Replicates, in_order, point_words, read
+from .tables import PointValues, Replicates, in_order, read
 
 # A control is off when its interval excludes 1 and it is further than this away. Either alone would cry
 # wolf: one in twenty 95% intervals excludes 1 by chance, and with quiet replicates a harmless 0.5% is
@@ -30,16 +30,16 @@ def control(experiment: Experiment, values: pd.DataFrame) -> pd.DataFrame:
     """
     readings = read(experiment, values)
     rows: list[dict[str, Any]] = []
-    for place in in_order(experiment, readings):
+    for point in in_order(experiment, readings):
         for name, metric in experiment.metrics.items():
             if metric.kind != "timed" or name in RATES:
                 continue
             for tier, members in experiment.tiers.items():
                 for variant in members:
-                    first = readings.figures.get((variant, place, name))
-                    second = readings.figures.get((variant + AGAIN, place, name))
+                    first = readings.figures.get((variant, point, name))
+                    second = readings.figures.get((variant + AGAIN, point, name))
                     if first is not None and second is not None:
-                        at = dict(zip(readings.keys, place, strict=True)) | {"tier": tier, "variant": variant}
+                        at = dict(zip(readings.keys, point, strict=True)) | {"tier": tier, "variant": variant}
                         rows.append(at | _control(name, variant, first, second))
     columns = [*readings.keys, "tier", "variant", "metric", "ratio", "low", "high", "n", "off", "reason"]
     return pd.DataFrame(rows, columns=columns).astype({"n": int, "off": bool})
@@ -60,8 +60,8 @@ def _control(name: str, variant: str, first: Replicates, second: Replicates) -> 
     }  # fmt: skip
 
 
-def off_in(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, Place], str]:
-    """By tier and place, why the control there is off."""
+def off_in(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, PointValues], str]:
+    """By tier and point, why the control there is off."""
     rows = table[table["off"]].to_dict("records")
     return {(row["tier"], tuple(row[key] for key in keys)): row["reason"] for row in rows}
 
@@ -70,6 +70,6 @@ def off_words(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """The same in words: `columns=1000: time of safe came out 8% above itself`."""
     found = off_in(table, keys)
     return [
-        ": ".join(part for part in (point_words(keys, place), reason) if part)
-        for (_, place), reason in found.items()
+        ": ".join(part for part in (point_words(dict(zip(keys, point, strict=True))), reason) if part)
+        for (_, point), reason in found.items()
     ]

@@ -1,4 +1,4 @@
-"""Numbers as people read them: as many digits as the spread leaves standing, and no more.
+"""Formats numbers: as many digits as their spread supports, and no more.
 
 The terminal, the report and the CSV's readable columns all print through here, so one figure looks the same
 everywhere.
@@ -108,8 +108,8 @@ def scaled(value: float | None, unit: str) -> tuple[float, str]:
     if family is None or value is None or not value or not math.isfinite(value) or 0.1 <= abs(value) < 10_000:
         return 1.0, unit
     steps = math.floor(math.log10(abs(value)) / 3)
-    place = min(max(family.index(unit) + steps, 0), len(family) - 1)
-    return 1000.0 ** (place - family.index(unit)), family[place]
+    index = min(max(family.index(unit) + steps, 0), len(family) - 1)
+    return 1000.0 ** (index - family.index(unit)), family[index]
 
 
 def _half_width(low: float | None, high: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Metrics that no trial measures: how far a variant is on the way from one variant to another."""
+"""Metrics computed from three variants: how far one is on the way from the second to the third, in percent."""
 
 from __future__ import annotations
 

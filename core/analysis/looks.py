@@ -1,4 +1,4 @@
-"""When a claim may be judged and at which level, so that going on with a run cannot buy a verdict.
+"""The interim looks at a claim and their levels (group sequential testing): going on with a run cannot buy a verdict.
 
 A run can go on with more replicates, and whoever goes on until the answer suits is wrong more often than an interval
 says: simulated, following "4 more would settle it" to the letter judged a claim whose truth lies on the bound falsely

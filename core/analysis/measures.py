@@ -1,4 +1,4 @@
-"""What a claim measures, taken from the tables of a run: one interval, or for an order one for each step."""
+"""Takes the measure of a claim from the tables of a run: one interval, or for an order one for each step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from ..experiment.schema import Experiment, Measure, Scalar
 from .estimates import counted, difference_of, ratio_of, value_of
 from .statistics import LEVEL, Floats, Interval, exponent_interval, trend_interval
-from .tables import NotTested, Place, Readings, Replicates, place_of
+from .tables import NotTested, PointValues, Readings, Replicates, point_of
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Measured:
         steps: one interval; for `order` one for each adjacent pair, the later variant minus the earlier.
         figures: for `order` the figure of each variant, as listed; else empty.
         replicates: how many replicates (pairs) stand behind the least supported step.
-        place: the point, without the axis that an exponent or a trend runs along.
+        point: the point, without the axis that an exponent or a trend runs along.
         sampled: whether it has noise; False for counted numbers.
     """
 
     steps: tuple[Interval, ...]
     figures: tuple[Interval, ...]
     replicates: int
-    place: dict[str, Scalar]
+    point: dict[str, Scalar]
     sampled: bool
 
 
@@ -60,9 +60,9 @@ def measured(
 
 
 def _at_point(measure: Measure, experiment: Experiment, readings: Readings, level: float) -> Measured:
-    place = place_of(experiment, readings, measure.where)
-    metric = readings.with_prompts(experiment.metrics[measure.metric], place, measure.variants)
-    found = [_whole(readings.get(variant, place, measure.metric), measure.metric, variant)
+    point = point_of(experiment, readings, measure.where)
+    metric = readings.with_prompts(experiment.metrics[measure.metric], point, measure.variants)
+    found = [_whole(readings.get(variant, point, measure.metric), measure.metric, variant)
              for variant in measure.variants]  # fmt: skip
     steps: tuple[Interval, ...]
     figures: tuple[Interval, ...] = ()
@@ -83,7 +83,7 @@ def _at_point(measure: Measure, experiment: Experiment, readings: Readings, leve
         raise NotTested(f"{measure.metric} of {' and '.join(measure.variants)}: {error}") from error
     groups = pairwise(found) if len(found) > 1 else [(found[0], found[0])]
     replicates = min(len(a.keys() & b.keys()) for a, b in groups)
-    return Measured(steps, figures, replicates, _as_point(readings, place), metric.kind != "counted")
+    return Measured(steps, figures, replicates, _as_point(readings, point), metric.kind != "counted")
 
 
 def _whole(figure: Replicates, name: str, variant: str) -> Replicates:
@@ -102,16 +102,16 @@ def _along_axis(
     variant, name = measure.of[0], measure.metric
     if axis not in readings.keys:
         raise NotTested(f"{axis} is not swept in this run")
-    open_place = place_of(experiment, readings, measure.where, along=axis)
+    open_point = point_of(experiment, readings, measure.where, along=axis)
     index = readings.keys.index(axis)
 
-    def at(value: Scalar | None) -> Place:
-        return (*open_place[:index], value, *open_place[index + 1 :])
+    def at(value: Scalar | None) -> PointValues:
+        return (*open_point[:index], value, *open_point[index + 1 :])
 
     planned = experiment.values_of(axis)
     extra = {
-        place[index] for who, place, metric in readings.figures
-        if who == variant and metric == name and place == at(place[index])
+        point[index] for who, point, metric in readings.figures
+        if who == variant and metric == name and point == at(point[index])
     }  # fmt: skip
     values = [*planned, *sorted(extra - set(planned), key=str)]
     rows = [_whole(readings.get(variant, at(value), name), name, variant) for value in values]
@@ -126,7 +126,7 @@ def _along_axis(
         experiment,
         [float(v) for v in values if v is not None],
         table,
-        _as_point(readings, open_place),
+        _as_point(readings, open_point),
         level,
     )
 
@@ -139,20 +139,20 @@ def _over_steps(
     level: float,
 ) -> Measured:
     variant, name = measure.of[0], measure.metric
-    place = place_of(experiment, readings, measure.where)
-    if readings.statuses.get((variant, place), ("ok", ""))[0] != "ok":
-        readings.get(variant, place, name)  # raises with the reason in words
+    point = point_of(experiment, readings, measure.where)
+    if readings.statuses.get((variant, point), ("ok", ""))[0] != "ok":
+        readings.get(variant, point, name)  # raises with the reason in words
     if curves is None or curves.empty:
         raise NotTested("this run has no curves")
     rows = curves[(curves["variant"] == variant) & (curves["metric"] == name)]
-    for key, value in zip(readings.keys, place, strict=True):
+    for key, value in zip(readings.keys, point, strict=True):
         if value is not None:
             rows = rows[rows[key] == value]
     if rows.empty:
         raise NotTested(f"no curve of {name} for {variant}")
     table = rows.pivot_table(index="replicate", columns="step", values="value", aggfunc="mean")
     steps = [float(step) for step in table.columns]
-    return _line(measure, experiment, steps, table.to_numpy(dtype=float), _as_point(readings, place), level)
+    return _line(measure, experiment, steps, table.to_numpy(dtype=float), _as_point(readings, point), level)
 
 
 def _line(
@@ -160,7 +160,7 @@ def _line(
     experiment: Experiment,
     xs: Sequence[float],
     table: Floats,
-    place: dict[str, Scalar],
+    point: dict[str, Scalar],
     level: float,
 ) -> Measured:
     sampled = experiment.metrics[measure.metric].kind != "counted"
@@ -175,8 +175,8 @@ def _line(
         raise NotTested(f"{measure.metric} of {measure.of[0]} over {measure.over}: {error}") from error
     if not sampled:
         found = counted(found.estimate)
-    return Measured((found,), (), len(table), place, sampled)
+    return Measured((found,), (), len(table), point, sampled)
 
 
-def _as_point(readings: Readings, place: Place) -> dict[str, Scalar]:
-    return {key: value for key, value in zip(readings.keys, place, strict=True) if value is not None}
+def _as_point(readings: Readings, point: PointValues) -> dict[str, Scalar]:
+    return {key: value for key, value in zip(readings.keys, point, strict=True) if value is not None}

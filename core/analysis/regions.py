@@ -1,4 +1,4 @@
-"""How an interval stands to the region that a claim expects."""
+"""Where an interval lies relative to the region that a claim expects."""
 
 from __future__ import annotations
 

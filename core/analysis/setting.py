@@ -1,4 +1,4 @@
-"""Where the source saw it and where this run did: what differs, and what another device can still say."""
+"""The setting of the source beside the setting of the run: what differs, and the starred words for another device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_elsewhere(claim: Claim, environment: Mapping[str, Any]) -> bool:
     return there is not None and here is not None and device_kind(str(there)) != device_kind(str(here))
 
 
-def seen_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
+def starred_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     """The word for a claim about another kind of device, and the same as a sentence.
 
     The expected region decides, by the interval:

@@ -1,4 +1,4 @@
-"""Intervals from replicates: what a handful of processes or seeds can tell, and how many more it would take.
+"""Confidence intervals from a handful of replicates, and how many more replicates would narrow them enough.
 
 A replicate is one process (timing) or one seed (training), already reduced to one number. Two variants are
 paired by replicate, because what disturbs one (a warm machine, an easy seed) disturbs the other too.

@@ -1,4 +1,4 @@
-"""The sentence an experiment ends with, filled from a run."""
+"""Fills the summary of an experiment with the figures of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..experiment.schema import Experiment
 from ..experiment.summary import End, Figure, Piece, Text, parse
 from . import digits
 from .estimates import difference_of, ratio_of, value_of
-from .tables import NotTested, Readings, ends, place_of, read
+from .tables import NotTested, Readings, ends, point_of, read
 
 LACKING = "\0"  # in the place of a figure that is not there
 REASONS = 2  # shown; of a run of one variant there are as many as variants
@@ -61,13 +61,13 @@ def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:
     headline = {
         key: value for key, value in experiment.headline.items() if value in experiment.values_of(key)
     }
-    place = place_of(experiment, readings, headline | piece.where, otherwise="max")
-    of = readings.get(piece.of, place, piece.metric)
-    metric = readings.with_prompts(metric, place, [piece.of, piece.over or piece.of])
+    point = point_of(experiment, readings, headline | piece.where, otherwise="max")
+    of = readings.get(piece.of, point, piece.metric)
+    metric = readings.with_prompts(metric, point, [piece.of, piece.over or piece.of])
     if piece.over is None:
         found = value_of(of, metric)
         return digits.format(found.estimate, *found.printed, metric.unit, with_interval=False)
-    over = readings.get(piece.over, place, piece.metric)
+    over = readings.get(piece.over, point, piece.metric)
     found = (ratio_of if piece.kind == "ratio" else difference_of)(of, over, metric)
     if not math.isfinite(found.estimate):
         raise NotTested(f"{piece.metric} is not finite")

@@ -1,4 +1,4 @@
-"""Finding one figure in the tables of a run: by variant, point and metric.
+"""Indexes the tables of a run: a figure by variant, point and metric.
 
 The tables come from the trial files (core/run) in long form:
 
@@ -12,42 +12,44 @@ The order of their rows means nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
 
-from ..experiment.schema import Experiment, Metric, Scalar
+from ..experiment.schema import Experiment, Metric, Scalar, point_words
 
-Place = tuple[Scalar | None, ...]  # the values of the point keys, in their order; None: not set in this run
+PointValues = tuple[
+    Scalar | None, ...
+]  # a point as the values of the point keys, in their order; None: not set
 Replicates = Mapping[int, float]  # by repeat or seed
 
 STATUSES = ("ok", "refused", "timeout", "failed", "wrong")  # from mild to grave
 
 
 class NotTested(ValueError):
-    """Why a figure cannot be had from this run, in words for a reader."""
+    """This run has no such figure; the message says why."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """The tables of one run, ready to be looked up.
+    """The tables of one run, indexed.
 
     Attributes:
         keys: the point keys.
-        figures: replicates by (variant, place, metric).
-        statuses: (status, reason) by (variant, place).
+        figures: replicates by (variant, point, metric).
+        statuses: (status, reason) by (variant, point).
     """
 
     keys: tuple[str, ...]
-    figures: Mapping[tuple[str, Place, str], Replicates]
-    statuses: Mapping[tuple[str, Place], tuple[str, str]]
+    figures: Mapping[tuple[str, PointValues, str], Replicates]
+    statuses: Mapping[tuple[str, PointValues], tuple[str, str]]
 
     @cached_property
-    def places(self) -> frozenset[Place]:
-        return frozenset(place for _, place, _ in self.figures) | {place for _, place in self.statuses}
+    def points(self) -> frozenset[PointValues]:
+        return frozenset(point for _, point, _ in self.figures) | {point for _, point in self.statuses}
 
     @cached_property
     def variants(self) -> frozenset[str]:
@@ -56,63 +58,58 @@ class Readings:
         }
 
     @cached_property
-    def measured(self) -> Mapping[Place, set[str]]:
-        """The metrics that anyone has at each point."""
-        metrics: dict[Place, set[str]] = {}
-        for _, place, metric in self.figures:
-            metrics.setdefault(place, set()).add(metric)
+    def measured(self) -> Mapping[PointValues, set[str]]:
+        """The metrics that any variant has at each point."""
+        metrics: dict[PointValues, set[str]] = {}
+        for _, point, metric in self.figures:
+            metrics.setdefault(point, set()).add(metric)
         return metrics
 
     @cached_property
-    def seen(self) -> Mapping[str, frozenset[Scalar | None]]:
+    def occurring(self) -> Mapping[str, frozenset[Scalar | None]]:
         """The values of each point key that occur in this run."""
-        return {key: frozenset(place[i] for place in self.places) for i, key in enumerate(self.keys)}
+        return {key: frozenset(point[i] for point in self.points) for i, key in enumerate(self.keys)}
 
-    def get(self, variant: str, place: Place, metric: str) -> Replicates:
+    def get(self, variant: str, point: PointValues, metric: str) -> Replicates:
         """The replicates of a figure.
 
         Raises:
             NotTested: it is not there; the message says why.
         """
-        status, reason = self.statuses.get((variant, place), ("ok", ""))
+        status, reason = self.statuses.get((variant, point), ("ok", ""))
         if status != "ok":
-            raise NotTested(told(variant, status, self.words(place), reason))
-        found = self.figures.get((variant, place, metric))
+            raise NotTested(status_sentence(variant, status, self.words(point), reason))
+        found = self.figures.get((variant, point, metric))
         if found is not None:
             return found
         if variant not in self.variants:
             raise NotTested(f"{variant} is not in this run")
-        for key, value in zip(self.keys, place, strict=True):
-            if value not in self.seen[key]:
+        for key, value in zip(self.keys, point, strict=True):
+            if value not in self.occurring[key]:
                 raise NotTested(f"{key}={value} is not in this run")
-        at = self.words(place)
+        at = self.words(point)
         raise NotTested(f"{metric} of {variant} was not measured{f' at {at}' if at else ''}")
 
-    def with_prompts(self, metric: Metric, place: Place, variants: Iterable[str]) -> Metric:
+    def with_prompts(self, metric: Metric, point: PointValues, variants: Iterable[str]) -> Metric:
         """The metric with a number for its `out_of`: the fewest distinct prompts that any replicate of these variants
-        answered. Where nobody counted them it is 1, of which nothing follows."""
+        answered; 1 where no replicate counted them."""
         if not isinstance(metric.out_of, str):
             return metric
         counts = [
             count
             for variant in variants
-            for count in self.figures.get((variant, place, metric.out_of), {}).values()
+            for count in self.figures.get((variant, point, metric.out_of), {}).values()
         ]
         fewest = min((int(count) for count in counts if math.isfinite(count)), default=1)
         return metric.model_copy(update={"out_of": max(fewest, 1)})
 
-    def words(self, place: Place) -> str:
+    def words(self, point: PointValues) -> str:
         """`columns=1000, rows=64`."""
-        return point_words(self.keys, place)
+        return point_words(dict(zip(self.keys, point, strict=True)))
 
 
-def point_words(keys: Sequence[str], place: Place) -> str:
-    """`columns=1000, rows=64`; what is not set is left out."""
-    return ", ".join(f"{key}={value}" for key, value in zip(keys, place, strict=True) if value is not None)
-
-
-def told(variant: str, status: str, at: str, reason: str = "") -> str:
-    """What became of a variant, as a sentence: `online is wrong at columns=1000: first row is 2 off`."""
+def status_sentence(variant: str, status: str, at: str, reason: str = "") -> str:
+    """The status of a variant as a sentence: `online is wrong at columns=1000: first row is 2 off`."""
     verbs = {"wrong": "is wrong", "refused": "refused", "failed": "failed", "timeout": "ran out of time"}
     where = f" at {at}" if at else ""
     return f"{variant} {verbs.get(status, status)}{where}{f': {reason}' if reason else ''}"
@@ -141,27 +138,27 @@ def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
         ValueError: a column is missing, or one replicate of a figure stands there twice.
     """
     keys = experiment.point_keys
-    figures: dict[tuple[str, Place, str], dict[int, float]] = {}
-    for variant, metric, replicate, value, *point in _rows(
+    figures: dict[tuple[str, PointValues, str], dict[int, float]] = {}
+    for variant, metric, replicate, value, *cells in _rows(
         values, ["variant", "metric", "replicate", "value", *keys]
     ):
-        place = tuple(_plain(cell) for cell in point)
-        figure = figures.setdefault((variant, place, metric), {})
+        point = tuple(_plain(cell) for cell in cells)
+        figure = figures.setdefault((variant, point, metric), {})
         if int(replicate) in figure:
-            at = point_words(keys, place)
+            at = point_words(dict(zip(keys, point, strict=True)))
             raise ValueError(f"two values for {metric} of {variant}, replicate {replicate}, at {at}")
         figure[int(replicate)] = float(value)
-    statuses: dict[tuple[str, Place], tuple[str, str]] = {}
-    for variant, state, reason, *point in _rows(status, ["variant", "status", "reason", *keys]):
-        where = (variant, tuple(_plain(cell) for cell in point))
-        news = (str(state), str(_plain(reason) or ""))
-        # Should a variant be told of twice (once for each seed), the gravest stands.
-        statuses[where] = max(statuses.get(where, news), news, key=_gravity)
+    statuses: dict[tuple[str, PointValues], tuple[str, str]] = {}
+    for variant, state, reason, *cells in _rows(status, ["variant", "status", "reason", *keys]):
+        where = (variant, tuple(_plain(cell) for cell in cells))
+        found = (str(state), str(_plain(reason) or ""))
+        # A variant may have a status for each seed: the gravest counts.
+        statuses[where] = max(statuses.get(where, found), found, key=_gravity)
     return Readings(tuple(keys), figures, statuses)
 
 
-def _gravity(news: tuple[str, str]) -> tuple[int, str]:
-    status, reason = news
+def _gravity(found: tuple[str, str]) -> tuple[int, str]:
+    status, reason = found
     return (STATUSES.index(status) if status in STATUSES else len(STATUSES), reason)
 
 
@@ -172,14 +169,14 @@ def ends(values: list[Scalar]) -> tuple[Scalar, Scalar]:
     return values[0], values[-1]
 
 
-def place_of(
+def point_of(
     experiment: Experiment,
     readings: Readings,
     where: Mapping[str, Scalar],
     *,
     along: str | None = None,
     otherwise: Literal["refuse", "max"] = "refuse",
-) -> Place:
+) -> PointValues:
     """The point that `where` means in this run.
 
     Args:
@@ -194,21 +191,21 @@ def place_of(
     unknown = [key for key in where if key not in readings.keys]
     if unknown:
         raise NotTested(f"{unknown[0]} is not an axis of this run")
-    place: list[Scalar | None] = []
+    point: list[Scalar | None] = []
     for key in readings.keys:
         swept = experiment.values_of(key)
         if key == along:
-            place.append(None)
+            point.append(None)
             continue
         value: Scalar | None = where.get(key)
         if value is None:
             value = _left_out(experiment, readings, key, swept, otherwise)
         elif value in ("min", "max") and value not in swept:
             value = ends(swept)[value == "max"]
-        if value not in readings.seen[key]:
+        if value not in readings.occurring[key]:
             raise NotTested(f"{key}={value} is not in this run")
-        place.append(value)
-    return tuple(place)
+        point.append(value)
+    return tuple(point)
 
 
 def _left_out(
@@ -216,7 +213,7 @@ def _left_out(
 ) -> Scalar | None:
     if key not in experiment.axes:
         usual: Scalar | None = experiment.params.get(key)
-        if usual in list(readings.seen[key]):
+        if usual in list(readings.occurring[key]):
             return usual
     if len(swept) == 1:
         return swept[0]
@@ -225,14 +222,14 @@ def _left_out(
     raise NotTested(f"`where` leaves out {key}, which has {len(swept)} values in this run")
 
 
-def in_order(experiment: Experiment, readings: Readings) -> list[Place]:
+def in_order(experiment: Experiment, readings: Readings) -> list[PointValues]:
     """The points as the file lists them: axes first, then what only `checks` has."""
 
-    def rank(place: Place) -> list[tuple[int, str]]:
+    def rank(point: PointValues) -> list[tuple[int, str]]:
         ranks = []
-        for key, value in zip(readings.keys, place, strict=True):
+        for key, value in zip(readings.keys, point, strict=True):
             listed = [*experiment.axes.get(key, []), *experiment.checked.get(key, [])]
             ranks.append((listed.index(value), "") if value in listed else (-1, str(value)))
         return ranks
 
-    return sorted(readings.places, key=rank)
+    return sorted(readings.points, key=rank)

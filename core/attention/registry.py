@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from ..addresses import have_tangents
+from ..suggest import did_you_mean
 from ..trial import Refused
 from .arguments import (
     EVERYTHING,
@@ -176,9 +176,7 @@ def find(name: str) -> Backend:
     """
     if name in BACKENDS:
         return BACKENDS[name]
-    nearest = get_close_matches(name, BACKENDS, n=1)
-    hint = f" (nearest: {nearest[0]})" if nearest else ""
-    raise Refused(f"no backend {name!r}{hint}; known: {', '.join(BACKENDS)}")
+    raise Refused(f"no backend {name!r}.{did_you_mean(name, BACKENDS)} There are: {', '.join(BACKENDS)}")
 
 
 def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence[str]) -> str:

@@ -24,10 +24,9 @@ Importing this costs no torch: the command line reads it with `Params`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
-from math import isfinite
 
 from ..own_files import terms
+from ..suggest import did_you_mean
 
 RESPONSE = "hard", "draw", "soft", "top-k", "sampled"
 STATES = "feature", "crd", "similarity", "rkd"
@@ -58,20 +57,8 @@ def weighted(text: str, known: Sequence[str]) -> dict[str, float]:
     for term in terms(text):
         name = term.name
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"no signal {name!r}.{hint} There are: {', '.join(known)}")
+            raise ValueError(f"no signal {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}")
         if name in found:
             raise ValueError(f"the signal {name} stands there twice")
-        found[name] = _weight(name, term.weight)
+        found[name] = term.factor(positive=True)
     return found
-
-
-def _weight(name: str, given: str) -> float:
-    try:
-        weight = float(given or 1)
-    except ValueError:
-        raise ValueError(f"the weight of {name} is {given!r}, which is no number") from None
-    if not (isfinite(weight) and weight > 0):
-        raise ValueError(f"the weight of {name} is {given}; it must be above 0 and finite")
-    return weight

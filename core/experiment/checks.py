@@ -1,4 +1,4 @@
-"""What one key of an experiment file demands of another. Each check yields mistakes; none stops at the first."""
+"""Checks between the keys of an experiment file. Each check yields mistakes; none stops at the first."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..suggest import nearest
 from . import possible
-from .discovery import known
+from .absolute_paths import BesideTheFile, missing
+from .discovery import experiment_files
 from .document import Document, Keys, shorten
-from .mistakes import Mistake, nearest
+from .mistakes import Mistake
 from .schema import Claim, Experiment
 from .shape import plainly
-from .standing import BesideTheFile, missing
 from .subject import Subject
 from .summary import parse
 
-# Columns of the tables that are made of a run; an axis of that name would stand there twice.
+# Columns of a run's tables, so no names for an axis.
 COLUMNS = frozenset(
     [
         "variant",
@@ -55,13 +56,13 @@ NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 def cross_check(experiment: Experiment, document: Document, subject: Subject) -> list[Mistake]:
-    """All that is wrong between the parts of a file that each have the right shape."""
+    """The mistakes between keys of a file that each have the right shape."""
     found: list[Mistake] = []
 
     def wrong(keys: Keys, message: str) -> None:
         found.append(Mistake(document.mark(keys), message))
 
-    other = known().get(experiment.name)
+    other = experiment_files().get(experiment.name)
     if other is not None and os.path.realpath(other) != os.path.realpath(document.path):
         wrong(
             ("name",),
@@ -113,7 +114,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
 
 
 def _swept(experiment: Experiment, document: Document) -> Iterator[tuple[Keys, str, list[Any]]]:
-    """Every key of `axes` and of the grids of `checks`: where it stands in the file, its name, its values."""
+    """Every key of `axes` and of the grids of `checks`: its position in the file, its name, its values."""
     for axis, values in experiment.axes.items():
         yield ("axes", axis), axis, list(values)
     is_list = isinstance(document.data.get("checks"), list)
@@ -130,8 +131,7 @@ def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
 
 
 def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
-    """What is wrong with the trials that a file, or what was asked of it, stands for: variants, axes, parameters, and
-    how many there are."""
+    """Mistakes in the grid of trials, of a file or of a resolved one: variants, axes, parameters, and their number."""
     for name in experiment.variants:
         if not NAME.fullmatch(name):
             what = f"a variant's name is letters, digits, - and _; not {name!r}"
@@ -158,7 +158,7 @@ def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) 
 
 
 def _as_number(value: Any) -> float | str:
-    """The value as it stands in a table: 1 and 1.0 are one there, and so are whole numbers that a float cannot tell apart."""
+    """The value as a column of floats holds it: 1 and 1.0 are one there, as are whole numbers that a float cannot separate."""
     try:
         return float(value)
     except (ValueError, OverflowError):
@@ -180,13 +180,13 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
     each axis."""
     fields = subject.params.model_fields
     nearby = BesideTheFile(document.folder)
-    places: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
-    places += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
+    changes: list[tuple[Keys, dict[str, Any]]] = [(("params",), experiment.params)]
+    changes += [(("variants", name), variant.params) for name, variant in experiment.variants.items()]
     for at, axis, values in _swept(experiment, document):
-        places += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
+        changes += [((*at, index), {axis: value}) for index, value in enumerate(values) if axis in fields]
     base: dict[str, Any] = {}
-    of_params: set[str] = set()  # what is wrong with `params` is wrong with every variant too, and told once
-    for keys, change in places:
+    of_params: set[str] = set()  # a mistake in `params` is one of every variant too, and reported once
+    for keys, change in changes:
         lacking = dict(missing(subject.params, change, document.folder))
         for way, what in lacking.items():
             yield Mistake(document.mark(keys if isinstance(keys[-1], int) else (*keys, *way)), what)
@@ -292,10 +292,10 @@ def _check_summary(experiment: Experiment, wrong: Any) -> None:
         return
     for piece in pieces:
         for kind, name in piece.names():
-            known = {
+            names = {
                 "metric": set(experiment.metrics),
                 "variant": set(experiment.variants),
                 "axis": set(experiment.point_keys),
             }[kind]
-            if name not in known:
-                wrong(("summary",), f"no {kind} {name}.{nearest(name, known)}")
+            if name not in names:
+                wrong(("summary",), f"no {kind} {name}.{nearest(name, names)}")

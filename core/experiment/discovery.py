@@ -1,4 +1,4 @@
-"""Where experiments are found: a path, then ./experiments/, then the ones that come with lab."""
+"""Finds experiments: a path, then ./experiments/, then the built-in ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..suggest import nearest
 from .document import shorten
-from .mistakes import Mark, Mistake, Mistakes, nearest
+from .mistakes import Mark, Mistake, Mistakes
 
 # The same in a checkout and in an installed wheel.
 BUILT_IN = Path(__file__).resolve().parents[2] / "experiments"
@@ -19,13 +20,13 @@ def here() -> Path:
     return Path.cwd() / "experiments"
 
 
-def known() -> dict[str, Path]:
+def experiment_files() -> dict[str, Path]:
     """Every experiment by name; one of the user's own hides a built-in of the same name."""
     return dict(sorted((_inside(BUILT_IN) | _inside(here())).items()))
 
 
 def hidden() -> list[str]:
-    """The built-in experiments that cannot be seen here, because the user has one of the same name."""
+    """The built-in experiments that a user's own experiment of the same name hides."""
     return sorted(_inside(BUILT_IN).keys() & _inside(here()).keys()) if here().resolve() != BUILT_IN else []
 
 
@@ -42,12 +43,12 @@ def find(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in SUFFIXES or len(path.parts) > 1:
-        with suppress(RuntimeError):  # the home of nobody
+        with suppress(RuntimeError):  # `~name` of an unknown user
             path = path.expanduser()
         if os.path.lexists(path):  # without raising, whatever the path; `read` says what is wrong with it
             return path
         raise Mistakes([Mistake(Mark(shorten(path)), "no such file")])
-    experiments = known()
+    experiments = experiment_files()
     if name in experiments:
         return experiments[name]
     raise Mistakes(

@@ -1,4 +1,4 @@
-"""YAML as data, with the place of every key; no schema yet, and nothing heavier than PyYAML is imported.
+"""YAML as data, with the position of every key; no schema yet, and no import heavier than PyYAML.
 
 Tags are refused (a file of data must not construct objects), and aliases may not expand without bound.
 """
@@ -20,20 +20,20 @@ MOST_NODES = 20_000  # an ordinary file has a few hundred; ten lines of nested a
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 40
 
-# What a terminal would obey and UTF-8 cannot hold; it has no place in a name, a sentence or a path.
+# Characters that a terminal obeys or UTF-8 cannot hold: none belongs into a name, a sentence or a path.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file's content and where each key of it stands."""
+    """The content of a file, and the position of each key."""
 
     data: dict[str, Any]
     marks: Mapping[Keys, Mark]
     path: Path
 
     def mark(self, keys: Keys) -> Mark:
-        """The place of these keys, or of the nearest thing around them."""
+        """The position of these keys, or of the nearest key around them."""
         for end in range(len(keys), -1, -1):
             if keys[:end] in self.marks:
                 return self.marks[keys[:end]]
@@ -96,7 +96,7 @@ def printable(text: str, source: str) -> str:
     """The same text.
 
     Raises:
-        Mistakes: it holds what a terminal would obey, or what is no character.
+        Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair.
     """
     if _CONTROL.search(text):
         raise Mistakes([Mistake(Mark(source), "holds a control character")])
@@ -104,7 +104,7 @@ def printable(text: str, source: str) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """What one word of the command line means: a number, true, false or null, else the text as it stands."""
+    """The value of one word of the command line: a number, true, false or null, else the text itself."""
     import yaml
 
     from .plain_yaml import PlainLoader
@@ -175,7 +175,7 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             return None
 
     def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-        seen: dict[str, int] = {}
+        first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 mistakes.append(Mistake(mark_of(key_node.start_mark), "a key must be a word"))
@@ -188,11 +188,11 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             if _CONTROL.search(key):
                 mistakes.append(Mistake(mark_of(key_node.start_mark), "a key holds a control character"))
                 continue
-            if key in seen:
-                first = f", first at line {seen[key]}" if lines else ""
+            if key in first_lines:
+                first = f", first at line {first_lines[key]}" if lines else ""
                 mistakes.append(Mistake(mark_of(key_node.start_mark), f"duplicate key {key}{first}"))
                 continue
-            seen[key] = key_node.start_mark.line + 1
+            first_lines[key] = key_node.start_mark.line + 1
             marks[(*keys, key)] = mark_of(key_node.start_mark)
             yield key, build(value_node, (*keys, key), inside)
 

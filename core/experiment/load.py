@@ -1,14 +1,15 @@
-"""A file and a request in, a checked experiment out: the one way in for every command."""
+"""From a file and a request to a checked experiment: every command comes this way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..suggest import nearest
 from .checks import cross_check, grid_mistakes
 from .discovery import find
 from .document import Document, read
-from .mistakes import Mistake, Mistakes, nearest
+from .mistakes import Mistake, Mistakes
 from .overrides import resolve
 from .pruning import pruned
 from .request import Request
@@ -19,7 +20,7 @@ from .subject import NoSubject, Subject, load_subject
 
 @dataclass(frozen=True)
 class Loaded:
-    """An experiment as asked for, its subject, and the folder that its references are relative to."""
+    """A resolved experiment, its subject, and the folder that its references are relative to."""
 
     experiment: Experiment
     subject: Subject
@@ -40,8 +41,8 @@ def load_document(document: Document, request: Request, *, is_resolved: bool = F
     """The same from a document already read.
 
     Args:
-        is_resolved: it is the `experiment.yaml` of a run, checked when that began; with a choice of variants its claims
-            may well name others.
+        is_resolved: it is the `experiment.yaml` of a run, checked when that run began; its claims may name variants that the
+            run left out.
     """
     try:
         as_written = shaped(document)
@@ -50,19 +51,19 @@ def load_document(document: Document, request: Request, *, is_resolved: bool = F
     subject = _subject(as_written, document)
     if not is_resolved and (mistakes := cross_check(as_written, document, subject)):
         raise Mistakes(mistakes)
-    asked = resolve(document, subject, request)
-    experiment = shaped(asked)
-    mistakes = list(grid_mistakes(experiment, asked, subject))
+    resolved = resolve(document, subject, request)
+    experiment = shaped(resolved)
+    mistakes = list(grid_mistakes(experiment, resolved, subject))
     if experiment.baseline not in experiment.variants:
         what = f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}"
-        mistakes.append(Mistake(asked.mark(("baseline",)), what))
+        mistakes.append(Mistake(resolved.mark(("baseline",)), what))
     if mistakes:
         raise Mistakes(mistakes)
-    return Loaded(experiment, subject, document.folder, asked)
+    return Loaded(experiment, subject, document.folder, resolved)
 
 
 def _beside(document: Document) -> list[Mistake]:
-    """What else is wrong with a file, in the parts whose shape is right."""
+    """The other mistakes of a file, in the parts whose shape is right."""
     if (rest := pruned(document)) is None:
         return []
     try:

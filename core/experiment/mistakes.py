@@ -1,4 +1,4 @@
-"""What is wrong with an experiment file or a command line: where, what, and the nearest right thing."""
+"""Mistakes in an experiment file or a command line, each with its position."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mark:
-    """A place a person can go to: a file with line and column, or what was typed (`-s colums=1`)."""
+    """A position that a user can go to: a file with line and column, or what was typed (`-s colums=1`)."""
 
     source: str
     line: int | None = None
@@ -37,17 +37,3 @@ class Mistakes(Exception):
             set(mistakes), key=lambda m: (m.mark.source, m.mark.line or 0, m.mark.column or 0)
         )
         super().__init__("\n".join(map(str, self.mistakes)))
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, or the list of what there is when nothing is near (at most eight)."""
-    import difflib
-
-    names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f" Did you mean {close[0]}?"
-    if not names:
-        return ""
-    more = f", and {len(names) - 8} more" if len(names) > 8 else ""
-    return f" There is: {', '.join(names[:8])}{more}"

@@ -1,4 +1,4 @@
-"""From the file as written to the experiment as asked for: preset, added variants, -s, then the other flags."""
+"""Applies a request to an experiment file: preset, added variants, -s, then the other flags."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..own_files import is_reference
+from ..suggest import nearest
+from .absolute_paths import plain, with_absolute_paths
 from .document import Document, Keys, plain_value, printable, read_value
-from .mistakes import Mark, Mistake, Mistakes, nearest
+from .mistakes import Mark, Mistake, Mistakes
 from .request import Request
 from .schema import Experiment
 from .shape import shaped
-from .standing import plain, standing
 from .subject import NoSubject, Subject
 
 SETTABLE = (
@@ -36,7 +37,7 @@ SETTABLE = (
 
 
 def resolve(document: Document, subject: Subject, request: Request) -> Document:
-    """The document with everything applied; marks of what was typed say so.
+    """The document with the whole request applied; the marks of changed keys are the options that changed them.
 
     Raises:
         Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
@@ -104,15 +105,15 @@ def _with_preset(document: Document, name: str | None) -> Document:
     return replace(document, data=data, marks={**document.marks, **moved})
 
 
-def _with_what_is_installed(document: Document, asked: tuple[str, ...]) -> Document:
-    """Without the variants that need a package that is not here; who asks for one by name learns why it cannot run."""
+def _with_what_is_installed(document: Document, named: tuple[str, ...]) -> Document:
+    """Without the variants whose package is not installed; one that --variants names stays, and refuses when it runs."""
     variants: dict[str, Any] = document.data.get("variants") or {}
 
     def stays(name: str) -> bool:
         needed = variants[name].get("needs") if isinstance(variants[name], dict) else None
-        if not isinstance(needed, str):  # a mistake of shape is told later
+        if not isinstance(needed, str):  # a mistake of shape is reported later
             return True
-        return not needed or name in asked or _is_installed(needed.partition(".")[0])
+        return not needed or name in named or _is_installed(needed.partition(".")[0])
 
     return replace(
         document, data={**document.data, "variants": {n: variants[n] for n in variants if stays(n)}}
@@ -127,7 +128,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:
-    """`--pass`: what a call does, the output alone or the gradients too, in subjects that know both."""
+    """`--pass`: the output alone or the gradients too, in subjects that have both."""
     mark, key = Mark(f"--pass {direction}"), "direction"
     if any(text.partition("=")[0].strip() == key for text in sets):
         raise Mistakes([Mistake(mark, f"-s {key}=… says the same once more; choose one of the two")])
@@ -221,7 +222,7 @@ def _fitted(value: Any, kind: Any) -> Any:
 
 
 def _kind_at(keys: Keys, subject: Subject) -> Any:
-    """The type of what stands at these keys, by the schema or by the subject; None where neither knows."""
+    """The type of the value at these keys, from the schema or the subject; None where neither has the key."""
     if keys[0] not in ("params", "axes", "checks", "variants"):
         field = Experiment.model_fields.get(str(keys[0]))
         return field.annotation if field is not None and len(keys) == 1 else None
@@ -251,7 +252,7 @@ def _leaves(kind: Any) -> set[Any]:
 
 
 def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark) -> Any:
-    """Files typed on the command line are relative to where one stands, not to the experiment's file."""
+    """The value with absolute paths: on the command line they are relative to the working folder, not to the file."""
     if keys == ("variants",) and isinstance(value, dict):
         return {name: _absolute(v, (*keys, name), subject, folder, mark) for name, v in value.items()}
     way = keys[2:] if keys[0] == "variants" else keys[1:]  # inside of the subject's parameters
@@ -259,7 +260,7 @@ def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark
         value = {key: value}
     if isinstance(value, dict):
         try:
-            value = standing(subject.params, value, folder)
+            value = with_absolute_paths(subject.params, value, folder)
         except NoSubject as error:
             raise Mistakes([Mistake(mark, str(error))]) from None
     for key in way:
@@ -312,7 +313,7 @@ def _with_only(document: Document, request: Request) -> Document:
     unknown = [n for n in request.variants if n not in variants]
     if unknown:
         raise Mistakes([Mistake(mark, f"no variant {name}.{nearest(name, variants)}") for name in unknown])
-    # The baseline always runs, every ratio is taken to it; and what was added was added to be seen.
+    # The baseline always runs, since every ratio needs it, and so does what --add adds.
     wanted = {
         *request.variants,
         document.data.get("baseline"),

@@ -1,4 +1,4 @@
-"""What a list shows of an experiment file, without its schema: to import that takes longer than to print the list."""
+"""The part of an experiment file that lists show, without the schema: importing that takes longer than the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which values a claim's measure can take at all, as far as the file says."""
+"""The values that a claim's measure can take, as far as the file says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file without the parts that have a wrong shape, so that the rest can be checked too: all mistakes come at once."""
+"""An experiment file without its parts of wrong shape, so that the rest is checked in the same pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDS = 10  # what is left may show a new mistake of shape, such as a mapping t
 
 
 def pruned(document: Document) -> tuple[Experiment, Document] | None:
-    """The experiment that is left, and its document; None when a part is wrong that nothing can stand in for."""
+    """The experiment that is left, and its document; None when a required part is wrong."""
     for _ in range(ROUNDS):
         try:
             return Experiment.model_validate(document.data), document
@@ -38,23 +38,23 @@ def _what_to_drop(location: tuple[int | str, ...], kind: str) -> Keys | None:
     return location[:1] if field is not None and not field.is_required() and kind != "missing" else None
 
 
-# Others refer to these by name, so something has to bear it.
+# Other keys refer to these by name, so an entry of that name has to stay.
 STAND_INS: dict[str, Any] = {"metrics": {"kind": "counted"}, "variants": {}, "sources": {"title": ""}}
 
 
 def _without(document: Document, keys: Keys) -> Document:
     *way, last = keys
     data = _copied(document.data)
-    place: Any = data
+    parent: Any = data
     for key in way:
-        place = place[key]
+        parent = parent[key]
     if isinstance(last, int):
-        del place[last]
+        del parent[last]
         return replace(document, data=data, marks=_moved_up(document, tuple(way), last))
     if len(keys) == 2 and keys[0] in STAND_INS:
-        place[last] = STAND_INS[str(keys[0])]
+        parent[last] = STAND_INS[str(keys[0])]
     else:
-        place.pop(last, None)
+        parent.pop(last, None)
     return replace(document, data=data)
 
 
@@ -64,11 +64,11 @@ def _moved_up(document: Document, way: Keys, index: int) -> dict[Keys, Any]:
     depth = len(way)
     for keys, mark in document.marks.items():
         if keys[:depth] == way and len(keys) > depth:
-            place = int(keys[depth])
-            if place == index:
+            item = int(keys[depth])
+            if item == index:
                 continue
-            if place > index:
-                keys = (*way, place - 1, *keys[depth + 1 :])
+            if item > index:
+                keys = (*way, item - 1, *keys[depth + 1 :])
         marks[keys] = mark
     return marks
 

@@ -1,4 +1,4 @@
-"""What a command line asks of an experiment."""
+"""The changes to an experiment that a command line asks for."""
 
 from __future__ import annotations
 

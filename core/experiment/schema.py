@@ -1,4 +1,4 @@
-"""What an experiment file may say: the shape, with the meaning of every key.
+"""The schema of an experiment file: every key, its type and its meaning.
 
 `lab validate --schema` prints this as JSON Schema, so an editor completes the keys and shows these descriptions.
 What one key demands of another (a claim names a metric that is declared, …) is in `checks.py`.
@@ -7,12 +7,19 @@ What one key demands of another (a claim names a metric that is declared, …) i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Scalar = bool | int | float | str
 Point = dict[str, Scalar]  # one value per axis
+
+
+def point_words(point: Mapping[str, Any]) -> str:
+    """`columns=1000, rows=64`; a key without a value is left out."""
+    return ", ".join(f"{key}={value}" for key, value in point.items() if value is not None)
+
 
 OVER = {
     "ratio": "variant to divide by",
@@ -21,7 +28,7 @@ OVER = {
     "trend": "axis",
 }
 AGAIN = " again"  # the second turn of a tier's first, in one timing process: the A/A control; no name holds a space
-# Made of time and work or of the machine's peaks: beside a ratio of times theirs says nothing new.
+# Computed from times, work and the machine's peaks: their ratios repeat those of times.
 RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
 ABOVE_ANY_CEILING = 103.0  # percent of a peak: beyond the noise of both, so what is called the peak is none
 MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
@@ -234,7 +241,7 @@ class Expect(Part):
 
 
 class Claim(Part):
-    """What a source says, where, and the check that would bear it out or not."""
+    """What a source says, where it says so, and the check that decides whether it holds here."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     says: str

@@ -1,4 +1,4 @@
-"""The data of a file as an `Experiment`: what has the wrong shape is told with its place and the nearest right key."""
+"""The data of a file as an `Experiment`; a wrong shape is reported with its position and the nearest right key."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ..suggest import nearest
+from .absolute_paths import plain
 from .document import Document, Keys
-from .mistakes import Mistake, Mistakes, nearest
+from .mistakes import Mistake, Mistakes
 from .schema import Experiment, Variant
-from .standing import plain
 
 _WHOLE, _TRUTH = "should be a whole number", "should be true or false"
 WORDS = {
@@ -27,7 +28,7 @@ WORDS = {
     "bool_type": _TRUTH,
     "bool_parsing": _TRUTH,
 }
-"""In the words of YAML what pydantic says in those of Python."""
+"""Pydantic's error types in words of YAML."""
 
 
 def shaped(document: Document) -> Experiment:
@@ -81,7 +82,7 @@ def _in_document(location: tuple[int | str, ...], document: Document) -> Keys:
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data, keys = data[part], (*keys, part)
         elif isinstance(data, dict) and isinstance(part, int):
-            continue  # one mapping stands where a list of them may
+            continue  # a single mapping in the place of a list of them
         else:
             break
     return keys

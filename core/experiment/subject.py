@@ -1,4 +1,4 @@
-"""Finding what an experiment's `trial:` line names, and functions in a user's file."""
+"""Finds the subject that a `trial:` line names, and functions in a user's file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, ClassVar
 
+from ..suggest import nearest
 from ..trial import Case, Context, Params
-from .mistakes import nearest
 
 CORE = Path(__file__).resolve().parents[1]
 STANDS_ON = {
@@ -30,7 +30,7 @@ RENAMED = {"distill/across": "distill/cross_tokenizer"}
 
 
 class NoSubject(Exception):
-    """The `trial:` line, or a reference to a function, leads nowhere; the message says what to put right."""
+    """A `trial:` line or a reference names nothing that exists; the message says what to put right."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
             case and trial.
     """
     if is_file(trial):
-        path = beside(folder, trial)
+        path = absolute_path(folder, trial)
         module = load_file(path)
     else:
         if not modules(trial):
@@ -96,7 +96,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
     return Subject(params, case, train, path)
 
 
-def beside(folder: Path, text: str) -> Path:
+def absolute_path(folder: Path, text: str) -> Path:
     """The absolute path of what a text names; relative to the folder, and `~` is somebody's home.
 
     Raises:
@@ -131,7 +131,7 @@ def load_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise NoSubject(
-            f"{path.name}{_line_of(error, path)} fails while it is imported: {_told(error)}"
+            f"{path.name}{_line_of(error, path)} fails while it is imported: {_error_words(error)}"
         ) from error
     return module
 
@@ -171,7 +171,7 @@ class Beside(MetaPathFinder):
         return None
 
 
-def _told(error: BaseException) -> str:
+def _error_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -206,7 +206,7 @@ def reference(text: str, folder: Path) -> Reference:
     file, _, function = text.rpartition(":")
     if not function.isidentifier():
         raise NoSubject(f"{text}: write it as ./file.py:function")
-    path = beside(folder, file)
+    path = absolute_path(folder, file)
     if not os.path.isfile(path):
         raise NoSubject(f"no such file: {file}")
     try:
@@ -226,7 +226,7 @@ def reference(text: str, folder: Path) -> Reference:
 
 
 def _names(tree: ast.Module) -> list[str]:
-    """Everything a file gives a name to; more than it can be asked for, so that nothing right is refused."""
+    """Every name that a file defines, in any block: a superset of its functions, so that no right name is refused."""
     names: list[str] = []
     for node in ast.walk(tree):  # also inside `if` and `try`: a kernel with a fallback is defined there
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):

@@ -1,4 +1,4 @@
-"""The sentence that an experiment ends with: what may stand in its braces.
+"""Parses the summary of an experiment, a sentence with figures in braces.
 
     {AXIS.max}  {AXIS.min}        the ends of an axis in this run
     {METRIC: A}                   the figure of variant A

@@ -1,4 +1,4 @@
-"""What is allowed in a file and still makes a claim say less than it seems to. `lab validate` prints it; nothing stops."""
+"""Warnings about claims that are allowed and say less than they seem to. `lab validate` prints them."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
+from ..suggest import did_you_mean
 from .tasks import Mixture
 
 ALGORITHMS = ("grpo", "rft", "sft")
@@ -68,8 +68,7 @@ class GRPOConfig:
         if self.num_generations < 2:
             raise ValueError("num_generations is 1: a group of one has nothing to be compared with")
         if self.algorithm not in ALGORITHMS:
-            nearest = get_close_matches(self.algorithm, ALGORITHMS, n=1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            hint = did_you_mean(self.algorithm, ALGORITHMS)
             raise ValueError(f"no algorithm {self.algorithm}.{hint} There are: {', '.join(ALGORITHMS)}")
         if self.beta < 0:
             raise ValueError(f"beta is {self.beta:g}; it must be at least 0")
@@ -109,7 +108,6 @@ def grpo_config(preset: str = "", **changes: Any) -> GRPOConfig:
         ValueError: an unknown preset; the message names the nearest.
     """
     if preset and preset not in PRESETS:
-        nearest = get_close_matches(preset, PRESETS, n=1, cutoff=0.3)
-        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+        hint = did_you_mean(preset, PRESETS, cutoff=0.3)
         raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")
     return GRPOConfig(**{**PRESETS.get(preset, {}), **changes})

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
 
 from ..lm.precision import wide
+from ..suggest import did_you_mean
 from .kl import KL_ESTIMATORS, weighted_kl
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo")
@@ -227,10 +227,8 @@ def _log(x: float) -> float:
 def _check_names(loss_type: str, kl: str = "k3") -> None:
     if loss_type not in LOSS_TYPES:
         typed = str(loss_type).lower().replace("-", "_")
-        near = get_close_matches(typed, LOSS_TYPES)
-        near.sort(key=lambda name: sorted(name) != sorted(typed))  # gpro is grpo rather than gspo
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown loss_type {loss_type!r}.{hint} Known: {', '.join(LOSS_TYPES)}")
+        hint = did_you_mean(typed, LOSS_TYPES)
+        raise ValueError(f"no loss_type {loss_type!r}.{hint} There are: {', '.join(LOSS_TYPES)}")
     if kl not in KL_ESTIMATORS:
         raise ValueError(f"unknown kind of KL estimate {kl!r}; known: {', '.join(KL_ESTIMATORS)}")
 

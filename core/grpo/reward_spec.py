@@ -6,12 +6,11 @@ Importing this costs no torch: the command line reads it with `Params`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..own_files import Term, check_that_a_function_is_named, is_reference, terms
+from ..own_files import check_that_a_function_is_named, is_reference, terms
+from ..suggest import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,23 +32,12 @@ def reward_terms(text: str) -> dict[str, float]:
         name = term.name
         if name not in REWARDS and not term.is_own:
             check_that_a_function_is_named(name)
-            near = get_close_matches(name, REWARDS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, REWARDS)
             raise ValueError(f"no reward {name!r}.{hint} There are: {', '.join(REWARDS)}, ./file.py:function")
         if name in found:
             raise ValueError(f"the reward {name} stands there twice")
-        found[name] = _weight(term)
+        found[name] = term.factor()
     return found
-
-
-def _weight(term: Term) -> float:
-    try:
-        weight = float(term.weight or 1)
-    except ValueError:
-        raise ValueError(f"the weight of {term.name} is {term.weight!r}, which is no number") from None
-    if not isfinite(weight):
-        raise ValueError(f"the weight of {term.name} is {term.weight}, which is not finite")
-    return weight
 
 
 def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]]) -> StepRewards:

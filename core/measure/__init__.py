@@ -1,1 +1,13 @@
-"""Time, memory, traffic, correctness, and what this machine can do at best."""
+"""Time, memory, traffic, correctness, and the peaks of this machine.
+
+In reading order:
+
+    correctness       the rule by which a result is right or wrong
+    timer             seconds per call, of several calls side by side
+    threads, pages    what holds a timing steady: numbers of threads, no page faults
+    load              whether the machine is busy with something else
+    memory, resident  the peak memory of a call: from the allocator, from the operating system
+    traffic           what PyTorch's operators read and write
+    peaks             the rates of matrix products and copies here
+    machine, caches   facts about this machine and its caches
+"""

@@ -1,4 +1,4 @@
-"""The rule that decides whether a result is right, before anything is timed.
+"""The rule by which a result is right or wrong, applied before anything is timed.
 
 It is the one FlashAttention's tests apply (Dao-AILab/flash-attention, tests/test_flash_attn.py): a new way to compute
 may be twice as far from the truth as the standard way in the same dtype, and a rounding or two more. Here the truth

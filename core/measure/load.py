@@ -14,11 +14,11 @@ _QUIET = 0.3
 
 
 def load_note(threads: int) -> str | None:
-    """One sentence when other processes are in the way of work on `threads` threads, else None.
+    """A sentence if other processes disturb work on `threads` threads, else None.
 
-    They are when they leave less than half a core beside the work, or use more than half of the machine (its caches
-    and memory are shared). Watches for 0.1 s. The cores of other virtual machines on the same host count as far as
-    the kernel is told ("steal").
+    They do if they leave less than half a core free beside the work, or use more than half of the machine, whose caches and
+    memory are shared. Watches for 0.1 s. Other virtual machines on the same host count as far as the kernel reports them
+    ("steal").
     """
     others = used_by_others()
     time.sleep(_WATCH_SECONDS)
@@ -39,7 +39,7 @@ def in_the_way(others: float, threads: int, cores: int) -> bool:
 
 
 def used_by_others() -> Callable[[], float]:
-    """Begin to watch; what is returned says how many cores other processes have used since then, on average."""
+    """Begin to watch. The function returned gives the cores that other processes have used since, on average."""
     me = psutil.Process()
     all_before, own_before, begin = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""Whose page faults a timing pays for: nobody's, once memory has been touched."""
+"""Keeps freed pages mapped, so that timings exclude page faults."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_pages() -> bool:
-    """Let glibc keep freed memory, so that an allocation of a size seen before gets pages that are there already.
+    """Make glibc keep freed memory, so that the next allocation of the same size finds its pages mapped.
 
-    By default a freed result of some megabytes goes back to the system or not, depending on what was freed before it,
-    and the next call finds its pages or faults them in anew: with results of 8 MB the same softmax took 4.8 ms or
-    10 ms from one call to the next, and a variant was charged for its predecessor; a step of training spends a tenth of
-    its time on faults. Not where memory is measured: a process grows to the sum of all that it needed at once.
+    By default a freed result of some megabytes goes back to the system or stays, depending on what was freed before it,
+    so the next call may pay for page faults: with results of 8 MB the same softmax took 4.8 ms in one call and 10 ms in
+    the next, and a variant paid for its predecessor; a training step spends a tenth of its time on faults. Do not call
+    this where memory is measured: the process grows to the sum of what it needed at once.
 
     Returns:
-        Whether the C library knows how; elsewhere nothing changes.
+        Whether the C library can do so; with another one nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

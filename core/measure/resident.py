@@ -1,4 +1,4 @@
-"""The rise of this process's resident set during a call, as Linux sees it.
+"""The rise of this process's resident set during a call, from Linux's counters.
 
 Writing "5" to `/proc/self/clear_refs` sets the high-water mark `VmHWM` down to what is resident now (proc(5)), so what
 it shows after a call is the peak during that call. The reading is true only if the call's tensors come from fresh

@@ -1,4 +1,4 @@
-"""Holding every library to the number of threads that was asked for."""
+"""Holds every library to the trial's number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds per call, of several calls side by side.
+"""Times several calls side by side, in seconds per call.
 
 Calls that are to be compared are timed in one process and in shuffled blocks: a neighbour that wakes up, a clock that
 drops, a cache that fills then falls on all of them alike, and a pairing by block is possible.

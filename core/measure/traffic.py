@@ -1,4 +1,4 @@
-"""What PyTorch's operators read and write, counted rather than timed.
+"""Counts what PyTorch's operators read and write.
 
 A chain of operators goes to memory and back at every link; a fused kernel does so once. This counts the former: the
 same on every machine, and what the memory would move if no operator found anything in a cache that another left there.

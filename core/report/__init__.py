@@ -1,5 +1,19 @@
 """Plots and the one-file report.
 
 `plot.draw` makes any figure of an experiment, `page.write_report` the HTML and Markdown over several runs. Nothing
-here measures or judges: estimates come from `analysis.comparison`, words such as "holds" from `analysis.verdicts`.
+here measures or judges: estimates come from `analysis.comparison`, words such as "holds" from `analysis.judge`.
+
+In reading order:
+
+    table      the comparison as tables, for the report and the terminal
+    words      the meaning of each verdict and term, and how figures are quoted
+    series     the lines of one plot
+    plot       draws a plot and writes its files
+    style, layout, marks, ticks   fonts and colours; around the axes; inside the axes; scales
+    claimed    the figures that sources claim, in a plot
+    section    the section of one experiment, as data
+    cuts       a text as two tokenizers cut it
+    page       the report in HTML and Markdown; templates: report.html, report.md
+    svg        a plot inside an HTML page
+    privacy    removes what identifies the user
 """

@@ -1,4 +1,4 @@
-"""The figures that sources claim, as far as a plot can show them: a dashed line, or a sentence below."""
+"""The figures that sources claim, as dashed lines of a plot or sentences below it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things stand around the axes: title above, names at the line ends, notes below. All in points."""
+"""The layout around the axes: title above, names at the line ends, notes below. All in points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn inside the axes: lines with intervals, bands, dots in rows, claimed figures."""
+"""Draws inside the axes: lines with intervals, bands, dots in rows, claimed figures."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING
 from . import style
 from .claimed import Line
 from .series import Picture, Series
-from .style import Look
+from .style import LineStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW = 15.0  # points between two rows of dots
 # Where the label of a claimed line may stand: left, right or in the middle; so many pixels above or below it.
-PLACES = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
+LABEL_POSITIONS = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
 
 
-def draw_lines(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """One line per series; the interval of a point is a vertical stroke through it."""
     for series in picture.series:
-        look = looks[series.name]
+        line_style = styles[series.name]
         ax.plot(
             series.x,
             series.y,
             label=series.label,
-            color=look.colour,
-            linestyle=look.dash,
-            linewidth=look.width,
-            marker=look.marker,
-            markersize=look.size,
+            color=line_style.colour,
+            linestyle=line_style.dash,
+            linewidth=line_style.width,
+            marker=line_style.marker,
+            markersize=line_style.size,
             markeredgewidth=0,
-            zorder=2 if look.colour == style.GREY else 3,
+            zorder=2 if line_style.colour == style.GREY else 3,
         )
-        _strokes(ax, series, series.x, look)
+        _strokes(ax, series, series.x, line_style)
 
 
 def draw_limit(ax: Axes, limit: Series) -> None:
@@ -45,59 +45,59 @@ def draw_limit(ax: Axes, limit: Series) -> None:
     )
 
 
-def draw_bands(ax: Axes, picture: Picture, looks: Mapping[str, Look]) -> None:
+def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """Curves over steps, each with a band; a few markers tell them apart without colour."""
     for series in picture.series:
-        look = looks[series.name]
+        line_style = styles[series.name]
         every = max(1, len(series.x) // 6)
         ax.plot(
             series.x,
             series.y,
             label=series.label,
-            color=look.colour,
-            linestyle=look.dash,
-            linewidth=look.width,
-            marker=look.marker,
-            markersize=look.size - 0.5,
+            color=line_style.colour,
+            linestyle=line_style.dash,
+            linewidth=line_style.width,
+            marker=line_style.marker,
+            markersize=line_style.size - 0.5,
             markeredgewidth=0,
             markevery=every,
             zorder=3,
         )
         ax.fill_between(
-            series.x, series.low, series.high, color=look.colour, alpha=0.16, linewidth=0, zorder=1
+            series.x, series.low, series.high, color=line_style.colour, alpha=0.16, linewidth=0, zorder=1
         )
 
 
 def draw_dots(
-    ax: Axes, picture: Picture, looks: Mapping[str, Look], texts: Mapping[tuple[str, object], str]
+    ax: Axes, picture: Picture, styles: Mapping[str, LineStyle], texts: Mapping[tuple[str, object], str]
 ) -> int:
     """Rows of dots for what has no order (variants, dtypes), the value written beside each. Returns the rows used."""
     row, labels = 0, []
     alone = all(len(series.x) == 1 and str(series.x[0]) == series.name for series in picture.series)
     several = len(picture.series) > 1 and not alone
-    for place in picture.x:
+    for position in picture.x:
         first = row
         for series in picture.series:
-            if place not in series.x:
+            if position not in series.x:
                 continue
-            at = series.x.index(place)
-            look = looks[series.name]
+            at = series.x.index(position)
+            line_style = styles[series.name]
             value, low, high = series.y[at], series.low[at], series.high[at]
             if not math.isnan(low):
-                ax.hlines([row], [low], [high], color=look.colour, linewidth=look.width, zorder=2)
+                ax.hlines([row], [low], [high], color=line_style.colour, linewidth=line_style.width, zorder=2)
             ax.plot(
                 [value],
                 [row],
-                look.marker,
-                color=look.colour,
-                markersize=look.size + 1,
+                line_style.marker,
+                color=line_style.colour,
+                markersize=line_style.size + 1,
                 markeredgewidth=0,
                 clip_on=False,  # a dot at zero, or at the largest value, is a whole dot
                 label=series.label if series.name not in labels else None,
             )
             labels.append(series.name)
             ax.annotate(
-                texts[series.name, place],
+                texts[series.name, position],
                 (value if math.isnan(high) else high, row),
                 xytext=(6, 0),
                 textcoords="offset points",
@@ -108,7 +108,7 @@ def draw_dots(
         ax.text(
             -0.015,
             (first + row - 1) / 2,
-            str(place),
+            str(position),
             transform=ax.get_yaxis_transform(),
             ha="right",
             va="center",
@@ -130,30 +130,30 @@ def draw_claimed(ax: Axes, lines: Sequence[Line], picture: Picture) -> list[Line
     for line in shown:
         ax.axhline(line.value, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, gid="claimed")
     for line in shown:
-        place, up = max(PLACES, key=lambda at: _room(ax, picture, at, line.value, taken))
-        taken.append((place, _pixel(ax, line.value) + up))
+        across, up = max(LABEL_POSITIONS, key=lambda at: _room(ax, picture, at, line.value, taken))
+        taken.append((across, _pixel(ax, line.value) + up))
         ax.annotate(
             line.label,
-            (place, line.value),
+            (across, line.value),
             xycoords=ax.get_yaxis_transform(),
-            xytext=(2 - 4 * place, 2.5 if up > 0 else -2.5),
+            xytext=(2 - 4 * across, 2.5 if up > 0 else -2.5),
             textcoords="offset points",
-            ha={0.0: "left", 1.0: "right"}.get(place, "center"),
+            ha={0.0: "left", 1.0: "right"}.get(across, "center"),
             va="bottom" if up > 0 else "top",
             fontsize=style.SMALL - 0.5,
         )
     return shown
 
 
-def _strokes(ax: Axes, series: Series, x: Sequence[float], look: Look) -> None:
+def _strokes(ax: Axes, series: Series, x: Sequence[float], line_style: LineStyle) -> None:
     known = [i for i, low in enumerate(series.low) if not math.isnan(low)]
     if known:
         ax.vlines(
             [x[i] for i in known],
             [series.low[i] for i in known],
             [series.high[i] for i in known],
-            color=look.colour,
-            linewidth=look.width,
+            color=line_style.colour,
+            linewidth=line_style.width,
             capstyle="round",
             zorder=2,
         )

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.verdicts import Verdict
+from ..atomic import write
 from ..experiment.schema import Experiment
 from ..safe_text import in_markdown, visible
 from ..trial import TwoCuts
 from . import words
-from .files import write_text
 from .privacy import scrub
 from .section import machine, sections
 
@@ -73,7 +73,11 @@ def write_report(pages: Sequence[Page], folder: Path, name: str = "report") -> t
     }
     html = _environment(_for_html).get_template("report.html").render(context)
     markdown = _environment(_for_markdown, escape=False).get_template("report.md").render(context)
-    return write_text(folder / f"{name}.html", html), write_text(folder / f"{name}.md", markdown)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / f"{name}.html", folder / f"{name}.md"
+    for path, text in zip(written, (html, markdown), strict=True):
+        write(path, text)
+    return written
 
 
 @cache

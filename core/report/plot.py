@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic import replacing
 from ..experiment.schema import Experiment, Plot
 from . import claimed, layout, marks, style, ticks
-from .files import replacing
 from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points
 from .words import human, value_words
 
@@ -50,7 +50,7 @@ def draw(
         figure = Figure(figsize=style.SIZE, dpi=100)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
-        looks = style.looks([series.name for series in picture.series], experiment)
+        styles = style.styles([series.name for series in picture.series], experiment)
         log_x, log_y = ticks.log_axes(plot.scale, picture.x, picture.y)
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)
@@ -60,13 +60,13 @@ def draw(
             axes.text(0.5, 0.5, "nothing to draw", ha="center", transform=axes.transAxes)
             layout.arrange(figure, axes, titles, "", notes)
         elif plot.x != "step" and not is_numeric(picture.x):
-            rows = marks.draw_dots(axes, picture, looks, _texts(plot, experiment, picture))
+            rows = marks.draw_dots(axes, picture, styles, _texts(plot, experiment, picture))
             ticks.set_values(axes, log_y, unit, "x")
             if not log_y and min(picture.y) >= 0:
                 axes.set_xlim(left=0)
             layout.arrange(figure, axes, titles, "", notes, rows=rows, legend=_needs_legend(picture))
         else:
-            (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, looks)
+            (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, styles)
             if (bound := limit(plot, experiment, comparison)) is not None:
                 marks.draw_limit(axes, bound)
             ticks.set_places(axes, [] if plot.x in experiment.metrics else picture.x, log_x)
@@ -81,13 +81,14 @@ def draw(
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name.svg` (transparent) and `name.png` (on white, for slides); each replaces the old one at once."""
+    folder.mkdir(parents=True, exist_ok=True)
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
     with style.applied():
-        with replacing(svg) as temporary:
+        with replacing(svg) as file:
             nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            figure.savefig(temporary, metadata=nothing | {"Title": figure.get_label()})
-        with replacing(png) as temporary:
-            figure.savefig(temporary, dpi=style.DPI, facecolor="white")
+            figure.savefig(file, format="svg", metadata=nothing | {"Title": figure.get_label()})
+        with replacing(png) as file:
+            figure.savefig(file, format="png", dpi=style.DPI, facecolor="white")
     return svg, png
 
 

@@ -1,4 +1,4 @@
-"""What a report must not give away: where the user's files lie, and who and which machine that is."""
+"""Removes from a report what identifies the user: folders, names, the machine, secrets."""
 
 from __future__ import annotations
 

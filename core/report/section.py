@@ -1,4 +1,4 @@
-"""One experiment's part of the report, as plain data for the templates."""
+"""The section of one experiment in the report, as plain data for the templates."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Judged:
 
     verdict: Verdict
     source: str
-    place: str
+    section: str
     paper: str
     measured: str
     by: str
@@ -129,7 +129,7 @@ def _judged(verdict: Verdict, experiment: Experiment) -> Judged:
     return Judged(
         verdict=verdict,
         source="our question" if verdict.source == "ours" else words.title_of(verdict.source, experiment),
-        place=words.place(verdict.source),
+        section=words.section(verdict.source),
         paper=words.quoted(verdict.paper, verdict.measure, verdict.unit),
         measured=words.measured_as(verdict),
         by=THRESHOLDS.get(verdict.threshold, verdict.threshold),

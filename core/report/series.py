@@ -1,4 +1,4 @@
-"""From the tables of a run to what one plot shows: lines of points, and what is left out and why."""
+"""From the tables of a run to the lines of one plot, and what it leaves out and why."""
 
 from __future__ import annotations
 

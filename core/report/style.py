@@ -1,4 +1,4 @@
-"""How every plot looks: one set of fonts, colours, markers and lines.
+"""The style of every plot: fonts, colours, markers and lines.
 
 A figure is drawn at 120 mm, so that its smallest letters are still 6 points high when it is set 90 mm wide in print,
 and about 13 pixels high in the report. Backgrounds stay transparent; text and axes are of one ink that the report
@@ -29,7 +29,7 @@ GREY = "#858b91"
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """What tells one variant from the others: by colour on a screen, by marker and dashes in grey print."""
 
     colour: str
@@ -39,14 +39,14 @@ class Look:
     size: float = 4.5
 
 
-def look(index: int) -> Look:
-    """The look of the nth thing compared. Colours repeat after seven, with another dash (four and seven share no factor)."""
+def nth_style(index: int) -> LineStyle:
+    """The style of the nth line. Colours repeat after seven, with another dash (four and seven share no factor)."""
     turn = index % len(PALETTE)
-    return Look(PALETTE[turn], MARKERS[turn], DASHES[index % len(DASHES)])
+    return LineStyle(PALETTE[turn], MARKERS[turn], DASHES[index % len(DASHES)])
 
 
-def looks(names: list[str], experiment: Experiment) -> dict[str, Look]:
-    """One look for each name, the same in all plots of an experiment when the names are its variants.
+def styles(names: list[str], experiment: Experiment) -> dict[str, LineStyle]:
+    """A style for each name, the same in all plots of an experiment when the names are its variants.
 
     The tier `reference` is there to be read, not to be ranked: thin and grey.
     """
@@ -55,17 +55,17 @@ def looks(names: list[str], experiment: Experiment) -> dict[str, Look]:
     # Those that plots name come first, so that what stands in one plot differs in colour while there are colours.
     named = [name for plot in experiment.plots for name in plot.variants]
     ranked.sort(key=lambda name: named.index(name) if name in named else len(named) + variants.index(name))
-    chosen: dict[str, Look] = {}
-    for place, name in enumerate(names):
+    chosen: dict[str, LineStyle] = {}
+    for index, name in enumerate(names):
         if name in ranked:
-            chosen[name] = look(ranked.index(name))
+            chosen[name] = nth_style(ranked.index(name))
         elif name in variants:
             nth = [other for other in variants if other not in ranked].index(name)
-            chosen[name] = Look(
+            chosen[name] = LineStyle(
                 GREY, MARKERS[nth % len(MARKERS)], DASHES[nth % len(DASHES)], width=0.8, size=3
             )
         else:
-            chosen[name] = look(place)
+            chosen[name] = nth_style(index)
     return chosen
 
 

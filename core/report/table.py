@@ -1,4 +1,4 @@
-"""The comparison as a reader wants it: a row per variant and point, a column per metric, tiers as groups."""
+"""The comparison as tables for report and terminal: a row per variant and point, a column per metric, by tier."""
 
 from __future__ import annotations
 

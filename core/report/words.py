@@ -1,4 +1,4 @@
-"""The words of a report: what each verdict and each term means, and how figures are quoted."""
+"""The words of a report: the meaning of each verdict and term, and how figures are quoted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def counted_words(tally: dict[str, int]) -> str:
     return ", ".join(said) or "no claims"
 
 
-def place(source: str) -> str:
+def section(source: str) -> str:
     """`§5, V100` of `milakov2018, §5, V100`: where in the source."""
     return source.partition(",")[2].strip()
 
@@ -96,7 +96,7 @@ def quoted(paper: float | str | None, measure: str, unit: str = "") -> str:
 def claimed(claim: Claim, unit: str) -> str:
     """`1.33x, §3`."""
     said = quoted(claim.paper, claim.measure.kind, "" if claim.measure.axis else unit)
-    where = place(claim.source)
+    where = section(claim.source)
     return f"{said}, {where}" if where else said
 
 
@@ -116,7 +116,7 @@ def measured_as(verdict: Verdict) -> str:
             said = ", ".join(variants)
         case _:
             said = variants[0]
-    return f"{human(verdict.metric)}: {said}{at(dict(verdict.place))}"
+    return f"{human(verdict.metric)}: {said}{at(dict(verdict.point))}"
 
 
 def at(point: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What a running trial is given: `core.trial.Context` on top of a folder."""
+"""The context of a running trial: `core.trial.Context` on top of its folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..atomic import replacing, sync
+from ..atomic import replacing, sync, write
 from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
 from ..own_files import digest
 from ..trial import TwoCuts
-from .files import append_line, write
+from .files import append_line
 
 CHECKPOINT = "state.pt"
-SHOWN = 2000  # characters of a sample that the live view is told
+SHOWN = 2000  # characters of a sample that the live view gets
 
 
 class NotFinite(Exception):
@@ -29,28 +29,28 @@ class NotFinite(Exception):
 
 @dataclass
 class TrialContext:
-    """The `Context` of one trial; see there for what each member means."""
+    """The `Context` of one trial; `core/trial.py` says what each member means."""
 
     variant: str
     seed: int
     device: str
     threads: int
     folder: Path
-    base: Path  # what references are relative to
-    tell: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
+    base: Path  # references are relative to it
+    send: Callable[[tuple[Any, ...]], None] = field(default=lambda message: None)
     notes: list[str] = field(default_factory=list)  # what a reader of the results should know
 
     def record(self, step: int | None = None, **metrics: float) -> None:
         step = None if step is None else _whole("step", step)
         values = {name: float(value) for name, value in metrics.items()}
         append_line(self.folder / "records.jsonl", {"step": step, **values})
-        self.tell(("metrics", step, values))
+        self.send(("metrics", step, values))
         for name, value in values.items():
             if math.isnan(value):
                 raise NotFinite(f"{name} is NaN" + ("" if step is None else f" at step {step}"))
 
     def progress(self, done: int, of: int) -> None:
-        self.tell(("progress", _whole("done", done), _whole("of", of)))
+        self.send(("progress", _whole("done", done), _whole("of", of)))
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
         if not isinstance(text, str | TwoCuts):
@@ -58,7 +58,7 @@ class TrialContext:
         step, kept = _whole("step", step), text if isinstance(text, str) else text.model_dump()
         append_line(self.folder / "records.jsonl", {"step": step, "sample": kept})
         if isinstance(text, str):  # a line of the live view has no room for a drawing
-            self.tell(("sample", step, text[:SHOWN]))
+            self.send(("sample", step, text[:SHOWN]))
 
     def save(self, state: Any) -> None:
         import torch
@@ -112,7 +112,7 @@ class TrialContext:
     def _note(self, text: str) -> None:
         print(text, file=sys.stderr)
         self.notes.append(text)
-        self.tell(("note", text))
+        self.send(("note", text))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:

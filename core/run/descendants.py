@@ -1,4 +1,4 @@
-"""No process outlives what it was started for: ties that the kernel keeps, whatever the processes are doing (Linux only).
+"""Ends every process that a trial leaves behind, by ties that the kernel keeps (Linux only).
 
 A trial may sit in compiled code that never lets Python run, and what it starts may move into a session of its own. So
 the kernel is asked to end a child with its parent, and to give a process the children of its children once these have
@@ -23,7 +23,7 @@ _PATIENCE = 1.0  # seconds for the killed to be gone; one that waits for a disk 
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
-    """Be sent this signal when the thread that started this process ends."""
+    """Have the kernel send this signal to this process when the thread that started it ends."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -33,7 +33,7 @@ def adopt() -> None:
 
 
 def children(of: int) -> list[int]:
-    """The children of a process; none where the system does not tell."""
+    """The children of a process; none on systems without /proc."""
     found: list[int] = []
     for path in Path(f"/proc/{of}/task").glob("*/children"):
         with suppress(OSError):
@@ -42,7 +42,7 @@ def children(of: int) -> list[int]:
 
 
 def end_children(of: int, but: Collection[int] = ()) -> None:
-    """Kill the children of a process that has adopted, but for some, and what falls to it when they are gone."""
+    """Kill the children of a process that has called `adopt`, except some, and the orphans that it gets by that."""
     until = time.monotonic() + _PATIENCE
     while (strays := [child for child in children(of) if child not in but]) and time.monotonic() < until:
         for child in strays:

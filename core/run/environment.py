@@ -1,31 +1,32 @@
-"""Where a run happened: machine, versions, threads, load, the state of lab's own code."""
+"""The environment of a run: machine, versions, threads, load, and the state of lab's own code."""
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..own_files import digest_of_files
+
 CODE = Path(__file__).resolve().parents[2]
 
 
 class NoDevice(Exception):
-    """The device asked for is not there; the message says what is."""
+    """The device or the threads of a command do not exist here; the message says what does."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """On what a run is to happen."""
+class Resources:
+    """What a run computes with: a device, the threads of each trial, the trials side by side."""
 
     device: str
     threads: int
     workers: int
 
 
-def place(device: str, threads: int, workers: int | None) -> Place:
-    """Resolve `auto` and see that what was asked for exists.
+def resources(device: str, threads: int, workers: int | None) -> Resources:
+    """The resources that the options of a command name, `auto` resolved.
 
     Raises:
         NoDevice: no CUDA here, or more threads than cores.
@@ -38,7 +39,7 @@ def place(device: str, threads: int, workers: int | None) -> Place:
     if threads > cores:
         raise NoDevice(f"--threads {threads}: this process may use {cores} core{'s' if cores > 1 else ''}")
     chosen = "cuda" if device == "cuda" or (device == "auto" and has_cuda()) else "cpu"
-    return Place(chosen, threads, workers or max(1, cores // threads))
+    return Resources(chosen, threads, workers or max(1, cores // threads))
 
 
 def has_cuda() -> bool:
@@ -50,26 +51,24 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def environment_facts(where: Place) -> dict[str, Any]:
+def environment_facts(used: Resources) -> dict[str, Any]:
     """The content of environment.json."""
     from ..measure.load import load_note
     from ..measure.machine import machine_facts
 
-    facts = machine_facts(gpus=where.device == "cuda")
-    facts |= {"device": where.device, "threads": where.threads, "workers": where.workers}
-    facts["busy"] = load_note(where.threads)
+    facts = machine_facts(gpus=used.device == "cuda")
+    facts |= {"device": used.device, "threads": used.threads, "workers": used.workers}
+    facts["busy"] = load_note(used.threads)
     facts["lab"] = {"commit": _git("rev-parse", "HEAD"), "changed": bool(changes())}
     return facts
 
 
 def code_digest(core: Path = CODE / "core") -> str:
-    """Changes with lab's own code, but for that which only reads results."""
-    whole = hashlib.sha256()
-    for path in sorted(core.rglob("*.py")):
-        name = path.relative_to(core).as_posix()
-        if not name.startswith(("analysis/", "report/")):
-            whole.update(name.encode() + b"\0" + path.read_bytes())
-    return whole.hexdigest()[:12]
+    """A digest of lab's own code, without the folders that only read results."""
+    readers = (core / "analysis", core / "report")
+    return digest_of_files(
+        core, (file for file in core.rglob("*.py") if not any(map(file.is_relative_to, readers)))
+    )
 
 
 def changes() -> str:

@@ -1,18 +1,14 @@
-"""How long the rest of a run takes: from what this run has done, and from the last run before that."""
+"""Expected seconds until a run ends: from its own trials so far, and from the last run before it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..experiment.schema import point_words
 from .folder import Run
 from .plan import Trial
 
-Kept = Mapping[tuple[str, str], float]  # mean seconds by kind and point
-
-
-def point_words(point: Mapping[str, Any]) -> str:
-    return ", ".join(f"{axis}={value}" for axis, value in point.items())
+Seconds = Mapping[tuple[str, str], float]  # mean seconds by kind and point
 
 
 def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
@@ -22,17 +18,17 @@ def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
         gathered.setdefault((result["kind"], point_words(result["point"])), []).append(
             float(result.get("seconds", 0))
         )
-    return {place: sum(seconds) / len(seconds) for place, seconds in gathered.items()}
+    return {where: sum(seconds) / len(seconds) for where, seconds in gathered.items()}
 
 
 def seconds_left(
     trials: Sequence[Trial],
     ended: Mapping[str, float],
     running: Mapping[str, float],
-    expected: Kept,
+    expected: Seconds,
     workers: int,
 ) -> float | None:
-    """Expected seconds until the last trial has ended; None before anything is known.
+    """Expected seconds until the last trial has ended; None while no trial has ended yet.
 
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
     else as long as the longest of its kind.
@@ -47,15 +43,16 @@ def seconds_left(
     for trial in trials:
         if trial.key in ended:
             continue
-        place = (trial.kind, point_words(trial.point))
-        known = here.get(place) or ([expected[place]] if place in expected else None)
-        if not known and trial.kind in kinds:
-            known = [max(kinds[trial.kind])]  # grids grow: the point not seen yet is more likely a larger one
-        if not known:
+        where = (trial.kind, point_words(trial.point))
+        durations = here.get(where) or ([expected[where]] if where in expected else None)
+        if not durations and trial.kind in kinds:
+            # Grids grow: a point without figures is more likely a larger one.
+            durations = [max(kinds[trial.kind])]
+        if not durations:
             if trial.kind == "peaks":
                 continue
             return None
-        seconds = sum(known) / len(known) - running.get(trial.key, 0.0)
+        seconds = sum(durations) / len(durations) - running.get(trial.key, 0.0)
         alone = trial.kind in ("time", "peaks")
         total += max(seconds, 0.0) / (1 if alone else workers)
     return total

@@ -1,4 +1,4 @@
-"""A run from plan to end: checks side by side, then the clock alone on the machine; or training side by side."""
+"""Runs a plan to its end: checks side by side, then timing alone on the machine; or training side by side."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 from ..experiment.load import Loaded
 from ..experiment.subject import modules
 from . import lock, schedule
-from .environment import Place
+from .environment import Resources
 from .folder import Run
 from .plan import Trial, key_of, params_of, plan, seeds_abreast
 from .process import Job
 from .schedule import Event
 
-NEVER_TIMED = "reference"  # the tier that is there to be read
+NEVER_TIMED = "reference"  # the tier of code to read
 
-PEAKS_TIMEOUT = 60.0  # no trial of the experiment's, so not in its hands
+PEAKS_TIMEOUT = 60.0  # seconds; the `timeout` of an experiment is for its own trials
 
 
 class Interrupted(Exception):
-    """The person pressed Ctrl-C, or the process was asked to end; what is done is kept."""
+    """The user pressed Ctrl-C, or the process got SIGTERM or SIGHUP; finished trials are kept."""
 
 
 def warm_up(subject: str) -> None:
@@ -38,9 +38,13 @@ def warm_up(subject: str) -> None:
 
 
 def execute(
-    loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None], wait: Callable[[str], None]
+    loaded: Loaded,
+    run: Run,
+    resources: Resources,
+    on_event: Callable[[Event], None],
+    on_wait: Callable[[str], None],
 ) -> None:
-    """Run every trial of the plan that has no result yet; `wait` is told what is being waited for.
+    """Run every trial of the plan that has no result yet; `on_wait` gets a line that says what it waits for.
 
     Raises:
         Interrupted: after everything that ran has been ended and the run is marked so.
@@ -55,51 +59,53 @@ def execute(
     try:
         with _interruptible():
             if loaded.subject.is_timing:
-                with alone_on_the_machine(run, wait):
-                    _timing(loaded, run, where, hear)
+                with alone_on_the_machine(run, on_wait):
+                    _timing(loaded, run, resources, on_event)
             else:
-                _side_by_side(loaded, run, where, seeds_abreast(plan(loaded), where.workers), hear)
+                _side_by_side(
+                    loaded, run, resources, seeds_abreast(plan(loaded), resources.workers), on_event
+                )
         status = "finished"
     except (KeyboardInterrupt, Interrupted):
         status = "interrupted"
         raise Interrupted from None
     finally:
-        run.tell(status=status, seconds=elapsed(), counts=counts(run, loaded))
+        run.update(status=status, seconds=elapsed(), counts=counts(run, loaded))
 
 
 def counts(run: Run, loaded: Loaded) -> dict[str, int]:
-    """How many trials are planned and how many ended in which way."""
+    """How many trials are planned, and how many ended with each status."""
     tally = {"planned": len(plan(loaded))}
     for result in run.results():
         tally[result["status"]] = tally.get(result["status"], 0) + 1
     return tally
 
 
-def _timing(loaded: Loaded, run: Run, where: Place, hear: Callable[[Event], None]) -> None:
+def _timing(loaded: Loaded, run: Run, resources: Resources, on_event: Callable[[Event], None]) -> None:
     trials = plan(loaded)
-    _side_by_side(loaded, run, where, [trial for trial in trials if trial.kind == "check"], hear)
+    _side_by_side(loaded, run, resources, [trial for trial in trials if trial.kind == "check"], on_event)
     passed = passing(run, trials)
     for trial in trials:
         if trial.kind == "check":
             continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
         timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
-        # Variants are compared in one process or not at all: one that passed only now brings the others with it.
+        # Variants are compared in one process or not at all: one that passed only now is timed again with the others.
         if (done := run.result(trial)) is not None and not (
             trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
         ):
             continue
-        job = _job(loaded, run, where, trial, timed if trial.kind == "time" else variants[:1])
-        # Alone, whatever --workers says: a neighbour is what timing can bear least.
+        job = _job(loaded, run, resources, trial, timed if trial.kind == "time" else variants[:1])
+        # Alone, whatever --workers says: a neighbour disturbs timing most.
         timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout
-        schedule.run([job], 1, timeout, hear)
+        schedule.run([job], 1, timeout, on_event)
 
 
 def check_only(
     loaded: Loaded,
     variant: str,
     points: Sequence[Mapping[str, Any]],
-    where: Place,
+    resources: Resources,
     timeout: float,
     folder: Path,
 ) -> list[dict[str, Any]]:
@@ -112,12 +118,15 @@ def check_only(
     run = Run(folder)
     trials = [Trial("check", variant, point, 0, key_of("check", variant, point, 0)) for point in points]
     results: list[dict[str, Any]] = []
-    for start in range(0, len(trials), where.workers):
-        some = trials[start : start + where.workers]
+    for start in range(0, len(trials), resources.workers):
+        batch = trials[start : start + resources.workers]
         schedule.run(
-            [_job(loaded, run, where, t, [variant]) for t in some], where.workers, timeout, lambda event: None
+            [_job(loaded, run, resources, t, [variant]) for t in batch],
+            resources.workers,
+            timeout,
+            lambda event: None,
         )
-        results += [run.result(trial) or {} for trial in some]
+        results += [run.result(trial) or {} for trial in batch]
         if any(result.get("status") in ("failed", "timeout") for result in results):
             break
     return results
@@ -137,13 +146,15 @@ def _point(trial: Trial) -> tuple[tuple[str, Any], ...]:
 
 
 def _side_by_side(
-    loaded: Loaded, run: Run, where: Place, trials: Sequence[Trial], hear: Callable[[Event], None]
+    loaded: Loaded, run: Run, resources: Resources, trials: Sequence[Trial], on_event: Callable[[Event], None]
 ) -> None:
-    jobs = [_job(loaded, run, where, trial, [trial.variant]) for trial in trials if run.result(trial) is None]
-    schedule.run(jobs, where.workers, loaded.experiment.timeout, hear)
+    jobs = [
+        _job(loaded, run, resources, trial, [trial.variant]) for trial in trials if run.result(trial) is None
+    ]
+    schedule.run(jobs, resources.workers, loaded.experiment.timeout, on_event)
 
 
-def _job(loaded: Loaded, run: Run, where: Place, trial: Trial, variants: Sequence[str]) -> Job:
+def _job(loaded: Loaded, run: Run, resources: Resources, trial: Trial, variants: Sequence[str]) -> Job:
     params: Mapping[str, Mapping[str, Any]] = {
         name: params_of(loaded, name, trial.point) for name in variants
     }
@@ -156,8 +167,8 @@ def _job(loaded: Loaded, run: Run, where: Place, trial: Trial, variants: Sequenc
         folder=str(run.of(trial).absolute()),  # a trial may go elsewhere
         params=params,
         controls=_controls(loaded, variants) if trial.kind == "time" else (),
-        device=where.device,
-        threads=where.threads,
+        device=resources.device,
+        threads=resources.threads,
         sample_seconds=loaded.experiment.sample_seconds,
     )
 
@@ -171,45 +182,47 @@ def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def alone_on_the_machine(run: Run, wait: Callable[[str], None]) -> Iterator[None]:
-    """One timing run at a time on a machine; a second one waits and says for whom.
+def alone_on_the_machine(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """One timing run at a time on a machine; a second one waits and names the first.
 
-    Where the lock cannot be had, or others may hold another one, that is told and kept with the run.
+    Where the lock cannot be taken, or a run with another temporary folder is timing, a note of the run says so.
     """
-    path, mine = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
+    path, owner = Path(tempfile.gettempdir()) / "lab-timing.lock", f"{run.facts['experiment']} {run.id}"
     with ExitStack() as held:
         try:
-            if (descriptor := lock.take(path, for_everybody=True)) is None:
-                wait(f"waiting for {lock.signed(path)}: two runs that time at once would spoil each other")
-                while (descriptor := lock.take(path, for_everybody=True)) is None:
+            if (descriptor := lock.acquire(path, for_everybody=True)) is None:
+                on_wait(f"waiting for {lock.owner(path)}: two runs that time at once would spoil each other")
+                while (descriptor := lock.acquire(path, for_everybody=True)) is None:
                     pass
             held.callback(os.close, descriptor)
-            lock.sign(descriptor, mine)
+            lock.write_owner(descriptor, owner)
         except OSError as error:
-            _tell_company(
-                run, wait, f"whether another run is timing cannot be known: {path}: {error.strerror}"
+            _note_company(
+                run, on_wait, f"whether another run is timing cannot be known: {path}: {error.strerror}"
             )
-        # Those whose temporary folder is another one do not wait for each other; that they meet is told.
+        # Runs with different temporary folders do not wait for each other; a note says that they met.
         with suppress(OSError):
             everywhere = Path("/tmp") / "lab-timing-anywhere.lock"
-            if (second := lock.take(everywhere, for_everybody=True, patience=0.1)) is not None:
+            if (second := lock.acquire(everywhere, for_everybody=True, patience=0.1)) is not None:
                 held.callback(os.close, second)
-                lock.sign(second, mine)
+                lock.write_owner(second, owner)
             else:
-                _tell_company(run, wait, f"{lock.signed(everywhere)} is timing as well, under another TMPDIR")
+                _note_company(
+                    run, on_wait, f"{lock.owner(everywhere)} is timing as well, under another TMPDIR"
+                )
         yield
 
 
-def _tell_company(run: Run, wait: Callable[[str], None], message: str) -> None:
-    wait(message)
+def _note_company(run: Run, on_wait: Callable[[str], None], message: str) -> None:
+    on_wait(message)
     before = run.facts.get("company") or ""
     if message not in before:
-        run.tell(company=f"{before}; {message}" if before else message)
+        run.update(company=f"{before}; {message}" if before else message)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM, and a terminal that hangs up, end a run as cleanly as Ctrl-C does; after `nohup` it may hang up."""
+    """SIGTERM and SIGHUP end a run as cleanly as Ctrl-C does; a SIGHUP that `nohup` ignores stays ignored."""
 
     def on_signal(number: int, frame: object) -> None:
         raise Interrupted

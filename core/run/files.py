@@ -1,4 +1,4 @@
-"""Writing that is whole or not there: every file of a run is replaced atomically or appended line by line."""
+"""JSON files of a run: replaced whole or appended line by line, and read with care."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic import replacing
+from ..atomic import write
 
 MOST_BYTES = 1 << 30  # of a file that is read
 LONGEST_LINE = 1 << 24
@@ -23,14 +23,6 @@ class Damaged(OSError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(errno.EIO, "is damaged", str(path))
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
-    # A path that is no UTF-8 holds halves of surrogate pairs: in JSON and YAML their escapes mean the same.
-    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    with replacing(path) as file:
-        file.write(data)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: made exclusively, found again, read. The files in it are the truth about the run."""
+"""The folder of a run: finding it again and reading it. Its files are the truth about the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """run.json; a run whose lock nobody holds is `interrupted`, whatever it last wrote.
+        """run.json; a run that says `running` while no process holds its lock is `interrupted`.
 
         Raises:
             Damaged: it is not what was written.
@@ -45,7 +45,7 @@ class Run:
         """The file that whoever works on the run holds a lock on, for life."""
         return self.folder / "lock"
 
-    def tell(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         """Change run.json."""
         path = self.folder / "run.json"
         write_json(path, (read_json(path) if path.exists() else {}) | changes)

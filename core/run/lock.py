@@ -17,15 +17,18 @@ from pathlib import Path
 from ..safe_text import one_line
 
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # no link, not for children, and no waiting at a FIFO
-_SOMEBODY = "another run"
+_UNKNOWN = "another run"
 
 
-def take(path: Path, *, for_everybody: bool = False, patience: float = 1.0) -> int | None:
-    """The lock of a file, made where there is none: a descriptor to be kept open, or None where somebody else has it.
+def acquire(path: Path, *, for_everybody: bool = False, patience: float = 1.0) -> int | None:
+    """Take the lock of a file, which is made where there is none.
 
     Args:
         for_everybody: whether other users of this machine may take it as well.
-        patience: seconds, since whoever asks `is_held` has it for an instant.
+        patience: seconds to try for, since `is_held` takes the lock for an instant.
+
+    Returns:
+        A descriptor to keep open, or None where another process has the lock.
 
     Raises:
         OSError: the file cannot be opened, is no regular file, or its file system knows no locks.
@@ -55,7 +58,7 @@ def _locked(descriptor: int, path: Path) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process has the lock; one that may not be looked at counts as held."""
+    """Whether a living process has the lock; a file that this user may not open counts as locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
     except FileNotFoundError:
@@ -71,30 +74,30 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def sign(descriptor: int, text: str) -> None:
-    """Write into a lock's file for whom others wait, where one may."""
+def write_owner(descriptor: int, text: str) -> None:
+    """Write into a lock's file who holds it, where this user may write."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
 
 
-def signed(path: Path) -> str:
-    """For whom one waits, in at most 100 characters, none of which a terminal obeys."""
+def owner(path: Path) -> str:
+    """Who holds a lock: what `write_owner` wrote, in at most 100 characters, none of which a terminal obeys."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
     except OSError:
-        return _SOMEBODY
+        return _UNKNOWN
     try:
         text = os.pread(descriptor, 400, 0).decode(errors="replace")
     except OSError:
-        return _SOMEBODY
+        return _UNKNOWN
     finally:
         os.close(descriptor)
-    return one_line(text)[:100] or _SOMEBODY
+    return one_line(text)[:100] or _UNKNOWN
 
 
 def _opened(path: Path, mode: int) -> int:
-    """A lock file may lie in a folder that everybody writes to: no link is followed, and only a new one is opened up."""
+    """Open a lock file, perhaps in a folder that everybody writes to: follow no link, set the mode of a new one only."""
     try:
         descriptor = os.open(path, os.O_RDWR | _OPEN)
     except PermissionError:  # of another user; reading is enough for a lock

@@ -1,8 +1,8 @@
-"""What a trial tells the runner while it works: lines of JSON for the live view, believed only in one of these forms.
+"""Messages from a trial to the live view: lines of JSON, accepted in these forms only.
 
     begun · progress, done, of · metrics, step or none, values by name · sample, step, text · note, text
 
-A trial is somebody's program: what it writes where it should not is passed over, and ends nobody else's work.
+A trial is a user's program: anything else that it writes there is passed over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opening a run: a new folder with the resolved experiment in it, or one that goes on."""
+"""Opens a run: a new folder with the resolved experiment in it, or an old one to go on with."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any
 
 import yaml
 
+from ..atomic import write
+from ..experiment.absolute_paths import with_absolute_paths
 from ..experiment.checks import COLUMNS
 from ..experiment.document import read
 from ..experiment.load import Loaded
 from ..experiment.mistakes import Mistakes
 from ..experiment.schema import Experiment
-from ..experiment.standing import standing
 from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
-from .files import Damaged, write, write_json
+from .files import Damaged, write_json
 from .folder import Run
 from .plan import references
 from .stored import fits_tables
@@ -34,7 +35,7 @@ _held: dict[Path, int] = {}  # descriptors of the locks of the runs that this pr
 
 
 def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> Run:
-    """Make a run's folder and hold it; nobody else can have made the same one.
+    """Make the folder of a new run and hold its lock.
 
     Raises:
         OSError: the results folder cannot be written.
@@ -54,7 +55,7 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
     (folder / "trials").mkdir()
     write(folder / "experiment.yaml", as_yaml(loaded))
     write_json(folder / "environment.json", environment)
-    run.tell(
+    run.update(
         schema=1,
         id=run.id,
         experiment=loaded.experiment.name,
@@ -71,9 +72,9 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
 
 
 def _later_than_all(parent: Path) -> str:
-    """The time, as a name; where there are runs of this second, or of a clock that was ahead, a second after the last.
+    """The UTC time as a name, or a second after the newest run's where that is later.
 
-    Names are the order of runs, and the newest stands for its experiment.
+    The names order runs, and the newest stands for its experiment.
     """
     now, last = time.time(), ""
     for path in parent.iterdir():
@@ -87,40 +88,40 @@ def _later_than_all(parent: Path) -> str:
 
 
 def hold(run: Run) -> bool:
-    """Take the lock of a run, to be kept until `let_go` or the end of this process; False where another one has it.
+    """Take the lock of a run and keep it until `release` or the end of this process; False where another process has it.
 
     Raises:
         OSError: the folder cannot be written, or its file system knows no locks.
     """
-    descriptor = lock.take(run.lock)
+    descriptor = lock.acquire(run.lock)
     if descriptor is None:
         return False
-    lock.sign(descriptor, f"process {os.getpid()}")
+    lock.write_owner(descriptor, f"process {os.getpid()}")
     _held[run.folder] = descriptor
     return True
 
 
-def let_go(run: Run) -> None:
-    """Nothing more will be done to a run."""
+def release(run: Run) -> None:
+    """Give back the lock of a run."""
     if (descriptor := _held.pop(run.folder, None)) is not None:
         os.close(descriptor)
 
 
 def as_yaml(loaded: Loaded) -> str:
-    """The resolved experiment as a file that stands alone: its references are absolute."""
+    """The resolved experiment as YAML, its references absolute."""
     data = loaded.experiment.model_dump(mode="json", exclude_defaults=True, exclude={"presets"})
     params, folder = loaded.subject.params, loaded.folder
     for name, variant in loaded.experiment.variants.items():
         own = {key: value for key in ("tier", "group") if (value := getattr(variant, key))}
-        data["variants"][name] = own | standing(params, variant.params, folder)
-    data["params"] = standing(params, loaded.experiment.params, folder)
+        data["variants"][name] = own | with_absolute_paths(params, variant.params, folder)
+    data["params"] = with_absolute_paths(params, loaded.experiment.params, folder)
     if loaded.experiment.trial.endswith(".py"):
         data["trial"] = str(loaded.subject.file)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
 
 
 def experiment_of(run: Run) -> Experiment:
-    """The experiment as this run was asked for; needs neither its subject nor its files.
+    """The experiment as this run resolved it; needs neither its subject nor its files.
 
     Raises:
         Damaged: its file is no experiment.
@@ -131,15 +132,15 @@ def experiment_of(run: Run) -> Experiment:
         if not fits_tables(data):
             raise Damaged(path)
         experiment = Experiment.model_validate(data)
-        if experiment.name == run.folder.absolute().parent.name and not lacking(experiment):
+        if experiment.name == run.folder.absolute().parent.name and not missing_names(experiment):
             return experiment
     except (ValueError, Mistakes):
         pass
     raise Damaged(path) from None
 
 
-def lacking(experiment: Experiment) -> list[str]:
-    """What tables and plots look up in the file and would not find. Claims may name a variant that this run left out."""
+def missing_names(experiment: Experiment) -> list[str]:
+    """Names that tables and plots look up in the file and do not find. (Claims may name a variant left out here.)"""
     columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
     metrics = [metric.gap.of for metric in experiment.metrics.values() if metric.gap is not None]
     metrics += [
@@ -158,21 +159,21 @@ def lacking(experiment: Experiment) -> list[str]:
     return found
 
 
-def claim(run: Run, loaded: Loaded, failed: bool = False) -> None:
+def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
     """Go on with a run that is held, perhaps with more replicates than before.
 
-    What the machine ended is to be done again, with `failed` all that failed.
+    Trials that the machine ended are done again; with `failed` all trials that failed.
     """
     for path in run.to_try_again(failed):
         path.unlink()
-    planned = planned_of(run)
+    planned = planned_replicates(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
     sessions = int(run.facts.get("sessions", 1)) + 1
-    run.tell(status="running", sessions=sessions, planned=planned)
+    run.update(status="running", sessions=sessions, planned=planned)
 
 
-def planned_of(run: Run) -> int:
-    """The replicates that were asked for when the run was made; those of its file where an older run does not say."""
+def planned_replicates(run: Run) -> int:
+    """The replicates planned when the run was made; those of its file where an older run does not say."""
     planned = run.facts.get("planned")
     if isinstance(planned, int) and not isinstance(planned, bool) and planned > 0:
         return planned

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..experiment.absolute_paths import files, with_absolute_paths
 from ..experiment.load import Loaded
 from ..experiment.schema import Point
-from ..experiment.standing import files, standing
 from ..own_files import digest
 
 Kind = Literal["peaks", "check", "time", "train"]
@@ -33,14 +33,14 @@ class Trial:
     key: str  # the name of its folder
 
     def __str__(self) -> str:
-        place = " ".join(f"{axis}={value}" for axis, value in self.point.items())
-        return " ".join(part for part in (self.variant, place) if part) or self.kind
+        point = " ".join(f"{axis}={value}" for axis, value in self.point.items())
+        return " ".join(part for part in (self.variant, point) if part) or self.kind
 
 
 def points(loaded: Loaded) -> list[Point]:
     """The grid of `axes`, each point with a value for every key that `checks` sweeps as well."""
     experiment = loaded.experiment
-    # A key that only some checks name has its default elsewhere.
+    # A key that only checks sweep has the value of `params` elsewhere.
     fixed = {
         key: experiment.params[key]
         for key in experiment.point_keys
@@ -69,7 +69,7 @@ def _product(axes: Mapping[str, list[Any]]) -> list[Point]:
 
 
 def plan(loaded: Loaded) -> list[Trial]:
-    """All trials in the order in which they start, so that what is done is always balanced."""
+    """All trials in the order in which they start: whenever a run stops, its variants have equally many."""
     experiment = loaded.experiment
     if not loaded.subject.is_timing:
         return [
@@ -112,15 +112,15 @@ def params_of(loaded: Loaded, variant: str, point: Mapping[str, Any]) -> dict[st
     values = {**experiment.params, **experiment.variants[variant].params, **point}
     if "implementation" in fields and "implementation" not in values:
         values["implementation"] = variant
-    return standing(loaded.subject.params, values, loaded.folder)
+    return with_absolute_paths(loaded.subject.params, values, loaded.folder)
 
 
 def references(loaded: Loaded) -> dict[str, str]:
     """Files and folders of the user's that this experiment uses, with their digests."""
     experiment = loaded.experiment
-    places = [experiment.params, *(variant.params for variant in experiment.variants.values())]
-    places += [{axis: value} for axis, values in experiment.axes.items() for value in values]
-    found = {path for values in places for path in files(loaded.subject.params, values, loaded.folder)}
+    changes = [experiment.params, *(variant.params for variant in experiment.variants.values())]
+    changes += [{axis: value} for axis, values in experiment.axes.items() for value in values]
+    found = {path for values in changes for path in files(loaded.subject.params, values, loaded.folder)}
     if experiment.trial.endswith(".py"):
         found.add(loaded.subject.file)
     return {str(path): digest(path) for path in sorted(found)}

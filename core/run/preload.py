@@ -1,4 +1,4 @@
-"""What the server of trial processes has loaded before it forks: torch, with one thread and no CUDA."""
+"""What the server of trial processes imports before it forks: torch, with one thread and no CUDA."""
 
 import gc
 

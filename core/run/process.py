@@ -1,4 +1,4 @@
-"""The inside of a trial's process: run one trial, write down how it ended, `trial.json` last."""
+"""The process of a trial: run it, then write how it ended into `trial.json`, which comes last."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from .files import write_json
 from .messages import line_of
 from .plan import Trial
 
-WANTING = {
+MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 SAFE_PATH = "lab"
-"""As $PYTHONSAFEPATH it keeps the working folder out of what a fresh interpreter imports from, and says who set it."""
+"""The value of $PYTHONSAFEPATH that lab sets: it keeps the working folder out of the path of a fresh interpreter."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Job:
 
 def main(job: Job, line: socket.socket) -> None:
     """The target of the process; `line` leads to the runner."""
-    _stand_alone(Path(job.folder) / "log.txt", line)
-    tell = _teller(line)
+    _isolate(Path(job.folder) / "log.txt", line)
+    send = _sender(line)
     started = time.time()
     notes: list[str] = []
     ending: dict[str, Any]
     try:
-        ending = {"status": "ok", "reason": ""} | _run(job, tell, notes)
+        ending = {"status": "ok", "reason": ""} | _run(job, send, notes)
     except Wrong as error:
         ending = {"status": "wrong", "reason": str(error)}
         ending |= {"case": error.case, "error": error.error, "allowed": error.allowed}
@@ -72,8 +72,8 @@ def main(job: Job, line: socket.socket) -> None:
         ending = failure("out of memory", by_machine=True)
     except BaseException as error:
         traceback.print_exc()
-        lacking = _lacking(error, Path(job.folder))
-        ending = failure(_first_line(lacking or error), by_machine=lacking is not None)
+        lacked = _machine_error(error, Path(job.folder))
+        ending = failure(_first_line(lacked or error), by_machine=lacked is not None)
     ending |= {"started": started, "seconds": time.time() - started} | ({"notes": notes} if notes else {})
     finish(Path(job.folder), job.trial, ending)
     # Straight out: interpreter shutdown would wait for the threads and atexit hooks of whatever was imported.
@@ -83,12 +83,12 @@ def main(job: Job, line: socket.socket) -> None:
 
 
 def failure(reason: str, by_machine: bool) -> dict[str, Any]:
-    """How a trial ends that does not come to its end; what the machine did is tried again when the run goes on."""
+    """The ending of a trial that failed; one that failed because of the machine is tried again by `--resume`."""
     return {"status": "failed", "reason": reason} | ({"cause": "machine"} if by_machine else {})
 
 
 def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
-    """Write `trial.json`: it is there, so the trial is done. A folder that the trial has removed is made again."""
+    """Write `trial.json`, which marks a trial as done. A folder that the trial has removed is made again."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "kind": trial.kind,
@@ -99,13 +99,14 @@ def finish(folder: Path, trial: Trial, ending: Mapping[str, Any]) -> None:
     write_json(folder / "trial.json", facts | dict(ending))
 
 
-def _stand_alone(log: Path, line: socket.socket) -> None:
-    """Own log, own process group (Ctrl-C is the runner's business), and no life after the runner's."""
+def _isolate(log: Path, line: socket.socket) -> None:
+    """Give the trial its own log and its own process group (Ctrl-C goes to the runner), and end it with the runner."""
     os.setsid()
     _leave_the_server()
     end_with_parent()
     adopt()
-    sys.excepthook = sys.__excepthook__  # this and what follows the server does in its own way
+    # The server has its own hook, and its own handlers of the signals below.
+    sys.excepthook = sys.__excepthook__
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -120,7 +121,7 @@ def _stand_alone(log: Path, line: socket.socket) -> None:
     faulthandler.enable(sys.stderr)
 
     def die_with_the_runner() -> None:
-        """Where the kernel does not see to it: the runner never writes, so an end of file means that it is gone."""
+        """For systems where the kernel does not: the runner never writes, so an end of file means that it is gone."""
         gone = select.poll()
         gone.register(line, select.POLLIN)
         # The trial may close what is not its own.
@@ -131,7 +132,7 @@ def _stand_alone(log: Path, line: socket.socket) -> None:
 
 
 def _leave_the_server() -> None:
-    """Close what multiprocessing has every child hold: a byte written there, by whatever mistake, ends the server."""
+    """Close a descriptor that multiprocessing gives to every child: a byte written to it would end the server."""
     from multiprocessing import forkserver
 
     ours = forkserver._forkserver
@@ -141,15 +142,13 @@ def _leave_the_server() -> None:
         ours._forkserver_alive_fd = None  # type: ignore[attr-defined]
 
 
-def _teller(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:
-    """Tell the live view something, as a line of JSON; what it has no room for just now it can do without.
-
-    So a runner that is stopped, or writes to a terminal that is, holds up nobody, least of all a clock.
-    """
+def _sender(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:
+    """A function that sends a message to the live view, as a line of JSON. It drops messages that the socket cannot take
+    now, so a runner that is stopped, or whose terminal is, never holds up a trial and its clock."""
     lock, rest = threading.Lock(), b""
     line.setblocking(False)
 
-    def tell(message: tuple[Any, ...]) -> None:
+    def send(message: tuple[Any, ...]) -> None:
         nonlocal rest
         with lock, suppress(OSError):
             if rest:
@@ -158,14 +157,14 @@ def _teller(line: socket.socket) -> Callable[[tuple[Any, ...]], None]:
                 whole = line_of(message)
                 rest = whole[line.send(whole) :]
 
-    return tell
+    return send
 
 
-def _run(job: Job, tell: Callable[[tuple[Any, ...]], None], notes: list[str]) -> dict[str, Any]:
+def _run(job: Job, send: Callable[[tuple[Any, ...]], None], notes: list[str]) -> dict[str, Any]:
     from ..measure.threads import use_threads
 
     use_threads(job.threads)  # imports torch, where it was not forked with it
-    tell(("begun",))
+    send(("begun",))
     if job.trial.kind != "check":  # which measures memory
         from ..measure.pages import keep_pages
 
@@ -177,21 +176,21 @@ def _run(job: Job, tell: Callable[[tuple[Any, ...]], None], notes: list[str]) ->
     except NoSubject as error:
         raise RuntimeError(str(error)) from error
     parameters = {name: subject.params.model_validate(values) for name, values in job.params.items()}
-    contexts = {name: _context(job, name, tell, notes) for name in parameters}
+    contexts = {name: _context(job, name, send, notes) for name in parameters}
     name = job.trial.variant
     if job.trial.kind == "train":
         assert subject.trial is not None
         return {"metrics": _finite(subject.trial(parameters[name], contexts[name]))}
     if job.trial.kind == "check":
         return _check(_case(subject, parameters[name], contexts[name]), job)
-    return _time(job, {n: _case(subject, parameters[n], contexts[n]) for n in parameters}, tell)
+    return _time(job, {n: _case(subject, parameters[n], contexts[n]) for n in parameters}, send)
 
 
 def _context(
-    job: Job, variant: str, tell: Callable[[tuple[Any, ...]], None], notes: list[str]
+    job: Job, variant: str, send: Callable[[tuple[Any, ...]], None], notes: list[str]
 ) -> TrialContext:
     folder, base = Path(job.folder), Path(job.base)
-    return TrialContext(variant, job.trial.replicate, job.device, job.threads, folder, base, tell, notes)
+    return TrialContext(variant, job.trial.replicate, job.device, job.threads, folder, base, send, notes)
 
 
 def _case(subject: Subject, params: Params, context: TrialContext) -> Case:
@@ -212,7 +211,7 @@ def _check(case: Case, job: Job) -> dict[str, Any]:
     }
 
 
-def _time(job: Job, cases: Mapping[str, Case], tell: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
+def _time(job: Job, cases: Mapping[str, Case], send: Callable[[tuple[Any, ...]], None]) -> dict[str, Any]:
     from ..measure.load import busy_note, used_by_others
     from ..measure.timer import time_blocks, timer_name
 
@@ -224,10 +223,10 @@ def _time(job: Job, cases: Mapping[str, Case], tell: Callable[[tuple[Any, ...]],
         device=job.device,
         seed=job.trial.replicate,
         budget_seconds=job.sample_seconds,
-        on_block=lambda done, of: tell(("progress", done, of)),
+        on_block=lambda done, of: send(("progress", done, of)),
     )
     medians = {name: statistics.median(values) for name, values in samples.items()}
-    tell(("metrics", None, medians))
+    send(("metrics", None, medians))
     return {
         "samples": samples,
         "work": {name: dict(case.work) for name, case in cases.items()},
@@ -254,17 +253,17 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return values
 
 
-def _lacking(error: BaseException, folder: Path) -> BaseException | None:
-    """The error that says what the machine lacked, where that is why a trial could not go on."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, MemoryError) or getattr(seen, "errno", None) in WANTING:
-            return seen
-        if isinstance(seen, RuntimeError) and (
-            "allocate memory" in str(seen) or "out of memory" in str(seen)
+def _machine_error(error: BaseException, folder: Path) -> BaseException | None:
+    """The error of a chain that says what the machine lacked (memory, disk); None if the trial itself failed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in MACHINE_ERRORS:
+            return cause
+        if isinstance(cause, RuntimeError) and (
+            "allocate memory" in str(cause) or "out of memory" in str(cause)
         ):
-            return seen  # torch's, on either device
-        seen = seen.__cause__ or seen.__context__
+            return cause  # torch's, on either device
+        cause = cause.__cause__ or cause.__context__
     with suppress(OSError):  # torch's writer only says that it failed
         if isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 1 << 16:
             return error

@@ -1,4 +1,4 @@
-"""Starting trials in processes of their own, watching them, ending those that hang."""
+"""Starts trials in processes of their own, watches them, and ends those that hang."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .process import Job
 METHODS = ("forkserver", "spawn")
 
 LOADING = 60.0  # seconds that a fresh interpreter may take to import torch, on a slow disk; the trial's own time comes after
-TICK = 0.25  # seconds after which everything is looked at, whether something was heard or not
+TICK = 0.25  # seconds after which every trial is looked at, with or without a message of it
 ASLEEP = 1.0  # seconds without such a look that show that this process was stopped, or its terminal
 # Sent by a person, by the system when memory ends or a limit is met, or for a file that the disk no longer holds.
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGBUS", "SIGXCPU", "SIGXFSZ", "SIGPWR")
-NO_CODE = 255  # what multiprocessing says of a process whose server can no longer say it
+NO_CODE = 255  # multiprocessing's exit code for a process whose server is gone
 LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 
 @dataclass(frozen=True)
 class Event:
-    """What the live view hears: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, of which trial, with what."""
+    """An event of a trial: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
 
     what: str
     job: Job
@@ -57,21 +57,21 @@ class _Running:
 
 
 def method() -> str:
-    """How trial processes are started: $LAB_START, else as fast as this system allows.
+    """How trial processes are started: $LAB_START, else the fastest method of this system.
 
     Forked from a server that has torch loaded and one thread they take 15 ms, as fresh interpreters 2.6 s.
 
     Raises:
         Mistakes: $LAB_START names no method.
     """
-    asked = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
-    if asked not in METHODS:
-        raise Mistakes([Mistake(Mark(f"LAB_START={asked}"), f"should be {' or '.join(METHODS)}")])
-    return asked
+    chosen_method = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
+    if chosen_method not in METHODS:
+        raise Mistakes([Mistake(Mark(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
+    return chosen_method
 
 
 def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
-    """Let the server load torch while the header is being read; `environment` is what its children inherit.
+    """Start the server of trial processes, which imports torch meanwhile; its children inherit `environment`.
 
     Raises:
         Mistakes: $LAB_START names no method.
@@ -81,73 +81,72 @@ def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
     chosen = method()
     os.environ.update(environment)
     adopt()
-    with _sheltered():
+    with _guarded():
         resource_tracker.ensure_running()  # by itself, since it lets signals through again
     if chosen == "forkserver":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["lab.core.run.server", "lab.core.run.preload", *modules])
         _make_room_for_its_socket()
-        with _sheltered():
+        with _guarded():
             forkserver.ensure_running()
 
 
-def run(jobs: Sequence[Job], workers: int, timeout: float, hear: Callable[[Event], None]) -> None:
+def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[Event], None]) -> None:
     """Run all jobs, at most `workers` side by side, in the order given.
 
     When this returns, each has its `trial.json`: written by the trial itself, or here for one that crashed, was
     killed or took longer than `timeout` seconds, not counting those in which this process was stopped. When it is
     interrupted, running trials are ended and have none.
     """
-    waiting, running, strangers = list(reversed(jobs)), list[_Running](), children(os.getpid())
+    waiting, running, unrelated = list(reversed(jobs)), list[_Running](), children(os.getpid())
     looked = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_start(waiting.pop(), timeout, hear))
+                running.append(_start(waiting.pop(), timeout, on_event))
             wait([source for one in running for source in _sources(one)], timeout=TICK)
             now = time.monotonic()
-            if now - looked > TICK + ASLEEP:  # what trials could not do meanwhile is not held against them
+            if now - looked > TICK + ASLEEP:  # trials could not run meanwhile either: their deadlines move
                 for one in running:
                     one.deadline += now - looked
             looked = now
             for one in running:
-                code = one.process.exitcode  # before its last words are read
-                _listen(one, hear)
+                code = one.process.exitcode  # before its last messages are read
+                _receive(one, on_event)
                 if code is not None:
-                    _conclude(one, running, strangers, *_how_it_died(code))
+                    _conclude(one, running, unrelated, *_how_it_died(code))
                 elif now > one.deadline:
-                    _conclude(one, running, strangers, "timeout", *_why_it_took_so_long(one))
+                    _conclude(one, running, unrelated, "timeout", *_why_it_timed_out(one))
                 if one.is_done:
-                    hear(Event("ended", one.job))
+                    on_event(Event("ended", one.job))
             running = [one for one in running if not one.is_done]
     finally:
         for one in running:
             _end(one)
-        _sweep([], strangers)
+        _end_leftovers([], unrelated)
 
 
-def _start(job: Job, timeout: float, hear: Callable[[Event], None]) -> _Running:
+def _start(job: Job, timeout: float, on_event: Callable[[Event], None]) -> _Running:
     context: Any = multiprocessing.get_context(method())
     _own_folder(Path(job.folder))
     for again in (True, False):
         ours, theirs = socket.socketpair()
         child = context.Process(target=process.main, args=(job, theirs), name=job.trial.key, daemon=True)
         try:
-            # A server that is loading torch keeps us waiting, and Ctrl-C is to be heard meanwhile.
-            with _main_not_imported_again(), _sheltered(deaf=method() == "spawn"):
+            # A server that is loading torch keeps us waiting; Ctrl-C must work meanwhile.
+            with _main_not_imported_again(), _guarded(block_signals=method() == "spawn"):
                 child.start()
             break
         except (EOFError, ConnectionError) as error:
             ours.close()
             if not again:  # a server that has ended is followed by a new one, but not for ever
                 raise OSError("the process that starts trials ends again and again") from error
-            _server_has_ended(
-                seconds=10
-            )  # one that ends hears nobody, and is followed only when it has ended
+            # One that is ending answers nobody, and must be gone before the next starts.
+            _server_has_ended(seconds=10)
         finally:
             theirs.close()
     ours.setblocking(False)
-    hear(Event("started", job))
+    on_event(Event("started", job))
     return _Running(job, child, ours, timeout, time.monotonic() + LOADING + timeout)
 
 
@@ -165,12 +164,12 @@ def _main_not_imported_again() -> Iterator[None]:
 
 
 @contextmanager
-def _sheltered(deaf: bool = True) -> Iterator[None]:
-    """What is started now imports nothing that merely lies in the working folder, and with `deaf` hears a key (Ctrl-C)
-    only when it has said what is to happen then; we hear it afterwards."""
+def _guarded(block_signals: bool = True) -> Iterator[None]:
+    """A process started inside imports nothing from the working folder. With `block_signals` it gets Ctrl-C only once it
+    has installed its handlers, and this process gets it after the block."""
     ours = "PYTHONSAFEPATH" not in os.environ
     os.environ.setdefault("PYTHONSAFEPATH", process.SAFE_PATH)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if deaf else ())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if block_signals else ())
     try:
         yield
     finally:
@@ -199,16 +198,16 @@ def _sources(one: _Running) -> list[Any]:
     return [one.process.sentinel, *([] if one.has_closed else [one.line])]
 
 
-def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
-    """Hear what a trial has said since; a line with anything else on it is passed over."""
+def _receive(one: _Running, on_event: Callable[[Event], None]) -> None:
+    """Read the messages of a trial; a line that is no message is passed over."""
     with suppress(BlockingIOError):
         while not one.has_closed and len(one.unread) < LONGEST:
             try:
-                said = one.line.recv(65536)
+                received = one.line.recv(65536)
             except ConnectionError:
-                said = b""
-            one.has_closed = not said
-            one.unread += said
+                received = b""
+            one.has_closed = not received
+            one.unread += received
     *lines, one.unread = one.unread.split(b"\n")
     if len(one.unread) >= LONGEST:
         one.unread = b""
@@ -218,11 +217,11 @@ def _listen(one: _Running, hear: Callable[[Event], None]) -> None:
         if message[0] == "begun":
             one.deadline = time.monotonic() + one.timeout
         else:
-            hear(Event(message[0], one.job, message[1:]))
+            on_event(Event(message[0], one.job, message[1:]))
 
 
 def _how_it_died(code: int) -> tuple[str, str, bool]:
-    """Status, reason, and whether it was the machine's doing."""
+    """Status, reason, and whether the machine caused it."""
     if code == NO_CODE and _server_has_ended():
         return "failed", "the process that starts trials was ended, and the trial with it", True
     if code >= 0:
@@ -232,7 +231,7 @@ def _how_it_died(code: int) -> tuple[str, str, bool]:
     return "failed", f"its process was ended by {name}{hint}", name in FROM_OUTSIDE
 
 
-def _why_it_took_so_long(one: _Running) -> tuple[str, bool]:
+def _why_it_timed_out(one: _Running) -> tuple[str, bool]:
     import psutil
 
     with suppress(psutil.Error):
@@ -244,15 +243,15 @@ def _why_it_took_so_long(one: _Running) -> tuple[str, bool]:
 def _conclude(
     one: _Running,
     running: Sequence[_Running],
-    strangers: Collection[int],
+    unrelated: Collection[int],
     status: str,
     reason: str,
     by_machine: bool,
 ) -> None:
-    """A trial is over: nothing of it goes on, and its end is written down, here if it could not do so itself."""
+    """End what is left of a trial, and write its ending if the trial itself could not."""
     _end(one)
     one.is_done = True
-    _sweep(running, strangers)
+    _end_leftovers(running, unrelated)
     folder = Path(one.job.folder)
     if result_in(folder) is None:
         _own_folder(folder)
@@ -260,7 +259,7 @@ def _conclude(
 
 
 def _end(one: _Running) -> None:
-    """End the process and its group: a child that outlives a crash would disturb the next clock."""
+    """End the process and its group: a child that outlives a crash would disturb the next timing."""
     if one.process.pid is not None:
         try:
             os.killpg(one.process.pid, signal.SIGKILL)
@@ -270,12 +269,12 @@ def _end(one: _Running) -> None:
     one.line.close()
 
 
-def _sweep(running: Sequence[_Running], strangers: Collection[int]) -> None:
-    """End what ended trials have left behind, in whichever group: it has fallen to the server or to this process."""
+def _end_leftovers(running: Sequence[_Running], unrelated: Collection[int]) -> None:
+    """End the processes that ended trials left behind: they are now children of the server or of this process."""
     from multiprocessing import resource_tracker
 
     server, tracker = _server(), getattr(resource_tracker._resource_tracker, "_pid", None)
-    keep = {one.process.pid for one in running if not one.is_done} | {server, tracker, *strangers}
+    keep = {one.process.pid for one in running if not one.is_done} | {server, tracker, *unrelated}
     for parent in (server, os.getpid()):
         if parent is not None:
             end_children(parent, {pid for pid in keep if pid is not None})
@@ -289,7 +288,7 @@ def _server() -> int | None:
 
 
 def _server_has_ended(seconds: float = 1) -> bool:
-    """Looked at for so long: its ends of lines are closed a little before it counts as ended."""
+    """Whether the server ends within so many seconds: its sockets close a little before it counts as ended."""
     if (server := _server()) is None:
         return False
     until = time.monotonic() + seconds
@@ -305,7 +304,7 @@ def _server_has_ended(seconds: float = 1) -> bool:
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder of a trial, whatever a trial has put in its place or in that of its `trial.json`."""
+    """Make the folder of a trial, whatever a trial has put there or at its `trial.json`."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""What the server of trial processes loads first, and nobody else may: it makes this process such a server.
+"""Turns this process into the server of trial processes; nothing else may import it.
 
-It hears no key and no hanging up, which are the runner's business; when the runner ends it ends every trial and whatever
-trials have started, then itself.
+It ignores Ctrl-C and hangups, which the runner handles. When the runner ends, the server ends every trial and what trials
+have started, then itself.
 """
 
 import os
@@ -18,17 +18,16 @@ def _end(number: int, frame: object) -> None:
     os._exit(0)
 
 
-def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     print(f"the process that starts trials has ended: {kind.__name__} {error}", file=sys.stderr)
 
 
-sys.excepthook = _tell
+sys.excepthook = _print
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, _end)
 adopt()
 end_with_parent(signal.SIGTERM)
-signal.pthread_sigmask(
-    signal.SIG_UNBLOCK, ASKED_TO_END
-)  # blocked by the runner until somebody was there to hear
+# Blocked by the runner until these handlers were installed.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
 warnings.filterwarnings("ignore", "forkserver: waitpid")  # it says so of each one adopted

@@ -1,7 +1,7 @@
-"""What the files of a run may hold.
+"""The types of everything in the files of a run.
 
-They are read long after they were written: by another version, after a crash, a full disk or an editor. All readers come
-by here, so that behind it every value has its type, or the file counts as damaged.
+Files are read long after they were written: by another version, after a crash, a full disk or an editor. Every reader
+checks them here: a value of another type makes its file count as damaged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def a_scalar(value: Any) -> bool:
 
 
 def a_figure(value: Any) -> bool:
-    """A number; or an infinity, which stands in JSON as a word."""
+    """A number; or an infinity or NaN, which JSON has as a word."""
     return a_number(value) or isinstance(value, float) or value in ("inf", "-inf", "nan")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ..suggest import did_you_mean
 from ..trial import Refused
 from . import exp2, logarithms, operations, reference, topk, two_pass
 from .counting import Counts, count
@@ -113,10 +113,9 @@ def find(name: str, output: str) -> Implementation:
     known = implementations(output)
     if name in known:
         return known[name]
-    nearest = get_close_matches(name, known, n=1)
-    hint = f" (nearest: {nearest[0]})" if nearest else ""
     raise Refused(
-        f"no implementation {name!r} for {output}{hint}; known: {', '.join(known)}, or yours as ./file.py:function"
+        f"no implementation {name!r} for {output}.{did_you_mean(name, known)}"
+        f" There are: {', '.join(known)}, or yours as ./file.py:function"
     )
 
 

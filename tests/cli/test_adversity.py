@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lab.core.run.folder import Run
-from lab.core.run.lock import signed, take
+from lab.core.run.lock import acquire, owner
 
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
 LEARNING = KNOWN.with_name("learning.yaml")
@@ -168,7 +168,7 @@ def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -
         assert time.monotonic() < deadline and first.poll() is None
         time.sleep(0.02)
     run = next(tmp_path.glob("results/learning/*"))
-    assert Run(run).facts["status"] == "running" and signed(run / "lock") == f"process {first.pid}"
+    assert Run(run).facts["status"] == "running" and owner(run / "lock") == f"process {first.pid}"
     first.kill()
     first.wait()
     assert Run(run).facts["status"] == "interrupted"
@@ -187,7 +187,7 @@ def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -
 def test_another_lock_or_none_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     (tmp_path / "lab-timing.lock").symlink_to(tmp_path / "victim")
     # Held here, or by a run of somebody else's that is timing now: both is told.
-    held = take(Path("/tmp") / "lab-timing-anywhere.lock", for_everybody=True, patience=0)
+    held = acquire(Path("/tmp") / "lab-timing-anywhere.lock", for_everybody=True, patience=0)
     try:
         done = lab(tmp_path, "run", KNOWN, *FEW, "--json", env=os.environ | {"TMPDIR": str(tmp_path)})
     finally:

@@ -9,7 +9,7 @@ import pytest
 from rich.measure import Measurement
 
 from lab.cli.screen import THEME, Screen
-from lab.cli.views import comparison_grid
+from lab.cli.tables import comparison_grid
 from lab.core.report.table import Cell, Column, Row, Table, Tier
 
 

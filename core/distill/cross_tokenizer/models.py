@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ...lm.hugging_face import load
 from ...lm.training import Recipe
+from ...own_files import digest
 from ...trial import Context, TwoCuts
 from ..language import Oracle, Truth, View, evaluate, view
 from ..losses.cross_tokenizer import Tokens
@@ -88,7 +88,7 @@ def set_up(params: Params, context: Context) -> Training:
 def _teacher(params: Params, source: Source, context: Context) -> TeacherModel:
     if params.teacher is not None:
         model, vocabulary = load(params.teacher.hf)
-        key = f"given {_digest(params.teacher.hf)}"
+        key = f"given {digest(params.teacher.hf)}"
         tokenizer = of_hugging_face(vocabulary, model.config.vocabulary)
         return TeacherModel(_frozen(model, context), tokenizer, key, 0.0)
     teacher = teacher_of(params, source, context)
@@ -185,10 +185,3 @@ def _check_length(model: Any, text: TokenizedTexts, held_out: TokenizedTexts, wh
             f"a document has {longest} of the {who}'s tokens, which do not fit into its context of {room}: lower "
             "columns (or characters, of a text of one's own)"
         )
-
-
-def _digest(folder: Path) -> str:
-    digest = sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()

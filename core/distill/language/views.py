@@ -14,7 +14,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ...lm.vocabulary import EOS, PAD, Vocabulary
+from ...suggest import did_you_mean
 from .hmm import MARK, Language
 from .merges import Merges, learnt, merged
 
@@ -142,9 +142,7 @@ def view(language: Language, name: str, *, size: int = 512, seed: int = 0) -> Vi
         ValueError: no such view, or a size that the language does not allow.
     """
     if name not in VIEWS:
-        close = get_close_matches(name, VIEWS, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ValueError(f"no view {name}.{hint} There are: {', '.join(VIEWS)}")
+        raise ValueError(f"no view {name}.{did_you_mean(name, VIEWS)} There are: {', '.join(VIEWS)}")
     words = language.words
     alphabet = "".join(sorted(set("".join(words)))) + MARK
     if name == "word":

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
 from ...lm.precision import precise, wide
+from ...suggest import did_you_mean
 from .arguments import bool_mask, divisor, first, position_words
 
 KINDS = ("mse", "cosine")
@@ -280,6 +280,4 @@ def _check_probabilities(a_T: Tensor, mask: Tensor | None) -> None:
 
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
-        near = get_close_matches(str(name), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown {what} {name!r}.{hint} Known: {', '.join(known)}")
+        raise ValueError(f"no {what} {name!r}.{did_you_mean(str(name), known)} There are: {', '.join(known)}")

@@ -19,12 +19,12 @@ docs/my_task.py; `vocabulary`, `draw`, `says` and `final_answer` are there for i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import Any
 
 from ...lm.vocabulary import vocabulary
 from ...own_files import check_that_a_function_is_named
+from ...suggest import did_you_mean
 from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
 from .split import draw
 
@@ -70,14 +70,14 @@ def task(name: str, **options: Any) -> Task:
     if name not in TASKS:
         check_that_a_function_is_named(name)
         raise ValueError(
-            f"no task {name}.{_nearest(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
+            f"no task {name}.{did_you_mean(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )
     make = _maker(name)
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
             raise ValueError(
-                f"task {name} has no {option}.{_nearest(option, known)} There are: {', '.join(known)}"
+                f"task {name} has no {option}.{did_you_mean(option, known)} There are: {', '.join(known)}"
             )
     return make(**options)
 
@@ -100,8 +100,3 @@ def _maker(name: str) -> Callable[..., Task]:
             from .countdown import countdown
 
             return countdown
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ...lm.vocabulary import vocabulary
+from ...suggest import did_you_mean
 from .demonstration import demonstrations
 from .problem import Mixture, Problem, Split, Task, final_answer
 from .split import Drawn, draw
@@ -48,8 +48,7 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
         ) from e
     known = sorted(import_module("reasoning_gym.factory").DATASETS)
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean gym/{close[0]}?" if close else ""
+        hint = did_you_mean(name, known).replace(" mean ", " mean gym/")
         raise ValueError(f"reasoning-gym has no task {name}.{hint} It has {len(known)}")
     configs = {"base": config, "harder": {**config, **(harder or {})}}
 

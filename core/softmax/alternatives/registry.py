@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
 
+from ...suggest import did_you_mean
 from ...trial import Refused
 from .. import operations
 from . import scaled, sinks, sparse, truths, unnormalised
@@ -66,6 +66,5 @@ def find(name: str) -> Alternative:
     """
     if name in ALTERNATIVES:
         return ALTERNATIVES[name]
-    nearest = get_close_matches(name, ALTERNATIVES, n=1)
-    hint = f" (nearest: {nearest[0]})" if nearest else ""
-    raise Refused(f"no alternative {name!r}{hint}; known: {', '.join(ALTERNATIVES)}")
+    hint = did_you_mean(name, ALTERNATIVES)
+    raise Refused(f"no alternative {name!r}.{hint} There are: {', '.join(ALTERNATIVES)}")

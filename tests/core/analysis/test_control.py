@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab.core.analysis.conditions import Conditions
 from lab.core.analysis.control import control, off_in, off_words
-from lab.core.analysis.course import Course
-from lab.core.analysis.verdicts import Verdict, judge
+from lab.core.analysis.judge import judge
+from lab.core.analysis.verdicts import Verdict
 from lab.core.experiment.schema import AGAIN, Experiment
 
 TIERS = {
@@ -89,8 +90,8 @@ def verdicts(
     values: pd.DataFrame, busy: frozenset[Any] = frozenset(), complete: int = 6
 ) -> dict[str, Verdict]:
     made = experiment()
-    course = Course(6, complete, busy, off_in(control(made, values), made.point_keys))
-    return {v.claim: v for v in judge(made, values, None, None, {"device": "cpu"}, course)}
+    conditions = Conditions(6, complete, busy, off_in(control(made, values), made.point_keys))
+    return {v.claim: v for v in judge(made, values, None, None, {"device": "cpu"}, conditions)}
 
 
 def test_a_quiet_control_is_fine_and_a_shifted_one_is_off() -> None:

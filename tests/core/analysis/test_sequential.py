@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab.core.analysis.course import Course
+from lab.core.analysis.conditions import Conditions
+from lab.core.analysis.judge import judge
 from lab.core.analysis.looks import looks
 from lab.core.analysis.statistics import ratio_interval
-from lab.core.analysis.verdicts import Verdict, judge
+from lab.core.analysis.verdicts import Verdict
 from lab.core.experiment.schema import Experiment
 
 DRAWS, MOST, TRUTH = 1000, 48, 1.05
@@ -62,7 +63,7 @@ def continued() -> dict[int, list[Verdict]]:
     """The verdicts on "at least the truth" and "at most the truth" at each number of repeats that a run stops at."""
     made, (_, values) = experiment([{"at_least": TRUTH}, {"at_most": TRUTH}]), measured()
     return {
-        done: judge(made, values[values.replicate < done], None, None, {"device": "cpu"}, Course(6, done))
+        done: judge(made, values[values.replicate < done], None, None, {"device": "cpu"}, Conditions(6, done))
         for done in (6, 9, 12, 24, 48)
     }
 
@@ -107,7 +108,7 @@ def test_between_looks_verdict_and_interval_stand(continued: dict[int, list[Verd
 
 def test_what_is_far_from_its_bound_is_judged_right() -> None:
     made, (_, values) = experiment([{"at_least": 0.7}, {"at_most": 0.7}], 200), measured(200)
-    first = judge(made, values, None, None, {"device": "cpu"}, Course(6, 6))
+    first = judge(made, values, None, None, {"device": "cpu"}, Conditions(6, 6))
     words = {(verdict.expected, verdict.word) for verdict in first}
     assert words == {("at least 0.7", "holds"), ("at most 0.7", "fails here")}
 

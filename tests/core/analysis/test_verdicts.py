@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.analysis.comparison import compare
-from lab.core.analysis.course import Course
-from lab.core.analysis.verdicts import Verdict, chances, claims_table, judge, tally
+from lab.core.analysis.conditions import Conditions
+from lab.core.analysis.judge import judge
+from lab.core.analysis.verdicts import Verdict, chances, claims_table, tally
 from lab.core.experiment.schema import Experiment
 
 CPU, GPU = {"device": "cpu"}, {"device": "cuda", "device_name": "NVIDIA H200"}
@@ -52,8 +53,8 @@ def table(*parts: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def verdict(claim: dict[str, Any], values: pd.DataFrame, environment: Any = CPU, **more: Any) -> Verdict:
-    status, curves, course = (more.pop(name, None) for name in ("status", "curves", "course"))
-    (found,) = judge(experiment(claim, **more), values, status, curves, environment, course)
+    status, curves, conditions = (more.pop(name, None) for name in ("status", "curves", "conditions"))
+    (found,) = judge(experiment(claim, **more), values, status, curves, environment, conditions)
     return found
 
 
@@ -420,7 +421,7 @@ def test_seeds_that_all_agree_without_prompts_say_so() -> None:
         right("value", {"at_least": 10}, "tokens"),
         values[values.replicate < 5],
         training=True,
-        course=Course(6, 5),
+        conditions=Conditions(6, 5),
     )
     assert five.word == "preview" and five.more == 1
 

@@ -265,7 +265,7 @@ def test_what_a_backend_lacks_it_refuses_by_name(option):
     with pytest.raises(Refused, match=rf"short has no {next(iter(option))}; it is in standard, flash"):
         attention(*qkv(), **option, backend="short")
     assert attention(*qkv(), **option).shape == (1, 2, 9, 8)  # auto finds one that has it
-    with pytest.raises(Refused, match="nearest: flash"):
+    with pytest.raises(Refused, match="Did you mean flash"):
         attention(*qkv(), backend="flsh")
 
 

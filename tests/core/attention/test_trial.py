@@ -62,7 +62,7 @@ def test_the_traffic_of_figure_2_depends_on_the_fast_memory_that_is_asked_for(co
 
 
 def test_refusals(context):
-    with pytest.raises(Refused, match="nearest: flash"):
+    with pytest.raises(Refused, match="Did you mean flash"):
         case(Params(implementation="flahs"), context)
     with pytest.raises(Refused, match="gradients only up to 512.*-s longest_backward="):
         case(Params(seq_len=513, longest_backward=512, direction="fwd+bwd"), context)

@@ -367,10 +367,10 @@ X = torch.zeros(2, 3)
         ({"beta": 0.1}, "beta is 0.1, but there is no ref_logp"),
         (
             {"loss_type": "gpro"},
-            r"unknown loss_type 'gpro'. Did you mean 'grpo'\? Known: grpo, bnpo, dr_grpo",
+            r"no loss_type 'gpro'. Did you mean grpo\? There are: grpo, bnpo, dr_grpo",
         ),
-        ({"loss_type": "Dr-GRPO"}, "Did you mean 'dr_grpo'"),
-        ({"loss_type": "xyz"}, "unknown loss_type 'xyz'. Known: grpo"),
+        ({"loss_type": "Dr-GRPO"}, "Did you mean dr_grpo"),
+        ({"loss_type": "xyz"}, "no loss_type 'xyz'. There are: grpo"),
         ({"kl": "k4"}, "unknown kind of KL estimate 'k4'; known: k1, k2, k3"),
         ({"epsilon": -0.1}, "epsilon is -0.1; it must be 0 or more"),
         ({"epsilon_high": -0.1}, "epsilon_high is -0.1"),

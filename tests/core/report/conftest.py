@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from lab.core.analysis.comparison import compare
-from lab.core.analysis.verdicts import Verdict, judge
+from lab.core.analysis.judge import judge
+from lab.core.analysis.verdicts import Verdict
 from lab.core.experiment.schema import Experiment
 
 COLUMNS = [1000, 32000, 256000]

@@ -18,7 +18,7 @@ from lab.core.report.page import write_report
 from lab.core.run.context import TrialContext
 from lab.core.run.files import read_lines
 from lab.core.run.plan import key_of
-from lab.core.run.results import _samples, _told
+from lab.core.run.trial_rows import _samples_in, samples_of
 from lab.core.trial import Cut, TwoCuts
 
 from .test_page import Reader, page
@@ -180,7 +180,11 @@ def test_records_give_back_what_was_kept_and_a_damaged_line_is_skipped(tmp_path:
             ' "below": {"name": "b", "ends": [2]}}}\n{"step": 0, "sample": 3}\n{"sample": "no step"}\n{"step": 0, "sam'
         )
     context.sample(0, strange)
-    assert list(_told(read_lines(tmp_path / "records.jsonl"))) == [(0, "w = [1]"), (0, EMOJI), (0, strange)]
+    assert list(_samples_in(read_lines(tmp_path / "records.jsonl"))) == [
+        (0, "w = [1]"),
+        (0, EMOJI),
+        (0, strange),
+    ]
     assert told == [("sample", 0, "w = [1]")]
 
 
@@ -200,7 +204,7 @@ def test_what_several_variants_keep_is_one_drawing_of_all_of_them(trained: Any, 
             context.sample(0, EMOJI)
         context.sample(5, f"seed {trial['replicate']}")
     run: Any = SimpleNamespace(of=lambda key: tmp_path / key)
-    samples, cuts = _samples(trained.experiment, run, trials)
+    samples, cuts = samples_of(trained.experiment, run, trials)
     assert samples == {"reward": [(5, "seed 0")], "random": [(5, "seed 0")]}
     assert cuts == {KATO: ["reward", "random"], EMOJI: ["reward"]}
 

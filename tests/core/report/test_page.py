@@ -419,4 +419,4 @@ def test_small_words() -> None:
     assert address("javascript:alert(1)") == address("a book") == ""
     assert [duration(s) for s in (42, 250, 7500)] == ["42 s", "4 min 10 s", "2 h 5 min"]
     assert day("2026-11-02T08:05:00Z") == "2 Nov 2026, 08:05 UTC" and day("whenever") == "whenever"
-    assert words.place("a2018, §5, V100") == "§5, V100" and words.place("ours") == ""
+    assert words.section("a2018, §5, V100") == "§5, V100" and words.section("ours") == ""

@@ -240,9 +240,9 @@ def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path)
 
 
 def test_variants_differ_without_colour(timed: Any) -> None:
-    chosen = [style.look(index) for index in range(14)]
+    chosen = [style.nth_style(index) for index in range(14)]
     assert len({(look.marker, str(look.dash)) for look in chosen}) == 14
-    looks = style.looks(["loop", "safe"], timed.experiment)
+    looks = style.styles(["loop", "safe"], timed.experiment)
     assert looks["loop"].colour == style.GREY and looks["loop"].width < looks["safe"].width
 
 

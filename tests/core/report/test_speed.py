@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lab.cli.views import plain_rows
+from lab.cli.tables import plain_rows
 from lab.core.analysis.comparison import compare
 from lab.core.analysis.summary import fill
 from lab.core.experiment.schema import Experiment

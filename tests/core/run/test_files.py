@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.core.run.files import Damaged, append_line, read_json, read_lines, to_json, write, write_json
+from lab.core.atomic import write
+from lab.core.run.files import Damaged, append_line, read_json, read_lines, to_json, write_json
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:

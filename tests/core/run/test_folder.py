@@ -24,7 +24,7 @@ def make(results: Path, name: str, **facts: object) -> Run:
 def test_a_run_is_running_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
     run = make(tmp_path, "1-aaaa", status="running")
     assert run.facts["status"] == "interrupted"
-    descriptor = lock.take(run.lock)
+    descriptor = lock.acquire(run.lock)
     assert descriptor is not None and run.facts["status"] == "running"
     os.close(descriptor)
     assert run.facts["status"] == "interrupted"
@@ -57,7 +57,7 @@ def test_the_newest_that_is_asked_for(tmp_path: Path) -> None:
     assert by_id(tmp_path, "known", found.folder.name) == found and by_id(tmp_path, "known", "zzzz") is None
 
 
-def test_telling_changes_only_what_is_told(tmp_path: Path) -> None:
+def test_an_update_changes_only_the_facts_that_it_names(tmp_path: Path) -> None:
     run = make(tmp_path, "1-aaaa", label="mine")
-    run.tell(status="stopped")
+    run.update(status="stopped")
     assert run.facts["label"] == "mine" and run.facts["status"] == "stopped" and not run.is_finished

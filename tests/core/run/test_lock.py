@@ -16,7 +16,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from lab.core.run import lock
-lock.take(Path(sys.argv[1]))
+lock.acquire(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(100)
 """
@@ -27,12 +27,12 @@ def test_a_lock_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
-        assert lock.is_held(path) and lock.take(path, patience=0) is None
+        assert lock.is_held(path) and lock.acquire(path, patience=0) is None
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
     assert not lock.is_held(path)
-    descriptor = lock.take(path, patience=0)
+    descriptor = lock.acquire(path, patience=0)
     assert descriptor is not None and lock.is_held(path), "by this very process as well"
     os.close(descriptor)
 
@@ -47,22 +47,22 @@ def test_nothing_is_followed_or_changed_that_lies_in_the_place_of_a_lock(tmp_pat
     (tmp_path / "folder").mkdir()
     for name in ("link", "hard", "fifo", "folder"):
         with pytest.raises(OSError):
-            lock.take(tmp_path / name, for_everybody=True)
-        lock.signed(tmp_path / name)
+            lock.acquire(tmp_path / name, for_everybody=True)
+        lock.owner(tmp_path / name)
     assert victim.read_text() == "mine" and victim.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_holder_says_of_itself_does_nothing_to_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    assert lock.signed(path) == "another run"
-    descriptor = lock.take(path, for_everybody=True)
+    assert lock.owner(path) == "another run"
+    descriptor = lock.acquire(path, for_everybody=True)
     assert descriptor is not None and path.stat().st_mode & 0o777 == 0o666
-    lock.sign(descriptor, "softmax abcd, longer")
-    lock.sign(descriptor, "softmax abcd")
-    assert lock.signed(path) == "softmax abcd"
+    lock.write_owner(descriptor, "softmax abcd, longer")
+    lock.write_owner(descriptor, "softmax abcd")
+    assert lock.owner(path) == "softmax abcd"
     for text in (b"\xff\x1b[2J", b"\x1b]0;title\x07" * 100):
         path.write_bytes(text)
-        assert lock.signed(path).isprintable() and len(lock.signed(path)) <= 100
+        assert lock.owner(path).isprintable() and len(lock.owner(path)) <= 100
     os.close(descriptor)
 
 
@@ -76,9 +76,9 @@ def test_the_lock_of_another_user_is_taken_where_it_can_be_read(tmp_path: Path) 
         (tmp_path / name).chmod(mode)
     os.seteuid(65534)
     try:
-        descriptor = lock.take(tmp_path / "open")
+        descriptor = lock.acquire(tmp_path / "open")
         with pytest.raises(PermissionError):
-            lock.take(tmp_path / "shut")
+            lock.acquire(tmp_path / "shut")
         assert lock.is_held(tmp_path / "shut"), "unknown counts as held"
     finally:
         os.seteuid(0)

@@ -69,7 +69,7 @@ def edit(path: Path, dice: random.Random) -> None:
 
 def read_all(results: Path, out: Path) -> tuple[Any, ...]:
     """What `lab runs`, `lab compare` and `lab report` do with a results folder; what they found in each run."""
-    from lab.cli.judging import exit_code, page_of, records, summary_data
+    from lab.cli.run_results import exit_code, page_of, records, summary_data
     from lab.cli.screen import ago, duration
 
     pages, told = [], []

@@ -15,7 +15,7 @@ from lab.core.experiment.load import Loaded, load_document
 from lab.core.experiment.request import Request
 from lab.core.experiment.schema import AGAIN
 from lab.core.run.folder import Run
-from lab.core.run.opening import claim, create, planned_of
+from lab.core.run.opening import create, planned_replicates, reopen
 from lab.core.run.plan import Trial, plan
 from lab.core.run.process import finish
 from lab.core.run.results import Results, gather
@@ -34,18 +34,18 @@ def made(results: Path, repeats: int) -> Run:
     run = create(results, asked(repeats), FACTS, {"device": "cpu", "threads": 1})
     for trial in plan(asked(repeats)):
         end(run, trial)
-    run.tell(status="finished")
+    run.update(status="finished")
     return run
 
 
 def continued(run: Run, repeats: int) -> Run:
     """`lab run known --resume --repeats N`, as far as the folder sees it."""
     loaded = load_document(read(run.folder / "experiment.yaml"), Request(repeats=repeats), is_resolved=True)
-    claim(run, loaded)
+    reopen(run, loaded)
     for trial in plan(loaded):
         if run.result(trial) is None:
             end(run, trial)
-    run.tell(status="finished")
+    run.update(status="finished")
     return run
 
 
@@ -97,7 +97,7 @@ def test_a_run_is_judged_at_its_looks_however_it_goes_on(tmp_path: Path) -> None
     assert run.facts["planned"] == 6
     at_six = gather(run).verdicts
     at_nine = gather(continued(run, 9)).verdicts
-    assert run.facts["planned"] == planned_of(run) == 6
+    assert run.facts["planned"] == planned_replicates(run) == 6
     assert [(v.word, v.interval) for v in at_nine] == [(v.word, v.interval) for v in at_six]
     assert detail(gather(run), "slower") == "judged at 6 of 9 repeats; the next look is at 12"
     assert detail(gather(run), "elsewhere").endswith("judged at 6 of 9 repeats; the next look is at 12")
@@ -135,8 +135,8 @@ def test_processes_that_failed_are_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("planned", ["six", 0, True, None])
 def test_an_older_run_was_made_for_what_its_file_says(tmp_path: Path, planned: Any) -> None:
     run = made(tmp_path, 7)
-    run.tell(planned=planned)
-    assert planned_of(run) == 7
+    run.update(planned=planned)
+    assert planned_replicates(run) == 7
     if planned is None:
         continued(run, 9)
         assert run.facts["planned"] == 7 and word(gather(run), "slower") == "holds"

@@ -135,7 +135,7 @@ def test_the_variants_name_is_the_implementation(context):
     assert check(context)["error_allowed"] > 0
     context.variant = "onlin"
     with pytest.raises(
-        Refused, match=r"no implementation 'onlin' for softmax \(nearest: online\); known: naive, safe"
+        Refused, match=r"no implementation 'onlin' for softmax. Did you mean online\? There are: naive, safe"
     ):
         case(Params(), context)
 

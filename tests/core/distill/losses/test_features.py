@@ -289,7 +289,7 @@ def test_errors_name_both_sides():
         feature(student, torch.randn(2, 2, 4))
     with pytest.raises(ValueError, match=r"mask has shape \(3,\), but the tokens \(2, 3\)"):
         feature(student, student, torch.ones(3))
-    with pytest.raises(ValueError, match="unknown kind 'cosin'. Did you mean 'cosine'. Known: mse, cosine"):
+    with pytest.raises(ValueError, match="no kind 'cosin'. Did you mean cosine. There are: mse, cosine"):
         feature(student, student, kind="cosin")
     for power in (0, -1.0, math.nan):
         with pytest.raises(
@@ -304,7 +304,7 @@ def test_errors_name_both_sides():
         feature(student, bad)
     for arguments, message in (
         ((0, 3), "the student has 0 layers, the teacher 3: 1 is the least"),
-        ((2, 3, "unform"), "unknown mapping 'unform'. Did you mean 'uniform'. Known: last, uniform"),
+        ((2, 3, "unform"), "no mapping 'unform'. Did you mean uniform. There are: last, uniform"),
         ((2, 3, []), "the mapping has no pairs"),
         ((2, 3, [(0, 3)]), r"pair \(0, 3\): the teacher has layers 0 to 2"),
         ((2, 3, [(-1, 2)]), r"pair \(-1, 2\): the student has layers 0 to 1"),
@@ -324,7 +324,7 @@ def test_errors_name_both_sides():
     bad[2, 1, 3, 0] = torch.nan
     with pytest.raises(ValueError, match="teacher_attention is NaN at sequence 2, token 3"):
         attention_transfer(good, bad)
-    with pytest.raises(ValueError, match="unknown kind 'js'"):
+    with pytest.raises(ValueError, match="no kind 'js'"):
         attention_transfer(good, good, kind="js")
     with pytest.raises(ValueError, match="unknown heads 'average'"):
         attention_transfer(good, good, heads="average")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..core.experiment.document import read
-from .finding import path_of
+from .experiment_file import path_of
+from .options import Json
 from .screen import people, print_json
 
 CANDIDATE = "yours"
@@ -28,16 +29,14 @@ def verify(
     direction: Annotated[str | None, typer.Option("--pass", help="Only fwd, or only fwd+bwd")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one case may take")] = 20.0,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Correctness only, in seconds: right, refused, or wrong with the first case. Exit code 4 when wrong."""
     from ..core.experiment.load import load_document
     from ..core.experiment.mistakes import Mistakes
     from ..core.experiment.request import Request
     from ..core.experiment.shape import shaped
-    from ..core.run.environment import NoDevice, place
+    from ..core.run.environment import NoDevice, resources
     from ..core.run.execute import check_only, warm_up
     from ..core.run.plan import check_points
     from .screen import stop
@@ -45,7 +44,7 @@ def verify(
     screen = people(json)
     document = read(path_of(name))
     try:
-        where = place(device, 1, None)
+        used = resources(device, 1, None)
     except NoDevice as error:
         stop(error)
     as_written = shaped(document)
@@ -59,8 +58,8 @@ def verify(
     try:
         loaded = load_document(document, request)
     except Mistakes as mistakes:
-        told = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
-        stop(told.replace("name=./file.py:function", "./file.py:function"))
+        message = str(mistakes).replace(f"--add {CANDIDATE}={function}: ", "")
+        stop(message.replace("name=./file.py:function", "./file.py:function"))
     points = check_points(loaded)
     numbered = [(number, point) for number, point in enumerate(points, 1) if case in (None, number)]
     if not numbered:
@@ -69,14 +68,14 @@ def verify(
         f"[name]{escape(function)}[/] · against float64 · rule: error at most twice the standard form's, and rounding"
     )
     with tempfile.TemporaryDirectory() as folder, screen.status(f"checking {len(numbered)} cases …"):
-        places = [point for _, point in numbered]
+        points = [point for _, point in numbered]
         found = check_only(
-            loaded, CANDIDATE, places, where, min(timeout, loaded.experiment.timeout), Path(folder)
+            loaded, CANDIDATE, points, used, min(timeout, loaded.experiment.timeout), Path(folder)
         )
     results = [result | {"case_number": number} for (number, _), result in zip(numbered, found, strict=False)]
     if len(found) < len(numbered):
         screen.print(
-            f"  stopped after {len(found)} of {len(numbered)} cases: the others would most likely end like the last"
+            f"  stopped after {len(found)} of {len(numbered)} cases: the last failed, and the others most likely would too"
         )
     tally = {
         status: [r for r in results if r["status"] == status]
@@ -97,6 +96,8 @@ def verify(
 
 
 def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict[str, object]]]) -> None:
+    from ..core.experiment.schema import point_words
+
     words = {"ok": "right", "refused": "refused", "wrong": "WRONG", "failed": "failed", "timeout": "too slow"}
     for status, rows in tally.items():
         if not rows and status != "ok":
@@ -113,7 +114,7 @@ def _print(screen: Console, name: str, function: str, tally: dict[str, list[dict
             screen.print("                  not held against it", style="quiet")
         if status in ("wrong", "failed", "timeout"):
             again = shlex.join(["lab", "verify", name, function, "--case", str(first["case_number"])])
-            point = ", ".join(f"{key}={value}" for key, value in dict(first["point"]).items())  # type: ignore[call-overload]
+            point = point_words(dict(first["point"]))  # type: ignore[call-overload]
             screen.print(
                 f"                  at {escape(point)}    again: [command]{escape(again)}[/]", soft_wrap=True
             )

@@ -1,20 +1,16 @@
-"""Writing experiments: `lab validate` and `lab new`."""
+"""`lab validate`: what is wrong with an experiment file, and how likely its claims are to be settled."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from ..core.experiment.discovery import BUILT_IN
-from .finding import path_of
+from .experiment_file import path_of
+from .options import RESULTS, Json, ResultsFolder
 from .screen import out, print_json, stop, table
-
-TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def validate(
@@ -24,10 +20,8 @@ def validate(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of experiment files, for editors")
     ] = False,
-    results: Annotated[Path, typer.Option("--results", help="Folder of earlier runs")] = Path("results"),
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output, nothing else")
-    ] = False,
+    results: ResultsFolder = RESULTS,
+    json: Json = False,
 ) -> None:
     """Check an experiment file and each of its presets; warn of claims that say less than they seem to; say how likely
     each sampled claim is to be settled.
@@ -60,9 +54,9 @@ def validate(
         chances = chances_of(gather(last).verdicts, experiment.replicates)
     found = warnings(experiment, loaded.document)
     if json:
-        told = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
-        known = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
-        print_json(known | {"warnings": told})
+        warned = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
+        data = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
+        print_json(data | {"warnings": warned})
         return
     screen = out()
     counted = f", {len(found)} warning{'s' * (len(found) > 1)}" if found else ""
@@ -81,25 +75,3 @@ def validate(
             for claim, share in chances.items()
         ]
         screen.print(table(["claim", ">chance"], shares))
-
-
-def new(name: Annotated[str, typer.Argument(help="What to call it: letters, digits and hyphens")]) -> None:
-    """Write a commented experiment and a small trial that run at once."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        stop(f"{name}: a name is small letters, digits and hyphens")
-    folder = Path("experiments")
-    module = f"{name.replace('-', '_')}_trial.py"
-    made = {folder / f"{name}.yaml": "experiment.yaml", folder / module: "trial.py"}
-    schema = folder / "schema.json"  # named by the first line of the YAML file, for editors
-    for path in made:
-        if path.exists():
-            stop(f"{path} is there already; choose another name")
-    folder.mkdir(exist_ok=True)
-    for path, template in made.items():
-        text = (TEMPLATES / template).read_text(encoding="utf-8")
-        path.write_text(text.replace("NAME", name).replace("MODULE", module), encoding="utf-8")
-        out().print(f"wrote {path}")
-    if not schema.exists():
-        schema.write_text((BUILT_IN / "schema.json").read_text(encoding="utf-8"), encoding="utf-8")
-        out().print(f"wrote {schema}")
-    out().print(f"\nnext  [command]lab validate {name}[/] · [command]lab run {name}[/]")

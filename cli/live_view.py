@@ -1,4 +1,4 @@
-"""What one sees while a run works: what is done, what is left, the expected end, the newest figures."""
+"""The view while a run works: what is done, what is left, the expected end, the newest figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..core.run.estimate import seconds_left
 from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
-from .learning import Learning
 from .screen import about, duration, table
-from .views import point_words
+from .tables import point_label
+from .training_view import TrainingView
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
 LOADING = "loading torch, once for all trials: a few seconds"
@@ -31,7 +31,7 @@ EVERY = 10.0  # seconds between lines where there is no terminal to redraw
 
 @dataclass
 class LiveView:
-    """Hears the scheduler's events; draws on a terminal, writes plain lines elsewhere."""
+    """Shows the events of the scheduler: drawn on a terminal, in plain lines elsewhere."""
 
     console: Console
     experiment: Experiment
@@ -44,17 +44,17 @@ class LiveView:
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
     figures: dict[str, Mapping[str, float]] = field(default_factory=dict)  # seconds of each variant, by point
     notes: list[str] = field(default_factory=list)
-    learning: Learning = field(init=False)
+    trainings: TrainingView = field(init=False)
     _live: Live | None = None
-    _said: float = 0.0
-    _phases_said: set[str] = field(default_factory=set)
+    _printed: float = 0.0
+    _phases_printed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.learning = Learning(self.experiment)
+        self.trainings = TrainingView(self.experiment)
 
     def __enter__(self) -> Self:
         self.ended.update(self.already)
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
         if self.console.is_terminal:
             self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
@@ -70,7 +70,7 @@ class LiveView:
         else:
             self.console.print()
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         key, now = event.job.trial.key, time.monotonic()
         if event.what == "started":
             self.running[key] = (event.job, now, 0.0)
@@ -80,25 +80,25 @@ class LiveView:
             self.running[key] = (job, since, done / of if of else 0.0)
         elif event.what == "metrics" and event.detail[1]:  # a point that all refused has none
             if event.job.trial.kind == "train":
-                self.learning.record(event.job, *event.detail)
+                self.trainings.record(event.job, *event.detail)
             else:
-                self.figures[point_words(self.experiment, dict(event.job.trial.point))] = event.detail[1]
+                self.figures[point_label(self.experiment, dict(event.job.trial.point))] = event.detail[1]
         elif event.what == "sample":
-            self.learning.sample(event.job, *event.detail)
+            self.trainings.sample(event.job, *event.detail)
         elif event.what == "note":
-            self.wait(f"{event.job.trial}: {event.detail[0]}")
+            self.on_wait(f"{event.job.trial}: {event.detail[0]}")
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
-            self._tell_failure(event.job)
+            self._print_failure(event.job)
         if self._live is None:
             self._write_lines(now)
 
-    def wait(self, message: str) -> None:
-        """Something outside is being waited for."""
+    def on_wait(self, message: str) -> None:
+        """Print what the run waits for."""
         self.console.print(escape(message))
 
-    def _tell_failure(self, job: Job) -> None:
+    def _print_failure(self, job: Job) -> None:
         """Failures are shown at once, not at the end."""
         from pathlib import Path
 
@@ -131,15 +131,15 @@ class LiveView:
 
     def __rich__(self) -> RenderableType:
         rows = Table.grid(padding=(0, 2))
-        is_told = False
+        has_ending = False
         for kind, (done, of) in self._phases().items():
             if done == of:
                 rows.add_row(f"  {NAMES[kind]}", Text("done", style="good"), f"{of} of {of}", "")
             elif done or any(job.trial.kind == kind for job, _, _ in self.running.values()):
                 share = sum(part for job, _, part in self.running.values() if job.trial.kind == kind)
                 bar = ProgressBar(total=of, completed=done + share, width=26)
-                rows.add_row(f"  {NAMES[kind]}", bar, f"{done} of {of}", "" if is_told else self._ending())
-                is_told = True
+                rows.add_row(f"  {NAMES[kind]}", bar, f"{done} of {of}", "" if has_ending else self._ending())
+                has_ending = True
             else:
                 rows.add_row(f"  {NAMES[kind]}", Text("to do", style="quiet"), f"{of}", "")
         parts: list[RenderableType] = [rows]
@@ -149,8 +149,8 @@ class LiveView:
             parts.append(Text(f"  {note}", style="bad", no_wrap=True, overflow="ellipsis"))
         if self.figures:
             parts += ["", self._newest()]
-        if self.learning.courses:
-            parts += ["", self.learning]
+        if self.trainings.trainings:
+            parts += ["", self.trainings]
         parts.append(Text("Ctrl-C keeps what is done; --resume goes on later", style="quiet"))
         return Group(*parts)
 
@@ -166,11 +166,11 @@ class LiveView:
 
     def _write_lines(self, now: float) -> None:
         for kind, (done, of) in self._phases().items():
-            if done == of and kind not in self._phases_said:
-                self._phases_said.add(kind)
+            if done == of and kind not in self._phases_printed:
+                self._phases_printed.add(kind)
                 self.console.print(f"{NAMES[kind]} done, {of} of {of}, {duration(now - self.started)}")
-                self._said = now
-        if now - self._said > EVERY:
-            self._said = now
+                self._printed = now
+        if now - self._printed > EVERY:
+            self._printed = now
             done, of = len([trial for trial in self.trials if trial.key in self.ended]), len(self.trials)
             self.console.print(f"{done} of {of} trials, {self._ending()}")

@@ -1,4 +1,4 @@
-"""What trainings look like while they run: the course of each variant's figures, and text that one of them tells."""
+"""Trainings in the live view: a sparkline of each metric by variant, and samples of text of one variant."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..core.run.process import Job
 from .screen import table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-WIDTH = 12  # of a course, in characters
+WIDTH = 12  # of a sparkline, in characters
 SAMPLES = 4  # lines
 
 
 @dataclass
-class Course:
-    """What one training has told so far: (step, value) of each metric, and (step, text) of samples."""
+class Training:
+    """The figures of one training so far: (step, value) of each metric, and (step, text) of samples."""
 
     seed: int
     figures: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -28,25 +28,25 @@ class Course:
 
 
 @dataclass
-class Learning:
+class TrainingView:
     """The newest training of each variant."""
 
     experiment: Experiment
-    courses: dict[str, Course] = field(default_factory=dict)
+    trainings: dict[str, Training] = field(default_factory=dict)
 
     def record(self, job: Job, step: int | None, figures: Mapping[str, float]) -> None:
         if step is not None:
             for name, value in figures.items():
-                self._course(job).figures.setdefault(name, []).append((step, value))
+                self._training(job).figures.setdefault(name, []).append((step, value))
 
     def sample(self, job: Job, step: int, text: str) -> None:
-        self._course(job).samples.append((step, text))
+        self._training(job).samples.append((step, text))
 
-    def _course(self, job: Job) -> Course:
-        course = self.courses.get(job.trial.variant)
-        if course is None or course.seed != job.trial.replicate:
-            course = self.courses[job.trial.variant] = Course(job.trial.replicate)
-        return course
+    def _training(self, job: Job) -> Training:
+        training = self.trainings.get(job.trial.variant)
+        if training is None or training.seed != job.trial.replicate:
+            training = self.trainings[job.trial.variant] = Training(job.trial.replicate)
+        return training
 
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = []
@@ -54,29 +54,29 @@ class Learning:
         rows = [
             [
                 f"  {escape(name)}",
-                str(course.seed + 1),
-                *(course_of(course.figures.get(each, ())) for each in shown),
+                str(training.seed + 1),
+                *(sparkline(training.figures.get(each, ())) for each in shown),
             ]
-            for name, course in self._in_order()
-            if any(each in course.figures for each in shown)
+            for name, training in self._in_order()
+            if any(each in training.figures for each in shown)
         ]
         if rows:
             labels = [self.experiment.metrics[each].label or each for each in shown]
             parts.append(table(["", ">seed", *labels], rows))
-        for name, course in self._in_order():
-            if course.samples:  # of the first variant that has any
+        for name, training in self._in_order():
+            if training.samples:  # of the first variant that has any
                 parts += ["", Text(f"  text through training, {name}", style="quiet")]
-                for step, text in course.samples[-SAMPLES:]:
+                for step, text in training.samples[-SAMPLES:]:
                     parts.append(Text(f"  step {step:>3}  {text}", no_wrap=True, overflow="ellipsis"))
                 break
         return Group(*parts)
 
-    def _in_order(self) -> Iterable[tuple[str, Course]]:
-        return [(name, self.courses[name]) for name in self.experiment.variants if name in self.courses]
+    def _in_order(self) -> Iterable[tuple[str, Training]]:
+        return [(name, self.trainings[name]) for name in self.experiment.variants if name in self.trainings]
 
 
-def course_of(points: Sequence[tuple[int, float]]) -> str:
-    """`0.22 ▁▃▅▇█ 0.62`: the first value, the way, and the last."""
+def sparkline(points: Sequence[tuple[int, float]]) -> str:
+    """`0.22 ▁▃▅▇█ 0.62`: the first value, a bar for each value, the last value."""
     if not points:
         return ""
     values = [value for _, value in points]

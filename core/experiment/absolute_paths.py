@@ -1,7 +1,7 @@
-"""Where the values of `Params` name files of the user's, and the same values with paths that stand alone.
+"""Finds the user's files in values of `Params`, and makes their paths absolute.
 
-A text names functions (`../own_files.py` says how). A field whose type is `Path` names a file or a folder. All are
-relative to the experiment file.
+A text names functions (`../own_files.py` says how). A field whose type is `Path` names a file or a folder. Paths in an
+experiment file are relative to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pydantic import BaseModel
 
 from ..own_files import Term, is_reference, terms
 from .document import Keys
-from .subject import NoSubject, beside, load_function, reference
+from .subject import NoSubject, absolute_path, load_function, reference
 
-Named = tuple[Keys, str, bool]  # the keys to a text, the text, and whether it is a path as a whole
+Named = tuple[Keys, str, bool]  # the keys to a text, the text, and whether all of it is one path
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BesideTheFile:
     folder: Path
 
     def path(self, path: Path) -> Path:
-        return beside(self.folder, str(path))
+        return absolute_path(self.folder, str(path))
 
     def load(self, text: str) -> Callable[..., Any]:
         try:
@@ -40,8 +40,8 @@ class BesideTheFile:
             raise ValueError(str(error)) from error
 
 
-def standing(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The values, with every path in them absolute.
+def with_absolute_paths(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same values with every path absolute.
 
     Raises:
         NoSubject: a file, folder or function is not there.
@@ -49,10 +49,10 @@ def standing(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -
     changed = copy.deepcopy(dict(values))
     for keys, text, is_path in _named(params, values):
         *way, last = keys
-        place: Any = changed
+        parent: Any = changed
         for key in way:
-            place = place[key]
-        place[last] = str(_path(text, folder)) if is_path else _with_absolute_paths(text, folder)
+            parent = parent[key]
+        parent[last] = str(_path(text, folder)) if is_path else _absolute_functions(text, folder)
     return changed
 
 
@@ -66,7 +66,7 @@ def files(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> s
 
 
 def missing(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> Iterator[tuple[Keys, str]]:
-    """What is named and not there: the keys to it, and what is wrong."""
+    """Files and functions that the values name and that do not exist: the keys of each, and a message."""
     for named in _named(params, values):
         try:
             _paths(named, folder)
@@ -106,14 +106,14 @@ def _paths(named: Named, folder: Path) -> list[Path]:
 
 
 def _path(text: str, folder: Path) -> Path:
-    path = beside(folder, text)
+    path = absolute_path(folder, text)
     if not os.path.exists(path):
         raise NoSubject(f"no such file or folder: {text}")
     return path
 
 
-def _with_absolute_paths(text: str, folder: Path) -> str:
-    found = [
+def _absolute_functions(text: str, folder: Path) -> str:
+    absolute = [
         Term(term.weight, str(reference(term.name, folder))) if term.is_own else term for term in terms(text)
     ]
-    return "+".join(map(str, found))
+    return "+".join(map(str, absolute))

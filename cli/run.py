@@ -1,22 +1,19 @@
-"""`lab run`: what can be asked of a run on the command line."""
+"""`lab run`: its options; `perform.py` runs the experiment."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.experiment.document import read
-from .finding import path_of
-from .performing import Asked, perform, print_question
+from .experiment_file import path_of
+from .options import RESULTS, Json, ResultsFolder
+from .perform import perform, print_question
+from .run_options import RunOptions
 from .screen import people, stop
 
-RESULTS = Path("results")
-
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or a file: softmax, ./mine.yaml")]
-Results = Annotated[Path, typer.Option("--results", help="Folder that runs are written to")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else")]
 
 
 def run(
@@ -63,7 +60,7 @@ def run(
         ),
     ] = False,
     label: Annotated[str, typer.Option(help="A word of your own, shown by lab runs")] = "",
-    results: Results = RESULTS,
+    results: ResultsFolder = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
     json: Json = False,
     fail_on: Annotated[
@@ -103,7 +100,7 @@ def run(
         repeats=repeats,
         seeds=seeds,
     )
-    asked = Asked(
+    options = RunOptions(
         request=request,
         device=device,
         threads=threads,
@@ -116,4 +113,4 @@ def run(
         json=json,
         fail_on=frozenset(fail_on or ()),
     )
-    raise typer.Exit(perform(document, asked, screen))
+    raise typer.Exit(perform(document, options, screen))

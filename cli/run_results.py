@@ -1,4 +1,4 @@
-"""From a run's folder to what commands show of it: tables written, plots drawn, the exit code, the JSON."""
+"""The results of a run as commands need them: tables and plots written, the page of a report, the exit code, JSON."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..core.run.files import Damaged
 from ..core.run.folder import Run
 from ..core.run.results import Results, gather, write_tables
 from .screen import err
-from .views import BAD
+from .tables import BAD
 
 if TYPE_CHECKING:
     from ..core.report.page import Page
 
 
 def results_of(run: Run) -> Results:
-    """Judge a run and write everything that is derived from it: tables and plots."""
+    """Judge a run, write its tables and draw its plots."""
     results = gather(run)
     write_tables(results)
     plots_of(results, run.folder / "plots")
@@ -32,7 +32,7 @@ def plots_of(results: Results, folder: Path) -> list[Path]:
 
 
 def first_readable(runs: Sequence[Run]) -> Results:
-    """What the first of these runs says that can be read; those before it are named.
+    """The results of the first of these runs that can be read; names those before it.
 
     Raises:
         Damaged: none can.
@@ -43,11 +43,11 @@ def first_readable(runs: Sequence[Run]) -> Results:
         except Damaged as damaged:
             if index == len(runs) - 1:
                 raise
-            say_passed_over(run, damaged)
+            print_passed_over(run, damaged)
     raise ValueError("no runs")
 
 
-def say_passed_over(run: Run, damaged: Damaged) -> None:
+def print_passed_over(run: Run, damaged: Damaged) -> None:
     line = f"{run.folder} is passed over: {Path(damaged.filename).name} is damaged"
     err().print(line, markup=False, soft_wrap=True)
 
@@ -98,9 +98,11 @@ def summary_data(results: Results) -> dict[str, Any]:
 
 
 def claim_data(verdict: Any) -> dict[str, Any]:
+    """A verdict as JSON has it: its point is called `place`."""
     from dataclasses import asdict
 
-    return asdict(verdict) | {"place": dict(verdict.place)}
+    data = {"place" if key == "point" else key: value for key, value in asdict(verdict).items()}
+    return data | {"place": dict(verdict.point)}
 
 
 def records(table: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`lab compare`: what a run saw, variant by variant, and the verdicts with their reasons."""
+"""`lab compare`: the figures of a run, variant by variant, and the verdicts with their reasons."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rich.markup import escape
 
 from ..core.experiment.document import read
 from ..core.safe_text import csv_of
-from .finding import path_of
-from .performing import Asked, perform
+from .experiment_file import path_of
+from .options import RESULTS, ResultsFolder
+from .perform import perform
+from .run_options import RunOptions
 from .screen import ago, err, out, print_json, stop, write
 from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
@@ -40,9 +42,7 @@ def compare(
     ] = None,
     format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json")] = "table",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
-    results: Annotated[Path, typer.Option("--results", help="Folder that runs are written to")] = Path(
-        "results"
-    ),
+    results: ResultsFolder = RESULTS,
 ) -> None:
     """What the newest full run saw: each variant beside its tier's first, then the claims."""
     if format not in FORMATS:
@@ -51,16 +51,16 @@ def compare(
     if runs is not None:
         print_side_by_side(name, runs, results, format, metric)
         return
-    from .judging import first_readable
+    from .run_results import first_readable
 
-    seen = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
-    comparison = _only(seen, metric, rows)
+    judged = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
+    comparison = _only(judged, metric, rows)
     if format == "json":
-        _print_json(seen, comparison)
+        _print_json(judged, comparison)
     elif format == "table":
-        _print_tables(seen, comparison, out())
+        _print_tables(judged, comparison, out())
     else:
-        _print_text(seen, comparison, format)
+        _print_text(judged, comparison, format)
 
 
 def _runs_to_show(name: str, results: Path) -> list[Run]:
@@ -69,8 +69,8 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     from ..core.experiment.shape import shaped
     from ..core.run.folder import newest, ranked, unreadable
 
-    known = NAME.fullmatch(name) is not None and (results / name).is_dir()
-    document = None if known else read(path_of(name))
+    has_runs = NAME.fullmatch(name) is not None and (results / name).is_dir()
+    document = None if has_runs else read(path_of(name))
     title = name if document is None else shaped(document).name
     for line in unreadable(results, title):
         err().print(line, markup=False, soft_wrap=True)
@@ -90,7 +90,7 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     what = "making a quick one" if has_quick else "making one"
     err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
     code = perform(
-        document, Asked(request=Request(preset="quick" if has_quick else None), results=results), err()
+        document, RunOptions(request=Request(preset="quick" if has_quick else None), results=results), err()
     )
     run = newest(results, title, finished=True)
     if run is None:
@@ -98,12 +98,12 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     return [run]
 
 
-def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
-    """The rows of the comparison that were asked for."""
-    from ..core.experiment.mistakes import nearest
+def _only(judged: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
+    """The rows of the comparison that --metric and --rows name."""
+    from ..core.suggest import nearest
     from .last_screen import largest
 
-    experiment, table = seen.experiment, seen.comparison
+    experiment, table = judged.experiment, judged.comparison
     if metric is not None:
         if metric not in experiment.metrics:
             stop(f"--metric {metric}: no such metric.{nearest(metric, experiment.metrics)}")
@@ -127,9 +127,9 @@ def _only(seen: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
     return table
 
 
-def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-
-    keys = seen.experiment.point_keys
+def _points(judged: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of each point."""
+    keys = judged.experiment.point_keys
     if not keys:
         return [({}, table)]
     return [
@@ -138,15 +138,15 @@ def _points(seen: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd
     ]
 
 
-def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .views import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_words, states
-    from .views import comparison as tables_of
+def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console) -> None:
+    from .tables import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_label, states
+    from .tables import comparison as tables_of
 
-    experiment, facts = seen.experiment, seen.facts
+    experiment, facts = judged.experiment, judged.facts
     preset = f" ({facts['preset']})" if facts["preset"] else ""
     version = f" · version {experiment.version}" if experiment.version > 1 else ""
     screen.print(
-        f"[name]{experiment.name}[/] · run {seen.run.id}{preset}, {ago(facts['started'])} · {str(facts['device']).upper()},"
+        f"[name]{experiment.name}[/] · run {judged.run.id}{preset}, {ago(facts['started'])} · {str(facts['device']).upper()},"
         f" {facts['threads']} thread{'s' if facts['threads'] > 1 else ''} · {_replicates(experiment)}{version}"
     )
     if len(experiment.tiers) > 1 and experiment.repeats is not None:
@@ -154,12 +154,12 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
             "[quiet]times are compared inside a tier only: a Python loop is no rival of a compiled kernel[/]"
         )
     hidden: list[str] = []
-    for point, rows in _points(seen, comparison):
+    for point, rows in _points(judged, comparison):
         tables = [made for made in tables_of(experiment, rows) if has_rows(made)]
-        if not tables:  # all refused, which is told below
+        if not tables:  # all refused: the reasons stand below
             continue
         screen.print()
-        if words := point_words(experiment, point):
+        if words := point_label(experiment, point):
             screen.print(f"[name]{escape(words)}[/]")
         for made in tables:
             grid, left_out = comparison_grid(made, screen)
@@ -176,19 +176,20 @@ def _print_tables(seen: Results, comparison: pd.DataFrame, screen: Console) -> N
         screen.print(
             f"[quiet]too wide for this terminal: {escape(', '.join(metrics))}; see one with --metric, all in lab report[/]"
         )
-    for line in states(seen, (*BAD, "refused")):
+    for line in states(judged, (*BAD, "refused")):
         screen.print(escape(line), soft_wrap=True)
-    _print_control(seen, screen)
-    for warning in seen.warnings:
+    _print_control(judged, screen)
+    for warning in judged.warnings:
         screen.print(f"[open]note: {escape(warning)}[/]", soft_wrap=True)
-    if not seen.verdicts:
+    if not judged.verdicts:
         return
     screen.print()
-    screen.print(claims_grid(seen.verdicts, experiment))
-    screen.print(f"[quiet]{legend(seen.verdicts)}[/]")
-    _print_reasons(seen, screen)
+    screen.print(claims_grid(judged.verdicts, experiment))
+    screen.print(f"[quiet]{legend(judged.verdicts)}[/]")
+    _print_reasons(judged, screen)
     screen.print(
-        f"all plots: {seen.run.folder / 'plots'}/ · as text: --format markdown|latex|csv|json", style="quiet"
+        f"all plots: {judged.run.folder / 'plots'}/ · as text: --format markdown|latex|csv|json",
+        style="quiet",
     )
 
 
@@ -198,11 +199,11 @@ def _replicates(experiment: Any) -> str:
     return f"{experiment.seeds} seeds"
 
 
-def _print_control(seen: Results, screen: Console) -> None:
+def _print_control(judged: Results, screen: Console) -> None:
     from ..core.analysis import digits
 
     found: dict[str, list[str]] = {}
-    for row in seen.control.to_dict("records"):
+    for row in judged.control.to_dict("records"):
         shown = digits.format(row["ratio"], row["low"], row["high"], kind="ratio")
         found.setdefault(row["variant"], []).append(shown + (" off!" if row["off"] else ""))
     for variant, ratios in found.items():
@@ -210,12 +211,12 @@ def _print_control(seen: Results, screen: Console) -> None:
         screen.print(f"[quiet]{escape(line)}[/]", soft_wrap=True)
 
 
-def _print_reasons(seen: Results, screen: Console) -> None:
-    """Behind each claim: its source, whose threshold it is, what would settle it, how the setting differs."""
+def _print_reasons(judged: Results, screen: Console) -> None:
+    """Print for each claim its source, who set the threshold, what would settle it, and how the setting differs."""
     from ..core.analysis.verdicts import by_chance
 
     screen.print()
-    for verdict in seen.verdicts:
+    for verdict in judged.verdicts:
         bounds = {
             "ours": "threshold ours",
             "paper": "threshold the paper's",
@@ -233,36 +234,36 @@ def _print_reasons(seen: Results, screen: Console) -> None:
             f"[name]{escape(verdict.claim)}[/] [quiet]{escape(' · '.join(p for p in parts if p))}[/]",
             soft_wrap=True,
         )
-    if said := by_chance(seen.verdicts):
+    if said := by_chance(judged.verdicts):
         screen.print(f"[quiet]{said}[/]")
 
 
-def _print_json(seen: Results, comparison: pd.DataFrame) -> None:
-    from .judging import records, summary_data
+def _print_json(judged: Results, comparison: pd.DataFrame) -> None:
+    from .run_results import records, summary_data
 
-    print_json(summary_data(seen) | {"comparison": records(comparison), "control": records(seen.control)})
+    print_json(summary_data(judged) | {"comparison": records(comparison), "control": records(judged.control)})
 
 
-def _print_text(seen: Results, comparison: pd.DataFrame, format: str) -> None:
+def _print_text(judged: Results, comparison: pd.DataFrame, format: str) -> None:
     """Markdown and LaTeX hold the same cells as the screen; CSV holds the numbers."""
     if format == "csv":
         write(csv_of(comparison))
         return
-    from .views import comparison as tables_of
-    from .views import plain_rows, point_words
+    from .tables import comparison as tables_of
+    from .tables import plain_rows, point_label
 
     written = markdown if format == "markdown" else latex
-    for point, rows in _points(seen, comparison):
-        for made in tables_of(seen.experiment, rows):
+    for point, rows in _points(judged, comparison):
+        for made in tables_of(judged.experiment, rows):
             names, cells = plain_rows(made)
             right = [False, False, *[True] * (len(names) - 2)]
-            write(written(point_words(seen.experiment, point), names, right, cells))
+            write(written(point_label(judged.experiment, point), names, right, cells))
     if format == "markdown":
-        from .views import paper
+        from .tables import paper
 
         claims = [
-            [v.letter, v.says, paper(v, seen.experiment), v.here or "-", v.word, v.source]
-            for v in seen.verdicts
+            [v.letter, v.says, paper(v, judged.experiment), v.here or "-", v.word, v.source]
+            for v in judged.verdicts
         ]
         names = ["", "claim", "paper", "here", "verdict", "source"]
         write(markdown("claims", names, [False] * 6, claims))

@@ -1,4 +1,4 @@
-"""The tables that people read: variants by tier at a point, and claims with their verdicts."""
+"""Tables for the terminal: variants by tier at a point, and claims with their verdicts."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def legend(verdicts: Sequence[Verdict]) -> str:
     return "  ".join(parts)
 
 
-def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
-    """`columns=32,000`; a key that has the value of `params` is not worth saying."""
+def point_label(experiment: Experiment, point: dict[str, Any]) -> str:
+    """`columns=32,000`; a key with the value of `params` is left out."""
     shown = {
         key: value
         for key, value in point.items()
@@ -148,20 +148,20 @@ def point_words(experiment: Experiment, point: dict[str, Any]) -> str:
 
 
 def states(results: Results, words: Sequence[str]) -> list[str]:
-    """What is wrong, failed or refused: a line for each, with who, where and the first reason."""
+    """A line for each variant that is wrong, failed or refused: at which point, and the first reason."""
     experiment, keys = results.experiment, results.experiment.point_keys
-    order = {name: place for place, name in enumerate(experiment.variants)}
+    order = {name: index for index, name in enumerate(experiment.variants)}
     rows = [row for row in results.status.to_dict("records") if row["status"] in words]
     found: dict[tuple[str, str], list[dict[Any, Any]]] = {}
     for row in sorted(rows, key=lambda row: (words.index(row["status"]), order[row["variant"]])):
-        # What is wrong is told of each variant; a refusal that several share is told once.
+        # Each variant that is wrong has a line; a refusal that several share has one.
         who = row["reason"] if row["status"] == "refused" else row["variant"]
         found.setdefault((row["status"], who), []).append(row)
     lines = []
     for (status, _), same in found.items():
         names = ", ".join(dict.fromkeys(row["variant"] for row in same))
-        places = list(dict.fromkeys(point_words(experiment, {key: row[key] for key in keys}) for row in same))
-        where = f" at {places[0]}" if places[0] else ""
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        points = list(dict.fromkeys(point_label(experiment, {key: row[key] for key in keys}) for row in same))
+        where = f" at {points[0]}" if points[0] else ""
+        more = f" and {len(points) - 1} more" if len(points) > 1 else ""
         lines.append(f"{names} {status}{where}{more}: {same[0]['reason']}")
     return lines

@@ -1,4 +1,4 @@
-"""The file of the experiment that a person names, and a line where it is not the one that comes with lab."""
+"""The file of the experiment that a command names, and a note where it hides a built-in one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def path_of(name: str) -> Path:
     """
     path = find(name)
     if name in hidden():
-        say_hidden(name, path)
+        print_hidden(name, path)
     return path
 
 
-def say_hidden(name: str, path: Path) -> None:
-    """Say that one of the user's own experiments stands in the place of a built-in one."""
+def print_hidden(name: str, path: Path) -> None:
+    """Print that one of the user's own experiments hides a built-in one."""
     line = f"{name} is {shorten(path)} here, not the experiment of that name that comes with lab"
     err().print(line, markup=False, soft_wrap=True)

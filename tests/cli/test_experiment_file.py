@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from lab.cli.app import app
-from lab.core.experiment.discovery import BUILT_IN, known
+from lab.core.experiment.discovery import BUILT_IN, experiment_files
 
 KNOWN = Path(__file__).parents[1] / "known"
 
@@ -81,7 +81,7 @@ def test_an_experiment_of_ones_own_that_hides_a_built_in_one_is_said_in_a_line(f
 
 def test_a_checkout_hides_nothing_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BUILT_IN.parent)
-    assert lab("list").stderr == "" and known()["softmax"].parent == BUILT_IN
+    assert lab("list").stderr == "" and experiment_files()["softmax"].parent == BUILT_IN
 
 
 def test_a_printed_command_can_be_typed(folder: Path) -> None:

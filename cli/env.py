@@ -1,0 +1,65 @@
+"""`lab env`: this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from .options import Json
+from .screen import err, out, print_json, table, with_commas
+
+
+def env(
+    peaks: Annotated[
+        bool, typer.Option(help="Measure PyTorch's matrix product and a copy (a few seconds)")
+    ] = True,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to measure with")] = 1,
+    json: Json = False,
+) -> None:
+    """Machine, versions, threads, load, and how fast PyTorch's matrix product and a copy are here."""
+    from ..core.measure.threads import thread_environment
+
+    os.environ.update(thread_environment(threads))  # before torch is imported
+    from ..core.measure.load import load_note
+    from ..core.measure.machine import machine_facts
+
+    busy = load_note(threads)
+    facts = machine_facts() | {"threads": threads, "busy": busy}
+    if peaks:
+        with err().status("measuring a matrix product and a copy …"):
+            from dataclasses import asdict
+
+            from ..core.measure.peaks import measure_peaks
+            from ..core.measure.threads import use_threads
+
+            use_threads(threads)
+            facts["peaks"] = asdict(measure_peaks())
+    if json:
+        print_json(facts)
+        return
+    rows = [
+        [escape(key.replace("_", " ")), escape(_fact(key, value))]
+        for key, value in facts.items()
+        if value not in (None, [], {})
+    ]
+    out().print(table(["", ""], rows, shorten=1))
+
+
+def _fact(name: str, value: Any) -> str:
+    """A fact about the machine, for people."""
+    from ..core.analysis import digits
+
+    if name in ("memory", "memory_available", "last_level_cache", "copy_bytes", "size"):
+        return digits.format(float(value), unit="B")
+    if name == "caches":
+        return ", ".join(f"{one['name']} {_fact('size', one['size'])} x {one['count']}" for one in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k.replace('_', ' ')} {_fact(k, v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, list):
+        return ", ".join(_fact("", inner) for inner in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.1f}" if isinstance(value, float) else with_commas(value)

@@ -1,0 +1,25 @@
+"""The options of `lab run`, which `lab compare` needs too when it has to make a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.experiment.request import Request
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run an experiment; `request` says what to change in its file."""
+
+    request: Request = field(default_factory=Request)
+    device: str = "auto"
+    threads: int | None = None
+    workers: int | None = None
+    resume: bool = False
+    retry_failed: bool = False
+    label: str = ""
+    results: Path = Path("results")
+    dry_run: bool = False
+    json: bool = False
+    fail_on: frozenset[str] = frozenset()
