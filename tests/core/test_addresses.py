@@ -9,7 +9,8 @@ from torch.autograd.forward_ad import dual_level, make_dual
 pytest.importorskip("numba")
 
 from lab.core.attention import attention
-from lab.core.attention.operator import _gradients, _outputs
+from lab.core.attention.arguments import Options
+from lab.core.attention.operator import _flat, _gradients, _outputs
 from lab.core.softmax import SOFTMAXES
 from lab.core.softmax.numba.backend import online_log_softmax, online_logsumexp, online_topk
 from lab.core.softmax.operator import _operator, topk_operator
@@ -147,11 +148,15 @@ def test_a_derivative_by_torch_func_is_right_or_refused(call):
 def test_the_operators_are_what_they_say_they_are(gradient):
     """PyTorch's own check: shapes, strides and dtypes said beforehand, nothing written over, gradients registered."""
     q, k, v = (numbers(40, seed).requires_grad_(gradient) for seed in range(3))
-    asked = (None, torch.ones(2), torch.ones(1, 2), True, 0.25, [20, -1], 3.0, 0.1, 7, None)
-    torch.library.opcheck(_outputs, (q, k, v, *asked))
+    options = Options(
+        causal=True, scale=0.25, window_size=(20, -1), softcap=3.0, sink=torch.ones(2), alibi_slopes=torch.ones(1, 2),
+        dropout_p=0.1, dropout_seed=7,
+    )  # fmt: skip
+    flat = _flat(options)
+    torch.library.opcheck(_outputs, (q, k, v, *flat))
     torch.library.opcheck(_operator, (q, 2, "softmax", "online-numba"))
     torch.library.opcheck(_operator, (q, 1, "logsumexp", "online-numba"))
     if not gradient:
-        O, L = _outputs(q, k, v, *asked)  # noqa: E741
-        torch.library.opcheck(_gradients, (q, k, v, *asked, O, L, torch.ones_like(O), None))
+        O, L = _outputs(q, k, v, *flat)  # noqa: E741
+        torch.library.opcheck(_gradients, (q, k, v, *flat, O, L, torch.ones_like(O), None))
         torch.library.opcheck(topk_operator, (q.half(), 3))

@@ -26,7 +26,8 @@ MAKERS = FILLED | {
     "triu_indices",
 }
 FOLLOW = {
-    "lm/operations.py"
+    "lm/operations.py",
+    "lm/positions.py",
 }  # parameters and tables of a model, which is made where torch says, as torch.nn's are
 
 

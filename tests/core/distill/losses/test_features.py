@@ -326,5 +326,5 @@ def test_errors_name_both_sides():
         attention_transfer(good, bad)
     with pytest.raises(ValueError, match="no kind 'js'"):
         attention_transfer(good, good, kind="js")
-    with pytest.raises(ValueError, match="unknown heads 'average'"):
+    with pytest.raises(ValueError, match="no heads 'average'"):
         attention_transfer(good, good, heads="average")
