@@ -25,7 +25,7 @@ OPEN = ("fails here", "unclear", "preview")  # shown before what holds
 
 def print_last_screen(results: Results, screen: Console) -> None:
     head = [*_lines(screen, Text.from_markup(_head(results))), Text()]
-    tail = [line for markup in _tail(results) for line in _lines(screen, Text.from_markup(markup))]
+    tail = [Text.from_markup(markup) for markup in _tail(results)]
     summary = [*_lines(screen, Text(results.summary)), Text()] if results.summary else []
     folder = Text(f"   {results.run.folder}", style="quiet")
     fits = tail[-1].cell_len + folder.cell_len <= screen.width

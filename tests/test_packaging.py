@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_the_schema_beside_the_experiments_is_the_one_that_is_checked() -> None:
     assert shipped == Experiment.model_json_schema(), "lab validate --schema > experiments/schema.json"
     for path in (ROOT / "experiments").glob("*.yaml"):
         assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_what_the_documents_link_to_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "LOG.md", ROOT / "results" / "README.md"]
+    for page in (*pages, *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"""(?<!\w)\[[^\]"]*\]\(([^)#\s]+)""", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_the_readme_has_the_table_of_experiments(tmp_path: Path) -> None:

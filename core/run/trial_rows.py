@@ -29,8 +29,12 @@ FACTORS = {
 
 def fitting(experiment: Experiment, trials: Trials) -> tuple[list[Mapping[str, Any]], list[str]]:
     """The trials of this experiment, each once, and a line for each trial that is left out."""
+    axes, checked = experiment.axes, experiment.checked
     own = {
-        key: {str(value): value for value in (*experiment.values_of(key), experiment.params.get(key))}
+        key: {
+            str(value): value
+            for value in (*axes.get(key, ()), *checked.get(key, ()), experiment.params.get(key))
+        }
         for key in experiment.point_keys
     }
     by_key: dict[tuple[Any, ...], Mapping[str, Any]] = {}
