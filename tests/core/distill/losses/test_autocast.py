@@ -84,12 +84,12 @@ NO_LOSS = {
     "sampled_targets",
     "top_k_targets",
 }
-ACROSS = {"alm", "dskd_cma", "gold", "hidden_states", "mapped_kl", "soft_targets", "uld"}
+CROSS_TOKENIZER = {"alm", "dskd_cma", "gold", "hidden_states", "mapped_kl", "soft_targets", "uld"}
 
 
 def test_every_loss_is_here():
-    assert (set(losses.__all__) - NO_LOSS) | ACROSS == {*LOGITS, *STATES}
-    assert set(cross.__all__) >= ACROSS
+    assert (set(losses.__all__) - NO_LOSS) | CROSS_TOKENIZER == {*LOGITS, *STATES}
+    assert set(cross.__all__) >= CROSS_TOKENIZER
 
 
 @pytest.mark.parametrize("name", [*LOGITS, *STATES])
