@@ -208,10 +208,10 @@ def trend_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVE
 
 
 def _rank_correlation(x: Floats, y: Floats) -> float:
-    seen = ~np.isnan(y)
-    if seen.sum() < 3:
-        raise ValueError(f"a trend needs at least three points, here {seen.sum()}")
-    a, b = _ranks(x[seen]), _ranks(y[seen])
+    known = ~np.isnan(y)
+    if known.sum() < 3:
+        raise ValueError(f"a trend needs at least three points, here {known.sum()}")
+    a, b = _ranks(x[known]), _ranks(y[known])
     a, b = a - a.mean(), b - b.mean()
     size = math.sqrt(float((a @ a) * (b @ b)))
     return float(a @ b) / size if size else 0.0

@@ -163,9 +163,9 @@ def _check_controls(params: Params) -> None:
 def _check_alphabets(params: Params, alphabets: Sequence[str]) -> None:
     if len(alphabets) > 1:
         return
-    asked = {"mixed": params.mixed, "second": params.second, "second_noise": params.second_noise is not None}
-    asked["the reward language"] = "language" in reward_terms(params.reward)
-    for name in filter(asked.get, asked):
+    in_use = {"mixed": params.mixed, "second": params.second, "second_noise": params.second_noise is not None}
+    in_use["the reward language"] = "language" in reward_terms(params.reward)
+    for name in filter(in_use.get, in_use):
         raise ValueError(
             f"{name} is for traces in two alphabets: task chain with a second one, alphabet: ABCDEFGHIJ, or yours with two"
         )

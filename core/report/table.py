@@ -74,11 +74,11 @@ def tables(experiment: Experiment, comparison: pd.DataFrame) -> list[Table]:
         return []
     keys = [key for key in experiment.point_keys if key in comparison.columns]
     sampled = comparison["kind"] != "counted"
-    place = comparison[keys].apply(lambda row: tuple(map(value_words, row)), axis=1) if keys else None
+    points = comparison[keys].apply(lambda row: tuple(map(value_words, row)), axis=1) if keys else None
     full = sampled & comparison["estimate"].notna()
-    if place is None or not full.any():
+    if points is None or not full.any():
         return [_table("", experiment, comparison, keys)]
-    timed = place.isin(set(place[full]))
+    timed = points.isin(set(points[full]))
     found = [_table("", experiment, comparison[timed], keys)]
     if (~timed).any():
         rest = comparison[~timed & ~sampled]

@@ -16,7 +16,7 @@ from lab.core.softmax.numba.backend import online_log_softmax, online_logsumexp,
 from lab.core.softmax.operator import _operator, topk_operator
 from lab.core.trial import Refused
 
-ASKED = {"causal": True, "softcap": 3.0, "alibi_slopes": torch.tensor([0.5, 0.2]), "sink": torch.ones(2)}
+KWARGS = {"causal": True, "softcap": 3.0, "alibi_slopes": torch.tensor([0.5, 0.2]), "sink": torch.ones(2)}
 WITHOUT_SINK = {
     "attn_mask": torch.arange(600) % 5 > 0,
     "window_size": 100,
@@ -25,7 +25,7 @@ WITHOUT_SINK = {
 }
 ATTENTION = {
     "attention": lambda x: attention(x, x, x, backend="flash-numba"),
-    "attention, causal and more": lambda x: attention(x, x, x, **ASKED, backend="flash-numba"),
+    "attention, causal and more": lambda x: attention(x, x, x, **KWARGS, backend="flash-numba"),
     "attention, mask and more": lambda x: attention(
         x, x[..., :600, :], x[..., :600, :], **WITHOUT_SINK, backend="flash-numba"
     ),
@@ -69,12 +69,12 @@ def test_compiled_by_torch_it_gives_the_same_call_for_call(call):
         assert_same(with_gradient(compiled, x), with_gradient(call, x))
 
 
-@pytest.mark.parametrize("asked", [{}, ASKED], ids=["plain", "more"])
-def test_auto_compiled_by_torch_once_the_kernels_are_warm(asked):
+@pytest.mark.parametrize("kwargs", [{}, KWARGS], ids=["plain", "more"])
+def test_auto_compiled_by_torch_once_the_kernels_are_warm(kwargs):
     for backend in ("flash-numba", "standard"):
-        expected = with_gradient(lambda x, b=backend: attention(x, x, x, **asked, backend=b), numbers())
+        expected = with_gradient(lambda x, b=backend: attention(x, x, x, **kwargs, backend=b), numbers())
     torch._dynamo.reset()
-    compiled = torch.compile(lambda x: attention(x, x, x, **asked), backend="eager")
+    compiled = torch.compile(lambda x: attention(x, x, x, **kwargs), backend="eager")
     for _ in range(3):
         for found, true in zip(with_gradient(compiled, numbers()), expected, strict=True):
             torch.testing.assert_close(found, true, rtol=1e-4, atol=1e-4)

@@ -72,7 +72,7 @@ def numbers(*shape, seed=0):
 
 QKV = [numbers(2, 4, 70, 16), numbers(2, 2, 90, 16, seed=1), numbers(2, 2, 90, 16, seed=2)]
 MASK, SLOPES, SINK = numbers(70, 90) > -0.5, numbers(4).abs(), numbers(4)
-ASKED = {
+KWARGS = {
     "plain": {},
     "mask": {"attn_mask": MASK, "causal": True},
     "more": {"window_size": 20, "softcap": 2.0, "alibi_slopes": SLOPES, "return_lse": True},
@@ -91,12 +91,12 @@ X = numbers(3, 50)
 COARSE = {"exp2-poly-3", "exp2-poly-4"}  # refuse float32
 CU = torch.tensor([0, 30, 70])
 CALLS = {
-    f"{name}, {asked}": (
-        lambda q, k, v, name=name, asked=asked: attention(q, k, v, **ASKED[asked], backend=name),
+    f"{name}, {kwargs}": (
+        lambda q, k, v, name=name, kwargs=kwargs: attention(q, k, v, **KWARGS[kwargs], backend=name),
         QKV,
     )
     for name in [*sorted(BACKENDS.keys() - {"flash-triton"}), "auto"]
-    for asked, options in ASKED.items()
+    for kwargs, options in KWARGS.items()
     if name == "auto"
     or {"window_size", "sink"}.isdisjoint(options)
     or name in ("standard", "flash", "flash-numba")

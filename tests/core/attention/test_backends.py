@@ -405,7 +405,7 @@ def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
     mask = normal(queries, keys, seed=5) > -0.5
     mask[:, 0] = True
     added = normal(queries, keys).masked_fill(~mask, -9.0).to(dtype)
-    for asked in ({}, {"causal": True}, {"attn_mask": mask}, {"attn_mask": added}):
+    for kwargs in ({}, {"causal": True}, {"attn_mask": mask}, {"attn_mask": added}):
         off = {"auto": torch.zeros(4), "sdpa": torch.zeros(4)}
         for seed in range(4):
             # From −size to size, as PyTorch makes its sample inputs.
@@ -415,12 +415,12 @@ def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
             ]
             dO = normal(batch, heads, queries, d, seed=seed).to(dtype)
 
-            def everything(backend, kind, given=given, dO=dO, asked=asked):
+            def everything(backend, kind, given=given, dO=dO, kwargs=kwargs):
                 variables = [x.to(dtype).to(kind).requires_grad_() for x in given]
-                mask = asked.get("attn_mask")
+                mask = kwargs.get("attn_mask")
                 if mask is not None and mask.dtype != torch.bool:
-                    asked = {"attn_mask": mask.to(kind)}
-                O = attention(*variables, **asked, backend=backend)  # noqa: E741
+                    kwargs = {"attn_mask": mask.to(kind)}
+                O = attention(*variables, **kwargs, backend=backend)  # noqa: E741
                 return [O.detach(), *torch.autograd.grad(O, variables, dO.to(kind))]
 
             true = everything("standard", torch.float64)
@@ -429,7 +429,7 @@ def test_auto_is_at_most_twice_as_far_off_as_pytorch(shape, size, dtype):
                 off[name] += torch.stack([(a.double() - b).abs().max() for a, b in pairs])
         # Beside a unit in the last place of each draw: over few numbers SDPA may be right by luck.
         least = 4 * torch.finfo(dtype).eps * torch.stack([x.abs().max() for x in true])
-        assert (off["auto"] <= torch.maximum(2 * off["sdpa"], least)).all(), (asked.keys(), off)
+        assert (off["auto"] <= torch.maximum(2 * off["sdpa"], least)).all(), (kwargs.keys(), off)
 
 
 @pytest.mark.parametrize("d, seed", [(d, seed) for d in (64, 80, 128) for seed in range(4)])

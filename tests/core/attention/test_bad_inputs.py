@@ -38,17 +38,17 @@ def qkv(heads=4, kv_heads=2, queries=40, keys=48, d=16, d_v=16, batch=1):
     return [normal(batch, *shape, seed=i) for i, shape in enumerate(shapes)]
 
 
-def output_and_gradients(name, q, k, v, **asked):
+def output_and_gradients(name, q, k, v, **kwargs):
     """With the gradients of q, k and v where there are some; None where all is refused, by name."""
     try:
         try:
             variables = [x.detach().requires_grad_() for x in (q, k, v)]
-            O = attention(*variables, **asked, backend=name)  # noqa: E741
+            O = attention(*variables, **kwargs, backend=name)  # noqa: E741
             return O.detach(), *torch.autograd.grad(O, variables, normal(*O.shape, seed=9).to(O))
         except Refused as refused:
             if "gradient" not in str(refused):
                 raise
-            return (attention(q, k, v, **asked, backend=name),)
+            return (attention(q, k, v, **kwargs, backend=name),)
     except Refused as refused:
         assert str(refused).startswith(name)
         return None
@@ -96,8 +96,8 @@ def test_rows_that_may_attend_to_nothing_are_0_with_finite_gradients(name, kind)
     mask = torch.ones(40, 32, dtype=torch.bool)
     mask[:8] = False
     added = torch.zeros(40, 32).masked_fill(~mask, -math.inf)
-    asked = {"boolean": {"attn_mask": mask}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
-    found = output_and_gradients(name, q, k, v, **asked[kind])
+    kwargs = {"boolean": {"attn_mask": mask}, "additive": {"attn_mask": added}, "causal": {"causal": True}}
+    found = output_and_gradients(name, q, k, v, **kwargs[kind])
     if found is not None:
         O, *gradients = found  # noqa: E741
         assert not O[:, :, :8].any() and O[:, :, 8:].all()

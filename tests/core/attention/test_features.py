@@ -36,7 +36,7 @@ def small_tiles(monkeypatch):
 
 
 SLOPES = alibi_slopes(4)
-ASKED = {
+KWARGS = {
     "plain": {},
     "causal": {"causal": True},
     "top-left": {"causal": True, "align": "top-left"},
@@ -55,20 +55,20 @@ ASKED = {
 
 def differentiable(name, backend, queries):
     """A function of q, k, v, sink and mask, and these."""
-    asked = dict(ASKED[name])
-    variables = [each for each in ("sink", "attn_mask") if each in asked]
-    extra = [asked.pop(each).clone().requires_grad_() for each in variables]
+    kwargs = dict(KWARGS[name])
+    variables = [each for each in ("sink", "attn_mask") if each in kwargs]
+    extra = [kwargs.pop(each).clone().requires_grad_() for each in variables]
 
     def f(q, k, v, *extra):
         more = dict(zip(variables, extra, strict=True))
-        O, L = attention(q, k, v, return_lse=True, backend=backend, **asked, **more)  # noqa: E741
+        O, L = attention(q, k, v, return_lse=True, backend=backend, **kwargs, **more)  # noqa: E741
         return O, L.masked_fill(-math.inf == L, 0)
 
     return f, (*qkv(queries=queries, grad=True), *extra)
 
 
 @pytest.mark.parametrize("queries", [7, 11])  # fewer and more than keys
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", KWARGS)
 def test_first_and_second_derivatives(name, queries, small_tiles):
     f, given = differentiable(name, "flash", queries)
     assert torch.autograd.gradcheck(f, given, fast_mode=True)
@@ -76,7 +76,7 @@ def test_first_and_second_derivatives(name, queries, small_tiles):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", KWARGS)
 def test_every_number_of_the_derivatives(name, small_tiles):
     f, given = differentiable(name, "flash", 7)
     assert torch.autograd.gradcheck(f, given)
@@ -147,14 +147,14 @@ def test_band_and_alibi_are_the_masks_that_one_would_write(name, queries, keys, 
     q, k, v = qkv(queries=queries, keys=keys)
     place = torch.arange(queries)[:, None] + (keys - queries if align == "bottom-right" else 0)
     far = torch.arange(keys) - place
-    for asked, mask in (
+    for kwargs, mask in (
         ({"causal": True}, far <= 0),
         ({"window_size": (2, 1)}, (far >= -2) & (far <= 1)),
         ({"window_size": (-1, 1)}, far <= 1),
         ({"window_size": 2, "causal": True}, (far >= -2) & (far <= 0)),
     ):
         expected = attention(q, k, v, attn_mask=mask, backend="standard")
-        torch.testing.assert_close(attention(q, k, v, **asked, align=align, backend=name), expected)
+        torch.testing.assert_close(attention(q, k, v, **kwargs, align=align, backend=name), expected)
     for slopes in (SLOPES, SLOPES[None] * 3):
         bias = -slopes.view(1, 4, 1, 1) * far.abs()
         expected = attention(q, k, v, attn_mask=bias, backend="standard")
@@ -171,8 +171,8 @@ def test_each_element_of_a_batch_is_as_if_it_were_alone(name, queries):
         pytest.importorskip("numba")
     q, k, v = (x.float() for x in qkv(queries=queries, keys=50, batch=3))
     slopes, mask = normal(3, 4, seed=1).abs().float(), normal(3, 1, queries, 50, seed=2).float()
-    asked = {"alibi_slopes": slopes, "attn_mask": mask, "causal": True}
-    together = attention(q, k, v, **asked, backend=name)
+    kwargs = {"alibi_slopes": slopes, "attn_mask": mask, "causal": True}
+    together = attention(q, k, v, **kwargs, backend=name)
     for b in range(3):
         own = {"alibi_slopes": slopes[b], "attn_mask": mask[b], "causal": True}
         alone = attention(*(x[b : b + 1] for x in (q, k, v)), **own, backend="standard")
@@ -223,14 +223,14 @@ def test_what_dropout_drops():
 
 def test_the_same_seed_drops_the_same_whatever_the_tiles(small_tiles):
     q, k, v = qkv(batch=2)
-    asked = {"dropout_p": 0.4, "dropout_seed": 11}
-    ours = attention(q, k, v, **asked, backend="flash")
-    torch.testing.assert_close(ours, attention(q, k, v, **asked, backend="standard"))
+    kwargs = {"dropout_p": 0.4, "dropout_seed": 11}
+    ours = attention(q, k, v, **kwargs, backend="flash")
+    torch.testing.assert_close(ours, attention(q, k, v, **kwargs, backend="standard"))
     assert not torch.allclose(ours, attention(q, k, v, dropout_p=0.4, dropout_seed=12, backend="flash"))
     # An element of a batch is dropped as if it were alone, and no two alike.
     same = [x[:1].expand(2, -1, -1, -1) for x in (q, k, v)]
-    both = attention(*same, **asked, backend="flash")
-    torch.testing.assert_close(both[:1], attention(q[:1], k[:1], v[:1], **asked, backend="flash"))
+    both = attention(*same, **kwargs, backend="flash")
+    torch.testing.assert_close(both[:1], attention(q[:1], k[:1], v[:1], **kwargs, backend="flash"))
     assert not torch.allclose(both[0], both[1])
     torch.manual_seed(4)
     first = attention(q, k, v, dropout_p=0.4, backend="flash")
@@ -268,8 +268,8 @@ def test_a_nan_behind_a_boolean_mask_does_not_leak(name):
     k[0, 0, 4] = math.nan
     mask = torch.ones(6, 6, dtype=torch.bool)
     mask[:, 4] = False
-    for asked in ({"attn_mask": mask}, {"window_size": (6, -1), "causal": True, "attn_mask": mask}):
-        assert attention(q, k, v, **asked, backend=name).isfinite().all()
+    for kwargs in ({"attn_mask": mask}, {"window_size": (6, -1), "causal": True, "attn_mask": mask}):
+        assert attention(q, k, v, **kwargs, backend=name).isfinite().all()
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -310,9 +310,9 @@ def test_options_that_do_not_fit(options, message):
 
 def test_auto_takes_one_that_has_what_is_asked():
     q, k, v = qkv()
-    for name, asked in ASKED.items():
-        expected = attention(q, k, v, **asked, backend="standard")
+    for name, kwargs in KWARGS.items():
+        expected = attention(q, k, v, **kwargs, backend="standard")
         if name not in ("dropout", "all"):
-            torch.testing.assert_close(attention(q, k, v, **asked), expected)
-        assert attention(q, k, v, **asked).shape == expected.shape
+            torch.testing.assert_close(attention(q, k, v, **kwargs), expected)
+        assert attention(q, k, v, **kwargs).shape == expected.shape
     assert len(SHAPES) > 40

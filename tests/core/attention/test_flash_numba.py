@@ -33,14 +33,14 @@ def both(q: Tensor, k: Tensor, v: Tensor, **options: object) -> list[tuple[Tenso
     found = []
     for backend, dtype in (("flash-numba", torch.float32), ("standard", torch.float64)):
         given = [x.detach().to(dtype).requires_grad_() for x in (q, k, v)]
-        asked = dict(options)
-        mask = asked.get("attn_mask")
+        kwargs = dict(options)
+        mask = kwargs.get("attn_mask")
         if isinstance(mask, Tensor) and mask.dtype != torch.bool:
-            asked["attn_mask"] = mask.to(dtype)
-        sink = asked.get("sink")
+            kwargs["attn_mask"] = mask.to(dtype)
+        sink = kwargs.get("sink")
         if isinstance(sink, Tensor):
-            asked["sink"] = sink.to(dtype)
-        output, lse = attention(*given, return_lse=True, backend=backend, **asked)  # type: ignore[call-overload]
+            kwargs["sink"] = sink.to(dtype)
+        output, lse = attention(*given, return_lse=True, backend=backend, **kwargs)  # type: ignore[call-overload]
         is_finite = lse.isfinite()
         weights = torch.cos(torch.arange(output.numel(), dtype=dtype)).view(output.shape)
         loss = (output * weights).sum() + torch.where(is_finite, lse, 0).sin().sum()
@@ -110,9 +110,9 @@ def test_all_that_may_be_asked_together_with_the_gradient_of_the_sink(align: str
     found = []
     for backend, dtype in (("flash-numba", torch.float32), ("standard", torch.float64)):
         q, k, v, sink = (x.to(dtype).requires_grad_() for x in given)
-        asked = {"causal": True, "align": align, "window_size": (40, 0), "softcap": 2.0, "sink": sink}
-        asked |= {"alibi_slopes": torch.tensor([0.5, 0.25, 0.1, 0.0]), "dropout_p": 0.3, "dropout_seed": 4}
-        output, lse = attention(q, k, v, **asked, return_lse=True, backend=backend)  # type: ignore[call-overload]
+        kwargs = {"causal": True, "align": align, "window_size": (40, 0), "softcap": 2.0, "sink": sink}
+        kwargs |= {"alibi_slopes": torch.tensor([0.5, 0.25, 0.1, 0.0]), "dropout_p": 0.3, "dropout_seed": 4}
+        output, lse = attention(q, k, v, **kwargs, return_lse=True, backend=backend)  # type: ignore[call-overload]
         loss = output.square().sum() + lse.sin().sum()  # both of them change the sink's
         found.append([output, lse, *torch.autograd.grad(loss, (q, k, v, sink))])
     for mine, true in zip(*found, strict=True):
@@ -130,15 +130,15 @@ def laid_out(x: Tensor, layout: str) -> Tensor:
     return x
 
 
-SEEN = torch.ones(90, 90, dtype=torch.bool)
-SEEN[:, 70] = False
+MASK = torch.ones(90, 90, dtype=torch.bool)
+MASK[:, 70] = False
 HIDING = {
     "causal": {"causal": True},
     "window": {"window_size": (-1, 3)},
-    "boolean": {"attn_mask": SEEN},
-    "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~SEEN, -math.inf)},
-    "dropout": {"attn_mask": SEEN, "dropout_p": 0.4, "dropout_seed": 3},
-    "softcap": {"attn_mask": SEEN, "softcap": 2.0, "alibi_slopes": torch.tensor([0.5, 0.1])},
+    "boolean": {"attn_mask": MASK},
+    "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~MASK, -math.inf)},
+    "dropout": {"attn_mask": MASK, "dropout_p": 0.4, "dropout_seed": 3},
+    "softcap": {"attn_mask": MASK, "softcap": 2.0, "alibi_slopes": torch.tensor([0.5, 0.1])},
 }
 """Of 90 queries the first 60 do not see the key 70; with a mask none does."""
 
@@ -168,7 +168,7 @@ def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: 
     q, k, v = normal((1, 2, 90, 16), (1, 1, 90, 16), (1, 1, 90, 12))
     mask = torch.ones(90, 90, dtype=torch.bool)
     mask[row, row + 5 :] = False
-    asked = {
+    kwargs = {
         "causal": {"causal": True},
         "window": {"window_size": (-1, 4)},
         "boolean": {"attn_mask": mask},
@@ -180,7 +180,7 @@ def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: 
         Q = q.clone()
         Q[:, :, row, 3] = number
         given = [x.clone().requires_grad_() for x in (Q, k, v)]
-        output = attention(*given, **asked, backend="flash-numba")  # type: ignore[call-overload]
+        output = attention(*given, **kwargs, backend="flash-numba")  # type: ignore[call-overload]
         dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
         found.append((output, dq, dk, dv))
     for name, clean, mine in zip(("O", "dq", "dk", "dv"), *found, strict=True):
@@ -240,15 +240,15 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("asked", FEW)
+@pytest.mark.parametrize("kwargs", FEW)
 @pytest.mark.parametrize(("queries", "kv_heads", "d", "d_v"), [(1, 2, 64, 64), (5, 4, 16, 24), (3, 1, 20, 7)])
-def test_few_queries_beside_keys_in_parts(asked: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
+def test_few_queries_beside_keys_in_parts(kwargs: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
     q, k, v = normal((1, 4, queries, d), (1, kv_heads, 1300, d), (1, kv_heads, 1300, d_v))
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(both(q, k, v, **FEW[asked]))
+            found.append(both(q, k, v, **FEW[kwargs]))
     finally:
         torch.set_num_threads(before)
     assert_close(found[0])
@@ -270,10 +270,10 @@ def test_auto_takes_it_for_what_pytorch_lacks_once_it_is_compiled() -> None:
     from lab.core.attention.numba import backend
 
     q, k, v = normal(*[(1, 1, 512, 16)] * 3)
-    asked = {"causal": True, "softcap": 2.0, "window_size": (100, 0)}
-    ours = attention(q, k, v, **asked, backend="flash-numba")  # type: ignore[call-overload]
-    flash = attention(q, k, v, **asked, backend="flash")  # type: ignore[call-overload]
-    taken = attention(q, k, v, **asked)  # type: ignore[call-overload]
+    kwargs = {"causal": True, "softcap": 2.0, "window_size": (100, 0)}
+    ours = attention(q, k, v, **kwargs, backend="flash-numba")  # type: ignore[call-overload]
+    flash = attention(q, k, v, **kwargs, backend="flash")  # type: ignore[call-overload]
+    taken = attention(q, k, v, **kwargs)  # type: ignore[call-overload]
     assert not torch.equal(ours, flash)  # or nothing would be seen
     assert torch.equal(taken, ours if backend.is_warm(gradients=False) else flash)
 

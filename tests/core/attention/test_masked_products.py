@@ -76,14 +76,14 @@ HUGE = 0.9 * torch.finfo(torch.float64).max
 """Finite, but what it is multiplied with seldom is."""
 
 
-def everything(name, tensors, asked, dO, dL):
+def everything(name, tensors, kwargs, dO, dL):
     """Output, log-sum-exp, and the gradients of q, k, v and an added mask."""
     q, k, v = (x.clone().requires_grad_() for x in tensors)
-    variables, asked = {"q": q, "k": k, "v": v}, dict(asked)
-    mask = asked.get("attn_mask")
+    variables, kwargs = {"q": q, "k": k, "v": v}, dict(kwargs)
+    mask = kwargs.get("attn_mask")
     if mask is not None and mask.is_floating_point():
-        variables["mask"] = asked["attn_mask"] = mask.expand(BATCH, HEADS, -1, -1).clone().requires_grad_()
-    O, L = attention(q, k, v, return_lse=True, backend=name, **asked)  # noqa: E741
+        variables["mask"] = kwargs["attn_mask"] = mask.expand(BATCH, HEADS, -1, -1).clone().requires_grad_()
+    O, L = attention(q, k, v, return_lse=True, backend=name, **kwargs)  # noqa: E741
     loss = (O * dO).sum() + (L.masked_fill(L.isneginf(), 0) * dL).sum()
     gradients = torch.autograd.grad(loss, list(variables.values()))
     return {"O": O.detach(), "L": L.detach(), **dict(zip(variables, gradients, strict=True))}
@@ -147,14 +147,14 @@ def test_a_masked_finite_number_whose_products_overflow_changes_nothing(
     if tiles:
         monkeypatch.setattr(flash_backend, "plan", lambda *a, **k: Plan(*tiles, kv_heads=1))
     masking = MASKS[masking]
-    for asked in (masking.options, masking.options | {"softcap": 2.0}):
+    for kwargs in (masking.options, masking.options | {"softcap": 2.0}):
         found = []
         for number in (0.0, HUGE):
             tensors = qkv()
             signs = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)  # ∞ − ∞ as well
             tensors["qkv".index(where)][:, :, masking.key] = number * signs
             dO, dL = normal(BATCH, HEADS, QUERIES, D, seed=5), normal(BATCH, HEADS, QUERIES, seed=6)
-            found.append(everything(name, tensors, asked, dO, dL))
+            found.append(everything(name, tensors, kwargs, dO, dL))
         for of, result in found[1].items():
             torch.testing.assert_close(result, found[0][of], msg=lambda m, of=of: f"{of}: {m}")
 

@@ -31,20 +31,20 @@ SEQUENCES = [([76, 34, 146], [1, 1, 1]), ([5, 0, 9], [5, 3, 0]), ([7], [7]), ([3
 @pytest.mark.parametrize("name", ["standard", "flash"])
 def test_each_sequence_is_as_if_it_were_alone(of_q, of_k, name):
     (q, k, v), (cu_q, cu_k) = packed(of_q, of_k, grad=True)
-    asked = {
+    kwargs = {
         "causal": True,
         "window_size": (4, 0),
         "softcap": 3.0,
         "sink": normal(4),
         "alibi_slopes": alibi_slopes(4),
     }
-    output, lse = attention_varlen(q, k, v, cu_q, cu_k, return_lse=True, **asked, backend=name)
+    output, lse = attention_varlen(q, k, v, cu_q, cu_k, return_lse=True, **kwargs, backend=name)
     assert output.shape == q.shape and lse.shape == (4, len(q))
     gradients = torch.autograd.grad(output.square().sum(), (q, k, v))
     for n in range(len(of_q)):
         rows, keys = slice(cu_q[n], cu_q[n + 1]), slice(cu_k[n], cu_k[n + 1])
         Q, K, V = (x[cut].transpose(0, 1)[None] for x, cut in ((q, rows), (k, keys), (v, keys)))
-        alone, L = attention(Q, K, V, return_lse=True, **asked, backend="standard")
+        alone, L = attention(Q, K, V, return_lse=True, **kwargs, backend="standard")
         torch.testing.assert_close(output[rows], alone[0].transpose(0, 1))
         torch.testing.assert_close(lse[:, rows], L[0])
         own = torch.autograd.grad(alone.square().sum(), (q, k, v))
@@ -54,10 +54,10 @@ def test_each_sequence_is_as_if_it_were_alone(of_q, of_k, name):
 
 def test_packed_drops_what_a_padded_batch_drops():
     (q, k, v), (cu, _) = packed([6, 6, 6], [6, 6, 6])
-    asked = {"causal": True, "dropout_p": 0.3, "dropout_seed": 9}
-    found = attention_varlen(q, k, v, cu, **asked, backend="flash")
+    kwargs = {"causal": True, "dropout_p": 0.3, "dropout_seed": 9}
+    found = attention_varlen(q, k, v, cu, **kwargs, backend="flash")
     batch = [x.view(3, 6, -1, 5).transpose(1, 2) for x in (q, k, v)]
-    expected = attention(*batch, **asked, backend="standard").transpose(1, 2).flatten(0, 1)
+    expected = attention(*batch, **kwargs, backend="standard").transpose(1, 2).flatten(0, 1)
     torch.testing.assert_close(found, expected)
 
 
@@ -83,9 +83,9 @@ SPLITS = [1, 2, 3, 5, 17, 32, 55, 97, 133]
 @pytest.mark.parametrize("splits", SPLITS)
 def test_a_cache_in_parts_is_the_whole(splits):
     q, k, v = normal(2, 6, 1, 8), normal(2, 2, 120, 8, seed=1), normal(2, 2, 120, 8, seed=2)
-    for asked in ({}, {"softcap": 2.0, "sink": normal(6, seed=3)}):
-        expected, L = attention(q, k, v, return_lse=True, **asked, backend="standard")
-        found, lse = attention_decode(q, k, v, **asked, splits=splits)
+    for kwargs in ({}, {"softcap": 2.0, "sink": normal(6, seed=3)}):
+        expected, L = attention(q, k, v, return_lse=True, **kwargs, backend="standard")
+        found, lse = attention_decode(q, k, v, **kwargs, splits=splits)
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(lse, L, rtol=1e-12, atol=1e-12)
 
@@ -161,6 +161,6 @@ def test_merging_is_associative_and_has_a_neutral_element():
     ],
 )
 def test_what_does_not_fit(changes, message):
-    asked = {"q": normal(1, 2, 1, 8), "k": normal(1, 2, 10, 8), "v": normal(1, 2, 10, 8)} | changes
+    kwargs = {"q": normal(1, 2, 1, 8), "k": normal(1, 2, 10, 8), "v": normal(1, 2, 10, 8)} | changes
     with pytest.raises(ValueError, match=message):
-        attention_decode(**asked)
+        attention_decode(**kwargs)

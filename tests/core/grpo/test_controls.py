@@ -33,8 +33,8 @@ def test_rft_is_a_policy_gradient_with_advantages_of_one_and_nothing(make_model,
     """Averaged over the tokens of what is learnt: then it is next-token training on that."""
     settings = GRPOConfig(**SMALL, algorithm="rft", num_iterations=iterations)
     trained, again = make_policy(make_model(), settings), make_model()
-    seen = train_step(trained, tiny_task, likes_ones, settings, seed=3, step=1)
-    batch = seen.batch
+    result = train_step(trained, tiny_task, likes_ones, settings, seed=3, step=1)
+    batch = result.batch
     assert torch.equal(batch.advantages, batch.rewards) and 0 < batch.rewards.mean() < 1
 
     optimizer = adamw(again.parameters(), settings.learning_rate)
@@ -66,8 +66,8 @@ def test_rft_learns_nothing_where_nothing_is_right(make_model, tiny_task):
     trained = make_policy(make_model(), settings)
     before = weights(trained.model)
     nothing = WeightedRewards({"none": lambda problems, completions: [0.0] * len(completions)})
-    seen = train_step(trained, tiny_task, lambda random: nothing, settings, seed=3, step=1)
-    assert torch.equal(weights(trained.model), before) and seen.metrics["grad_norm"] == 0
+    result = train_step(trained, tiny_task, lambda random: nothing, settings, seed=3, step=1)
+    assert torch.equal(weights(trained.model), before) and result.metrics["grad_norm"] == 0
 
 
 def test_rounds_of_rejection_sampling_follow_star():
@@ -77,7 +77,7 @@ def test_rounds_of_rejection_sampling_follow_star():
     and wrong. What rft minimises has its only minimum, for it is convex, where the gradient is 0.
     """
     p = Fraction(1, 5)
-    seen = [p]
+    probabilities = [p]
     for _ in range(4):
         n = 2 * p.denominator
         long, short = int(p * n), int((1 - p) * n) // 2
@@ -97,8 +97,8 @@ def test_rounds_of_rejection_sampling_follow_star():
         p = 2 * p / (1 + p)
         assert slope(float(p)) == pytest.approx(0, abs=1e-15)
         assert slope(float(p) - 0.01) < -1e-3 and slope(float(p) + 0.01) > 1e-3
-        seen.append(p)
-    assert seen == [Fraction(1, 5), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), Fraction(4, 5)]
+        probabilities.append(p)
+    assert probabilities == [Fraction(1, 5), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), Fraction(4, 5)]
 
 
 def test_sft_draws_demonstrations_of_the_base_depths_with_enough_tokens(make_model, tiny_task, monkeypatch):
@@ -115,13 +115,13 @@ def test_sft_draws_demonstrations_of_the_base_depths_with_enough_tokens(make_mod
     mixture = Mixture(long=1.0, noise=0.0, slips=0.0, leaps=0.0)
     for tokens, count in ((None, 24), (500, None)):
         settings = GRPOConfig(**SMALL, algorithm="sft", mixture=mixture, sft_tokens=tokens)
-        seen = train_step(make_policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
-        assert seen.batch is None and max(problem.difficulty for problem, _ in shown) == 2
+        result = train_step(make_policy(make_model(), settings), task, likes_ones, settings, seed=3, step=1)
+        assert result.batch is None and max(problem.difficulty for problem, _ in shown) == 2
         if tokens is None:
             assert len(shown) == count
-            assert seen.metrics["completions/mean_length"] == seen.metrics["num_tokens"] / count
+            assert result.metrics["completions/mean_length"] == result.metrics["num_tokens"] / count
         else:
-            assert tokens <= seen.metrics["num_tokens"] < tokens + tiny_task.longest_completion
+            assert tokens <= result.metrics["num_tokens"] < tokens + tiny_task.longest_completion
         assert all("<think>" in text for _, text in shown)
 
 

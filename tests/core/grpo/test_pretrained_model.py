@@ -106,7 +106,7 @@ metrics: {reward: {kind: trained}}
 """
 
 
-def told(folder, monkeypatch, change=("", "")):
+def mistake(folder, monkeypatch, change=("", "")):
     """The one mistake of the file, without the folder."""
     monkeypatch.chdir(folder)
     (folder / "given.yaml").write_text(YAML.replace(*change))
@@ -140,7 +140,7 @@ def test_a_model_that_does_not_fit_is_refused_when_the_file_is_read(
     tmp_path, save_llama, monkeypatch, made, message
 ):
     save_llama(tmp_path / "tiny", **made)
-    found = told(tmp_path, monkeypatch)
+    found = mistake(tmp_path, monkeypatch)
     assert found.startswith(f"given.yaml:9:3: {message}") and "\n" not in found
 
 
@@ -161,27 +161,27 @@ def test_a_shorter_answer_makes_it_fit(tmp_path, save_llama):
     ],
 )  # fmt: skip
 def test_what_is_not_a_model(tmp_path, monkeypatch, written, message):
-    assert told(tmp_path, monkeypatch, ("{hf: ./tiny}", written)) == message
+    assert mistake(tmp_path, monkeypatch, ("{hf: ./tiny}", written)) == message
 
 
 def test_a_folder_without_its_parts(tmp_path, save_llama, monkeypatch):
     (tmp_path / "tiny").mkdir()
-    assert "tiny: no config.json in it; a model is a folder made by save_pretrained" in told(
+    assert "tiny: no config.json in it; a model is a folder made by save_pretrained" in mistake(
         tmp_path, monkeypatch
     )
     save_llama(tmp_path / "tiny")
     (tmp_path / "tiny" / "model.safetensors").write_bytes(b"no weights")
-    assert "tiny: transformers cannot load it: " in told(tmp_path, monkeypatch)
+    assert "tiny: transformers cannot load it: " in mistake(tmp_path, monkeypatch)
     save_llama(tmp_path / "tiny")
     for file in (tmp_path / "tiny").glob("tokenizer*"):
         file.unlink()
-    assert "tiny: no tokenizer in it" in told(tmp_path, monkeypatch)
+    assert "tiny: no tokenizer in it" in mistake(tmp_path, monkeypatch)
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     (tmp_path / "tiny").mkdir()
     monkeypatch.setitem(sys.modules, "transformers", None)
-    found = told(tmp_path, monkeypatch)
+    found = mistake(tmp_path, monkeypatch)
     assert "a Hugging Face model needs the package transformers" in found and "\n" not in found
 
 
@@ -190,4 +190,6 @@ def test_missing_weights_are_refused(tmp_path, save_llama, monkeypatch):
 
     folder = save_llama(tmp_path / "tiny")
     transformers.AutoModelForCausalLM.from_pretrained(folder).model.save_pretrained(folder)
-    assert "tiny: there are no weights for lm_head.weight of LlamaForCausalLM" in told(tmp_path, monkeypatch)
+    assert "tiny: there are no weights for lm_head.weight of LlamaForCausalLM" in mistake(
+        tmp_path, monkeypatch
+    )

@@ -28,10 +28,10 @@ def likes_ones(random):
 def stepped(model, task, rewards=likes_ones, steps=1, first=1, trained=None, **changes):
     chosen = grpo_config(**SMALL | changes)
     trained = trained or make_policy(model, chosen)
-    seen = [
+    results = [
         train_step(trained, task, rewards, chosen, seed=3, step=step) for step in range(first, first + steps)
     ]
-    return trained, seen
+    return trained, results
 
 
 def weights(trained):
@@ -40,11 +40,11 @@ def weights(trained):
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_leaving_out_groups_without_spread_changes_nothing(make_model, tiny_task, loss_type):
-    (kept, seen), (dropped, _) = (
+    (kept, results), (dropped, _) = (
         stepped(make_model(), tiny_task, loss_type=loss_type, num_prompts=24, drop_zero_spread=drop)
         for drop in (False, True)
     )
-    assert 0 < seen[0].metrics["frac_reward_zero_std"] < 1
+    assert 0 < results[0].metrics["frac_reward_zero_std"] < 1
     torch.testing.assert_close(weights(kept), weights(dropped), rtol=1e-4, atol=1e-5)
 
 
@@ -73,10 +73,10 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
     chosen = grpo_config(
         **SMALL | {"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
     )
-    _, seen = stepped(
+    _, results = stepped(
         model, tiny_task, **{"max_completion_length": 20, "parts": parts, "drop_zero_spread": False} | changes
     )
-    batch = seen[0].batch
+    batch = results[0].batch
     assert int(batch.sequences.lengths.max()) <= 20
     logp, _ = log_probs(again, batch.sequences)
     loss = policy_loss(
@@ -91,8 +91,8 @@ def test_a_step_is_one_on_the_loss_of_the_whole_batch(make_model, tiny_task, cha
     )
     loss.backward()
     norm = torch.cat([p.grad.flatten() for p in again.parameters()]).norm()
-    assert seen[0].metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-5, abs=1e-6)
-    assert seen[0].metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4) and norm > 1e-3
+    assert results[0].metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-5, abs=1e-6)
+    assert results[0].metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4) and norm > 1e-3
 
 
 @pytest.mark.parametrize("changes", [{}, {"beta": 0.1, "ref_model_sync_steps": 2, "num_iterations": 2}])
@@ -107,23 +107,23 @@ def test_from_a_checkpoint_it_goes_on_bit_by_bit(make_model, tiny_task, changes)
 
 
 def test_the_sampler_and_the_update_agree_on_log_probs(make_model, tiny_task):
-    _, seen = stepped(make_model(), tiny_task, temperature=0.7)
-    assert seen[0].metrics["sampling/sampling_logp_difference/max"] < 1e-4
-    assert abs(seen[0].metrics["policy_loss"]) < 1e-5 and seen[0].metrics["grad_norm"] > 1e-3
+    _, results = stepped(make_model(), tiny_task, temperature=0.7)
+    assert results[0].metrics["sampling/sampling_logp_difference/max"] < 1e-4
+    assert abs(results[0].metrics["policy_loss"]) < 1e-5 and results[0].metrics["grad_norm"] > 1e-3
 
 
 def test_reward_makes_rewarded_tokens_more_frequent(make_model, tiny_task):
-    _, seen = stepped(make_model(), tiny_task, steps=25, num_prompts=16)
-    rewards = [step.metrics["reward"] for step in seen]
+    _, results = stepped(make_model(), tiny_task, steps=25, num_prompts=16)
+    rewards = [step.metrics["reward"] for step in results]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
 
 
 def test_equal_rewards_change_nothing(make_model, tiny_task):
     before = weights(make_policy(make_model(), GRPOConfig()))
-    trained, seen = stepped(
+    trained, results = stepped(
         make_model(), tiny_task, rewards=lambda random: WeightedRewards({"one": lambda p, c: [1.0] * len(c)})
     )
-    assert torch.equal(weights(trained), before) and seen[0].metrics["frac_reward_zero_std"] == 1
+    assert torch.equal(weights(trained), before) and results[0].metrics["frac_reward_zero_std"] == 1
 
 
 def test_truncated_completions_can_be_masked(make_model, tiny_task):
@@ -132,8 +132,8 @@ def test_truncated_completions_can_be_masked(make_model, tiny_task):
     eos = tiny_task.vocabulary.eos
     model.logits = lambda hidden: model.head(hidden).index_fill(-1, torch.tensor([eos]), -1e9)
     before = torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
-    trained, seen = stepped(model, tiny_task, mask_truncated_completions=True)
-    assert seen[0].metrics["completions/clipped_ratio"] == 1
+    trained, results = stepped(model, tiny_task, mask_truncated_completions=True)
+    assert results[0].metrics["completions/clipped_ratio"] == 1
     assert torch.equal(weights(trained), before)
 
 
@@ -148,16 +148,16 @@ def test_dynamic_sampling_fills_a_batch_with_groups_that_differ(make_model, tiny
         stepped(make_model(), tiny_task, steps=3, num_prompts=16, dynamic_sampling=rounds)[1]
         for rounds in (1, 4)
     )
-    share = [sum(step.metrics["frac_reward_zero_std"] for step in seen) for seen in (plain, dynamic)]
+    share = [sum(step.metrics["frac_reward_zero_std"] for step in results) for results in (plain, dynamic)]
     assert share[1] < share[0]
     assert all(len(step.batch.rewards) == 64 for step in dynamic)
 
 
 def test_the_reference_is_synchronised_every_ref_model_sync_steps(make_model, tiny_task):
-    trained, seen = stepped(make_model(), tiny_task, steps=2, beta=0.1, ref_model_sync_steps=2)
+    trained, results = stepped(make_model(), tiny_task, steps=2, beta=0.1, ref_model_sync_steps=2)
     for name, parameter in trained.reference.state_dict().items():
         assert torch.equal(parameter, trained.model.state_dict()[name])
-    assert abs(seen[0].metrics["kl"]) < 1e-6 < seen[1].metrics["kl"]
+    assert abs(results[0].metrics["kl"]) < 1e-6 < results[1].metrics["kl"]
 
 
 def test_a_step_draws_only_from_its_seed_and_number(make_model, tiny_task):
@@ -228,15 +228,15 @@ def test_the_preset_of_dr_grpo_divides_neither_by_length_nor_by_spread(make_mode
     model = make_model().double()
     again = copy.deepcopy(model)
     chosen = grpo_config("dr-grpo", **SMALL)
-    seen = train_step(make_policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
-    batch = seen.batch
+    results = train_step(make_policy(model, chosen), tiny_task, likes_ones, chosen, seed=3, step=1)
+    batch = results.batch
     logp, _ = log_probs(again, batch.sequences)
     groups = batch.rewards.view(-1, 4)
     (-(groups - groups.mean(1, keepdim=True)).flatten() * logp.sum(1)).sum().backward()
     norm = torch.cat([p.grad.flatten() for p in again.parameters()]).norm() / (
         24 * chosen.max_completion_length
     )
-    assert seen.metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
+    assert results.metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
 
 
 def test_no_preset_by_that_name():
@@ -252,8 +252,8 @@ def test_huge_rewards_have_the_same_effect_as_small_ones(make_model, tiny_task):
             {"ones": lambda problems, texts: [by * float(text.count("1") > 1) for text in texts]}
         )
 
-    (one, _), (huge, seen) = (
+    (one, _), (huge, results) = (
         stepped(make_model().double(), tiny_task, rewards=scaled(by)) for by in (1e4, 1e20)
     )
     torch.testing.assert_close(weights(one), weights(huge), rtol=1e-4, atol=1e-5)
-    assert all(math.isfinite(value) for value in seen[0].metrics.values())
+    assert all(math.isfinite(value) for value in results[0].metrics.values())

@@ -49,13 +49,13 @@ def test_built_in_tasks_pass_the_check(name, tagged):
 
 
 def test_it_is_called_with_the_depths_that_it_takes():
-    seen = {}
+    received = {}
 
     def takes(train, **more):
-        seen.update(train=train, more=more)
+        received.update(train=train, more=more)
         return PARITY
 
-    assert user_task("f", takes, DEPTHS, Mixture()) is PARITY and seen == {"train": (1, 3), "more": {}}
+    assert user_task("f", takes, DEPTHS, Mixture()) is PARITY and received == {"train": (1, 3), "more": {}}
     assert user_task("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
 
 
@@ -189,14 +189,14 @@ class Letters:
 def test_lengths_are_those_of_the_other_vocabulary():
     """Permutations are one token of ours and five letters; tags of ours are one, and seven to nine letters."""
     one = task("chain", structure="s5", base=(1, 3), train=(2, 4), harder=(5, 7))
-    told = with_tokenizer(one, Mixture(long=1.0, slips=0.0, leaps=0.0), Letters())
-    assert told.vocabulary.encode("a") == [ord("^"), ord("a")] and told.is_right is one.is_right
+    tokenized = with_tokenizer(one, Mixture(long=1.0, slips=0.0, leaps=0.0), Letters())
+    assert tokenized.vocabulary.encode("a") == [ord("^"), ord("a")] and tokenized.is_right is one.is_right
     deepest = 7
-    assert told.longest_prompt >= 1 + 5 * (deepest + 1) + deepest + 1  # what 7 operations take
-    assert told.longest_prompt <= 1.05 * (1 + 5 * (deepest + 1) + deepest + 1)
+    assert tokenized.longest_prompt >= 1 + 5 * (deepest + 1) + deepest + 1  # what 7 operations take
+    assert tokenized.longest_prompt <= 1.05 * (1 + 5 * (deepest + 1) + deepest + 1)
     longest = 18 * deepest - 1 + len("<think></think><answer></answer>") + 5 + 1
     assert (
-        longest <= told.longest_completion <= 1.35 * longest
+        longest <= tokenized.longest_completion <= 1.35 * longest
     )  # tags weigh less in long ones than in those seen
 
 
