@@ -11,12 +11,12 @@ from rich.markup import escape
 
 from ..core.experiment.document import read
 from ..core.safe_text import csv_of
+from .compare_runs import print_two_runs, run_called, share_of
 from .experiment_file import path_of
 from .options import RESULTS, ResultsFolder
 from .perform import perform
 from .run_options import RunOptions
 from .screen import ago, err, out, print_json, stop, write
-from .side_by_side import print_side_by_side, run_called
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ FORMATS = ("table", "markdown", "csv", "latex", "json")
 def compare(
     name: Annotated[str, typer.Argument(help="Name of an experiment")],
     runs: Annotated[
-        tuple[str, str] | None, typer.Option(help="Two runs side by side, by their letters")
+        tuple[str, str] | None, typer.Option(help="What changed from one run to another, by their letters")
     ] = None,
     run: Annotated[
         str | None, typer.Option(help="This run, by its letters, instead of the newest full one")
@@ -39,6 +39,11 @@ def compare(
     metric: Annotated[str | None, typer.Option(help="Only this metric")] = None,
     rows: Annotated[
         str | None, typer.Option(help="The axis whose values are shown; others stay at their largest")
+    ] = None,
+    all_rows: Annotated[bool, typer.Option("--all", help="Every row, not only what changed")] = False,
+    fail_if_worse: Annotated[
+        str | None,
+        typer.Option(help="With --runs: exit 3 if a figure is worse by more than this share, such as 5%"),
     ] = None,
     format: Annotated[str, typer.Option(help="table, markdown, csv, latex or json")] = "table",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
@@ -49,8 +54,12 @@ def compare(
         stop(f"--format {format}: {', '.join(FORMATS)}")
     format = "json" if json else format
     if runs is not None:
-        print_side_by_side(name, runs, results, format, metric)
-        return
+        limit = None if fail_if_worse is None else share_of(fail_if_worse)
+        raise typer.Exit(
+            print_two_runs(name, runs, results, format, metric=metric, all_rows=all_rows, fail_if_worse=limit)
+        )
+    if fail_if_worse is not None:
+        stop("--fail-if-worse compares two runs: --runs BEFORE AFTER")
     from .run_results import first_readable
 
     judged = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])

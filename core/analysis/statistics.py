@@ -168,6 +168,30 @@ def difference_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Int
     return _student(first - second, _ROUNDING * size, level)
 
 
+def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean of b − mean of a, of replicates that do not pair: Welch's t, which lets the two spreads differ (Welch 1947).
+
+    Raises:
+        ValueError: one has no replicates, or one is not finite.
+    """
+    first, second = _numbers(a), _numbers(b)
+    change = float(second.mean() - first.mean())
+    n = min(first.size, second.size)
+    if n == 1:
+        return Interval(change, None, None, n, level)
+    errors = [float(x.var(ddof=1)) / x.size for x in (first, second)]
+    grain = _ROUNDING * max(float(np.abs(first).max()), float(np.abs(second).max()))
+    if max(np.ptp(first), np.ptp(second)) <= grain:
+        sure = change if n >= FEWEST else None
+        return Interval(change, sure, sure, n, level, spread=0.0)
+    error = math.sqrt(sum(errors))
+    degrees = sum(errors) ** 2 / sum(
+        e * e / (x.size - 1) for e, x in zip(errors, (first, second), strict=True)
+    )
+    half = float(special.stdtrit(degrees, 0.5 + level / 2)) * error
+    return Interval(change, change - half, change + half, n, level, error * math.sqrt(n))
+
+
 def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVEL) -> Interval:
     """The power with which a figure grows along an axis: least-squares slope of log figure on log axis.
 

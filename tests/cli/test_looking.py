@@ -108,25 +108,6 @@ def test_one_metric_and_one_axis_can_be_asked_for(place: Path) -> None:
     assert float(steps["base", "1"]) == 7 and float(steps["base", "2"]) == 14
 
 
-def test_two_runs_stand_side_by_side(place: Path, letters: dict[str, str]) -> None:
-    both = (letters["full"], letters["quick"])
-    data = json.loads(lab(place, "compare", "known", "--runs", *both, "--json").stdout)
-    assert data["runs"] == list(both)
-    times = [row for row in data["comparison"] if row["metric"] == "time" and row["variant"] == "base"]
-    assert [row["size"] for row in times] == [1], "quick has no size 2"
-    shown = lab(place, "compare", "known", "--runs", *both).stdout
-    assert all(one in shown for one in both)
-
-
-def test_versions_are_never_mixed(place: Path, letters: dict[str, str], tmp_path: Path) -> None:
-    shutil.copytree(place / "results", tmp_path / "results")
-    file = next(tmp_path.glob(f"results/known/*-{letters['quick']}/experiment.yaml"))
-    file.write_text(file.read_text() + "version: 2\n")
-    done = lab(tmp_path, "compare", "known", "--runs", letters["full"], letters["quick"])
-    assert done.returncode == 2 and "version 1" in done.stderr and "version 2" in done.stderr
-    assert not done.stdout
-
-
 WRONG = {
     "run sofmax": "Did you mean softmax?",
     "compare sofmax": "Did you mean softmax?",
