@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,8 +21,8 @@ from ..core.run.estimate import seconds_left
 from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
-from .screen import about, duration, table
-from .tables import point_label
+from .screen import about, duration
+from .timing_view import TimingView
 from .training_view import TrainingView
 
 NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
@@ -42,15 +43,15 @@ class LiveView:
     started: float = field(default_factory=time.monotonic)
     ended: dict[str, float] = field(default_factory=dict)
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
-    figures: dict[str, Mapping[str, float]] = field(default_factory=dict)  # seconds of each variant, by point
     notes: list[str] = field(default_factory=list)
+    timings: TimingView = field(init=False)
     trainings: TrainingView = field(init=False)
     _live: Live | None = None
     _printed: float = 0.0
     _phases_printed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.trainings = TrainingView(self.experiment)
+        self.timings, self.trainings = TimingView(self.experiment), TrainingView(self.experiment)
 
     def __enter__(self) -> Self:
         self.ended.update(self.already)
@@ -75,14 +76,16 @@ class LiveView:
         if event.what == "started":
             self.running[key] = (event.job, now, 0.0)
         elif event.what == "progress":
-            done, of = event.detail
+            done, of, what = event.detail
             job, since, _ = self.running[key]
-            self.running[key] = (job, since, done / of if of else 0.0)
+            self.running[key] = (job, since, done / of if of and not what else 0.0)
+            if job.trial.kind == "train":
+                self.trainings.progress(job, done, of, what)
         elif event.what == "metrics" and event.detail[1]:  # a point that all refused has none
             if event.job.trial.kind == "train":
                 self.trainings.record(event.job, *event.detail)
             else:
-                self.figures[point_label(self.experiment, dict(event.job.trial.point))] = event.detail[1]
+                self.timings.record(event.job, event.detail[1])
         elif event.what == "sample":
             self.trainings.sample(event.job, *event.detail)
         elif event.what == "note":
@@ -90,7 +93,10 @@ class LiveView:
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
-            self._print_failure(event.job)
+            result = _result(event.job)
+            if event.job.trial.kind == "train":
+                self.trainings.end(event.job, result["status"] == "ok")
+            self._print_failure(event.job, result)
         if self._live is None:
             self._write_lines(now)
 
@@ -98,14 +104,8 @@ class LiveView:
         """Print what the run waits for."""
         self.console.print(escape(message))
 
-    def _print_failure(self, job: Job) -> None:
+    def _print_failure(self, job: Job, result: Mapping[str, Any]) -> None:
         """Failures are shown at once, not at the end."""
-        from pathlib import Path
-
-        from ..core.run.files import read_json
-
-        path = Path(job.folder) / "trial.json"
-        result = read_json(path) if path.exists() else {"status": "ok"}
         if result["status"] in ("wrong", "failed", "timeout"):
             text = f"{job.trial}: {result['status']}: {result['reason']}"
             if text.partition(":")[2] not in (note.partition(":")[2] for note in self.notes):
@@ -147,22 +147,12 @@ class LiveView:
             parts.insert(0, Text(f"  {LOADING}", style="quiet"))
         for note in self.notes[-3:]:
             parts.append(Text(f"  {note}", style="bad", no_wrap=True, overflow="ellipsis"))
-        if self.figures:
-            parts += ["", self._newest()]
+        if self.timings.seconds:
+            parts += ["", self.timings]
         if self.trainings.trainings:
             parts += ["", self.trainings]
         parts.append(Text("Ctrl-C keeps what is done; --resume goes on later", style="quiet"))
         return Group(*parts)
-
-    def _newest(self) -> Table:
-        """The latest figures, at most four rows of at most five columns, so that the view stays small."""
-        latest = list(self.figures.items())[-4:]
-        names = list(dict.fromkeys(name for _, values in latest for name in values if " " not in name))[:5]
-        rows = [
-            [f"  {row}", *("" if name not in values else f"{1e3 * values[name]:.3g} ms" for name in names)]
-            for row, values in latest
-        ]
-        return table(["  so far", *(f">{name}" for name in names)], rows)
 
     def _write_lines(self, now: float) -> None:
         for kind, (done, of) in self._phases().items():
@@ -174,3 +164,11 @@ class LiveView:
             self._printed = now
             done, of = len([trial for trial in self.trials if trial.key in self.ended]), len(self.trials)
             self.console.print(f"{done} of {of} trials, {self._ending()}")
+
+
+def _result(job: Job) -> Mapping[str, Any]:
+    """What a trial left behind; one without a file is seen by whoever reads the run."""
+    from ..core.run.files import read_json
+
+    path = Path(job.folder) / "trial.json"
+    return read_json(path) if path.exists() else {"status": "ok"}

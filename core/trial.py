@@ -111,8 +111,8 @@ class Context(Protocol):
     def record(self, step: int | None = None, **metrics: float) -> None:
         """Append one row of metrics, flushed at once; with `step` it becomes a point of a curve."""
 
-    def progress(self, done: int, of: int) -> None:
-        """Show in the live view how far this trial is."""
+    def progress(self, done: int, of: int, what: str = "") -> None:
+        """Show in the live view how far this trial is, and with what: `base model`; empty for its own training."""
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
         """Keep a text to show beside the curves, such as a generated answer, or a text under two tokenizers.

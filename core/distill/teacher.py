@@ -180,7 +180,7 @@ def _make(folder: Path, teacher: Teacher, context: Context) -> None:
     every = max(1, teacher.recipe.steps // 20)
 
     def after_step(step: int, loss: float) -> None:
-        context.progress(step, teacher.recipe.steps)
+        context.progress(step, teacher.recipe.steps, "teacher")
         if step % every == 0:
             context.sample(0, f"the teacher is trained first: loss {loss:.2f} at step {step}")
 

@@ -56,10 +56,10 @@ class BaseModelSpec:
         return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
 
 
-OnProgress = Callable[[int, int, str], None]
-"""(steps done, steps in all, a question with an answer sampled by then)"""
-REPORTS = 10
-"""The number of calls of `OnProgress` during a training."""
+OnProgress = Callable[[int, int, str | None], None]
+"""(steps done, steps in all, now and then a question with an answer sampled by then)"""
+REPORTS, ANSWERS = 100, 10
+"""The number of calls of `OnProgress` during a training, and of those with an answer."""
 
 
 def make_base_model(
@@ -108,12 +108,15 @@ def _train_base_model(spec: BaseModelSpec, task: Task, seed: int, on_progress: O
     data = examples(
         [(encode(problem.prompt), encode(text)) for problem, text in demonstrations], task.vocabulary.pad
     )
-    steps, every = spec.recipe.steps, max(1, spec.recipe.steps // REPORTS)
+    steps = spec.recipe.steps
+    every, answer_every = (max(1, steps // count) for count in (REPORTS, ANSWERS))
     question = task.problems(np.random.default_rng(0), 1, "test")
 
     def after_step(step: int, loss: float) -> None:
-        if step % every == 0:
+        if step % answer_every == 0:
             on_progress(step, steps, _sampled_answer(model, task, question, seed))
+        elif step % every == 0:
+            on_progress(step, steps, None)
 
     train(model, data, spec.recipe, generator=torch.Generator().manual_seed(seed), after_step=after_step)
     return model

@@ -49,6 +49,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     task = task_of(params, context.load)
     rewards = rewards_of(params.reward, task, context.load)
+    context.sample(0, question(task))
     start = _start(params, task, context)
     model, config = start.model, grpo_config_of(params, start.task.longest_completion)
     task = with_sft_demonstrations(params, start.task, context.load)
@@ -142,10 +143,19 @@ def _start(params: Params, task: Task, context: Context) -> Start:
     return Start(model.to(context.device), task, facts["rejected"])
 
 
-def _reporter(context: Context) -> Callable[[int, int, str], None]:
-    def on_progress(done: int, of: int, answer: str) -> None:
-        context.progress(done, of)
-        context.sample(0, f"{answer}  (base model, {done} of {of})")
+def question(task: Task) -> str:
+    """The task in a line: `7+6+0+2= ?  the last digit of the sum: 5`."""
+    import numpy as np
+
+    problem = task.problems(np.random.default_rng(0), 1, "test")[0]
+    return f"{problem.prompt} ?  {task.goal or task.name}: {problem.answer}"
+
+
+def _reporter(context: Context) -> Callable[[int, int, str | None], None]:
+    def on_progress(done: int, of: int, answer: str | None) -> None:
+        context.progress(done, of, "base model")
+        if answer is not None:
+            context.sample(0, f"{answer}  (base model, {done} of {of})")
 
     return on_progress
 

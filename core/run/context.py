@@ -8,9 +8,10 @@ import operator
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..atomic import replacing, sync, write
 from ..cache_folder import cache_folder
@@ -18,6 +19,9 @@ from ..experiment.subject import NoSubject, load_function, reference
 from ..own_files import digest
 from ..trial import TwoCuts
 from .files import append_line
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 CHECKPOINT = "state.pt"
 SHOWN = 2000  # characters of a sample that the live view gets
@@ -49,8 +53,8 @@ class TrialContext:
             if math.isnan(value):
                 raise NotFinite(f"{name} is NaN" + ("" if step is None else f" at step {step}"))
 
-    def progress(self, done: int, of: int) -> None:
-        self.send(("progress", _whole("done", done), _whole("of", of)))
+    def progress(self, done: int, of: int, what: str = "") -> None:
+        self.send(("progress", _whole("done", done), _whole("of", of), str(what)))
 
     def sample(self, step: int, text: str | TwoCuts) -> None:
         if not isinstance(text, str | TwoCuts):
@@ -90,7 +94,7 @@ class TrialContext:
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         made, proof, unfinished = home / name, home / f"{name}.digest", home / f"{name}.unfinished"
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f"{name}.lock"):
+        with self._locked(FileLock(home / f"{name}.lock")):
             shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
             if made.exists():
                 if proof.exists() and proof.read_text() == digest(made):
@@ -108,6 +112,16 @@ class TrialContext:
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
             return made
+
+    def _locked(self, lock: BaseFileLock) -> AbstractContextManager[object]:
+        """The lock, taken; where another trial holds it, the live view says what this one waits for."""
+        from filelock import Timeout
+
+        try:
+            return lock.acquire(blocking=False)
+        except Timeout:
+            self.send(("progress", 0, 0, "waits for another trial, which makes what both need"))
+            return lock.acquire()
 
     def _note(self, text: str) -> None:
         print(text, file=sys.stderr)

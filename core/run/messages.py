@@ -1,6 +1,6 @@
 """Messages from a trial to the live view: lines of JSON, accepted in these forms only.
 
-    begun · progress, done, of · metrics, step or none, values by name · sample, step, text · note, text
+    begun · progress, done, of, what · metrics, step or none, values by name · sample, step, text · note, text
 
 A trial is a user's program: anything else that it writes there is passed over.
 """
@@ -26,8 +26,10 @@ def message_of(line: bytes) -> Message | None:
     except (ValueError, RecursionError):
         return None
     match data:
-        case ["begun"] | ["progress", int(), int()]:
+        case ["begun"]:
             return tuple(data)
+        case ["progress", int(done), int(of), str(what)]:
+            return "progress", done, of, visible(what)
         case ["sample", int(step), str(text)]:
             return "sample", step, visible(text)
         case ["note", str(text)]:

@@ -223,7 +223,7 @@ def _time(job: Job, cases: Mapping[str, Case], send: Callable[[tuple[Any, ...]],
         device=job.device,
         seed=job.trial.replicate,
         budget_seconds=job.sample_seconds,
-        on_block=lambda done, of: send(("progress", done, of)),
+        on_block=lambda done, of: send(("progress", done, of, "")),
     )
     medians = {name: statistics.median(values) for name, values in samples.items()}
     send(("metrics", None, medians))

@@ -68,7 +68,7 @@ def copy(run: Path, name: str) -> Path:
 def test_what_got_slower_leads_and_the_exit_code_says_so(folder: Path) -> None:
     done = lab(folder, "compare", "known", "--runs", "aaaa", "slow", "--fail-if-worse", "5%")
     assert done.returncode == 3
-    assert "same" in done.stdout and  "worse" in done.stdout
+    assert "same" in done.stdout and "worse" in done.stdout
     assert "1 of" in done.stdout and "holds → " not in done.stdout
     back = lab(folder, "compare", "known", "--runs", "slow", "aaaa", "--fail-if-worse", "5%")
     assert back.returncode == 0 and "better" in back.stdout

@@ -1,11 +1,82 @@
-"""Sparklines."""
+"""What a training shows while it runs: its task, what it does now, its curves, and means over finished seeds."""
 
-from lab.cli.training_view import WIDTH, sparkline
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+
+from lab.cli.screen import THEME
+from lab.cli.training_view import WIDTH, TrainingView, bars, sparkline, with_mean
+from lab.core.experiment.load import load
+
+LEARNING = Path(__file__).parents[1] / "known" / "learning.yaml"
+
+
+def job(variant: str, seed: int) -> Any:
+    return SimpleNamespace(
+        trial=SimpleNamespace(variant=variant, replicate=seed, key=f"train.{variant}.{seed}")
+    )
+
+
+def shown(view: TrainingView, width: int = 80, height: int = 40) -> str:
+    console = Console(width=width, height=height, force_terminal=False, theme=THEME)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get()
 
 
 def test_a_sparkline_has_its_first_and_last_value_and_the_way_between():
     assert sparkline([(0, 0.22), (10, 0.4), (20, 0.62)]) == "0.22 ▁▄█ 0.62"
     assert sparkline([]) == "" and sparkline([(0, 0.5)]) == "0.5"
     assert sparkline([(0, 3.0), (1, 3.0)]) == "3 ▁▁ 3"
-    long = sparkline([(step, float(step)) for step in range(100)])
-    assert long.startswith("0 ▁") and long.endswith("█ 99") and len(long.split()[1]) == WIDTH
+    long = bars([(step, float(step)) for step in range(100)])
+    assert long.startswith("▁") and long.endswith("█") and len(long) == WIDTH
+
+
+def test_behind_finished_seeds_stands_their_mean_with_its_spread():
+    curve = [(0, 0.2), (1, 0.6)]
+    assert with_mean(curve, []) == "0.2 ▁█ 0.6"
+    assert with_mean(curve, [0.6]) == "▁█ 0.6"
+    assert with_mean(curve, [0.5, 0.7]) == "▁█ 0.6 ±0.14"
+
+
+def test_a_metric_of_two_plots_has_one_column_and_seeds_are_counted_as_they_end():
+    experiment = load(str(LEARNING)).experiment
+    plots = [plot for plot in experiment.plots if plot.x == "step"]
+    view = TrainingView(experiment.model_copy(update={"plots": plots * 2}))
+    variant, metric = next(iter(experiment.variants)), plots[0].y
+    for seed, end in ((0, 0.5), (1, 0.7)):
+        view.record(job(variant, seed), 0, {metric: 1.0})
+        view.record(job(variant, seed), 1, {metric: end})
+        view.progress(job(variant, seed), 1, 2, "")
+        assert "now" in shown(view) and f"seed {seed + 1}: step 1 of 2" in shown(view)
+        view.end(job(variant, seed), is_ok=True)
+    text = shown(view)
+    assert text.count(experiment.metrics[metric].label or metric) == 1
+    assert f"2 of {experiment.replicates}" in text and "0.6 ±0.14" in text and "now" not in text
+    view.record(job(variant, 2), 0, {metric: 9.0})
+    view.end(job(variant, 2), is_ok=False)
+    assert "0.6 ±0.14" in shown(view), "a failed training is no seed"
+
+
+def test_the_question_stays_while_answers_pass_by():
+    view = TrainingView(load(str(LEARNING)).experiment)
+    variant = next(iter(view.experiment.variants))
+    for step in range(10):
+        view.sample(job(variant, 0), step, "the question" if step == 0 else f"answer {step}")
+    text = shown(view)
+    assert "the question" in text and "answer 9" in text and "answer 3" not in text
+
+
+def test_a_short_terminal_gets_fewer_rows_and_a_narrow_one_fewer_columns():
+    experiment = load(str(LEARNING)).experiment
+    names = {f"variant-{i}": experiment.variants[experiment.baseline] for i in range(30)}
+    view = TrainingView(experiment.model_copy(update={"variants": names}))
+    metric = next(plot.y for plot in experiment.plots if plot.x == "step")
+    for name in names:
+        view.record(job(name, 0), 0, {metric: 1.0})
+    assert "and 22 more" in shown(view, height=24)
+    assert max(map(len, shown(view, width=40).splitlines())) <= 40

@@ -159,7 +159,15 @@ def chain(
         + 5,  # x+y=z and a comma, less one; two tags; the answer in its tags; <eos>
         classes=len(kind.elements),
         alphabets=("".join(kind.elements), alphabet) if alphabet else (),
+        goal=_goal(structure, operators),
     )
+
+
+def _goal(structure: str, operators: str) -> str:
+    if structure == "s5":
+        return "one permutation after the other"
+    of = "sum" if operators == "+" else "result"
+    return f"the last digit of the {of}" if structure == "z10" else f"whether the {of} is odd"
 
 
 def _check_alphabet(alphabet: str, structure: str, signs: Sequence[str]) -> None:

@@ -88,6 +88,7 @@ def countdown(numbers: int = 3, harder_numbers: int = 4, largest: int = 9) -> Ta
         demonstrations=shown,
         is_right=is_right,
         longest_prompt=expression + value + 2,
+        goal="an expression of these numbers that makes the target",
         longest_completion=3 ** (harder_numbers - 1) * (expression + value + 3) + expression + 5,
         classes=None,
     )

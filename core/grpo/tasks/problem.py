@@ -103,6 +103,7 @@ class Task:
             learnt without thinking.
         has_harder: whether there are problems of "harder".
         alphabets: in which a trace may be written, that of the prompt first; empty if there is only one.
+        goal: what a right answer is, in a few words: `the last digit of the sum`.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Task:
     classes: int | None
     has_harder: bool = True
     alphabets: tuple[str, ...] = ()
+    goal: str = ""
 
 
 def final_answer(completion: str) -> str | None:

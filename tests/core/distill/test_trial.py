@@ -45,7 +45,7 @@ def context_in(folder, seed=0, stop_at=None):
     cache.mkdir(exist_ok=True)
     records, samples, made_now = [], [], []
 
-    def progress(done, of):
+    def progress(done, of, what=""):
         if done == stop_at and of == TINY["steps"] and (folder / "state").exists():
             raise Stop
 

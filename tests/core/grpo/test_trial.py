@@ -49,7 +49,7 @@ def context_in(folder, seed=0, stop_at=None):
     state = folder / "state"
     return SimpleNamespace(
         variant="v", seed=seed, device="cpu", threads=1, folder=folder, record=record, cached=cached, load=load,
-        records=records, samples=samples, progress=lambda done, of: None, sample=lambda step, text: samples.append((step, text)),
+        records=records, samples=samples, progress=lambda done, of, what="": None, sample=lambda step, text: samples.append((step, text)),
         save=lambda x: state.write_bytes(pickle.dumps(x)),
         restore=lambda: pickle.loads(state.read_bytes()) if state.exists() else None,
     )  # fmt: skip
@@ -125,14 +125,14 @@ def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
 
 def test_a_failed_search_for_a_base_model_is_cached(tmp_path):
     changes = TINY | {"window": (0.99, 1.0), "attempts": 2}
-    told = []
+    errors = []
     for reward in ("accuracy", "random"):
         context = context_in(tmp_path)
         with pytest.raises(NoBaseModel) as error:
             trial(Params(**changes, reward=reward), context)
-        told.append((str(error.value), len(context.samples)))
-    (first, looks), (second, again) = told
-    assert first == second and looks > 0 == again
+        errors.append((str(error.value), len(context.samples)))
+    (first, samples), (second, again) = errors
+    assert first == second and samples > again == 1, "the question, and no answers of a base model"
 
 
 OWN = """

@@ -13,7 +13,7 @@ from lab.core.run.messages import Message, line_of, message_of
     "message",
     [
         ("begun",),
-        ("progress", 3, 10),
+        ("progress", 3, 10, "base model"),
         ("metrics", None, {"time": 0.5, "infinite": math.inf}),
         ("metrics", 7, {}),
         ("sample", 0, "two\nlines, Zürich"),
@@ -29,7 +29,7 @@ def test_what_was_said_comes_through(message: Message) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"", b"\xff\x00", b"null", b"{}", b'["done"]', b'["begun", 1]', b'["progress", "3", "10"]', b'["progress", 1]',
+        b"", b"\xff\x00", b"null", b"{}", b'["done"]', b'["begun", 1]', b'["progress", "3", "10"]', b'["progress", 1, 2]',
         b'["metrics", null, [1]]', b'["metrics", null, {"a": "b"}]', b'["metrics", "x", {}]', b'["sample", 1, {}]',
         b'["sample", "a"]', b"[" * 100_000, b'["progress", 1, ' + b"9" * 5000 + b"]", b'["note", "half',
     ],

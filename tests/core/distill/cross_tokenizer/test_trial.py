@@ -78,7 +78,7 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path):
     killed = context_in(tmp_path / "killed")
     record_progress = killed.progress
 
-    def progress(done, of):
+    def progress(done, of, what=""):
         record_progress(done, of)
         if done == 3 and of == 4 and (killed.folder / "state").exists():
             raise Stop
