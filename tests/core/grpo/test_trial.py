@@ -125,14 +125,14 @@ def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
 
 def test_a_failed_search_for_a_base_model_is_cached(tmp_path):
     changes = TINY | {"window": (0.99, 1.0), "attempts": 2}
-    told = []
+    failures = []
     for reward in ("accuracy", "random"):
         context = context_in(tmp_path)
         with pytest.raises(NoBaseModel) as error:
             trial(Params(**changes, reward=reward), context)
-        told.append((str(error.value), len(context.samples)))
-    (first, looks), (second, again) = told
-    assert first == second and looks > 0 == again
+        failures.append((str(error.value), len(context.samples)))
+    (first, samples), (second, again) = failures
+    assert first == second and samples > 0 == again
 
 
 OWN = """
