@@ -84,7 +84,7 @@ def main() -> None:
             theirs.append(other)
     ours, theirs = ours[given.warmup :], theirs[given.warmup :]
     show(ours, theirs)
-    others.tell()
+    others.print_share()
     show_ceiling(given, model, ours)
     if given.profile:
         show_profile(given.profile, step)
@@ -160,12 +160,12 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
         processed.clear()
         data.seconds = scoring.seconds = 0.0
         began = time.perf_counter()
-        seen = train_step(
+        step_taken = train_step(
             trained, watched, lambda _: WeightedRewards({"ones": reward}), settings, seed=SEED, step=step
         )
         total = time.perf_counter() - began
-        metrics = seen.metrics
-        lengths = seen.batch.rollout.completions.lengths
+        metrics = step_taken.metrics
+        lengths = step_taken.batch.rollout.completions.lengths
         assert bool((lengths == given.tokens).all()), "a completion ended early"
         generate = metrics["time/generate"] - data.seconds - scoring.seconds
         yield Taken(

@@ -123,7 +123,7 @@ def main() -> None:
             turns = turns_with_trl(given, shape, ids, teacher, cached, online)
         turns = turns[given.warmup :]
         show(turns, shape)
-        others.tell()
+        others.print_share()
         show_ceiling(shape, [turn.cached.total for turn in turns])
         if given.profile:
             show_profile(given.profile, cached)

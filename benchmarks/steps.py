@@ -42,7 +42,7 @@ class Others:
         wall, busy, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
         return max(0.0, busy - own) / (wall * (os.cpu_count() or 1))
 
-    def tell(self) -> None:
+    def print_share(self) -> None:
         print(f"meanwhile other processes had {self.share():.0%} of the machine's processors")
 
     @staticmethod
@@ -123,10 +123,10 @@ def show_profile(rows: int, step: Iterator[Any]) -> None:
     """The most expensive operations of one step, with all that it has in other threads; and what all products take."""
     from torch.autograd.profiler import profile
 
-    with profile() as seen:
+    with profile() as profiled:
         taken = next(step)
     print(f"\none step of ours under the profiler, {taken.total:.3f} s:")
-    table = seen.key_averages()
+    table = profiled.key_averages()
     whole = sum(each.self_cpu_time_total for each in table)
     for each in sorted(table, key=lambda each: -each.self_cpu_time_total)[:rows]:
         seconds = each.self_cpu_time_total * 1e-6

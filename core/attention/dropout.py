@@ -48,12 +48,12 @@ class Choices:
     Attributes:
         rows: (heads, queries) or any shape that ends in queries, int32: the bits of each row.
         columns: (keys,), int32.
-        least: what the bits of a pair must reach, as a signed number, to be kept.
+        threshold: a pair is kept whose bits, as a signed number, reach it.
     """
 
     rows: Tensor
     columns: Tensor
-    least: int
+    threshold: int
 
     def kept(self, rows: Tensor, columns: Tensor, room: Callable[[int], Tensor], out: Tensor) -> Tensor:
         """1 where a probability is kept, else 0, in `out` (…, rows, columns).
@@ -68,7 +68,7 @@ class Choices:
         # PyTorch's shift of a signed number brings its sign along, which is masked away.
         shifted = torch.bitwise_right_shift(bits, 15, out=room(size).view(out.shape))
         bits.bitwise_xor_(shifted.bitwise_and_(0x1FFFF)).mul_(PAIR_SECOND)
-        return torch.ge(bits, self.least, out=out)
+        return torch.ge(bits, self.threshold, out=out)
 
 
 def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: torch.device) -> Choices:
@@ -80,11 +80,11 @@ def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: 
     of_heads = torch.tensor([signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
     rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * signed(GOLDEN))
     columns = _bits(torch.arange(keys, device=device) * signed(GOLDEN) + signed(_mixed(seed ^ OF_KEYS)))
-    return Choices(rows, columns, least_of(p))
+    return Choices(rows, columns, threshold_of(p))
 
 
-def least_of(p: float) -> int:
-    """What the bits of a pair must reach, as a signed number, to be kept with probability 1 − p."""
+def threshold_of(p: float) -> int:
+    """The threshold of `Choices` for which a pair is kept with probability 1 − p."""
     return min(round(p * 2**32), 2**32 - 1) - 2**31
 
 

@@ -180,9 +180,9 @@ def find(name: str) -> Backend:
 
 
 def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence[str]) -> str:
-    few = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
+    is_small = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
     # In half precision it rounds the scores, which PyTorch's kernel does not: 40 times its error with scores of 100.
-    is_short = q.device.type == "cpu" and few and q.dtype in (torch.float32, torch.float64)
+    is_short = q.device.type == "cpu" and is_small and q.dtype in (torch.float32, torch.float64)
     first: tuple[str, ...] = (
         ("short",) if is_short else ("flash-numba",) if is_faster(q, k, v, options) else ()
     )

@@ -25,7 +25,7 @@ def overview(document: Document) -> dict[str, Any]:
         "sources": {},
         "claims": [],
     } | document.data
-    if mistakes := [Mistake(document.mark(keys), what) for keys, what in _misshapen(data)]:
+    if mistakes := [Mistake(document.position(keys), what) for keys, what in _misshapen(data)]:
         raise Mistakes(mistakes)
     return data
 

@@ -64,7 +64,7 @@ def _shape_mistakes(error: ValidationError, document: Document) -> list[Mistake]
             message = plainly(one)
             if kind != "value_error" and keys:
                 message = f"{keys[-1]}: {message}"
-        found[keys] = Mistake(document.mark(keys), message)
+        found[keys] = Mistake(document.position(keys), message)
     return list(found.values())
 
 

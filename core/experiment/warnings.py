@@ -10,7 +10,7 @@ from itertools import combinations
 
 from . import possible
 from .document import Document, Keys
-from .mistakes import Mark
+from .mistakes import Position
 from .possible import Region
 from .schema import Claim, Experiment, Metric, Scalar
 
@@ -19,12 +19,12 @@ from .schema import Claim, Experiment, Metric, Scalar
 class Warned:
     """One thing to look at again."""
 
-    mark: Mark
+    position: Position
     claim: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.mark}: warning: {self.claim}: {self.message}"
+        return f"{self.position}: warning: {self.claim}: {self.message}"
 
 
 def warnings(experiment: Experiment, document: Document) -> list[Warned]:
@@ -33,7 +33,7 @@ def warnings(experiment: Experiment, document: Document) -> list[Warned]:
 
     def warn(index: int, key: str, message: str) -> None:
         keys: Keys = ("claims", index, key)
-        found.append(Warned(document.mark(keys), experiment.claims[index].id, message))
+        found.append(Warned(document.position(keys), experiment.claims[index].id, message))
 
     for index, claim in enumerate(experiment.claims):
         for key, message in _of_one(claim, experiment):
@@ -41,7 +41,7 @@ def warnings(experiment: Experiment, document: Document) -> list[Warned]:
     for (_, first), (later, second) in combinations(enumerate(experiment.claims), 2):
         if (shared := _of_two(first, second, experiment)) is not None:
             warn(later, "expect", shared)
-    return sorted(found, key=lambda one: one.mark.line or 0)
+    return sorted(found, key=lambda one: one.position.line or 0)
 
 
 def _of_one(claim: Claim, experiment: Experiment) -> Iterator[tuple[str, str]]:

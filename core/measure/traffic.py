@@ -112,7 +112,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         name = func.overloadpacket.__name__
-        pieces = list(_pieces(name, list(_given(func, args, kwargs)), result))
+        pieces = list(_pieces(name, list(_operands(func, args, kwargs)), result))
         for direction, elements, itemsize in pieces:
             self.elements[direction] += elements
             self.bytes[direction] += elements * itemsize
@@ -123,15 +123,15 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A tensor given to an operator, and what the operator's schema says of it."""
+class _Operand:
+    """A tensor argument of an operator, and what the operator's schema says of it."""
 
     tensor: Tensor
     is_written: bool
     is_out: bool
 
 
-def _given(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[_Given]:
+def _operands(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[_Operand]:
     declared = func._schema.arguments
     by_name = {argument.name: argument for argument in declared}
     for argument, value in [
@@ -140,17 +140,17 @@ def _given(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator
     ]:
         for leaf in tree_leaves(value):
             if isinstance(leaf, Tensor):
-                yield _Given(
+                yield _Operand(
                     leaf, bool(argument.alias_info and argument.alias_info.is_write), argument.is_out
                 )
 
 
-def _pieces(name: str, given: list[_Given], result: Any) -> Iterator[tuple[str, int, int]]:
+def _pieces(name: str, operands: list[_Operand], result: Any) -> Iterator[tuple[str, int, int]]:
     """("read" or "written", elements, bytes of one) for each tensor that the operator `name` touches."""
     returned = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-    known = {_storage(each.tensor) for each in given}
+    known = {_storage(each.tensor) for each in operands}
     fresh = [tensor for tensor in returned if _storage(tensor) not in known]
-    written = [each.tensor for each in given if each.is_written]
+    written = [each.tensor for each in operands if each.is_written]
     is_view = bool(returned) and not fresh and not written
     if is_view or name in _FORM_ONLY:
         return
@@ -158,7 +158,7 @@ def _pieces(name: str, given: list[_Given], result: Any) -> Iterator[tuple[str, 
     if name not in _UNREAD:
         read = [
             each.tensor
-            for each in given
+            for each in operands
             if not each.is_out and not (each.is_written and name in _OVERWRITING)
         ]
         for position, tensor in enumerate(_distinct(read)):
@@ -177,13 +177,15 @@ def _storage(tensor: Tensor) -> int:
 
 def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
     """Each piece of memory once, in the order given."""
-    seen = {(t.data_ptr(), t.dtype, t.shape, t.stride()): t for t in reversed(list(tensors))}
-    return reversed(list(seen.values()))
+    by_memory = {(t.data_ptr(), t.dtype, t.shape, t.stride()): t for t in reversed(list(tensors))}
+    return reversed(list(by_memory.values()))
 
 
 def _elements(tensor: Tensor) -> int:
     """How many numbers lie behind a tensor: an expanded dimension repeats one, and windows overlap."""
     if tensor.numel() == 0:
         return 0
-    behind = math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
-    return min(behind, tensor.untyped_storage().nbytes() // tensor.itemsize)
+    distinct_elements = math.prod(
+        size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride
+    )
+    return min(distinct_elements, tensor.untyped_storage().nbytes() // tensor.itemsize)

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ..experiment.mistakes import Mark, Mistake, Mistakes
+from ..experiment.mistakes import Mistake, Mistakes, Position
 from . import process
 from .descendants import ASKED_TO_END, adopt, children, end_children
 from .folder import result_in
@@ -66,7 +66,7 @@ def method() -> str:
     """
     chosen_method = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
     if chosen_method not in METHODS:
-        raise Mistakes([Mistake(Mark(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
+        raise Mistakes([Mistake(Position(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
     return chosen_method
 
 

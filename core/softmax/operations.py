@@ -102,7 +102,7 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         m, d = normalizer(x, dim, block=block)
         return ((x - m).exp_() / d).to(x.dtype)
     y = torch.empty_like(x)
-    m, d = nothing_seen(x, dim)
+    m, d = initial_state(x, dim)
     maxima = []
     for x_b, y_b in zip(blocks(x, dim, block), blocks(y, dim, block), strict=True):
         m_new = torch.maximum(m, x_b.detach().amax(dim, keepdim=True))
@@ -130,7 +130,7 @@ def normalizer(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> tuple[Tensor,
         is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope for any m. Where nothing
         but −∞ was seen, m is the lowest finite number and d is 0.
     """
-    m, d = nothing_seen(x, dim)
+    m, d = initial_state(x, dim)
     for x_b in blocks(x, dim, block):
         m, d = absorb(m, d, x_b, dim)
     return m, d
@@ -159,8 +159,8 @@ def blocks(x: Tensor, dim: int, block: int) -> tuple[Tensor, ...]:
     return torch.split(x, block, dim) if x.dim() else (x,)
 
 
-def nothing_seen(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(m, d) before the first element, shaped like x with `dim` of size 1.
+def initial_state(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """(m, d) of the online softmax before the first element, shaped like x with `dim` of size 1.
 
     The paper's −∞ would give −∞ − (−∞) = NaN at a masked element. The lowest finite number serves as well, since d is
     0 until something finite is seen, and it needs no special case in the loop.

@@ -124,9 +124,9 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     usual, of_usual = _worse(usual, scaled_later, expected), (usual, scaled_later)
     times = GRADIENT_TIMES if given.options.softcap else 2
     if not _all_finite(given):
-        output, astray = _held_back(output, expected)
+        output, astray = _without_stray_nan(output, expected)
         if lse is not None and expected_lse is not None:
-            lse, also = _held_back(lse, expected_lse)
+            lse, also = _without_stray_nan(lse, expected_lse)
             astray = astray or also
         tally.nan_astray += astray
     found = _judge(case, given, output, usual, expected, times)
@@ -170,7 +170,7 @@ def _all_finite(given: Inputs) -> bool:
     return all(bool(x.isfinite().all()) for x in (given.q, given.k, given.v))
 
 
-def _held_back(result: Tensor, expected: Tensor) -> tuple[Tensor, bool]:
+def _without_stray_nan(result: Tensor, expected: Tensor) -> tuple[Tensor, bool]:
     """`result` with the true number where it is NaN and should not be, and whether there was such a place."""
     if result.shape != expected.shape:
         return result, False

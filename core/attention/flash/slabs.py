@@ -160,7 +160,7 @@ class Slab:
         assert seed is not None  # drawn before there is a job, once for both passes
         made = choices(p, seed_of(seed, self.b), self.heads, queries, keys, job.q.device)
         rows = torch.unflatten(made.rows, 0, (-1, job.groups)).transpose(1, 2).flatten(1)
-        return Choices(rows, made.columns, made.least)
+        return Choices(rows, made.columns, made.threshold)
 
 
 def finite(m: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         m[:] = m_new
         if extras.row_bits:
             columns = extras.column_bits + 4 * (b * task.keys + j0)
-            drop(S, width, bits, columns, extras.least, extras.kept_times)
+            drop(S, width, bits, columns, extras.threshold, extras.kept_times)
         V_j = V + 4 * j0 * v.row
         if careful:
             add_over_keys(Ot, V_j, v.row, S, scores, d_v, width)

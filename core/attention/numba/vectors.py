@@ -81,7 +81,7 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
                     first, nothing, ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
                 )
 
-            places = [
+            offsets = [
                 [builder.add(builder.mul(ldc, _INT(i)), _INT(n * LANES)) for n in range(vectors)]
                 for i in range(rows)
             ]
@@ -113,8 +113,8 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
                     total = new[i][n]
                     if accumulate:
                         # Added last, so that a sum over all keys is one of sums over tiles: a smaller error.
-                        total = builder.fadd(load(c, places[i][n], _VECTOR), total)
-                    builder.store(total, address(c, places[i][n]), align=_BYTES)
+                        total = builder.fadd(load(c, offsets[i][n], _VECTOR), total)
+                    builder.store(total, address(c, offsets[i][n]), align=_BYTES)
             return context.get_dummy_value()
 
         return types.void(*(types.int64,) * 8), generate

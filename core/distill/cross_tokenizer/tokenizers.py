@@ -16,8 +16,8 @@ from torch import Tensor
 from ...lm.vocabulary import EOS, PAD
 from ..language import View
 from ..losses.cross_tokenizer import (
+    AlignedTokens,
     Alignment,
-    Side,
     Tokens,
     align_batch,
     pieces,
@@ -183,7 +183,7 @@ def tokenize(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> To
 def select(alignment: Alignment, documents: Tensor) -> Alignment:
     """The alignment of these documents, padded as it was."""
 
-    def of(side: Side) -> Side:
+    def of(side: AlignedTokens) -> AlignedTokens:
         return replace(side, **{f.name: getattr(side, f.name)[documents] for f in fields(side)})
 
     student, teacher = of(alignment.student), of(alignment.teacher)

@@ -306,8 +306,8 @@ def test_a_name_that_is_not_there_gets_the_nearest() -> None:
 
 def test_marks_survive_reading() -> None:
     document = read(BUILT_IN / "softmax.yaml")
-    assert document.mark(("name",)).line is not None
-    assert document.mark(("name", "nowhere")) == document.mark(("name",))
+    assert document.position(("name",)).line is not None
+    assert document.position(("name", "nowhere")) == document.position(("name",))
 
 
 @pytest.mark.parametrize(
