@@ -33,12 +33,12 @@ FEATURES: dict[str, dict[str, Any]] = {
     "alibi": {"causal": True, "alibi_slopes": True},
     "dropout": {"causal": True, "dropout_p": 0.1, "dropout_seed": 1},
 }
-"""Where True stands for a tensor, one number for each head."""
+"""True means a tensor with one number for each head."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One shape, as it came out.
+    """The result for one shape.
 
     Attributes:
         ratio: PyTorch's time over ours, the median over blocks, then the lower and upper quartile.
@@ -178,7 +178,7 @@ def call(
 
 
 def few_queries(given: argparse.Namespace) -> None:
-    """Ours beside PyTorch's kernel and beside `short`, and how fast ours reads keys and values."""
+    """Times of ours, PyTorch's kernel and `short`, and the rate at which ours reads keys and values."""
     import torch
 
     from lab.core.attention import attention

@@ -122,7 +122,7 @@ def model_of(given: argparse.Namespace) -> Any:
 
 
 def score(texts: Sequence[str]) -> list[float]:
-    """A cheap reward that hardly ever gives a whole group the same."""
+    """A cheap reward, which seldom is equal within a group."""
     return [text.count("1") / 48 for text in texts]
 
 
@@ -359,7 +359,7 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
 
 
 def update_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
-    """Seconds of the update's matrix products, forward and backward, without all else."""
+    """Seconds of the update's matrix products alone, forward and backward."""
     from lab.core.grpo.config import GRPOConfig
 
     parts = given.parts or GRPOConfig().parts

@@ -1,4 +1,4 @@
-"""Dropout whose every choice is a function of (seed, batch, head, query, key), so that no tile has to remember it.
+"""Dropout whose choices are functions of (seed, batch, head, query, key), so that no tile stores them.
 
 A counter-based generator in the sense of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011): nothing is
 drawn in turn, so forward and backward pass, tiles of any size and the textbook form all make the same choices. Each
@@ -30,20 +30,20 @@ def drawn_seed() -> int:
 
 
 def seeded(options: Options) -> Options:
-    """The options, with a seed drawn where there is dropout and none was given: once, for both passes."""
+    """The options with a dropout seed, drawn if None: once, for both passes."""
     if options.dropout_p and options.dropout_seed is None:
         return replace(options, dropout_seed=drawn_seed())
     return options
 
 
 def seed_of(seed: int, batch: int) -> int:
-    """The seed of one element of the batch: that of a batch which consists of this element alone."""
+    """The seed of one element of the batch, equal to that of a batch of this element alone."""
     return (seed + batch * GOLDEN) % WORD
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is kept of the probabilities of some heads of one element of the batch.
+    """The choices for some heads of one element of the batch.
 
     Attributes:
         rows: (heads, queries) or any shape that ends in queries, int32: the bits of each row.
@@ -72,7 +72,7 @@ class Choices:
 
 
 def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: torch.device) -> Choices:
-    """What is kept with probability 1 − p for these heads; rows are (heads, queries).
+    """The choices for these heads, each kept with probability 1 − p; rows are (heads, queries).
 
     Args:
         seed: of the element of the batch, see `seed_of`.

@@ -1,4 +1,4 @@
-"""A learned sink: one more logit for each head, whose probability goes nowhere."""
+"""A learned sink: one more logit for each head, whose probability is dropped."""
 
 from __future__ import annotations
 

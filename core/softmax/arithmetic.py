@@ -49,7 +49,7 @@ def divide(a: Number, d: Number) -> Number:
 
 
 def one_unless_empty(a: Number) -> Number:
-    """1, and 0 where a = −∞: how many elements `a` is, if −∞ stands for one that is masked."""
+    """1, and 0 where a = −∞: the number of unmasked elements."""
     if isinstance(a, _PLAIN):
         return 1.0 if a > -math.inf else 0.0
     return (a > -math.inf).to(a.dtype)

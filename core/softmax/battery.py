@@ -77,7 +77,7 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
 
 def _check_memory(task: Task, x: Tensor) -> None:
-    """The same tensor with other numbers in it: whoever remembers results by their input would win any race."""
+    """The same tensor with other numbers in it, against functions that cache results by their input."""
     again = torch.linspace(-2, 2, 4 * 33, device=x.device, dtype=torch.float32).view(4, 33).to(x.dtype)
     _compare(task, "the first of two inputs in one tensor", again, -1)
     again.copy_(again.flip(-1).sub(0.5))

@@ -51,7 +51,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
 
 
 def is_warm(*, gradients: bool) -> bool:
-    """Whether its code, compiled for the widest vectors, is in this process already."""
+    """Whether this process has loaded the code, compiled for the widest vectors."""
     return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
 
 
@@ -80,7 +80,7 @@ class _Flash(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+    """An autograd function, so that its derivative is refused: PyTorch would otherwise take it for 0."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:

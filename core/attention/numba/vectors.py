@@ -1,4 +1,4 @@
-"""The inner loop of every matrix product, and the few operations on memory that Numba has no words for.
+"""The inner loop of every matrix product, and operations on memory that Numba lacks.
 
 Numba would compile a product of loops to vectors of half this processor's width and keep its sums in memory. Here the
 vectors are written out, as LLVM's instructions, so that the sums stay in registers:
@@ -284,7 +284,7 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
 def take(context: Any, counter: Any) -> Any:
     """(address of an int64): its value; the next call, on any thread, gets one more.
 
-    What a thread wrote before its call can be read after a later one.
+    Writes before a call are visible after a later one.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

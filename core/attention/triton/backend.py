@@ -66,7 +66,7 @@ class _Flash(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+    """An autograd function, so that its derivative is refused: PyTorch would otherwise take it for 0."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
@@ -152,7 +152,7 @@ def _launch(
 
 
 def _or(x: Tensor | None, other: Tensor) -> Tensor:
-    """x as a kernel takes it; where there is none, whatever stands for what is not read."""
+    """x as a kernel takes it, or a placeholder that is not read."""
     return other if x is None else x.view(torch.uint8) if x.dtype == torch.bool else x
 
 

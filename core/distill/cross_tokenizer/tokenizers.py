@@ -91,7 +91,7 @@ def of_view(view: View) -> Tokenizer:
 def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
     """A tokenizer of transformers.
 
-    Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
+    Its vocabulary decides the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
     `plain`.
 
     Args:
