@@ -123,7 +123,7 @@ def attention(
         alibi_slopes: (heads,) or (batch, heads); slope · distance between key and position is subtracted from each score.
             They have no gradient.
         softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
-        sink: (heads,), one more logit for each head, whose probability is dropped.
+        sink: (heads,), one more logit for each head, which has no value vector.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
         dropout_seed: the same seed drops the same probabilities, in standard, flash, flash-numba and flash-triton alike
             (see `dropout`).

@@ -153,14 +153,14 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
     mistakes: list[Mistake] = []
     budget = iter(range(MOST_NODES))
 
-    def build(node: Any, keys: Keys, around: tuple[Any, ...]) -> Any:
+    def build(node: Any, keys: Keys, parents: tuple[Any, ...]) -> Any:
         if next(budget, None) is None:
             raise Mistakes(
                 [Mistake(position_of(node.start_mark), f"aliases expand to more than {MOST_NODES:,} values")]
             )
-        if any(node is outer for outer in around):
+        if any(node is outer for outer in parents):
             raise Mistakes([Mistake(position_of(node.start_mark), "an alias contains itself")])
-        if len(around) > MOST_DEPTH:
+        if len(parents) > MOST_DEPTH:
             raise Mistakes([Mistake(position_of(node.start_mark), "is nested too deeply")])
         if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
             mistakes.append(
@@ -169,13 +169,13 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
                 )
             )
             return None
-        inside = (*around, node)
+        lineage = (*parents, node)
         if isinstance(node, yaml.MappingNode):
-            return dict(_pairs(node, keys, inside))
+            return dict(_pairs(node, keys, lineage))
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 positions.setdefault((*keys, index), position_of(item.start_mark))
-            return [build(item, (*keys, index), inside) for index, item in enumerate(node.value)]
+            return [build(item, (*keys, index), lineage) for index, item in enumerate(node.value)]
         if _CONTROL.search(node.value):
             mistakes.append(Mistake(position_of(node.start_mark), "holds a control character"))
             return None
@@ -186,7 +186,7 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             mistakes.append(Mistake(position_of(node.start_mark), f"{what} is not what its tag says"))
             return None
 
-    def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    def _pairs(node: Any, keys: Keys, lineage: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
         first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -206,7 +206,7 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
                 continue
             first_lines[key] = key_node.start_mark.line + 1
             positions[(*keys, key)] = position_of(key_node.start_mark)
-            yield key, build(value_node, (*keys, key), inside)
+            yield key, build(value_node, (*keys, key), lineage)
 
     data = build(root, (), ())
     if mistakes:

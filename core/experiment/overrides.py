@@ -249,8 +249,8 @@ def _leaves(kind: Any) -> set[Any]:
     """The types of the scalars inside of a type: `{int}` of `list[int]`, `{str, NoneType}` of `str | None`."""
     if typing.get_origin(kind) is typing.Literal:
         return {type(value) for value in typing.get_args(kind)}
-    inside = [one for one in typing.get_args(kind) if isinstance(one, type) or typing.get_args(one)]
-    return {leaf for one in inside for leaf in _leaves(one)} if inside else {kind}
+    arguments = [one for one in typing.get_args(kind) if isinstance(one, type) or typing.get_args(one)]
+    return {leaf for one in arguments for leaf in _leaves(one)} if arguments else {kind}
 
 
 def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, position: Position) -> Any:

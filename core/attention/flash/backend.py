@@ -221,7 +221,7 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
 
 
 def _add_sink(slab: Slab, sink: Tensor, O: Tensor, l: Tensor, m: Tensor) -> None:
-    """One more logit for each row, whose probability is dropped: ⊕ with (m, l, O) = (sink, 1, 0); m in the job's unit."""
+    """One more logit for each row, which has no value vector: ⊕ with (m, l, O) = (sink, 1, 0); m in the job's unit."""
     s, to_powers = slab.of_rows(sink).to(m.dtype) * slab.job.unit, LOG2_E / slab.job.unit
     m_new = torch.maximum(m, s)
     rescale = m.sub_(finite(m_new)).mul_(to_powers).exp2_()

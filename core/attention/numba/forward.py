@@ -125,7 +125,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
     if masked and not careful and not all_finite(Ot, d_v * QUERIES):
         return False
     if extras.sink:
-        # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.
+        # ⊕ with (sink, 1, 0): one more logit, which has no value vector.
         s = load_float(extras.sink, h) * LOG2_E
         for i in range(QUERIES):
             m_new[i] = m[i] if not m[i] < LOWEST else LOWEST
