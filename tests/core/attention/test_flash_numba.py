@@ -229,7 +229,7 @@ def test_combinations_of_all_that_may_be_asked(shape: Shape, dropout: float, dty
     assert found["refused"] == 0 and found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
 
 
-FEW = {
+FEW_QUERIES = {
     "plain": {},
     "causal": {"causal": True},
     "window": {"window_size": (700, 2)},
@@ -240,7 +240,7 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("kwargs", FEW)
+@pytest.mark.parametrize("kwargs", FEW_QUERIES)
 @pytest.mark.parametrize(("queries", "kv_heads", "d", "d_v"), [(1, 2, 64, 64), (5, 4, 16, 24), (3, 1, 20, 7)])
 def test_few_queries_beside_keys_in_parts(kwargs: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
     q, k, v = normal((1, 4, queries, d), (1, kv_heads, 1300, d), (1, kv_heads, 1300, d_v))
@@ -248,7 +248,7 @@ def test_few_queries_beside_keys_in_parts(kwargs: str, queries: int, kv_heads: i
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(both(q, k, v, **FEW[kwargs]))
+            found.append(both(q, k, v, **FEW_QUERIES[kwargs]))
     finally:
         torch.set_num_threads(before)
     assert_close(found[0])

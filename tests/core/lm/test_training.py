@@ -134,8 +134,8 @@ def test_the_rate_rises_then_falls():
 
 def test_rows_drop_the_columns_that_they_do_not_need():
     data = examples(PAIRS, pad=0)
-    few = data.rows(torch.tensor([1, 3]))
-    assert isinstance(few, Sequences) and few.ids.tolist() == [[7, 8, 1], [3, 4, 1]]
+    part = data.rows(torch.tensor([1, 3]))
+    assert isinstance(part, Sequences) and part.ids.tolist() == [[7, 8, 1], [3, 4, 1]]
 
 
 def test_what_has_no_gradient_does_not_move(make_model):

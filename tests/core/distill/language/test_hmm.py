@@ -92,8 +92,8 @@ def test_pseudo_words_are_different_syllables_up_to_the_last():
     words = pseudo_words(np.random.default_rng(0), MOST)
     assert len(set(words)) == MOST == 60 + 60**2 + 60**3
     assert all(re.fullmatch("([bdfgklmnprst][aeiou]){1,3}", word) for word in words)
-    few = pseudo_words(np.random.default_rng(0), 1000)
-    assert [sum(len(word) == 2 * n for word in few) for n in (1, 2, 3)] == [60, 540, 400]
+    shortest = pseudo_words(np.random.default_rng(0), 1000)
+    assert [sum(len(word) == 2 * n for word in shortest) for n in (1, 2, 3)] == [60, 540, 400]
 
 
 @pytest.mark.parametrize(
