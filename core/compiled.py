@@ -5,7 +5,6 @@ Numba itself is imported by the first kernel that is called.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from .cache_folder import cache_folder
+from .own_files import digest_of_files
 from .trial import Refused
 
 
@@ -39,10 +39,7 @@ def code_folder(sources: Path) -> Path:
     Numba compares the age of a function's own file alone, not of the files of what it calls; with the digest, a change
     in any of them compiles anew. (Numba itself checks the processor and its own version.)
     """
-    digest = hashlib.sha256()
-    for source in sorted(sources.glob("*.py")):
-        digest.update(source.read_bytes())
-    return cache_folder() / "numba" / digest.hexdigest()[:16]
+    return cache_folder() / "numba" / digest_of_files(sources, sources.glob("*.py"))
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def read(path: Path) -> Document:
 
 
 def _content(path: Path, shown: str) -> bytes:
-    """The bytes of an ordinary file of ordinary size: a pipe would never end, and 6 GB are looked at before they are read."""
+    """The bytes of a file, refused unread if it is no regular file (a pipe would never end) or too large."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):

@@ -1,4 +1,4 @@
-"""From a file and a request to a checked experiment: every command comes this way."""
+"""From a file and a request to a checked experiment, for every command."""
 
 from __future__ import annotations
 

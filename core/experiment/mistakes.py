@@ -20,7 +20,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing to put right."""
+    """One mistake: its position and a message."""
 
     position: Position
     message: str

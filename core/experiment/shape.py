@@ -107,7 +107,7 @@ def _inside(kind: Any, key: str | int) -> Any:
 
 
 def plainly(error: Any) -> str:
-    """One of pydantic's findings as a sentence without its preambles."""
+    """An error of pydantic's as a sentence without its preambles."""
     message = WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ").removeprefix(
         "Input "
     )

@@ -1,4 +1,4 @@
-"""Warnings about claims that are allowed and say less than they seem to. `lab validate` prints them."""
+"""Warnings about claims that prove less than they seem to. `lab validate` prints them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .schema import Claim, Experiment, Metric, Scalar
 
 @dataclass(frozen=True)
 class Warned:
-    """One thing to look at again."""
+    """A warning about a claim."""
 
     position: Position
     claim: str
@@ -59,7 +59,7 @@ def _of_one(claim: Claim, experiment: Experiment) -> Iterator[tuple[str, str]]:
     if low <= least and most <= high:
         yield "expect", f"cannot fail: every possible {claim.measure.kind} of {claim.measure.metric} meets it"
     metric = experiment.metrics[claim.measure.metric]
-    outside = [figure for figure in figures(claim, metric) if not _about_inside(figure, (low, high))]
+    outside = [figure for figure in figures(claim, metric) if not _nearly_inside(figure, (low, high))]
     if outside:
         yield (
             "paper",
@@ -119,7 +119,7 @@ def _excludes(same: Region, changed: Region, is_compared: bool) -> bool:
 
 
 def _end(value: Scalar, axis: str, experiment: Experiment) -> Scalar:
-    """The value that `max` or `min` stands for."""
+    """The value of `max` or `min`."""
     numbers = [one for one in experiment.values_of(axis) if isinstance(one, int | float)]
     if value not in ("max", "min") or not numbers:
         return value
@@ -150,7 +150,7 @@ def figures(claim: Claim, metric: Metric) -> list[float]:
 
 
 def _scale(unit: str, kind: str, ours: str) -> float | None:
-    """By what a figure in that unit is multiplied to stand beside the measure; None where they cannot be compared."""
+    """The factor from that unit to the measure's; None where they cannot be compared."""
     if kind in ("ratio", "exponent", "trend"):
         return 1.0 if unit in ("", "x", "×", "times") else None
     if unit in ("", ours):
@@ -161,8 +161,8 @@ def _scale(unit: str, kind: str, ours: str) -> float | None:
     return family[unit] / family[ours] if family else None
 
 
-def _about_inside(figure: float, region: Region) -> bool:
-    """Inside, but for the rounding of a change of units."""
+def _nearly_inside(figure: float, region: Region) -> bool:
+    """Whether it is inside, up to the rounding of a change of units."""
     return region[0] <= figure <= region[1] or any(math.isclose(figure, end) for end in region)
 
 

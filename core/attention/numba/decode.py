@@ -75,7 +75,7 @@ def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, caref
     """False where it must be repeated with `careful`, as a masked NaN may have leaked."""
     d, d_v, groups = task.d, (task.d_v + LANES - 1) // LANES * LANES, task.heads // task.kv_heads
     rows = groups * task.queries
-    # In memory of its own: lines of cache that another thread writes to beside would wander between the two.
+    # In separate memory: a cache line that two threads write to would move between their cores.
     size = rows * (d_v + 2)
     result, rest = scratch[:size], scratch[size:]
     O, m, l = result[: rows * d_v], result[rows * d_v : rows * (d_v + 1)], result[rows * (d_v + 1) :]
