@@ -33,12 +33,12 @@ FEATURES: dict[str, dict[str, Any]] = {
     "alibi": {"causal": True, "alibi_slopes": True},
     "dropout": {"causal": True, "dropout_p": 0.1, "dropout_seed": 1},
 }
-"""Where True stands for a tensor, one number for each head."""
+"""True means a tensor with one number for each head."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One shape, as it came out.
+    """The result for one shape.
 
     Attributes:
         ratio: PyTorch's time over ours, the median over blocks, then the lower and upper quartile.
@@ -101,7 +101,7 @@ def main() -> None:
         window(given, peak)
         return
     if given.few:
-        few(given)
+        few_queries(given)
         return
     print("heads      N  kind      pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
     rows = []
@@ -118,16 +118,16 @@ def main() -> None:
 
 def row(given: argparse.Namespace, heads: int, length: int, kind: str, direction: str) -> Row:
     other = "flash" if given.features else "sdpa"
-    asked = FEATURES.get(kind, {"causal": kind == "causal"})
+    options = FEATURES.get(kind, {"causal": kind == "causal"})
     calls = {
-        name: call(given, backend, heads, length, asked, direction)
+        name: call(given, backend, heads, length, options, direction)
         for name, backend in (("ours", given.backend), ("sdpa", other), ("again", other))
     }
     pairs: float = length**2
-    if "window_size" in asked:
-        behind = min(length, asked["window_size"][0] + 1)
-        pairs = behind * (length - (behind - 1) / 2)
-    elif asked["causal"]:
+    if "window_size" in options:
+        width = min(length, options["window_size"][0] + 1)
+        pairs = width * (length - (width - 1) / 2)
+    elif options["causal"]:
         pairs = length * (length + 1) / 2
     operations = 4.0 * heads * pairs * given.head_dim * (BACKWARD if direction == "fwd+bwd" else 1.0)
     return timed(given, calls, operations, heads=heads, length=length, kind=kind, direction=direction)
@@ -154,7 +154,7 @@ def timed(
 
 
 def call(
-    given: argparse.Namespace, backend: str, heads: int, length: int, asked: dict[str, Any], direction: str
+    given: argparse.Namespace, backend: str, heads: int, length: int, options: dict[str, Any], direction: str
 ) -> Callable[[], object]:
     import torch
 
@@ -163,22 +163,22 @@ def call(
     torch.manual_seed(0)
     backward, dtype = direction == "fwd+bwd", getattr(torch, given.dtype)
     q, k, v, dO = (torch.randn(1, heads, length, given.head_dim).to(dtype) for _ in range(4))
-    asked = {
+    options = {
         name: torch.linspace(0.1, 1, heads) if value is True and name != "causal" else value
-        for name, value in asked.items()
+        for name, value in options.items()
     }
     for x in (q, k, v):
         x.requires_grad_(backward)
 
     def run() -> object:
-        output = attention(q, k, v, **asked, backend=backend)
+        output = attention(q, k, v, **options, backend=backend)
         return torch.autograd.grad(output, (q, k, v), dO) if backward else output
 
     return run
 
 
-def few(given: argparse.Namespace) -> None:
-    """Ours beside PyTorch's kernel and beside `short`, and how fast ours reads keys and values."""
+def few_queries(given: argparse.Namespace) -> None:
+    """Times of ours, PyTorch's kernel and `short`, and the rate at which ours reads keys and values."""
     import torch
 
     from lab.core.attention import attention
@@ -205,7 +205,7 @@ def few(given: argparse.Namespace) -> None:
 
 
 def window(given: argparse.Namespace, peak: float) -> None:
-    """A query and the N/16 − 1 keys before it, against PyTorch's kernel, which is told by a mask."""
+    """A query and the N/16 − 1 keys before it, against PyTorch's kernel with the same window as a mask."""
     import torch
 
     from lab.core.attention import attention

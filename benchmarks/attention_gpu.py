@@ -136,7 +136,7 @@ def calls_of(
         return scaled_dot_product_attention(q, k, v, is_causal=causal)
 
     def timed(forward: Callable[[], Any], context: Callable[[], Any]) -> tuple[Callable[[], object], Any]:
-        """What is timed, and what it gives. The backward pass alone is timed, from one forward pass."""
+        """The timed call, and its result. The backward pass alone is timed, from one forward pass."""
         with context():
             output = forward()
         if direction == "bwd":

@@ -84,7 +84,7 @@ def main() -> None:
             theirs.append(other)
     ours, theirs = ours[given.warmup :], theirs[given.warmup :]
     show(ours, theirs)
-    others.tell()
+    others.print_share()
     show_ceiling(given, model, ours)
     if given.profile:
         show_profile(given.profile, step)
@@ -122,7 +122,7 @@ def model_of(given: argparse.Namespace) -> Any:
 
 
 def score(texts: Sequence[str]) -> list[float]:
-    """A cheap reward that hardly ever gives a whole group the same."""
+    """A cheap reward, which seldom is equal within a group."""
     return [text.count("1") / 48 for text in texts]
 
 
@@ -160,12 +160,12 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
         processed.clear()
         data.seconds = scoring.seconds = 0.0
         began = time.perf_counter()
-        seen = train_step(
+        step_taken = train_step(
             trained, watched, lambda _: WeightedRewards({"ones": reward}), settings, seed=SEED, step=step
         )
         total = time.perf_counter() - began
-        metrics = seen.metrics
-        lengths = seen.batch.rollout.completions.lengths
+        metrics = step_taken.metrics
+        lengths = step_taken.batch.rollout.completions.lengths
         assert bool((lengths == given.tokens).all()), "a completion ended early"
         generate = metrics["time/generate"] - data.seconds - scoring.seconds
         yield Taken(
@@ -359,7 +359,7 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
 
 
 def update_alone(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> float:
-    """Seconds of the update's matrix products, forward and backward, without all else."""
+    """Seconds of the update's matrix products alone, forward and backward."""
     from lab.core.grpo.config import GRPOConfig
 
     parts = given.parts or GRPOConfig().parts

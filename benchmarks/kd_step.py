@@ -38,7 +38,7 @@ DOCUMENTS = 4
 
 @dataclass(frozen=True)
 class Shape:
-    """Documents of `columns` tokens, each but the last of which tells the next."""
+    """Documents of `columns` tokens, each but the last of which predicts the next."""
 
     vocabulary: int
     columns: int
@@ -123,7 +123,7 @@ def main() -> None:
             turns = turns_with_trl(given, shape, ids, teacher, cached, online)
         turns = turns[given.warmup :]
         show(turns, shape)
-        others.tell()
+        others.print_share()
         show_ceiling(shape, [turn.cached.total for turn in turns])
         if given.profile:
             show_profile(given.profile, cached)
@@ -191,7 +191,7 @@ def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, read: Any) -> I
 
 
 def second(steps: Iterator[Taken]) -> Taken:
-    """The step after next: the next one has found caches and threads as another program left them."""
+    """The step after next, since the next one finds caches and threads as another program left them."""
     next(steps)
     return next(steps)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of a training step share: how a step is timed, and what its products alone would take."""
+"""Shared by the benchmarks of a training step: timing of a step, and of its matrix products alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Watch:
 
 
 class Others:
-    """What other processes have of the machine's processors, from now on: a busy neighbour explains slow steps."""
+    """The share of the processors that other processes use from now on: a busy neighbour explains slow steps."""
 
     def __init__(self) -> None:
         self.before = self._now()
@@ -42,8 +42,8 @@ class Others:
         wall, busy, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
         return max(0.0, busy - own) / (wall * (os.cpu_count() or 1))
 
-    def tell(self) -> None:
-        print(f"meanwhile other processes had {self.share():.0%} of the machine's processors")
+    def print_share(self) -> None:
+        print(f"meanwhile other processes used {self.share():.0%} of the machine's processors")
 
     @staticmethod
     def _now() -> tuple[float, float, float]:
@@ -66,7 +66,7 @@ def add_common(parser: argparse.ArgumentParser, pairs: int) -> None:
 
 
 def settle(given: argparse.Namespace) -> None:
-    """Threads and environment, before torch is loaded, which reads them then; and the machine in a line."""
+    """Set threads and environment before torch, which reads them, is loaded; print a line about the machine."""
     os.environ.update(thread_environment(given.threads) if given.wait == "passive" else {})
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     os.environ |= {
@@ -95,7 +95,7 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def products_alone(shapes: Sequence[tuple[int, int, int]], times: int = 1, best_of: int = 5) -> float:
-    """Seconds of matrix products, forward and backward, without all else.
+    """Seconds of the matrix products alone, forward and backward.
 
     Args:
         shapes: (rows, out, in) of x (rows, in) · wᵀ (in, out).
@@ -120,13 +120,13 @@ PRODUCTS = "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "attention_f
 
 
 def show_profile(rows: int, step: Iterator[Any]) -> None:
-    """The most expensive operations of one step, with all that it has in other threads; and what all products take."""
+    """Print the most expensive operations of one step, over all threads, and the share of its matrix products."""
     from torch.autograd.profiler import profile
 
-    with profile() as seen:
+    with profile() as profiled:
         taken = next(step)
     print(f"\none step of ours under the profiler, {taken.total:.3f} s:")
-    table = seen.key_averages()
+    table = profiled.key_averages()
     whole = sum(each.self_cpu_time_total for each in table)
     for each in sorted(table, key=lambda each: -each.self_cpu_time_total)[:rows]:
         seconds = each.self_cpu_time_total * 1e-6

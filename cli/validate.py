@@ -54,7 +54,7 @@ def validate(
         chances = chances_of(gather(last).verdicts, experiment.replicates)
     found = warnings(experiment, loaded.document)
     if json:
-        warned = [asdict(one.mark) | {"claim": one.claim, "message": one.message} for one in found]
+        warned = [asdict(one.position) | {"claim": one.claim, "message": one.message} for one in found]
         data = {"file": str(path), "valid": True, "trials": len(plan(loaded)), "chances": chances}
         print_json(data | {"warnings": warned})
         return

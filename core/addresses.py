@@ -1,4 +1,4 @@
-"""Which tensors compiled code may be given by their address, and which it must refuse because a derivative would be lost."""
+"""Checks whether compiled code may take tensors by address, and refuses those whose derivative would be lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def have_addresses(*tensors: Tensor | None) -> bool:
 
 
 def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
-    """Refuse a forward-mode derivative, which compiled code would lose without a word.
+    """Refuse a forward-mode derivative, which compiled code would lose silently.
 
     Args:
         name: of the code, with which the message begins.
@@ -50,7 +50,7 @@ def have_tangents(*tensors: Tensor | None) -> bool:
 
 
 def are_functional(*tensors: Tensor | None) -> bool:
-    """Whether one of them stands inside torch.func.grad or its like, to which an operator's derivative is unknown."""
+    """Whether a tensor is inside torch.func.grad or the like, which do not know an operator's derivative."""
     if torch.compiler.is_compiling():
         return False
     return any(x is not None and _c._functorch.is_gradtrackingtensor(x) for x in tensors)

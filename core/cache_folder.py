@@ -1,4 +1,4 @@
-"""Where things made once are kept. A leaf."""
+"""The cache folder. A leaf."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 
 
 def _of_nobody() -> Path:
-    """A folder of this user's alone in the shared temporary one, from which compiled code and models may be loaded."""
+    """A folder in the temporary one that only this user can write to, so that loading code and models from it is safe."""
     folder = Path(tempfile.gettempdir()) / f"lab-cache-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()

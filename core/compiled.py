@@ -1,11 +1,10 @@
-"""What all kernels that Numba compiles have in common: where their code is kept, and how they use several threads.
+"""Shared by all Numba kernels: the folder of their compiled code, and the threads that run them.
 
 Numba itself is imported by the first kernel that is called.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,11 +16,12 @@ from threading import Thread
 from typing import Any
 
 from .cache_folder import cache_folder
+from .own_files import digest_of_files
 from .trial import Refused
 
 
 def refuse_without_numba(name: str) -> None:
-    """Raise Refused in the name of a kernel unless Numba is there, and compiles."""
+    """Raise Refused, naming the kernel, unless Numba is installed and compiles."""
     if find_spec("numba") is None:
         raise Refused(f"{name} needs Numba: pip install numba")
     try:
@@ -34,24 +34,21 @@ def refuse_without_numba(name: str) -> None:
 
 
 def code_folder(sources: Path) -> Path:
-    """Where the code compiled of the files in a folder is kept.
+    """The folder for the compiled code of the Python files in a folder; its name has their digest.
 
-    Numba looks at the age of the one file in which a function stands, not at those of what it calls. The digest of all
-    of them is in the name: a changed file compiles anew. (The processor and its own version Numba looks at itself.)
+    Numba compares the age of a function's own file alone, not of the files of what it calls; with the digest, a change
+    in any of them compiles anew. (Numba itself checks the processor and its own version.)
     """
-    digest = hashlib.sha256()
-    for source in sorted(sources.glob("*.py")):
-        digest.update(source.read_bytes())
-    return cache_folder() / "numba" / digest.hexdigest()[:16]
+    return cache_folder() / "numba" / digest_of_files(sources, sources.glob("*.py"))
 
 
 @contextmanager
 def code_kept(sources: Path) -> Iterator[None]:
-    """Functions given a cache inside keep it in `code_folder`, or where $NUMBA_CACHE_DIR says; those of others do not."""
+    """Inside, Numba's `cache=True` means `code_folder`, or $NUMBA_CACHE_DIR; other functions are not affected."""
     import numba
 
     settings: Any = numba.config
-    before = settings.CACHE_DIR  # it is read where a function is decorated, and at no other time
+    before = settings.CACHE_DIR  # read when a function is decorated, and only then
     if not os.environ.get("NUMBA_CACHE_DIR"):
         settings.CACHE_DIR = str(code_folder(sources))
     try:
@@ -62,21 +59,21 @@ def code_kept(sources: Path) -> Iterator[None]:
 
 _Turns = Callable[[], None]
 _waiting: dict[int, SimpleQueue[_Turns]] = {}
-"""By number of threads, where those that are kept wait: a new one costs about as much as the shortest kernel."""
+"""The queues of idle threads, by number of threads: starting a thread costs about as much as the shortest kernel."""
 
 
 def on_threads(work: Callable[[int], object], threads: int, owned: object = None) -> None:
-    """Call `work(0)` … `work(threads − 1)` at once, the first of them on the thread that asks.
+    """Call `work(0)` … `work(threads − 1)` at once, the first on the calling thread.
 
-    For work that lets go of Python's lock. What no other thread has begun when the first is done, that one does too:
-    a thread may take longer to wake than a short kernel takes.
+    For work that releases Python's global lock. The calling thread then also does the calls that no other thread has
+    begun: a thread may take longer to wake than a short kernel takes.
 
     Args:
-        owned: what `work` knows only by its address. It stays until the last thread is done, even where whoever asked
-            is interrupted and waits no longer.
+        owned: objects that `work` knows only by address. They are kept until the last thread is done, even if the
+            caller is interrupted and does not wait.
 
     Raises:
-        Exception: what one of them has raised.
+        Exception: an error of any call.
     """
     if threads <= 1:
         work(0)
@@ -107,7 +104,7 @@ def on_threads(work: Callable[[int], object], threads: int, owned: object = None
         work(0)
         turns()
     finally:
-        # After an error nothing more is begun; what was begun is waited for, since it uses the caller's memory.
+        # After an error no call begins, but those begun are waited for, since they use the caller's memory.
         begun = threads - 1
         while left:
             try:
@@ -126,6 +123,6 @@ def _serve(waiting: SimpleQueue[_Turns]) -> None:
         waiting.get()()
 
 
-# A forked process has the queues but not the threads behind them, and would wait for them for ever.
+# A forked process has the queues but not their threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_waiting.clear)

@@ -1,4 +1,4 @@
-"""Files of the user's in an experiment: texts that name functions in them, and digests of files. A leaf.
+"""References to functions in the user's files, and digests of files. A leaf.
 
     ./file.py:function                          a function
     accuracy+0.5*./file.py:f+./other.py:g       several, each with a weight if need be, and names among them
@@ -62,7 +62,7 @@ class Term:
 
 
 def terms(text: str) -> list[Term]:
-    """The terms of a text. Every text has some; who uses a term checks its name and its weight."""
+    """The terms of a text; the caller checks their names and weights."""
     found: list[Term] = []
     at, more = 0, True
     while more:
@@ -79,7 +79,7 @@ def is_reference(value: object) -> bool:
 
 
 def check_that_a_function_is_named(text: str) -> None:
-    """Raise ValueError if a text is the name of a file and nothing more."""
+    """Raise ValueError if a text names a file without a function."""
     if text.endswith(".py"):
         raise ValueError(f"{text} is a file; name the function in it as {text}:function")
 

@@ -60,9 +60,9 @@ class TwoCuts(BaseModel):
                 raise ValueError(
                     f"{silent} tokens of {cut.name} write nothing and need as many names, not {len(cut.special)}"
                 )
-            inside = next((end for end in self.spans if end not in cut.ends), None)
-            if inside is not None:
-                raise ValueError(f"a span ends at byte {inside}, where {cut.name} has no token's end")
+            unaligned = next((end for end in self.spans if end not in cut.ends), None)
+            if unaligned is not None:
+                raise ValueError(f"a span ends at byte {unaligned}, where {cut.name} has no token's end")
         if [0, *self.spans] != sorted({0, *self.spans}):
             raise ValueError(f"spans end one behind the other, not at {list(self.spans)}")
         return self

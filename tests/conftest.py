@@ -34,17 +34,17 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     tmp_path_factory.getbasetemp()  # is kept for a look at what failed, so it stays where it is
     usual = Path(tempfile.gettempdir())
     short = usual if len(str(usual)) < 50 else Path("/tmp")
-    place = tempfile.mkdtemp(prefix="lab", dir=short)
+    temporary = tempfile.mkdtemp(prefix="lab", dir=short)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(short))
         get_temp_dir()  # multiprocessing's, which goes when this process ends, so not inside of what goes before
-        patch.setenv("TMPDIR", place)
+        patch.setenv("TMPDIR", temporary)
         patch.setattr(tempfile, "tempdir", None)  # so that it looks again
         patch.delenv("PYTHONPATH", raising=False)
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture
@@ -122,12 +122,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(KNOWN.with_name("known_trial.py"), folder)
     (folder / "known.yaml").write_text(TIMED)
     results = folder / "results"
-    asked = {"preset": None, "full": True, "label": "", "command": "lab run known", "params": {}}
-    asked |= {"device": "cpu", "threads": 1, "workers": 1}
+    facts = {"preset": None, "full": True, "label": "", "command": "lab run known", "params": {}}
+    facts |= {"device": "cpu", "threads": 1, "workers": 1}
     environment = {"cpu": "A processor", "device": "cpu", "threads": 1, "packages": {"torch": "2.13.0"}}
     for file in (folder / "known.yaml", KNOWN.with_name("learning.yaml")):
         loaded = load(str(file))
-        run = create(results, loaded, asked, environment)
+        run = create(results, loaded, facts, environment)
         for trial in plan(loaded):
             made = run.of(trial)
             made.mkdir()

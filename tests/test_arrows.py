@@ -26,7 +26,7 @@ LAYERS = ["softmax", "attention", "lm", "grpo", "distill"]  # each may import th
 MAY_IMPORT = {
     "trial": set(),
     "own_files": set(),
-    "compiled": {"trial"},
+    "compiled": {"trial", "own_files"},
     "addresses": {"trial"},
     "measure": {"trial"},
     "experiment": {"trial", "own_files", "measure"},

@@ -10,7 +10,7 @@ from ..experiment.schema import Experiment
 
 
 def alarms(experiment: Experiment, values: pd.DataFrame) -> Iterator[str]:
-    """A note for each metric whose alarm rings: how many variants do, and which one most.
+    """A note for each metric whose mean falls below its alarm: in how many variants, and where it is lowest.
 
     Args:
         values: `variant`, `metric`, `value`, …, as trials measured them.

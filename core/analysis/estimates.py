@@ -1,9 +1,9 @@
-"""From the replicates of a figure to an interval, by the kind of number it is.
+"""The interval of a figure, by the kind of its metric.
 
-Counted numbers stand as they are. Timed ones are positive and their noise is proportional, so they go by
-logarithms. Trained ones go by the plain scale; a proportion whose seeds all agree gets its interval over
-the prompts instead, since the seeds then say nothing about how it would vary. How many prompts there are is
-a number here: `Readings.with_prompts` puts it in the place of the metric that counts them.
+A counted number has none. Timed figures are positive with proportional noise, so their intervals are over logarithms.
+Those of trained figures are over the plain numbers, or over prompts for a proportion on which all seeds agree, since
+the seeds then show no spread. `Readings.with_prompts` puts the number of prompts in the place of the metric that
+counts them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def value_of(figure: Replicates, metric: Metric, level: float = LEVEL) -> Interv
     if metric.kind == "counted":
         return counted(_finite(_only(figure)))
     if metric.kind == "timed" and min(x) > 0:
-        # The median resists the one process that was disturbed. The interval is that of the geometric mean,
-        # widened in the rare case that it does not reach the median.
+        # The median is robust to one disturbed process. The interval is that of the geometric mean, widened where it
+        # does not contain the median.
         found, median = log_mean_interval(x, level), float(np.median(x))
         if found.low is None or found.high is None:
             return replace(found, estimate=median)
@@ -118,10 +118,10 @@ def _prompts(metric: Metric) -> int | None:
 def _over_prompts(proportion: float, prompts: int, level: float = LEVEL) -> Interval:
     """The interval over the prompts of one seed, whatever the number of seeds.
 
-    Each seed draws its own prompts, but the seeds' prompts are not so many independent trials: they come from one
-    pool, which may hold few more than one seed's draw (there are 37 problems of parity at depths 4 to 6), and models
-    of one recipe err on the same ones. Adding them up would count a problem once a seed and make the interval up to
-    √seeds too narrow. Where the draws do differ this one is too wide, which is the side to err on.
+    The prompts of several seeds are not independent trials: they come from one pool, which may hold few more than one
+    seed's draw (there are 37 problems of parity at depths 4 to 6), and models of one recipe err on the same ones. Adding
+    them up would count a problem once for each seed and make the interval up to √seeds too narrow. Where the draws
+    differ, the interval is too wide, which is the safer error.
     """
     return replace(proportion_interval(round(proportion * prompts), prompts, level), estimate=proportion)
 
@@ -136,8 +136,8 @@ def _combined(
 ) -> Interval:
     """The interval of a difference (on the `working` scale) of two proportions, from the interval of each.
 
-    Each end moves as far as the two ends that matter do together, by squares (Newcombe 1998, method 10,
-    with exact limits in place of Wilson's).
+    The distances of the two relevant ends from their estimates add up in squares (Newcombe 1998, method 10, with
+    exact limits in place of Wilson's).
     """
     a, b = (_over_prompts(float(np.mean(z)), prompts, found.level) for z in (x, y))
     assert a.low is not None and a.high is not None and b.low is not None and b.high is not None

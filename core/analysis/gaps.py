@@ -13,9 +13,8 @@ from ..experiment.schema import Experiment, Gap
 def with_gaps(experiment: Experiment, values: pd.DataFrame) -> pd.DataFrame:
     """The table of values with a row for every gap that can be taken: 100 · (zero − x) / (zero − whole).
 
-    It is taken within a seed, so that what a seed does to all three cancels. Where one seed has `whole` not better than
-    `zero` there is no way to be a share of: then that point has no gap at all, since the seeds that are left would be
-    those that suit it.
+    It is computed within a seed, so that the seed's effect on all three cancels. A point has no gap if in any seed `whole`
+    is not better than `zero`: the remaining seeds would be a biased choice.
 
     Args:
         values: `variant`, the point keys, `metric`, `replicate`, `value`.

@@ -1,8 +1,8 @@
 """Judges the claims of an experiment by one run.
 
 The rule: an interval inside the expected region holds; wholly outside, the claim fails here; otherwise it
-is unclear, and the verdict says how many more replicates would settle it. Counted numbers have no interval
-and are judged as they are. Sampled ones are judged at the looks of `looks`, on the replicates of that look and
+is unclear, and the verdict says how many more replicates would settle it. A counted number is judged without an
+interval. Sampled ones are judged at the looks of `looks`, on the replicates of that look and
 at its level, so that the interval printed with a verdict is the verdict's own: a little wider than the 95%
 intervals in tables, which hold for one figure at one time. Before the first look a verdict is a preview.
 

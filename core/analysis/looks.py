@@ -1,19 +1,19 @@
-"""The interim looks at a claim and their levels (group sequential testing): going on with a run cannot buy a verdict.
+"""The interim looks at a claim and their levels (group sequential testing).
 
-A run can go on with more replicates, and whoever goes on until the answer suits is wrong more often than an interval
-says: simulated, following "4 more would settle it" to the letter judged a claim whose truth lies on the bound falsely
-in 15 of 100 runs, not in 5. So verdicts are given at looks that are fixed when the run is made: at its planned number
-of replicates (never below six), at twice that, at four times, …, each on exactly the first so many. What the looks
-may err adds up to 5% for each claim, both sides together, whatever is done with `--resume` (Bonferroni's inequality;
-to divide an error among looks is Lan and DeMets' alpha spending, 1983):
+A run can go on with more replicates, and stopping when the answer suits raises the error rate above that of one
+interval: in a simulation, adding replicates as "4 more would settle it" says judged a claim whose truth lies on the
+bound wrongly in 15 of 100 runs, not in 5. So the looks are fixed when the run is made: at its planned number of
+replicates (at least six), at twice that, at four times, …, each on exactly that many first replicates. The errors of
+all looks add up to 5% for each claim, both sides together, whatever `--resume` adds (Bonferroni's inequality; dividing
+an error among looks is Lan and DeMets' alpha spending, 1983):
 
     look         1       2       3       4       …
     replicates   n       2n      4n      8n
     error, %     3.125   0.9375  0.4688  0.2344
 
 The first error, 2·2⁻⁶, is the largest that six replicates which all agree can be held against (see `statistics`);
-each later look takes half of what is left. Between two looks the verdict of the last one stands. Simulated in
-tests/core/analysis/test_sequential.py.
+each later look takes half of what is left. Between two looks the verdict of the last one stands.
+tests/core/analysis/test_sequential.py simulates this.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def measured(
     curves: pd.DataFrame | None = None,
     level: float = LEVEL,
 ) -> Measured:
-    """Take the measure of a claim from a run, with intervals of this level.
+    """The measure of a claim in a run, with intervals of this level.
 
     Raises:
         NotTested: something it needs is not there, or no such number can be formed; the message says what.

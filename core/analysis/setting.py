@@ -12,7 +12,7 @@ from .measures import Measured
 from .regions import stand
 from .statistics import Interval, Region
 
-# Words by which a setting names something other than a CUDA GPU; the rest (V100, A100, RTX 4090, …) is one.
+# Words in a setting's device that mean no CUDA GPU; any other name (V100, A100, RTX 4090, …) means one.
 _OTHER_KINDS = {
     "cpu": ("cpu", "xeon", "epyc", "ryzen", "core i"),
     "mps": ("mps", "apple", "m1", "m2", "m3", "m4"),
@@ -35,23 +35,23 @@ def is_elsewhere(claim: Claim, environment: Mapping[str, Any]) -> bool:
 def starred_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]:
     """The word for a claim about another kind of device, and the same as a sentence.
 
-    The expected region decides, by the interval:
+    The word depends on where the interval lies relative to the expected region:
 
-    - inside: the direction that is seen. For ratios of times "faster*" or "slower*", said of the variant that the
-      claim calls faster: `over` where the region lies at 1 or above, else `of`. For other ratios and differences
-      "higher*" or "lower*", said of `of`; an order: of the later beside the earlier. "same*" where a region around
-      "no difference" holds an interval that does so too; and for a value, an exponent or a trend, as claimed.
-    - outside: "same*" where no difference is seen, "slower*" and its like where it is seen the other way round; and
-      where the direction is right, but the figure lies short of what is claimed or beyond it, "lower*" or "higher*",
-      said of the figure beside the region. "at least 1.7" is not met by 1.05.
+    - inside: the direction found. A ratio of times is "faster*" or "slower*", and the subject is the variant that the
+      claim calls faster: `over` where the region lies at 1 or above, else `of`. Other ratios and differences are
+      "higher*" or "lower*", of `of`; an order, of the later variant beside the earlier. "same*" where both region and
+      interval contain "no difference", and for a value, an exponent or a trend as claimed.
+    - outside: "same*" where the interval contains "no difference"; "slower*" and the like where the direction is the
+      opposite; "lower*" or "higher*" than claimed where the direction is right and the size is not, as 1.05 is for
+      "at least 1.7".
     - across an edge of it: "unclear*".
     """
     measure, found = claim.measure, measured.steps[0]
     if measure.kind == "order":
         sides = {_side(step, (0.0, 0.0)) for step in measured.steps}
         level = _LEVELS[sides.pop() if len(sides) == 1 else 0]
-        said = f"{measure.metric} of each is {level} than before"
-        return f"{level}*", "no steady order seen" if level == "same" else said
+        sentence = f"{measure.metric} of each is {level} than before"
+        return f"{level}*", "no steady order seen" if level == "same" else sentence
     region, beside = claim.expect.region, _side(found, claim.expect.region)
     across = stand(found, region) == "across"
     if measure.kind not in ("ratio", "difference"):
@@ -64,11 +64,11 @@ def starred_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]
     side = _side(found, (none, none))
     if measure.kind == "ratio" and unit in TIMES:
         if region[0] >= 1:
-            seen, words = _PACES[-side], f"{over} is {_PACES[-side]} than {of}"
+            direction, words = _PACES[-side], f"{over} is {_PACES[-side]} than {of}"
         else:
-            seen, words = _PACES[side], f"{of} is {_PACES[side]} than {over}"
+            direction, words = _PACES[side], f"{of} is {_PACES[side]} than {over}"
     else:
-        seen, words = _LEVELS[side], f"{measure.metric} of {of} is {_LEVELS[side]} than that of {over}"
+        direction, words = _LEVELS[side], f"{measure.metric} of {of} is {_LEVELS[side]} than that of {over}"
     if side == 0:
         words = f"no difference seen between {of} and {over}"
     if across:
@@ -77,7 +77,7 @@ def starred_word(claim: Claim, unit: str, measured: Measured) -> tuple[str, str]
     if beside and claimed and side == -claimed:
         short = "less than" if beside == claimed else "beyond what is"
         return f"{_LEVELS[beside]}*", f"{words}, but {short} claimed"
-    return f"{seen}*", words
+    return f"{direction}*", words
 
 
 _LEVELS = {-1: "lower", 0: "same", 1: "higher"}
@@ -90,14 +90,14 @@ def _side(found: Interval, region: Region) -> int:
 
 
 def differences(
-    claim: Claim, experiment: Experiment, place: Mapping[str, Scalar], environment: Mapping[str, Any]
+    claim: Claim, experiment: Experiment, point: Mapping[str, Scalar], environment: Mapping[str, Any]
 ) -> list[str]:
     """What differs between the claim's setting and this run: `["device: V100 there, CPU here", "rows: 4000
-    there, 64 here"]`. The run's side is looked up in the point, in the measured variant's changes, in
-    `params` and in the environment; what none of them knows is said to be unknown."""
+    there, 64 here"]`. A value of this run comes from the point, else the measured variant, `params` or the environment;
+    without any it is "not known here"."""
     listed = []
     variant = experiment.variants.get(claim.measure.of[0])
-    here = {**environment, **experiment.params, **(variant.params if variant else {}), **place}
+    here = {**environment, **experiment.params, **(variant.params if variant else {}), **point}
     for key, there in claim.setting.items():
         if key == "device":
             listed += _device_difference(str(there), environment)

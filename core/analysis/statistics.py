@@ -3,13 +3,13 @@
 A replicate is one process (timing) or one seed (training), already reduced to one number. Two variants are
 paired by replicate, because what disturbs one (a warm machine, an easy seed) disturbs the other too.
 Intervals are Student's t (Student 1908): over the logarithms where a figure is positive and its noise is
-proportional (times, ratios), over the plain numbers elsewhere. How well they cover is simulated in
-tests/core/analysis/test_coverage.py.
+proportional (times, ratios), over the plain numbers elsewhere. tests/core/analysis/test_coverage.py simulates
+their coverage.
 
-**Replicates that all agree** have no spread, and Student's t would make an interval of no width from two of
-them. Here they get none below six replicates. From six on the interval is that one value: if the median lay
-anywhere else, all of n replicates would fall on one side of it with a chance of at most 2·2⁻ⁿ, which is
-below 5% from n = 6 (the sign test). Proportions do better: `proportion_interval` counts their prompts.
+**Replicates that all agree** have a spread of 0, from which Student's t would make an interval of no width. Fewer
+than six of them get no interval. Six or more get that one value: if the median were another, n replicates would
+all fall on one side of it with probability at most 2·2⁻ⁿ, below 5% from n = 6 (the sign test). For proportions
+`proportion_interval` uses the number of prompts instead.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Interval:
     Attributes:
         estimate: the mean, the geometric mean, the slope, … of the replicates.
         low, high: ends of the interval. None for a counted number, for a single replicate, and for fewer
-            than six replicates that all agree: their spread is unknown, so nothing can be said.
+            than six replicates that all agree, whose true spread is unknown.
         n: replicates (pairs, where two variants were compared); for `scale` "prompts" the number of prompts.
-        level: how often such intervals cover the truth.
+        level: the confidence level, 0.95 for 95%.
         spread: standard deviation over the replicates on the working scale; 0 when all agree; None when
             unknown.
         scale: where the arithmetic was done: "plain", "log", or "prompts" (a proportion).
@@ -61,8 +61,8 @@ class Interval:
 
     @property
     def printed(self) -> tuple[float | None, float | None]:
-        """The ends as they are shown: with fewer than six replicates an interval is mostly Student's doubt about two
-        or three numbers, [0.01, 280] around 1.2, and only hides the figure that a preview is for."""
+        """The ends to print; none below six replicates, where Student's t gives intervals too wide to read, such as
+        [0.01, 280] around 1.2."""
         return (None, None) if self.n < FEWEST else (self.low, self.high)
 
     def excludes(self, value: float) -> bool:
@@ -120,7 +120,7 @@ def _student_of_logs(logs: Floats, level: float) -> Interval:
 
 
 def _exp(x: float) -> float:
-    """e^x; ∞ where float64 ends, which two replicates far apart and a high level reach."""
+    """e^x, or ∞ where it overflows float64: two replicates far apart at a high level."""
     try:
         return math.exp(x)
     except OverflowError:
@@ -147,7 +147,7 @@ def log_mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
 
 
 def ratio_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
-    """How many times `b` is `a`: the geometric mean of a/b over pairs, with Student's t over log a − log b.
+    """The ratio a/b: its geometric mean over pairs, with Student's t over log a − log b.
 
     Raises:
         ValueError: they do not pair, or one number is not finite or not above zero (it is named).
@@ -195,8 +195,8 @@ def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Inter
 def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVEL) -> Interval:
     """The power with which a figure grows along an axis: least-squares slope of log figure on log axis.
 
-    The slope is taken per replicate, then Student's t over the slopes, so noise shared by the points of one
-    process is not mistaken for precision.
+    Each replicate gives one slope, and Student's t is over the slopes: the points of one process share its noise and
+    are not independent.
 
     Args:
         axis_values: (points,), above zero, at least two different ones.
@@ -215,7 +215,7 @@ def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = L
 def trend_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVEL) -> Interval:
     """Spearman's rank correlation of a figure with an axis or with steps, per replicate, then Student's t.
 
-    A figure that never changes has no trend: 0. The ends are kept within [-1, 1].
+    A constant figure has trend 0. The ends are clipped to [-1, 1].
 
     Args:
         axis_values: (points,), at least three.
@@ -243,13 +243,13 @@ def _rank_correlation(x: Floats, y: Floats) -> float:
 
 def _ranks(x: Floats) -> Floats:
     """1 for the smallest; equal numbers share the mean of their ranks."""
-    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, rank, count = np.unique(x, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[rank]
     return ranks
 
 
 def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
-    """The exact interval of a proportion (Clopper & Pearson 1934): it covers at least as often as it says.
+    """The exact interval of a proportion (Clopper & Pearson 1934); its coverage is at least `level`.
 
     Used over prompts where all seeds agree, so that 64 right out of 64 reads [0.94, 1.00] and not [1, 1].
 
@@ -265,7 +265,7 @@ def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> In
 
 
 def _working(interval: Interval, region: Region) -> tuple[float, Region]:
-    """Estimate and region on the scale where the spread is measured."""
+    """Estimate and region on the working scale, that of the spread."""
     if interval.scale != "log":
         return interval.estimate, region
     low, high = (math.log(bound) if bound > 0 else -math.inf for bound in region)
@@ -273,7 +273,7 @@ def _working(interval: Interval, region: Region) -> tuple[float, Region]:
 
 
 def would_clear(interval: Interval, region: Region, n: int, level: float) -> bool:
-    """Whether `n` replicates with this estimate and spread would clear the nearest bound of `region`, at this level.
+    """Whether an interval of `n` replicates with this estimate and spread excludes the nearest bound of `region`.
 
     Raises:
         ValueError: the spread is unknown.
@@ -290,17 +290,17 @@ def would_clear(interval: Interval, region: Region, n: int, level: float) -> boo
 
 
 def chance_to_settle(estimate: float, spread: float, n: int, region: Region, level: float = LEVEL) -> float:
-    """How likely it is that an interval of `n` replicates falls wholly inside or wholly outside `region`.
+    """The probability that an interval of `n` replicates falls wholly inside or wholly outside `region`.
 
-    For planning: the truth is taken to be `estimate`, with normal noise of standard deviation `spread`. All on the
-    working scale: pass logarithms for a ratio, or take `chance_with`. Fewer than six replicates settle nothing.
+    For planning: it assumes that the truth is `estimate` and the noise normal with standard deviation `spread`, both on
+    the working scale (for a ratio pass logarithms, or use `chance_with`). Below six replicates it is 0.
     """
     if n < FEWEST:
         return 0.0
     if spread == 0:
         return 1.0
     error = spread / math.sqrt(n)
-    # The half-width varies with the sample's own variance: averaged over 2000 equally likely values of it.
+    # The half-width depends on the sample's variance: average over 2000 equally likely values of it.
     tails = (np.arange(2000) + 0.5) / 2000
     half = _t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
     low, high = (bound - estimate for bound in region)

@@ -113,8 +113,8 @@ def attention_decode(
 
 def _mask(keys: Tensor, lengths: Tensor, window: int | None) -> Tensor:
     """The mask of some keys, (batch, 1, 1, keys)."""
-    behind = lengths.unsqueeze(1) - 1 - keys  # how far before the newest token
-    mask = behind >= 0
+    distance = lengths.unsqueeze(1) - 1 - keys  # how far before the newest token
+    mask = distance >= 0
     if window is not None and window >= 0:
-        mask &= behind <= window
+        mask &= distance <= window
     return mask[:, None, None]

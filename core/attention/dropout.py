@@ -1,4 +1,4 @@
-"""Dropout whose every choice is a function of (seed, batch, head, query, key), so that no tile has to remember it.
+"""Dropout whose choices are functions of (seed, batch, head, query, key), so that no tile stores them.
 
 A counter-based generator in the sense of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011): nothing is
 drawn in turn, so forward and backward pass, tiles of any size and the textbook form all make the same choices. Each
@@ -30,30 +30,30 @@ def drawn_seed() -> int:
 
 
 def seeded(options: Options) -> Options:
-    """The options, with a seed drawn where there is dropout and none was given: once, for both passes."""
+    """The options with a dropout seed, drawn if None: once, for both passes."""
     if options.dropout_p and options.dropout_seed is None:
         return replace(options, dropout_seed=drawn_seed())
     return options
 
 
 def seed_of(seed: int, batch: int) -> int:
-    """The seed of one element of the batch: that of a batch which consists of this element alone."""
+    """The seed of one element of the batch, equal to that of a batch of this element alone."""
     return (seed + batch * GOLDEN) % WORD
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is kept of the probabilities of some heads of one element of the batch.
+    """The choices for some heads of one element of the batch.
 
     Attributes:
         rows: (heads, queries) or any shape that ends in queries, int32: the bits of each row.
         columns: (keys,), int32.
-        least: what the bits of a pair must reach, as a signed number, to be kept.
+        threshold: a pair is kept whose bits, as a signed number, reach it.
     """
 
     rows: Tensor
     columns: Tensor
-    least: int
+    threshold: int
 
     def kept(self, rows: Tensor, columns: Tensor, room: Callable[[int], Tensor], out: Tensor) -> Tensor:
         """1 where a probability is kept, else 0, in `out` (…, rows, columns).
@@ -68,11 +68,11 @@ class Choices:
         # PyTorch's shift of a signed number brings its sign along, which is masked away.
         shifted = torch.bitwise_right_shift(bits, 15, out=room(size).view(out.shape))
         bits.bitwise_xor_(shifted.bitwise_and_(0x1FFFF)).mul_(PAIR_SECOND)
-        return torch.ge(bits, self.least, out=out)
+        return torch.ge(bits, self.threshold, out=out)
 
 
 def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: torch.device) -> Choices:
-    """What is kept with probability 1 − p for these heads; rows are (heads, queries).
+    """The choices for these heads, each kept with probability 1 − p; rows are (heads, queries).
 
     Args:
         seed: of the element of the batch, see `seed_of`.
@@ -80,11 +80,11 @@ def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: 
     of_heads = torch.tensor([signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
     rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * signed(GOLDEN))
     columns = _bits(torch.arange(keys, device=device) * signed(GOLDEN) + signed(_mixed(seed ^ OF_KEYS)))
-    return Choices(rows, columns, least_of(p))
+    return Choices(rows, columns, threshold_of(p))
 
 
-def least_of(p: float) -> int:
-    """What the bits of a pair must reach, as a signed number, to be kept with probability 1 − p."""
+def threshold_of(p: float) -> int:
+    """The threshold of `Choices` for which a pair is kept with probability 1 − p."""
     return min(round(p * 2**32), 2**32 - 1) - 2**31
 
 

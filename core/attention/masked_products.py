@@ -25,10 +25,10 @@ def can_leak(mask: Tensor | None, band: Band) -> bool:
 
 
 def all_finite(*tensors: Tensor | None) -> bool:
-    """Whether no number is NaN or infinite: a walk over each, and one question to a GPU.
+    """Whether no number is NaN or infinite: one pass over each, and one transfer from a GPU.
 
     It compares sums, which cost far less than a test of each number. A sum of finite numbers that overflows gives False as
-    well, which costs time and nothing else.
+    well, which only costs time.
     """
     present = [x for x in tensors if x is not None and x.numel()]
     sums = [x.detach().sum(dtype=torch.promote_types(x.dtype, torch.float32)) for x in present]

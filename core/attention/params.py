@@ -31,7 +31,7 @@ class Params(AnyParams):
     """The window of a query: its own key and this part of the keys before it; 16 is a window of a sixteenth."""
     softcap: float | None = Field(None, gt=0)
     sink: bool = False
-    """One more logit for each head, whose probability goes nowhere."""
+    """One more logit for each head, which has no value vector."""
     alibi: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
     """The share of probabilities that are dropped, the same ones in every implementation."""

@@ -1,6 +1,6 @@
-"""What judges a function: the server of trial processes has the modules of this folder loaded, and these as well.
+"""Loads the checks in the server of trial processes, besides the modules of this folder.
 
-Each trial would import them anew.
+Each trial would otherwise import them.
 """
 
 from .checks import battery  # noqa: F401

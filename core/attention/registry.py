@@ -123,7 +123,7 @@ def attention(
         alibi_slopes: (heads,) or (batch, heads); slope · distance between key and position is subtracted from each score.
             They have no gradient.
         softcap: c replaces scores s by c·tanh(s/c), before ALiBi and masks.
-        sink: (heads,), one more logit for each head, whose probability goes nowhere.
+        sink: (heads,), one more logit for each head, which has no value vector.
         dropout_p: the share of probabilities that are dropped, the rest being scaled up.
         dropout_seed: the same seed drops the same probabilities, in standard, flash, flash-numba and flash-triton alike
             (see `dropout`).
@@ -180,9 +180,9 @@ def find(name: str) -> Backend:
 
 
 def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence[str]) -> str:
-    few = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
+    is_small = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
     # In half precision it rounds the scores, which PyTorch's kernel does not: 40 times its error with scores of 100.
-    is_short = q.device.type == "cpu" and few and q.dtype in (torch.float32, torch.float64)
+    is_short = q.device.type == "cpu" and is_small and q.dtype in (torch.float32, torch.float64)
     first: tuple[str, ...] = (
         ("short",) if is_short else ("flash-numba",) if is_faster(q, k, v, options) else ()
     )

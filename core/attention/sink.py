@@ -1,4 +1,4 @@
-"""A learned sink: one more logit for each head, whose probability goes nowhere."""
+"""A learned sink: one more logit for each head, which has no value vector."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _textbook(
     groups, band = q.shape[1] // k.shape[1], band_of(q.shape[2], k.shape[2], options)
     S = scores(q, k, options, scale_first=scale_first, mask=mask)
     if options.sink is not None:
-        # One more logit of each head, whose probability goes nowhere.
+        # One more logit of each head, which has no value vector.
         column = options.sink.to(S.dtype).view(1, -1, 1, 1).expand(*S.shape[:3], 1)
         S = torch.cat([S, column], -1)
     empty = None

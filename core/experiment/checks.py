@@ -60,7 +60,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     found: list[Mistake] = []
 
     def wrong(keys: Keys, message: str) -> None:
-        found.append(Mistake(document.mark(keys), message))
+        found.append(Mistake(document.position(keys), message))
 
     other = experiment_files().get(experiment.name)
     if other is not None and os.path.realpath(other) != os.path.realpath(document.path):
@@ -135,24 +135,24 @@ def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) 
     for name in experiment.variants:
         if not NAME.fullmatch(name):
             what = f"a variant's name is letters, digits, - and _; not {name!r}"
-            yield Mistake(document.mark(("variants", name)), what)
+            yield Mistake(document.position(("variants", name)), what)
     fields = subject.params.model_fields
     for at, axis, values in _swept(experiment, document):
-        mark = document.mark(at)
+        position = document.position(at)
         if axis not in fields:
-            yield Mistake(mark, f"{axis} is no parameter of {experiment.trial}.{nearest(axis, fields)}")
+            yield Mistake(position, f"{axis} is no parameter of {experiment.trial}.{nearest(axis, fields)}")
         if axis in COLUMNS:
-            yield Mistake(mark, f"an axis cannot be called {axis}: the tables have a column of that name")
+            yield Mistake(position, f"an axis cannot be called {axis}: the tables have a column of that name")
         if len(set(map(str, values))) < len(values) or len(set(map(_as_number, values))) < len(values):
-            yield Mistake(mark, f"{axis} names a value twice")
+            yield Mistake(position, f"{axis} names a value twice")
         if any(isinstance(value, float) and math.isnan(value) for value in values):
-            yield Mistake(mark, f"{axis}: nan is no value of an axis")
+            yield Mistake(position, f"{axis}: nan is no value of an axis")
         if any(isinstance(value, str) and "\n" in value for value in values):
-            yield Mistake(mark, f"{axis}: a value of an axis is one line")
+            yield Mistake(position, f"{axis}: a value of an axis is one line")
     if (count := _trials(experiment, subject)) > MOST_TRIALS:
         count_of = "repeats" if experiment.repeats else "seeds"
         what = f"{count:,} trials are more than a run can hold, {MOST_TRIALS:,}: fewer {count_of}, values or variants"
-        yield Mistake(document.mark((count_of,)), what)
+        yield Mistake(document.position((count_of,)), what)
     else:
         yield from _param_mistakes(experiment, document, subject)
 
@@ -189,7 +189,7 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
     for keys, change in changes:
         lacking = dict(missing(subject.params, change, document.folder))
         for way, what in lacking.items():
-            yield Mistake(document.mark(keys if isinstance(keys[-1], int) else (*keys, *way)), what)
+            yield Mistake(document.position(keys if isinstance(keys[-1], int) else (*keys, *way)), what)
         change = {key: value for key, value in change.items() if key not in {way[0] for way in lacking}}
         # Alone first, then on top of `params`: a validator that looks at two fields needs both.
         try:
@@ -205,9 +205,9 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
                 at = keys if isinstance(keys[-1], int) or not name else (*around, name)
                 if one["type"] == "extra_forbidden":
                     also = {*fields, "tier", "group"} if keys[0] == "variants" else set(fields)
-                    yield Mistake(document.mark(at), f"unknown parameter {name}.{nearest(name, also)}")
+                    yield Mistake(document.position(at), f"unknown parameter {name}.{nearest(name, also)}")
                 else:
-                    yield Mistake(document.mark(at), f"{name}: {plainly(one)}" if name else plainly(one))
+                    yield Mistake(document.position(at), f"{name}: {plainly(one)}" if name else plainly(one))
         if keys == ("params",):
             base = {key: value for key, value in change.items() if key in fields}
 

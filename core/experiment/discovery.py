@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..suggest import nearest
 from .document import shorten
-from .mistakes import Mark, Mistake, Mistakes
+from .mistakes import Mistake, Mistakes, Position
 
 # The same in a checkout and in an installed wheel.
 BUILT_IN = Path(__file__).resolve().parents[2] / "experiments"
@@ -47,10 +47,10 @@ def find(name: str) -> Path:
             path = path.expanduser()
         if os.path.lexists(path):  # without raising, whatever the path; `read` says what is wrong with it
             return path
-        raise Mistakes([Mistake(Mark(shorten(path)), "no such file")])
+        raise Mistakes([Mistake(Position(shorten(path)), "no such file")])
     experiments = experiment_files()
     if name in experiments:
         return experiments[name]
     raise Mistakes(
-        [Mistake(Mark(""), f'no experiment "{name}".{nearest(name, experiments)}    all: lab list')]
+        [Mistake(Position(""), f'no experiment "{name}".{nearest(name, experiments)}    all: lab list')]
     )

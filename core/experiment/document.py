@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .mistakes import Mark, Mistake, Mistakes
+from .mistakes import Mistake, Mistakes, Position
 
 Keys = tuple[str | int, ...]  # the way to a value: ("claims", 0, "expect")
 
@@ -29,15 +29,15 @@ class Document:
     """The content of a file, and the position of each key."""
 
     data: dict[str, Any]
-    marks: Mapping[Keys, Mark]
+    positions: Mapping[Keys, Position]
     path: Path
 
-    def mark(self, keys: Keys) -> Mark:
+    def position(self, keys: Keys) -> Position:
         """The position of these keys, or of the nearest key around them."""
         for end in range(len(keys), -1, -1):
-            if keys[:end] in self.marks:
-                return self.marks[keys[:end]]
-        return Mark(str(self.path))
+            if keys[:end] in self.positions:
+                return self.positions[keys[:end]]
+        return Position(str(self.path))
 
     @property
     def folder(self) -> Path:
@@ -59,21 +59,25 @@ def read(path: Path) -> Document:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise Mistakes([Mistake(Mark(shown, line, column), "is not UTF-8; save the file as UTF-8")]) from None
-    data, marks = _parse(text, shown)
+        raise Mistakes(
+            [Mistake(Position(shown, line, column), "is not UTF-8; save the file as UTF-8")]
+        ) from None
+    data, positions = _parse(text, shown)
     if data is None:
-        raise Mistakes([Mistake(Mark(shown, 1, 1), "is empty; `lab new NAME` writes a file to start from")])
+        raise Mistakes(
+            [Mistake(Position(shown, 1, 1), "is empty; `lab new NAME` writes a file to start from")]
+        )
     if not isinstance(data, dict):
-        raise Mistakes([Mistake(Mark(shown, 1, 1), f"must be a mapping of keys, not {_kind(data)}")])
-    return Document(data, marks, path)
+        raise Mistakes([Mistake(Position(shown, 1, 1), f"must be a mapping of keys, not {_kind(data)}")])
+    return Document(data, positions, path)
 
 
 def _content(path: Path, shown: str) -> bytes:
-    """The bytes of an ordinary file of ordinary size: a pipe would never end, and 6 GB are looked at before they are read."""
+    """The bytes of a file, refused unread if it is no regular file (a pipe would never end) or too large."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            raise Mistakes([Mistake(Mark(shown), "cannot be read: it is no ordinary file")])
+            raise Mistakes([Mistake(Position(shown), "cannot be read: it is no ordinary file")])
         size = about.st_size
         if size <= MOST_BYTES:
             with path.open("rb") as file:
@@ -81,9 +85,11 @@ def _content(path: Path, shown: str) -> bytes:
             size = max(size, len(raw))
     except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a null byte
         what = getattr(error, "strerror", None) or str(error)
-        raise Mistakes([Mistake(Mark(shown), f"cannot be read: {what}")]) from None
+        raise Mistakes([Mistake(Position(shown), f"cannot be read: {what}")]) from None
     if size > MOST_BYTES:
-        raise Mistakes([Mistake(Mark(shown), f"is {size:,} bytes long; an experiment is a few kilobytes")])
+        raise Mistakes(
+            [Mistake(Position(shown), f"is {size:,} bytes long; an experiment is a few kilobytes")]
+        )
     return raw
 
 
@@ -99,7 +105,7 @@ def printable(text: str, source: str) -> str:
         Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair.
     """
     if _CONTROL.search(text):
-        raise Mistakes([Mistake(Mark(source), "holds a control character")])
+        raise Mistakes([Mistake(Position(source), "holds a control character")])
     return text
 
 
@@ -116,9 +122,13 @@ def plain_value(text: str) -> Any:
         return text
 
 
-def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, Mark]]:
-    def mark_of(mark: Any) -> Mark:
-        return Mark(source, mark.line + 1, mark.column + 1) if lines and mark is not None else Mark(source)
+def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, Position]]:
+    def position_of(mark: Any) -> Position:
+        return (
+            Position(source, mark.line + 1, mark.column + 1)
+            if lines and mark is not None
+            else Position(source)
+        )
 
     import yaml  # here, so that `lab --help` does without it
 
@@ -130,76 +140,78 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
         for event in yaml.parse(text, Loader=PlainLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MOST_DEPTH:
-                raise Mistakes([Mistake(mark_of(event.start_mark), "is nested too deeply")])
+                raise Mistakes([Mistake(position_of(event.start_mark), "is nested too deeply")])
         root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise Mistakes([Mistake(mark_of(error.problem_mark), f"is not YAML: {what}")]) from None
+        raise Mistakes([Mistake(position_of(error.problem_mark), f"is not YAML: {what}")]) from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise Mistakes([Mistake(Mark(source), f"is not YAML: {str(error).splitlines()[0]}")]) from None
+        raise Mistakes([Mistake(Position(source), f"is not YAML: {str(error).splitlines()[0]}")]) from None
     if root is None:
         return None, {}
-    marks: dict[Keys, Mark] = {(): mark_of(root.start_mark)}
+    positions: dict[Keys, Position] = {(): position_of(root.start_mark)}
     mistakes: list[Mistake] = []
     budget = iter(range(MOST_NODES))
 
-    def build(node: Any, keys: Keys, around: tuple[Any, ...]) -> Any:
+    def build(node: Any, keys: Keys, parents: tuple[Any, ...]) -> Any:
         if next(budget, None) is None:
             raise Mistakes(
-                [Mistake(mark_of(node.start_mark), f"aliases expand to more than {MOST_NODES:,} values")]
+                [Mistake(position_of(node.start_mark), f"aliases expand to more than {MOST_NODES:,} values")]
             )
-        if any(node is outer for outer in around):
-            raise Mistakes([Mistake(mark_of(node.start_mark), "an alias contains itself")])
-        if len(around) > MOST_DEPTH:
-            raise Mistakes([Mistake(mark_of(node.start_mark), "is nested too deeply")])
+        if any(node is outer for outer in parents):
+            raise Mistakes([Mistake(position_of(node.start_mark), "an alias contains itself")])
+        if len(parents) > MOST_DEPTH:
+            raise Mistakes([Mistake(position_of(node.start_mark), "is nested too deeply")])
         if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
             mistakes.append(
-                Mistake(mark_of(node.start_mark), f"tags such as {node.tag} are not allowed; plain data only")
+                Mistake(
+                    position_of(node.start_mark), f"tags such as {node.tag} are not allowed; plain data only"
+                )
             )
             return None
-        inside = (*around, node)
+        lineage = (*parents, node)
         if isinstance(node, yaml.MappingNode):
-            return dict(_pairs(node, keys, inside))
+            return dict(_pairs(node, keys, lineage))
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                marks.setdefault((*keys, index), mark_of(item.start_mark))
-            return [build(item, (*keys, index), inside) for index, item in enumerate(node.value)]
+                positions.setdefault((*keys, index), position_of(item.start_mark))
+            return [build(item, (*keys, index), lineage) for index, item in enumerate(node.value)]
         if _CONTROL.search(node.value):
-            mistakes.append(Mistake(mark_of(node.start_mark), "holds a control character"))
+            mistakes.append(Mistake(position_of(node.start_mark), "holds a control character"))
             return None
         try:
             return _scalar(node)
         except ValueError:  # `!!int abc`, or more digits than Python takes
             what = node.value if len(node.value) < 60 else f"{node.value[:50]}…"
-            mistakes.append(Mistake(mark_of(node.start_mark), f"{what} is not what its tag says"))
+            mistakes.append(Mistake(position_of(node.start_mark), f"{what} is not what its tag says"))
             return None
 
-    def _pairs(node: Any, keys: Keys, inside: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    def _pairs(node: Any, keys: Keys, lineage: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
         first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                mistakes.append(Mistake(mark_of(key_node.start_mark), "a key must be a word"))
+                mistakes.append(Mistake(position_of(key_node.start_mark), "a key must be a word"))
                 continue
             key = str(key_node.value)
             if key == "<<":
                 what = "merge keys (<<) are not read; write out what they stand for"
-                mistakes.append(Mistake(mark_of(key_node.start_mark), what))
+                mistakes.append(Mistake(position_of(key_node.start_mark), what))
                 continue
             if _CONTROL.search(key):
-                mistakes.append(Mistake(mark_of(key_node.start_mark), "a key holds a control character"))
+                mistakes.append(Mistake(position_of(key_node.start_mark), "a key holds a control character"))
                 continue
             if key in first_lines:
                 first = f", first at line {first_lines[key]}" if lines else ""
-                mistakes.append(Mistake(mark_of(key_node.start_mark), f"duplicate key {key}{first}"))
+                mistakes.append(Mistake(position_of(key_node.start_mark), f"duplicate key {key}{first}"))
                 continue
             first_lines[key] = key_node.start_mark.line + 1
-            marks[(*keys, key)] = mark_of(key_node.start_mark)
-            yield key, build(value_node, (*keys, key), inside)
+            positions[(*keys, key)] = position_of(key_node.start_mark)
+            yield key, build(value_node, (*keys, key), lineage)
 
     data = build(root, (), ())
     if mistakes:
         raise Mistakes(mistakes)
-    return data, marks
+    return data, positions
 
 
 def _scalar(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""From a file and a request to a checked experiment: every command comes this way."""
+"""From a file and a request to a checked experiment, for every command."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_document(document: Document, request: Request, *, is_resolved: bool = F
     mistakes = list(grid_mistakes(experiment, resolved, subject))
     if experiment.baseline not in experiment.variants:
         what = f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}"
-        mistakes.append(Mistake(resolved.mark(("baseline",)), what))
+        mistakes.append(Mistake(resolved.position(("baseline",)), what))
     if mistakes:
         raise Mistakes(mistakes)
     return Loaded(experiment, subject, document.folder, resolved)
@@ -95,4 +95,4 @@ def _subject(experiment: Experiment, document: Document) -> Subject:
     try:
         return load_subject(experiment.trial, document.folder)
     except NoSubject as error:
-        raise Mistakes([Mistake(document.mark(("trial",)), str(error))]) from None
+        raise Mistakes([Mistake(document.position(("trial",)), str(error))]) from None

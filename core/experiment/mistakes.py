@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Mark:
+class Position:
     """A position that a user can go to: a file with line and column, or what was typed (`-s colums=1`)."""
 
     source: str
@@ -20,13 +20,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing to put right."""
+    """One mistake: its position and a message."""
 
-    mark: Mark
+    position: Position
     message: str
 
     def __str__(self) -> str:
-        return f"{self.mark}: {self.message}" if self.mark.source else self.message
+        return f"{self.position}: {self.message}" if self.position.source else self.message
 
 
 class Mistakes(Exception):
@@ -34,6 +34,6 @@ class Mistakes(Exception):
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = sorted(
-            set(mistakes), key=lambda m: (m.mark.source, m.mark.line or 0, m.mark.column or 0)
+            set(mistakes), key=lambda m: (m.position.source, m.position.line or 0, m.position.column or 0)
         )
         super().__init__("\n".join(map(str, self.mistakes)))

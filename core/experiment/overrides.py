@@ -17,7 +17,7 @@ from ..own_files import is_reference
 from ..suggest import nearest
 from .absolute_paths import plain, with_absolute_paths
 from .document import Document, Keys, plain_value, printable, read_value
-from .mistakes import Mark, Mistake, Mistakes
+from .mistakes import Mistake, Mistakes, Position
 from .request import Request
 from .schema import Experiment
 from .shape import shaped
@@ -37,7 +37,7 @@ SETTABLE = (
 
 
 def resolve(document: Document, subject: Subject, request: Request) -> Document:
-    """The document with the whole request applied; the marks of changed keys are the options that changed them.
+    """The document with the whole request applied; the positions of changed keys are the options that changed them.
 
     Raises:
         Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
@@ -94,15 +94,15 @@ def _with_preset(document: Document, name: str | None) -> Document:
         return document
     presets = document.data.get("presets") or {}
     if name not in presets:
-        raise Mistakes([Mistake(Mark(f"--preset {name}"), f"no such preset.{nearest(name, presets)}")])
+        raise Mistakes([Mistake(Position(f"--preset {name}"), f"no such preset.{nearest(name, presets)}")])
     preset = presets[name] or {}
     data = merged(document.data, preset)
     moved = {
-        keys[2:]: mark
-        for keys, mark in document.marks.items()
+        keys[2:]: position
+        for keys, position in document.positions.items()
         if keys[:2] == ("presets", name) and len(keys) > 2
     }
-    return replace(document, data=data, marks={**document.marks, **moved})
+    return replace(document, data=data, positions={**document.positions, **moved})
 
 
 def _with_what_is_installed(document: Document, named: tuple[str, ...]) -> Document:
@@ -129,34 +129,34 @@ def _is_installed(package: str) -> bool:
 
 def _with_direction(document: Document, subject: Subject, direction: str, sets: tuple[str, ...]) -> Document:
     """`--pass`: the output alone or the gradients too, in subjects that have both."""
-    mark, key = Mark(f"--pass {direction}"), "direction"
+    position, key = Position(f"--pass {direction}"), "direction"
     if any(text.partition("=")[0].strip() == key for text in sets):
-        raise Mistakes([Mistake(mark, f"-s {key}=… says the same once more; choose one of the two")])
+        raise Mistakes([Mistake(position, f"-s {key}=… says the same once more; choose one of the two")])
     if key not in subject.params.model_fields:
         what = f"{document.data.get('name')} has no passes to choose from: {document.data.get('trial')} takes no {key}"
-        raise Mistakes([Mistake(mark, what)])
+        raise Mistakes([Mistake(position, what)])
     is_axis = key in (document.data.get("axes") or {})
     return _changed(
-        document, ("axes" if is_axis else "params", key), [direction] if is_axis else direction, mark
+        document, ("axes" if is_axis else "params", key), [direction] if is_axis else direction, position
     )
 
 
 def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> Document:
-    mark = Mark(f"-s {printable(text, '-s')}")
+    position = Position(f"-s {printable(text, '-s')}")
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
-        raise Mistakes([Mistake(mark, "write it as key=value")])
-    keys = _keys_for(document, subject, key, mark)
+        raise Mistakes([Mistake(position, "write it as key=value")])
+    keys = _keys_for(document, subject, key, position)
     variants = document.data.get("variants") or {}
     if keys[0] == "params" and variants and all(keys[-1] in (variant or {}) for variant in variants.values()):
         what = f"has no effect: every variant sets {key} itself; name one: -s {next(iter(variants))}.{key}=…"
-        raise Mistakes([Mistake(mark, what)])
-    value = _typed(raw.strip(), keys, subject, mark)
-    return _changed(document, keys, _absolute(value, keys, subject, folder, mark), mark)
+        raise Mistakes([Mistake(position, what)])
+    value = _typed(raw.strip(), keys, subject, position)
+    return _changed(document, keys, _absolute(value, keys, subject, folder, position), position)
 
 
-def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Keys:
+def _keys_for(document: Document, subject: Subject, key: str, position: Position) -> Keys:
     """`columns` is an axis or a parameter, `online.k` a variant's, `model.hf` inside of a parameter; `axes.columns`
     spells it out."""
     data, parts = document.data, tuple(key.split("."))
@@ -172,12 +172,14 @@ def _keys_for(document: Document, subject: Subject, key: str, mark: Mark) -> Key
     if len(parts) > 1 and parts[0] in subject.params.model_fields:
         return ("params", *parts)
     if parts[0] in Experiment.model_fields:
-        raise Mistakes([Mistake(mark, f"{parts[0]} belongs to the file; settable: {', '.join(SETTABLE)}")])
+        raise Mistakes(
+            [Mistake(position, f"{parts[0]} belongs to the file; settable: {', '.join(SETTABLE)}")]
+        )
     choices = {*subject.params.model_fields, *(data.get("axes") or {}), *SETTABLE}
-    raise Mistakes([Mistake(mark, f"no such key {key}.{nearest(key, choices)}")])
+    raise Mistakes([Mistake(position, f"no such key {key}.{nearest(key, choices)}")])
 
 
-def _typed(raw: str, keys: Keys, subject: Subject, mark: Mark) -> Any:
+def _typed(raw: str, keys: Keys, subject: Subject, position: Position) -> Any:
     """The value as the schema wants it: lists need no brackets, text no quotes."""
     kind = _kind_at(keys, subject)
     is_swept = len(keys) == 2 and keys[0] in ("axes", "checks")
@@ -186,19 +188,19 @@ def _typed(raw: str, keys: Keys, subject: Subject, mark: Mark) -> Any:
     )
     if is_list and not raw.startswith("["):
         # A comma inside of quotes belongs to the text.
-        parts = raw.split(",") if not set(raw) & set("\"'") else read_value(f"[{raw}]", str(mark))
-        return [_word(part.strip(), kind, mark) if isinstance(part, str) else part for part in parts]
+        parts = raw.split(",") if not set(raw) & set("\"'") else read_value(f"[{raw}]", str(position))
+        return [_word(part.strip(), kind, position) if isinstance(part, str) else part for part in parts]
     if raw.startswith(("[", "{")) and (is_list or not _is_text(kind)):
-        return _fitted(read_value(raw, str(mark)), kind)
-    return _word(raw, kind, mark)
+        return _fitted(read_value(raw, str(position)), kind)
+    return _word(raw, kind, position)
 
 
-def _word(raw: str, kind: Any, mark: Mark) -> Any:
+def _word(raw: str, kind: Any, position: Position) -> Any:
     """One scalar. Quotes around it make it text, and what is text by its type needs none."""
     if len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "\"'":
-        return read_value(raw, str(mark))
+        return read_value(raw, str(position))
     if not raw and not _is_text(kind):
-        raise Mistakes([Mistake(mark, "has no value")])
+        raise Mistakes([Mistake(position, "has no value")])
     value = plain_value(raw)
     is_null = value is None and raw and type(None) in _leaves(kind)
     return raw if _is_text(kind) and not is_null else _fitted(value, kind)
@@ -247,14 +249,14 @@ def _leaves(kind: Any) -> set[Any]:
     """The types of the scalars inside of a type: `{int}` of `list[int]`, `{str, NoneType}` of `str | None`."""
     if typing.get_origin(kind) is typing.Literal:
         return {type(value) for value in typing.get_args(kind)}
-    inside = [one for one in typing.get_args(kind) if isinstance(one, type) or typing.get_args(one)]
-    return {leaf for one in inside for leaf in _leaves(one)} if inside else {kind}
+    arguments = [one for one in typing.get_args(kind) if isinstance(one, type) or typing.get_args(one)]
+    return {leaf for one in arguments for leaf in _leaves(one)} if arguments else {kind}
 
 
-def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark) -> Any:
+def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, position: Position) -> Any:
     """The value with absolute paths: on the command line they are relative to the working folder, not to the file."""
     if keys == ("variants",) and isinstance(value, dict):
-        return {name: _absolute(v, (*keys, name), subject, folder, mark) for name, v in value.items()}
+        return {name: _absolute(v, (*keys, name), subject, folder, position) for name, v in value.items()}
     way = keys[2:] if keys[0] == "variants" else keys[1:]  # inside of the subject's parameters
     for key in reversed(way):
         value = {key: value}
@@ -262,13 +264,13 @@ def _absolute(value: Any, keys: Keys, subject: Subject, folder: Path, mark: Mark
         try:
             value = with_absolute_paths(subject.params, value, folder)
         except NoSubject as error:
-            raise Mistakes([Mistake(mark, str(error))]) from None
+            raise Mistakes([Mistake(position, str(error))]) from None
     for key in way:
         value = value[key]
     return value
 
 
-def _changed(document: Document, keys: Keys, value: Any, mark: Mark) -> Document:
+def _changed(document: Document, keys: Keys, value: Any, position: Position) -> Document:
     def change(data: Any, rest: Keys) -> Any:
         if not rest:
             return merged(data, value) if isinstance(value, dict) and isinstance(data, dict) else value
@@ -276,43 +278,47 @@ def _changed(document: Document, keys: Keys, value: Any, mark: Mark) -> Document
         inner[str(rest[0])] = change(inner.get(str(rest[0])), rest[1:])
         return inner
 
-    marks = {k: m for k, m in document.marks.items() if k[: len(keys)] != keys}
-    return replace(document, data=change(document.data, keys), marks={**marks, keys: mark})
+    positions = {k: m for k, m in document.positions.items() if k[: len(keys)] != keys}
+    return replace(document, data=change(document.data, keys), positions={**positions, keys: position})
 
 
 def _with_variant(document: Document, subject: Subject, text: str, folder: Path) -> Document:
-    mark = Mark(f"--add {text}")
+    position = Position(f"--add {text}")
     name, equals, target = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
-        raise Mistakes([Mistake(mark, "write it as name=./file.py:function")])
+        raise Mistakes([Mistake(position, "write it as name=./file.py:function")])
     variants = document.data.get("variants") or {}
     if name in variants:
-        raise Mistakes([Mistake(mark, f"there is a variant {name} already; choose another name")])
+        raise Mistakes([Mistake(position, f"there is a variant {name} already; choose another name")])
     if "implementation" not in subject.params.model_fields:
-        raise Mistakes([Mistake(mark, f"the subject {document.data.get('trial')} takes no implementation")])
+        raise Mistakes(
+            [Mistake(position, f"the subject {document.data.get('trial')} takes no implementation")]
+        )
     if not is_reference(target):
-        raise Mistakes([Mistake(mark, "write it as name=./file.py:function")])
+        raise Mistakes([Mistake(position, "write it as name=./file.py:function")])
     baseline = variants.get(document.data.get("baseline")) or {}
     tier = {"tier": baseline["tier"]} if "tier" in baseline else {}
     keys: Keys = ("variants", name)
-    added = tier | _absolute({"implementation": target}, keys, subject, folder, mark)
-    return _changed(document, keys, added, mark)
+    added = tier | _absolute({"implementation": target}, keys, subject, folder, position)
+    return _changed(document, keys, added, position)
 
 
 def _with_replicates(document: Document, flag: str, count: int) -> Document:
     other = "seeds" if flag == "repeats" else "repeats"
     if document.data.get(other) is not None:
         message = f"this experiment counts {other}; write --{other} {count}"
-        raise Mistakes([Mistake(Mark(f"--{flag} {count}"), message)])
-    return _changed(document, (flag,), count, Mark(f"--{flag} {count}"))
+        raise Mistakes([Mistake(Position(f"--{flag} {count}"), message)])
+    return _changed(document, (flag,), count, Position(f"--{flag} {count}"))
 
 
 def _with_only(document: Document, request: Request) -> Document:
     variants: dict[str, Any] = document.data.get("variants") or {}
-    mark = Mark(f"--variants {','.join(request.variants)}")
+    position = Position(f"--variants {','.join(request.variants)}")
     unknown = [n for n in request.variants if n not in variants]
     if unknown:
-        raise Mistakes([Mistake(mark, f"no variant {name}.{nearest(name, variants)}") for name in unknown])
+        raise Mistakes(
+            [Mistake(position, f"no variant {name}.{nearest(name, variants)}") for name in unknown]
+        )
     # The baseline always runs, since every ratio needs it, and so does what --add adds.
     wanted = {
         *request.variants,

@@ -16,7 +16,7 @@ def overview(document: Document) -> dict[str, Any]:
     """The bare data, with a name, a title, a question, sources and claims that can be shown.
 
     Raises:
-        Mistakes: one of these has another shape; `lab validate` tells the rest.
+        Mistakes: one of these has another shape; `lab validate` lists all mistakes.
     """
     data = {
         "name": document.path.stem,
@@ -25,7 +25,7 @@ def overview(document: Document) -> dict[str, Any]:
         "sources": {},
         "claims": [],
     } | document.data
-    if mistakes := [Mistake(document.mark(keys), what) for keys, what in _misshapen(data)]:
+    if mistakes := [Mistake(document.position(keys), what) for keys, what in _misshapen(data)]:
         raise Mistakes(mistakes)
     return data
 

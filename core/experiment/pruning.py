@@ -50,7 +50,7 @@ def _without(document: Document, keys: Keys) -> Document:
         parent = parent[key]
     if isinstance(last, int):
         del parent[last]
-        return replace(document, data=data, marks=_moved_up(document, tuple(way), last))
+        return replace(document, data=data, positions=_moved_up(document, tuple(way), last))
     if len(keys) == 2 and keys[0] in STAND_INS:
         parent[last] = STAND_INS[str(keys[0])]
     else:
@@ -59,18 +59,18 @@ def _without(document: Document, keys: Keys) -> Document:
 
 
 def _moved_up(document: Document, way: Keys, index: int) -> dict[Keys, Any]:
-    """The marks of a list after its item `index` is gone."""
-    marks = {}
+    """The positions of a list after its item `index` is gone."""
+    positions = {}
     depth = len(way)
-    for keys, mark in document.marks.items():
+    for keys, position in document.positions.items():
         if keys[:depth] == way and len(keys) > depth:
             item = int(keys[depth])
             if item == index:
                 continue
             if item > index:
                 keys = (*way, item - 1, *keys[depth + 1 :])
-        marks[keys] = mark
-    return marks
+        positions[keys] = position
+    return positions
 
 
 def _copied(data: Any) -> Any:

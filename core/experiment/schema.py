@@ -1,7 +1,7 @@
 """The schema of an experiment file: every key, its type and its meaning.
 
 `lab validate --schema` prints this as JSON Schema, so an editor completes the keys and shows these descriptions.
-What one key demands of another (a claim names a metric that is declared, …) is in `checks.py`.
+`checks.py` checks keys against each other (a claim names a declared metric, …).
 """
 
 from __future__ import annotations

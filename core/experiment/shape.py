@@ -64,7 +64,7 @@ def _shape_mistakes(error: ValidationError, document: Document) -> list[Mistake]
             message = plainly(one)
             if kind != "value_error" and keys:
                 message = f"{keys[-1]}: {message}"
-        found[keys] = Mistake(document.mark(keys), message)
+        found[keys] = Mistake(document.position(keys), message)
     return list(found.values())
 
 
@@ -107,7 +107,7 @@ def _inside(kind: Any, key: str | int) -> Any:
 
 
 def plainly(error: Any) -> str:
-    """One of pydantic's findings as a sentence without its preambles."""
+    """An error of pydantic's as a sentence without its preambles."""
     message = WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ").removeprefix(
         "Input "
     )

@@ -97,7 +97,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
 
 
 def absolute_path(folder: Path, text: str) -> Path:
-    """The absolute path of what a text names; relative to the folder, and `~` is somebody's home.
+    """The absolute path that a text names, relative to the folder; `~` is a home folder.
 
     Raises:
         NoSubject: no path can be made of it: an unknown user's home, a loop of links, a null byte.
@@ -139,7 +139,7 @@ def load_file(path: Path) -> ModuleType:
 class Beside(MetaPathFinder):
     """Modules beside a file of the user's, for the files of that folder alone.
 
-    On `sys.path` the folder would be there for everybody: a `queue.py` or `numpy.py` in it would be what torch gets.
+    On `sys.path` the folder would serve all imports: torch would get a `queue.py` or `numpy.py` in it.
     A name of the standard library or of what lab stands on never means a file beside.
     """
 

@@ -34,7 +34,7 @@ _FIGURE = re.compile(
 
 @dataclass(frozen=True)
 class Text:
-    """Words as they stand."""
+    """Literal text."""
 
     text: str
 
@@ -81,7 +81,7 @@ Piece = Text | End | Figure
 
 
 def parse(template: str) -> list[Piece]:
-    """Take a summary apart. Every piece tells with `names()` what it mentions.
+    """Parse a summary. `names()` of a piece lists what it mentions.
 
     Raises:
         ValueError: with the position (from 1) of the brace and what would be right.

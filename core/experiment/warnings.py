@@ -1,4 +1,4 @@
-"""Warnings about claims that are allowed and say less than they seem to. `lab validate` prints them."""
+"""Warnings about claims that prove less than they seem to. `lab validate` prints them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from itertools import combinations
 
 from . import possible
 from .document import Document, Keys
-from .mistakes import Mark
+from .mistakes import Position
 from .possible import Region
 from .schema import Claim, Experiment, Metric, Scalar
 
 
 @dataclass(frozen=True)
 class Warned:
-    """One thing to look at again."""
+    """A warning about a claim."""
 
-    mark: Mark
+    position: Position
     claim: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.mark}: warning: {self.claim}: {self.message}"
+        return f"{self.position}: warning: {self.claim}: {self.message}"
 
 
 def warnings(experiment: Experiment, document: Document) -> list[Warned]:
@@ -33,7 +33,7 @@ def warnings(experiment: Experiment, document: Document) -> list[Warned]:
 
     def warn(index: int, key: str, message: str) -> None:
         keys: Keys = ("claims", index, key)
-        found.append(Warned(document.mark(keys), experiment.claims[index].id, message))
+        found.append(Warned(document.position(keys), experiment.claims[index].id, message))
 
     for index, claim in enumerate(experiment.claims):
         for key, message in _of_one(claim, experiment):
@@ -41,7 +41,7 @@ def warnings(experiment: Experiment, document: Document) -> list[Warned]:
     for (_, first), (later, second) in combinations(enumerate(experiment.claims), 2):
         if (shared := _of_two(first, second, experiment)) is not None:
             warn(later, "expect", shared)
-    return sorted(found, key=lambda one: one.mark.line or 0)
+    return sorted(found, key=lambda one: one.position.line or 0)
 
 
 def _of_one(claim: Claim, experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -59,7 +59,7 @@ def _of_one(claim: Claim, experiment: Experiment) -> Iterator[tuple[str, str]]:
     if low <= least and most <= high:
         yield "expect", f"cannot fail: every possible {claim.measure.kind} of {claim.measure.metric} meets it"
     metric = experiment.metrics[claim.measure.metric]
-    outside = [figure for figure in figures(claim, metric) if not _about_inside(figure, (low, high))]
+    outside = [figure for figure in figures(claim, metric) if not _nearly_inside(figure, (low, high))]
     if outside:
         yield (
             "paper",
@@ -119,7 +119,7 @@ def _excludes(same: Region, changed: Region, is_compared: bool) -> bool:
 
 
 def _end(value: Scalar, axis: str, experiment: Experiment) -> Scalar:
-    """The value that `max` or `min` stands for."""
+    """The value of `max` or `min`."""
     numbers = [one for one in experiment.values_of(axis) if isinstance(one, int | float)]
     if value not in ("max", "min") or not numbers:
         return value
@@ -150,7 +150,7 @@ def figures(claim: Claim, metric: Metric) -> list[float]:
 
 
 def _scale(unit: str, kind: str, ours: str) -> float | None:
-    """By what a figure in that unit is multiplied to stand beside the measure; None where they cannot be compared."""
+    """The factor from that unit to the measure's; None where they cannot be compared."""
     if kind in ("ratio", "exponent", "trend"):
         return 1.0 if unit in ("", "x", "×", "times") else None
     if unit in ("", ours):
@@ -161,8 +161,8 @@ def _scale(unit: str, kind: str, ours: str) -> float | None:
     return family[unit] / family[ours] if family else None
 
 
-def _about_inside(figure: float, region: Region) -> bool:
-    """Inside, but for the rounding of a change of units."""
+def _nearly_inside(figure: float, region: Region) -> bool:
+    """Whether it is inside, up to the rounding of a change of units."""
     return region[0] <= figure <= region[1] or any(math.isclose(figure, end) for end in region)
 
 

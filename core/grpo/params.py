@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ..lm.given import Given, written_as_model
+from ..lm.pretrained import PretrainedModel, written_as_model
 from ..own_files import digest, is_reference
 from ..trial import Nearby
 from ..trial import Params as AnyParams
@@ -60,7 +60,7 @@ class Params(AnyParams):
     second: float = Field(0.0, ge=0, le=1)
     second_noise: float | None = Field(None, ge=0, le=1)
 
-    model: Given | None = None
+    model: PretrainedModel | None = None
     """A pretrained model to start from, {hf: ./folder}, instead of a base model; its accuracy must be inside `window`."""
 
     # The base model and its training, if there is no pretrained one.

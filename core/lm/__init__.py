@@ -5,5 +5,5 @@
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `scoring`: log-probabilities of given ones.
 * `training`: next-token training; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.
-* `given`: a model as experiment files write it; `hugging_face`: models and tokenizers of transformers.
+* `pretrained`: a pretrained model as experiment files write it; `hugging_face`: models and tokenizers of transformers.
 """

@@ -1,7 +1,7 @@
 """Keys and values of earlier tokens: in memory that was allocated once, or shared by the rows that go on from them.
 
-All rows of a batch stand at the same column: prompts are padded on the left, which rotary positions do not notice,
-because they only know differences.
+All rows of a batch end at the same column: prompts are padded on the left. Rotary positions depend on differences
+alone, so padding does not change them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Shared:
         return torch.cat([self.keys[layer][self.of], k], 2), torch.cat([self.values[layer][self.of], v], 2)
 
     def mask(self, new: int) -> None:
-        """`causal` says it all: there is no padding before a token."""
+        """None, as `causal` suffices: no padding precedes a token."""
 
 
 def empty(shape: tuple[int, ...], like: Tensor, starts: Tensor | None = None) -> Cache:

@@ -1,7 +1,7 @@
 """Causal models and tokenizers of Hugging Face's transformers, from a folder, in place of ours.
 
-Nothing is fetched: a folder is what `save_pretrained` of a model and of its tokenizer leaves behind. transformers is
-imported when something is loaded and not before; it is the extra `hf`.
+Nothing is downloaded: a folder holds what `save_pretrained` of a model and of its tokenizer wrote. transformers (the
+extra `hf`) is imported when something is loaded.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class Model(nn.Module):
 
     @property
     def embedding(self) -> nn.Embedding:
-        """No attribute: its weights would stand twice in `state_dict`."""
+        """A property: as an attribute its weights would be in `state_dict` twice."""
         found: nn.Embedding = self.inner.get_input_embeddings()
         return found
 
     def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """The states (batch, length, d_model) that logits are made of.
 
-        Without a cache, padding stands behind the tokens, where causal attention does not see it. With one it stands
-        before them: it is masked, and a row's positions count from its first token.
+        Without a cache, padding follows the tokens, so causal attention ignores it. With one it precedes them: it is
+        masked, and a row's positions count from its first token.
 
         Args:
             ids: (batch, length) of tokens that follow what is in the cache.
@@ -235,17 +235,17 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without bars and reports: what matters of them is an error here."""
-    says = transformers.utils.logging
-    bars, level = says.is_progress_bar_enabled(), says.get_verbosity()
-    says.disable_progress_bar()
-    says.set_verbosity_error()
+    """Without progress bars and log messages: what matters among them raises an error here."""
+    logging = transformers.utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        says.set_verbosity(level)
+        logging.set_verbosity(level)
         if bars:
-            says.enable_progress_bar()
+            logging.enable_progress_bar()
 
 
 def _transformers() -> Any:
@@ -325,7 +325,7 @@ def _before(tokenizer: Any) -> tuple[int, ...]:
 def _eos_ids(tokenizer: Any, inner: Any) -> tuple[int, ...]:
     """The tokenizer's end, and those at which the model's own generation stops (`generation_config`).
 
-    Only special tokens: a configuration that was never looked at has some number there, which may be that of a word.
+    Only special tokens: an unedited configuration may have the id of a word there.
     """
     said = getattr(inner.generation_config, "eos_token_id", None)
     others = [] if said is None else said if isinstance(said, list) else [said]

@@ -1,6 +1,6 @@
-"""What a transformer does between its matrix products, with gradients by hand where PyTorch would pass over memory more often.
+"""A transformer's operations between matrix products, with gradients by hand where PyTorch's would pass over memory more often.
 
-A small model's products take hardly longer than a pass over their results, so that passes are what there is to save.
+A small model's products take hardly longer than one pass over their results, so fewer passes save time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Work on several cores in pieces that need nothing from each other.
+"""Runs independent pieces of work on several cores.
 
-A small model's operations are too short to be worth splitting: two threads of torch wait for each other after each of
-hundreds. Two threads of Python, each with one of torch, wait once, because torch lets go of Python's lock meanwhile.
+A small model's operations are too short to split: two threads of torch would wait for each other after each of
+hundreds. Two threads of Python, each with one of torch, wait once, since torch releases Python's global lock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def cores(device: torch.device) -> int:
-    """How many pieces can be worked on at once: torch's threads on a CPU; a GPU takes one after the other."""
+    """The number of pieces that run at once: torch's threads on a CPU, 1 on a GPU."""
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 

@@ -14,14 +14,14 @@ R = TypeVar("R")
 
 
 def wide(x: Tensor) -> Tensor:
-    """In float32 where it was half: log-probs of −8 in bfloat16 are 0.03 apart."""
+    """x in float32 if it is in half precision: log-probs of −8 in bfloat16 are 0.03 apart."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def precise(loss: Callable[P, R]) -> Callable[P, R]:
     """The same function without autocast, which would take its products back to half precision.
 
-    Near agreement a loss is a difference of numbers that are alike to more digits than bfloat16 has.
+    Near agreement a loss is a difference of numbers that agree in more digits than bfloat16 has.
     """
 
     @wraps(loss)

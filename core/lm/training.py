@@ -118,7 +118,7 @@ def optimizers_of(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.
 
 
 def step_all(optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """A step of each, as many at once as there are cores, and away with the gradients.
+    """Step all optimizers, as many at once as there are cores, and drop the gradients.
 
     Muon's products of a small model are too small to be split between two threads.
     """

@@ -21,7 +21,7 @@ class Cache:
     Attributes:
         name: "L1d", "L2", "L3".
         size: bytes of one such cache.
-        count: how many of them the cores that this process may use have between them.
+        count: the number of such caches among the cores that this process may use.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Cache:
 
 
 def data_caches() -> list[Cache]:
-    """The caches that hold data, nearest to the core first; empty where the system does not tell."""
+    """The caches that hold data, nearest to the core first; empty where the system does not report them."""
     if sys.platform == "darwin":
         return list(_from_sysctl())
     return _from_sysfs() or list(_from_getconf())
@@ -46,7 +46,7 @@ def last_level_cache(threads: int = 1) -> int | None:
 
 
 def _from_sysfs() -> list[Cache]:
-    # Two cores that share a cache name the same one: the same set of processors, written the same way.
+    # Cores that share a cache report the same set of processors, in the same notation.
     sharers: dict[tuple[str, int], set[str]] = {}
     for core in sorted(os.sched_getaffinity(0)):
         for index in sorted((_SYSFS / f"cpu{core}" / "cache").glob("index*")):
@@ -65,7 +65,7 @@ def _from_sysfs() -> list[Cache]:
 
 
 def _from_getconf() -> Iterator[Cache]:
-    """Where the kernel shows nothing the C library may; for the last level some give that of all sockets together."""
+    """From the C library, where the kernel reports none; some give the last level of all sockets together."""
     for name, key in (("L1d", "LEVEL1_DCACHE"), ("L2", "LEVEL2_CACHE"), ("L3", "LEVEL3_CACHE")):
         yield from _cache(name, _answer("getconf", f"{key}_SIZE"))
 

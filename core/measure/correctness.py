@@ -1,12 +1,12 @@
 """The rule by which a result is right or wrong, applied before anything is timed.
 
-It is the one FlashAttention's tests apply (Dao-AILab/flash-attention, tests/test_flash_attn.py): a new way to compute
-may be twice as far from the truth as the standard way in the same dtype, and a rounding or two more. Here the truth
-is computed in float64.
+FlashAttention's tests apply it (Dao-AILab/flash-attention, tests/test_flash_attn.py): the error of a new implementation
+may be twice that of the standard one in the same dtype, and a rounding or two more. Here the truth is computed in
+float64.
 
-The rule measures the dtype on the numbers themselves, and over a few of them, or over 64 times 1/64, that comes out as
-exactly nothing; in float64 the truth is no more exact than what is judged. So a few units in the last place of the
-largest number are always allowed (without them `torch.logsumexp` would be wrong in half precision).
+The rounding is measured on the numbers themselves, and over few of them, or over 64 times 1/64, it can be exactly 0; in
+float64 the truth is no more exact than the result. So a few units in the last place of the largest number are always
+allowed (without them `torch.logsumexp` would be wrong in half precision).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from torch import Tensor
 from ..trial import Wrong
 
 UNITS_ALLOWED = {torch.float16: 2, torch.bfloat16: 2, torch.float32: 8, torch.float64: 64}
-"""Adding 64 numbers one by one in float32 loses up to five. Halves are added in float32, and lose only by rounding; in
-float64 a sum one by one is held against nothing more exact."""
+"""Adding 64 numbers one by one in float32 loses up to five units. Halves are added in float32 and lose only by rounding;
+in float64 the reference is no more exact than the sum."""
 
 
 CAPS = {torch.float16: 5e-2, torch.bfloat16: 0.2, torch.float32: 2e-4, torch.float64: 1e-10}
-"""What no error may exceed as a share of the largest number, however bad the standard form is; four times what PyTorch's
-own tests of attention take."""
+"""The largest error as a share of the largest number, however bad the standard form is: four times the tolerance of
+PyTorch's own tests of attention."""
 
 
 def allowed_error(reference: Tensor, standard: Tensor, times: float = 2) -> float:
     """The largest absolute error that passes: times·e + 2·max|((ref + 0.3) − 0.3) − ref|.
 
-    e is max |standard − ref|; the second term is evaluated in the dtype of `standard` and says how coarse that dtype
-    is for numbers of this size. Places where either is not finite in that dtype have no error and do not count.
+    e is max |standard − ref|; the second term, evaluated in the dtype of `standard`, is the rounding of that dtype for
+    numbers of this size. Elements where either is not finite in that dtype are left out.
 
     Args:
         reference: the truth, float64, any shape.
@@ -59,20 +59,20 @@ def compare(
     times: float = 2,
     is_capped: bool = False,
 ) -> dict[str, float]:
-    """Hold `result` to the rule.
+    """Apply the rule to `result`.
 
     Where the reference, rounded to the dtype under test, is NaN or infinite, the result must be the same NaN or
     infinity; everywhere else it must be finite.
 
     Args:
-        case: what was computed, in words that let a reader build it again.
+        case: what was computed, in words from which a reader can reproduce it.
         result: what the variant gives.
         standard: what the standard form gives; its dtype is the one that `result` must have.
         reference: the truth, float64. All three of one shape, which may be empty.
-        least_size: how large the numbers are that the result comes of, where it is itself smaller: logarithms near 0
-            come of numbers near 1, and are no more exact than those.
-        least_allowed: an error that the dtype makes inevitable, by an argument of the caller's: over few numbers the standard
-            form may by luck have none.
+        least_size: the size of the numbers behind a smaller result: logarithms near 0 are computed from numbers near 1
+            and are no more exact than those.
+        least_allowed: an error that the caller knows to be inevitable in the dtype; over few numbers the standard form
+            may by luck have none.
         times: how much further from the truth than the standard form the result may be. Two, as in FlashAttention's
             tests; those give gradients and soft-capped scores three.
         is_capped: whether `CAPS` hold too.
@@ -84,8 +84,8 @@ def compare(
             number in the reference where that is more, since no result in that dtype is meant to be nearer.
 
     Raises:
-        Wrong: when the error is larger than allowed; also, with an infinite error and what is the matter in the
-            case's text, for another shape or dtype and for a NaN or an infinity out of place.
+        Wrong: when the error is larger than allowed; also, with an infinite error and the reason in the case's
+            text, for another shape or dtype and for a NaN or an infinity where the reference has none.
         ValueError: when the shapes of `standard` and `reference` differ.
     """
     limits = torch.finfo(standard.dtype)
@@ -95,7 +95,7 @@ def compare(
     allowed = max(allowed_error(reference, standard, times), units, least_allowed)
     if is_capped:
         allowed = min(allowed, CAPS[standard.dtype] * size)
-    for complaint in (_other_form(result, standard), _out_of_place(result, standard, reference)):
+    for complaint in (_other_form(result, standard), _wrong_non_finite(result, standard, reference)):
         if complaint:
             raise Wrong(f"{case}: {complaint}", math.inf, allowed)
 
@@ -115,8 +115,8 @@ def _other_form(result: Tensor, standard: Tensor) -> str | None:
     return None
 
 
-def _out_of_place(result: Tensor, standard: Tensor, reference: Tensor) -> str | None:
-    """What is the matter with the NaNs and infinities of `result`, or None."""
+def _wrong_non_finite(result: Tensor, standard: Tensor, reference: Tensor) -> str | None:
+    """What is wrong with the NaNs and infinities of `result`, or None."""
     if result.shape != reference.shape:
         return None
     # A true value beyond the dtype's range is an infinity there.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-# 0.1 s is ten ticks of the kernel's clock: other processes' use is known to about a tenth of a core.
+# Ten ticks of the kernel's clock, which measure the use of other processes to about a tenth of a core.
 _WATCH_SECONDS = 0.1
 # What an idle desktop uses.
 _QUIET = 0.3
@@ -28,18 +28,18 @@ def load_note(threads: int) -> str | None:
 def busy_note(others: float, threads: int) -> str | None:
     """The sentence of `load_note` for other processes that use so many cores."""
     cores = psutil.cpu_count() or 1
-    if not in_the_way(others, threads, cores):
+    if not disturbs(others, threads, cores):
         return None
     return f"busy: other processes use {min(others, cores):.1f} of {cores} cores; timings will be noisier"
 
 
-def in_the_way(others: float, threads: int, cores: int) -> bool:
+def disturbs(others: float, threads: int, cores: int) -> bool:
     """Whether processes that use `others` of `cores` cores disturb work on `threads` threads."""
     return others >= _QUIET and (cores - others < threads + 0.5 or others > cores / 2)
 
 
 def used_by_others() -> Callable[[], float]:
-    """Begin to watch. The function returned gives the cores that other processes have used since, on average."""
+    """A function that returns the cores that other processes have used since this call, on average."""
     me = psutil.Process()
     all_before, own_before, begin = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
 

@@ -22,7 +22,7 @@ from .threads import thread_environment, use_threads
 
 __all__ = ["load_note", "machine_facts", "thread_environment", "usable_cores", "use_threads"]
 
-# What can change a number. A package that is not installed is left out.
+# Packages whose versions can change results; those that are not installed are left out.
 PACKAGES = (
     "paperlab",
     "torch",
@@ -44,10 +44,10 @@ PACKAGES = (
 
 
 def machine_facts(gpus: bool | None = None) -> dict[str, Any]:
-    """What must be known about a machine to read its numbers; ready for JSON, None where it cannot be told.
+    """The facts of this machine that results depend on, for JSON; None where unknown.
 
-    Sizes are in bytes, clocks in MHz. There is no user name, no host name and no path in it, so that a report can be
-    given away.
+    Sizes are in bytes, clocks in MHz. There is no user name, host name or path among them, so that a report can be
+    published.
 
     Args:
         gpus: name the GPUs too, which imports torch and starts CUDA; never in a process that is forked afterwards.
@@ -94,13 +94,13 @@ def _cpu_model() -> str | None:
 
 
 def _is_virtual_machine() -> bool | None:
-    """On x86 a hypervisor shows itself as a processor flag; elsewhere nobody says."""
+    """On x86 from the processor flag of a hypervisor; None elsewhere."""
     flags = re.search(r"^flags\s*:(.+)$", _read("/proc/cpuinfo") or "", re.MULTILINE)
     return "hypervisor" in flags[1].split() if flags else None
 
 
 def _cpu_quota() -> float | None:
-    """How many cores' worth of time a container is given (cgroup v2), None when it is not limited."""
+    """The CPU limit of a container in cores (cgroup v2), None without one."""
     quota, _, period = (_read("/sys/fs/cgroup/cpu.max") or "").partition(" ")
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else None
 
@@ -140,7 +140,7 @@ def _load_average() -> list[float] | None:
 
 
 def _on_battery() -> bool | None:
-    """None for machines that have none, or do not say."""
+    """None for machines without a battery, or that do not report it."""
     try:
         battery = psutil.sensors_battery()
     except (AttributeError, OSError, RuntimeError):

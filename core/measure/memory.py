@@ -10,22 +10,22 @@ from typing import Any
 
 from .resident import resident_rise
 
-# Below this the resident set says nothing about tensors: a few pages of code or of Python objects weigh as much.
-SMALLEST_TELLING = 4e6
-# What else moves in the resident set during a call; 0.4 MB is the most that was seen.
+# A resident set that rises by less need not be tensors: pages of code or Python objects take as much.
+SMALLEST_COMPARED = 4e6
+# Other changes of the resident set during a call; the largest measured was 0.4 MB.
 SLACK = 2e6
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The peak memory of one call above what was there before it. What the call returns counts.
+    """The peak memory of one call above the memory in use before it, its result included.
 
     Attributes:
-        allocated: bytes that torch had allocated at once. Exact, and the same on every run. Blind to what is not
-            allocated through torch (NumPy's and Numba's own arrays, the scratch space of a BLAS), and on the CPU to
-            the release of what was there before: a call that replaces its cache seems to need both.
-        resident: bytes by which the process's resident set grew at its highest; None where the system does not tell.
-            Blind to memory that was allocated and never written.
+        allocated: peak bytes allocated by torch. Exact, and the same on every run. It misses what torch does not
+            allocate (arrays of NumPy and Numba, the scratch space of a BLAS) and, on the CPU, the release of older
+            tensors: a call that replaces its cache seems to need both.
+        resident: the largest rise of the process's resident set, in bytes; None where the system does not report it.
+            It misses memory that is allocated and never written.
         agrees: whether the two are within 20% or 2 MB of each other; None where there is no `resident`, on CUDA, and
             when both are below 4 MB.
     """
@@ -36,11 +36,10 @@ class Memory:
 
 
 def memory_of(call: Callable[[], object], device: str = "cpu") -> Memory:
-    """The peak memory of `call`, which is made three times on the CPU and twice on CUDA.
+    """The peak memory of `call`, which runs three times on the CPU and twice on CUDA.
 
-    The first call is thrown away: what is made only once, by compilers and caches, is not this call's memory.
-
-    Meant for a process that times nothing afterwards: on Linux it leaves glibc's allocator with fixed thresholds.
+    The first run is not measured: it compiles and fills caches. Time nothing afterwards in the same process: on Linux
+    glibc's allocator keeps fixed thresholds.
 
     Raises:
         ValueError: for a device other than "cpu" and "cuda".
@@ -57,13 +56,13 @@ def memory_of(call: Callable[[], object], device: str = "cpu") -> Memory:
 
 
 def _allocated_on_cpu(call: Callable[[], object]) -> float:
-    """Peak bytes by the profiler's events, of which every allocation and every release leaves one.
+    """Peak bytes by the profiler's events: one for each allocation and each release.
 
-    Releases count only for what was allocated inside the call: of what is older the profiler gives no size, or, where
-    an earlier profile saw a block at the same address, the size of that one.
+    Releases count only for blocks allocated inside the call: for older ones the profiler gives no size, or that of an
+    earlier block at the same address.
 
-    `torch.autograd.profiler.profile` is what `torch.profiler.profile` stands on. It costs 3 ms in a process that has
-    imported torch; the latter first imports more, for 1.3 to 1.8 s.
+    `torch.autograd.profiler.profile` underlies `torch.profiler.profile` and costs 3 ms in a process that has imported
+    torch; the latter imports more, for 1.3 to 1.8 s.
     """
     # Kineto would print two lines at start and stop. It reads this when its first profile starts.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
@@ -71,26 +70,26 @@ def _allocated_on_cpu(call: Callable[[], object]) -> float:
 
     with profile(profile_memory=True) as recorded:
         result = call()
-    # Released only here, so that the release is not among the events.
+    # After the profile, so that this release is not among its events.
     del result
 
-    held: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     now = peak = 0
     for block in sorted(
         _blocks(recorded.kineto_results.experimental_event_tree()), key=lambda block: block.at
     ):
         if block.size > 0:
-            held[block.address] = block.size
+            sizes[block.address] = block.size
             now += block.size
             peak = max(peak, now)
         else:
-            now -= held.pop(block.address, 0)
+            now -= sizes.pop(block.address, 0)
     return float(peak)
 
 
 @dataclass(frozen=True)
 class _Block:
-    """What was allocated (`size` > 0) or released (`size` < 0), in bytes, `at` a time in ns."""
+    """An allocation (`size` > 0) or a release (`size` < 0), in bytes, `at` a time in ns."""
 
     at: int
     address: int
@@ -121,6 +120,6 @@ def _allocated_on_cuda(call: Callable[[], object]) -> float:
 
 
 def _agree(allocated: float, resident: float | None) -> bool | None:
-    if resident is None or max(allocated, resident) < SMALLEST_TELLING:
+    if resident is None or max(allocated, resident) < SMALLEST_COMPARED:
         return None
     return abs(allocated - resident) <= max(0.2 * allocated, SLACK)

@@ -1,7 +1,7 @@
-"""How fast PyTorch's matrix products and copies are here, so that a kernel's rate can be read beside theirs.
+"""The rates of PyTorch's matrix products and copies on this machine, to compare a kernel's rate with.
 
-A product is as fast as the library behind it, which need not use all that the processor has (MKL on AMD leaves AVX-512
-unused): another kernel may be faster. It is no bound of the machine.
+They depend on the library, which need not use all of the processor (MKL on AMD leaves AVX-512 unused), and are no upper
+bound of the machine: another kernel may be faster.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .caches import last_level_cache
 from .timer import Call, sampler_for
 
 MATMUL_SIZES = (512, 1024, 2048, 4096)
-# A copy this many times the last-level cache cannot live in it.
+# A copy of this many times the last-level cache does not fit into it.
 TIMES_THE_CACHE = 4
-# When nobody says how large the cache is.
+# Where the system does not report the size of the cache.
 _ASSUMED_CACHE = 32 * 1024**2
 
-# Samples beyond the tenth no longer find a better best.
+# More samples than ten do not improve the best.
 _MOST_SAMPLES = 10
 _MATMUL_SHARE_OF_BUDGET = 0.7
 
@@ -33,13 +33,13 @@ BYTES_OF_A_COPY = 2
 
 @dataclass(frozen=True)
 class Peaks:
-    """The best that was seen of PyTorch, in the dtype and with the threads of the kernels beside it.
+    """The best rates of PyTorch, in the dtype and with the threads of the kernels to compare.
 
     Attributes:
         matmul_gflops: 10⁹ floating-point operations per second of the best square product, 2·n³ operations each.
         matmul_size: the n that was best.
-        copy_gb_per_s: 10⁹ bytes per second, read and written, of the best copy. What the processor reads only to
-            overwrite it is not counted, as in STREAM.
+        copy_gb_per_s: 10⁹ bytes per second, read and written, of the best copy. As in STREAM, the reads
+            of cache lines that are then overwritten are not counted.
         copy_bytes: size of the tensor that was copied, so one copy moves twice this.
         dtype: as in "float32".
         device: "cpu" or "cuda".
@@ -58,7 +58,7 @@ class Peaks:
 def measure_peaks(dtype: str = "float32", device: str = "cpu", budget_seconds: float = 1.5) -> Peaks:
     """The best of square products of 512, 1024, 2048 and 4096, and the best copy of four last-level caches or more.
 
-    A size that would not fit the budget by the rate seen so far is left out; the smallest product and one copy are
+    A size that would exceed the budget at the best rate so far is left out; the smallest product and one copy are
     always measured. Making the inputs counts towards the budget.
 
     Raises:

@@ -1,11 +1,11 @@
 """The rise of this process's resident set during a call, from Linux's counters.
 
-Writing "5" to `/proc/self/clear_refs` sets the high-water mark `VmHWM` down to what is resident now (proc(5)), so what
-it shows after a call is the peak during that call. The reading is true only if the call's tensors come from fresh
-pages and give them back at once. glibc's allocator does neither by itself: it raises the size from which on it maps
-fresh pages with every release, to 32 MB, and serves what is smaller from pages it has kept. So for the length of the
-call it is made to; seen then: within 0.4 MB for one and for two live tensors of 0.5 to 200 MB, where it was
-wrong by their whole size before. What was there already and is released during the call may stay resident.
+Writing "5" to `/proc/self/clear_refs` resets the high-water mark `VmHWM` to the resident set (proc(5)), so that after a
+call it is the peak during that call. This is right only if the call's tensors use fresh pages and return them at once.
+glibc's allocator by default does neither: with every release it raises the size from which it maps fresh pages, up to
+32 MB, and serves smaller requests from pages that it kept. During the call it is made to do both. The error was then
+within 0.4 MB for one and for two live tensors of 0.5 to 200 MB, and their whole size before. Older memory that is
+released during the call may stay resident.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _M_MMAP_THRESHOLD = -3
 
 # From this many bytes on an allocation gets a mapping of its own.
 _LARGE = 128 * 1024
-# Where the thresholds of a program that has run for a while end up by themselves.
+# The values that glibc's dynamic thresholds reach in a program that has run for a while.
 _USUAL_MMAP_THRESHOLD = 32 * 1024 * 1024
 _USUAL_TRIM_THRESHOLD = 2 * _USUAL_MMAP_THRESHOLD
 
 
 def resident_rise(call: Callable[[], object]) -> float | None:
-    """Bytes by which the resident set rose at its highest during `call`, its result included.
+    """The largest rise of the resident set during `call` in bytes, its result included.
 
-    `call` should have run before, or the pages of the libraries that it loads count too.
+    Run `call` once before, or the pages of the libraries that it loads count too.
 
     Returns:
-        None where the system has no `/proc/self/clear_refs` and `VmHWM`, or does not let us at them.
+        None where `/proc/self/clear_refs` or `VmHWM` is missing or not accessible.
     """
-    # What the call before this one left in cycles; a full collection with torch imported takes 0.1 s.
+    # Frees reference cycles of the call before; a full collection with torch imported takes 0.1 s.
     gc.collect(1)
     with _fresh_pages():
         before = _reset_high_water_mark()
@@ -103,10 +103,10 @@ def _fresh_pages() -> Iterator[None]:
 
 
 def _take_large_gaps(libc: ctypes.CDLL) -> list[int]:
-    """Occupy what gaps the heap has, since glibc fills a gap before it maps pages.
+    """Occupy the gaps of the heap, since glibc fills a gap before it maps pages.
 
-    Taken from the largest power of two down, and never written, so they cost no memory. A block that does get a
-    mapping says that no gap of its size is left.
+    Blocks are taken from the largest power of two down and never written, so they cost no memory. When a block gets a
+    mapping, no gap of its size is left.
     """
     free_bytes = libc.mallinfo2().fordblks
     size = 1 << max(free_bytes, _LARGE).bit_length()

@@ -1,4 +1,4 @@
-"""Holds every library to the trial's number of threads."""
+"""Sets the number of threads of every library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def thread_environment(threads: int) -> dict[str, str]:
     """The environment a process must have before it imports torch.
 
-    With a busy neighbour OpenMP's default of waiting actively makes a 0.4 ms softmax on two threads take 7.5 ms:
-    threads spin on a core that the one they wait for would need. The library reads this once, when it is loaded.
+    OpenMP's threads wait actively by default. With a busy neighbour a 0.4 ms softmax on two threads then takes 7.5 ms,
+    since waiting threads occupy the core that the working one needs. The library reads this once, when it is loaded.
     """
     numbers = (
         "OMP_NUM_THREADS",
@@ -21,13 +21,13 @@ def thread_environment(threads: int) -> dict[str, str]:
         "NUMEXPR_NUM_THREADS",
         "NUMBA_NUM_THREADS",
     )
-    # Intel's and LLVM's OpenMP go on spinning for a while even when told to be passive, unless the while is 0 ms.
+    # Intel's and LLVM's OpenMP wait actively for this time even under PASSIVE.
     waiting = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
     return waiting | dict.fromkeys(numbers, str(threads))
 
 
 def use_threads(n: int) -> None:
-    """Let torch, and Numba when it is imported, now or later, work on `n` threads in this process.
+    """Set the threads of torch, and of Numba whether it is imported already or later, in this process.
 
     Raises:
         ValueError: for less than one thread, or more than Numba was started with (`NUMBA_NUM_THREADS`).
@@ -47,14 +47,14 @@ def use_threads(n: int) -> None:
         import numba
         from numba.np.ufunc import parallel
 
-        # How many it will start. `set_num_threads` would start them, which few kernels use, and in a process that was
-        # forked with Numba loaded leave a semaphore behind.
+        # `set_num_threads` would start the threads, which few kernels use, and leave a semaphore behind in a process that
+        # was forked with Numba loaded.
         settings: Any = numba.config
         settings.NUMBA_NUM_THREADS = parallel.NUM_THREADS = n
 
 
 def _numba_has_threads() -> bool:
-    """Whether Numba's own threads have been started; their largest number is fixed then."""
+    """Whether Numba has started its threads, which fixes their largest number."""
     from numba.np.ufunc.parallel import threading_layer
 
     try:

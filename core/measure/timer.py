@@ -1,7 +1,7 @@
 """Times several calls side by side, in seconds per call.
 
-Calls that are to be compared are timed in one process and in shuffled blocks: a neighbour that wakes up, a clock that
-drops, a cache that fills then falls on all of them alike, and a pairing by block is possible.
+Calls to compare are timed in one process, in shuffled blocks: a busy neighbour, a slower clock or a full cache then
+affects all of them alike, and their times can be paired by block.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Sampler = Callable[[Call, int], float]
 
 TIMERS: Mapping[str, str] = {"cpu": "perf_counter_ns", "cuda": "cuda events"}
 
-# A sample this long stands a thousand times above what reading the clock costs and jitters.
+# A thousand times the cost and jitter of reading the clock.
 SHORTEST_SAMPLE = 0.2e-3
 
-# Shorter looks at a call can be doubled by one interruption by the scheduler; from here on one look is enough.
-_LONG_LOOK = 20e-3
+# One interruption by the scheduler can double a shorter sample, so those are taken three times.
+_LONG_SAMPLE = 20e-3
 
 
 def timer_name(device: str = "cpu") -> str:
@@ -53,10 +53,10 @@ def time_blocks(
 ) -> dict[str, list[float]]:
     """Time calls in shuffled blocks.
 
-    Every call is warmed up first: it compiles, fills its caches, and is given a fixed number of repeats that makes one
-    sample last at least about 0.2 ms. Then come the blocks. Each passes once over all calls, in an order drawn anew,
-    and takes one sample of each: the time of all repeats divided by their number. A result is dropped before the next
-    repeat, so that its memory is used again; the processor's caches are left as the previous repeat left them.
+    A warm-up compiles each call, fills its caches and fixes its number of repeats, so that one sample lasts about 0.2 ms
+    or more. Each block then takes one sample of every call, in a new random order: the time of all repeats divided by
+    their number. A result is freed before the next repeat, which can use its memory; the processor's caches are not
+    cleared.
 
     Args:
         calls: the timed work by name.
@@ -65,7 +65,7 @@ def time_blocks(
         budget_seconds: how long all of this may take, warm-up included. A block that would not fit is not begun.
         min_blocks: taken even when the budget is spent.
         max_blocks: not exceeded even when the budget is not spent.
-        on_block: told after each block how many are done and how many are expected.
+        on_block: called after each block with the number of blocks done and expected.
 
     Returns:
         Seconds per call: for each name one number per block, in the order of the blocks.
@@ -95,7 +95,7 @@ def time_blocks(
             shuffle(order)
             for name in order:
                 seconds[name].append(sample(calls[name], repeats[name]) / repeats[name])
-            # What the calls left in cycles goes now, between samples; everything older is not looked at again.
+            # Frees the calls' reference cycles between samples; older generations are left alone.
             gc.collect(0)
             done += 1
 
@@ -112,12 +112,12 @@ def _repeats(sample: Sampler, call: Call) -> int:
     repeats = 1
     while True:
         took = sample(call, repeats)
-        if took < _LONG_LOOK:
+        if took < _LONG_SAMPLE:
             took = min(took, sample(call, repeats), sample(call, repeats))
         if took >= SHORTEST_SAMPLE:
             return repeats
-        # A tenth more than the look asks for, so that the next look settles it; at most ten times as many, because
-        # a look far below the goal says little about how far.
+        # 10% more than this sample suggests, so that the next one is long enough; at most tenfold, since a sample far
+        # below the goal is imprecise.
         growth = min(10.0, 1.1 * SHORTEST_SAMPLE / max(took, 1e-9))
         repeats = math.ceil(repeats * growth)
 
@@ -147,7 +147,7 @@ def _on_cuda(call: Call, repeats: int) -> float:
 
 @contextmanager
 def _without_gc() -> Iterator[None]:
-    """Hold the garbage collector: with torch imported one full pass takes 0.1 s."""
+    """Disable the garbage collector: with torch imported one full pass takes 0.1 s."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,7 @@
 """Counts what PyTorch's operators read and write.
 
-A chain of operators goes to memory and back at every link; a fused kernel does so once. This counts the former: the
-same on every machine, and what the memory would move if no operator found anything in a cache that another left there.
+Each operator of a chain reads its inputs from memory and writes its result there; a fused kernel does so once. The
+counts are the same on every machine: the memory traffic if no operator found its inputs in a cache.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ def _names(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Operators that change only a tensor's form; nothing of the values moves.
+# Change only a tensor's shape or strides; no values move.
 _FORM_ONLY = _names(
     "as_strided_ detach_ requires_grad_ rename_ resize_ resize_as_ set_ squeeze_ swapaxes_ swapdims_ t_ transpose_ "
     "unsqueeze_"
 )
-# Take memory and leave it as it is.
+# Allocate memory and write nothing.
 _UNWRITTEN = _names("empty empty_like empty_permuted empty_strided new_empty new_empty_strided")
-# Take the form of a tensor, not its values.
+# Read the shape of a tensor, not its values.
 _UNREAD = _UNWRITTEN | _names(
     "zeros_like ones_like full_like rand_like randn_like randint_like new_zeros new_ones new_full"
 )
-# Replace the values of a tensor without looking at them.
+# Overwrite the values of a tensor without reading them.
 _OVERWRITING = _names(
     "copy_ fill_ zero_ uniform_ normal_ random_ exponential_ geometric_ cauchy_ log_normal_ bernoulli_"
 )
-# Read from their first tensor only what they return.
+# Read only the returned part of their first tensor.
 _PICKING = _names("embedding gather index index_select take")
 
 
@@ -60,16 +60,16 @@ class Traffic:
 
 
 def operator_traffic(call: Callable[[], object]) -> Traffic:
-    """Make `call` once and count what its PyTorch operators read and write.
+    """Run `call` once and count what its PyTorch operators read and write.
 
-    Each operator reads the tensors it is given and writes those it returns, each once. A broadcast or expanded tensor
-    counts with the elements it really has, a tensor given twice (`x * x`) once. An operator in place reads and writes;
-    `copy_` and fills only write their target, and so does `out=`. Views and questions of shape count nothing, Python
-    numbers neither. An operator that picks (`gather`, `embedding`, …) reads what it returns; one that writes into part
-    of a tensor by index counts with the whole tensor, which is too much.
+    An operator reads its tensor arguments and writes its results, each once. A broadcast or expanded tensor counts its
+    elements in memory, a repeated argument (`x * x`) counts once. An in-place operator reads and writes; `copy_`, fills
+    and `out=` only write their target. Views, queries of shape and Python numbers count nothing. `gather`, `embedding`
+    and the like read as much as they return; writing into part of a tensor by index counts the whole tensor, which is
+    too much.
 
-    What happens inside an operator is not seen (scratch space, a matrix read twice because it does not fit a cache),
-    nor is anything that is not a PyTorch operator (a Numba or Triton kernel).
+    Traffic inside an operator is not counted (scratch space, a matrix read twice because it does not fit a cache), nor
+    that of other code (a Numba or Triton kernel).
     """
     with _Counter() as counted:
         call()
@@ -84,11 +84,11 @@ def operator_traffic(call: Callable[[], object]) -> Traffic:
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator after autograd and after composite operators have been taken apart."""
+    """Receives every operator below autograd, with composite operators decomposed."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled here, and the wrapper that keeps the compiler out imports all of it: 2 s a process.
+        # The wrapper that disables the compiler would import it, which takes 2 s in each process.
         return False
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        # Inference mode hands over composite operators whole; without it they come in parts anyway.
+        # In inference mode composite operators arrive undecomposed.
         with self:
             result = func.decompose(*args, **kwargs)
         if result is NotImplemented:
@@ -112,7 +112,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         name = func.overloadpacket.__name__
-        pieces = list(_pieces(name, list(_given(func, args, kwargs)), result))
+        pieces = list(_pieces(name, list(_operands(func, args, kwargs)), result))
         for direction, elements, itemsize in pieces:
             self.elements[direction] += elements
             self.bytes[direction] += elements * itemsize
@@ -123,15 +123,15 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A tensor given to an operator, and what the operator's schema says of it."""
+class _Operand:
+    """A tensor argument of an operator, and what the operator's schema says of it."""
 
     tensor: Tensor
     is_written: bool
     is_out: bool
 
 
-def _given(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[_Given]:
+def _operands(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[_Operand]:
     declared = func._schema.arguments
     by_name = {argument.name: argument for argument in declared}
     for argument, value in [
@@ -140,17 +140,17 @@ def _given(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator
     ]:
         for leaf in tree_leaves(value):
             if isinstance(leaf, Tensor):
-                yield _Given(
+                yield _Operand(
                     leaf, bool(argument.alias_info and argument.alias_info.is_write), argument.is_out
                 )
 
 
-def _pieces(name: str, given: list[_Given], result: Any) -> Iterator[tuple[str, int, int]]:
+def _pieces(name: str, operands: list[_Operand], result: Any) -> Iterator[tuple[str, int, int]]:
     """("read" or "written", elements, bytes of one) for each tensor that the operator `name` touches."""
     returned = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-    known = {_storage(each.tensor) for each in given}
+    known = {_storage(each.tensor) for each in operands}
     fresh = [tensor for tensor in returned if _storage(tensor) not in known]
-    written = [each.tensor for each in given if each.is_written]
+    written = [each.tensor for each in operands if each.is_written]
     is_view = bool(returned) and not fresh and not written
     if is_view or name in _FORM_ONLY:
         return
@@ -158,7 +158,7 @@ def _pieces(name: str, given: list[_Given], result: Any) -> Iterator[tuple[str, 
     if name not in _UNREAD:
         read = [
             each.tensor
-            for each in given
+            for each in operands
             if not each.is_out and not (each.is_written and name in _OVERWRITING)
         ]
         for position, tensor in enumerate(_distinct(read)):
@@ -176,14 +176,16 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
-    """Each piece of memory once, in the order given."""
-    seen = {(t.data_ptr(), t.dtype, t.shape, t.stride()): t for t in reversed(list(tensors))}
-    return reversed(list(seen.values()))
+    """The tensors, each piece of memory once, in order."""
+    by_memory = {(t.data_ptr(), t.dtype, t.shape, t.stride()): t for t in reversed(list(tensors))}
+    return reversed(list(by_memory.values()))
 
 
 def _elements(tensor: Tensor) -> int:
-    """How many numbers lie behind a tensor: an expanded dimension repeats one, and windows overlap."""
+    """The number of elements in memory: an expanded dimension repeats one, and windows overlap."""
     if tensor.numel() == 0:
         return 0
-    behind = math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
-    return min(behind, tensor.untyped_storage().nbytes() // tensor.itemsize)
+    distinct_elements = math.prod(
+        size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride
+    )
+    return min(distinct_elements, tensor.untyped_storage().nbytes() // tensor.itemsize)

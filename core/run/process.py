@@ -25,7 +25,7 @@ from ..experiment.schema import AGAIN
 from ..experiment.subject import NoSubject, Subject, load_subject
 from ..trial import Case, Params, Refused, Wrong
 from .context import NotFinite, TrialContext
-from .descendants import ASKED_TO_END, adopt, end_with_parent
+from .descendants import END_SIGNALS, adopt, end_with_parent
 from .files import write_json
 from .messages import line_of
 from .plan import Trial
@@ -110,7 +110,7 @@ def _isolate(log: Path, line: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
     if os.environ.get("PYTHONSAFEPATH") == SAFE_PATH:  # for this interpreter only
         del os.environ["PYTHONSAFEPATH"]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

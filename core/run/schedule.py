@@ -17,9 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ..experiment.mistakes import Mark, Mistake, Mistakes
+from ..experiment.mistakes import Mistake, Mistakes, Position
 from . import process
-from .descendants import ASKED_TO_END, adopt, children, end_children
+from .descendants import END_SIGNALS, adopt, children, end_children
 from .folder import result_in
 from .messages import message_of
 from .process import Job
@@ -66,7 +66,7 @@ def method() -> str:
     """
     chosen_method = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
     if chosen_method not in METHODS:
-        raise Mistakes([Mistake(Mark(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
+        raise Mistakes([Mistake(Position(f"LAB_START={chosen_method}"), f"should be {' or '.join(METHODS)}")])
     return chosen_method
 
 
@@ -155,12 +155,12 @@ def _main_not_imported_again() -> Iterator[None]:
     """A child need not import the command line's module as its `__main__`: that costs 60 ms a trial."""
     main = sys.modules["__main__"]
     names = ("__file__", "__spec__")
-    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in names if name in main.__dict__}
+    popped: dict[str, Any] = {name: main.__dict__.pop(name) for name in names if name in main.__dict__}
     main.__spec__ = None
     try:
         yield
     finally:
-        main.__dict__.update(hidden)
+        main.__dict__.update(popped)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _guarded(block_signals: bool = True) -> Iterator[None]:
     has installed its handlers, and this process gets it after the block."""
     ours = "PYTHONSAFEPATH" not in os.environ
     os.environ.setdefault("PYTHONSAFEPATH", process.SAFE_PATH)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END if block_signals else ())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS if block_signals else ())
     try:
         yield
     finally:

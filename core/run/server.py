@@ -10,7 +10,7 @@ import sys
 import warnings
 from types import TracebackType
 
-from .descendants import ASKED_TO_END, adopt, end_children, end_with_parent
+from .descendants import END_SIGNALS, adopt, end_children, end_with_parent
 
 
 def _end(number: int, frame: object) -> None:
@@ -29,5 +29,5 @@ signal.signal(signal.SIGTERM, _end)
 adopt()
 end_with_parent(signal.SIGTERM)
 # Blocked by the runner until these handlers were installed.
-signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
 warnings.filterwarnings("ignore", "forkserver: waitpid")  # it says so of each one adopted

@@ -1,8 +1,8 @@
 """The few operations that the reference algorithms need, on one number or on a vector of numbers.
 
 A reference algorithm reads `x[j]`. In a row of floats that is a float; in a tensor whose first dimension is the column
-it is a vector with one number for each row of a matrix, and the same lines then work on all rows at once. Only here
-does it matter which of the two it is.
+it is a vector with one number for each row of a matrix, and the same lines then work on all rows at once. Only this
+file distinguishes the two.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def exp(a: Number) -> Number:
 def exp_below(a: Number, m: Number) -> Number:
     """e^(a − m) for a ≤ m, and 0 where both are −∞.
 
-    A maximum of −∞ means that nothing has been seen yet, and nothing weighs nothing. Left alone, −∞ − (−∞) is NaN.
+    A maximum of −∞ means that all elements so far are masked, with a sum of 0; −∞ − (−∞) would be NaN.
     """
     if isinstance(m, _PLAIN):
         return 0.0 if m == -math.inf else exp(a - m)
@@ -49,7 +49,7 @@ def divide(a: Number, d: Number) -> Number:
 
 
 def one_unless_empty(a: Number) -> Number:
-    """1, and 0 where a = −∞: how many elements `a` is, if −∞ stands for one that is masked."""
+    """1, and 0 where a = −∞: the number of unmasked elements."""
     if isinstance(a, _PLAIN):
         return 1.0 if a > -math.inf else 0.0
     return (a > -math.inf).to(a.dtype)

@@ -1,7 +1,7 @@
 """Whether an implementation is right: small inputs that catch the usual mistakes, then the point's own input.
 
-Everything is held to the rule of `measure.correctness`, against float64, with safe softmax in PyTorch operations as
-the standard form.
+The rule of `measure.correctness` judges each result, against float64, with safe softmax in PyTorch operations as the
+standard form.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Task:
 
 
 def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
-    """Hold `task` to the rule on the small inputs and then on x (rows, columns).
+    """Apply the rule to `task` on the small inputs and then on x (rows, columns).
 
     Small inputs that the implementation refuses are skipped; x is not.
 
@@ -77,7 +77,7 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
 
 def _check_memory(task: Task, x: Tensor) -> None:
-    """The same tensor with other numbers in it: whoever remembers results by their input would win any race."""
+    """The same tensor with other numbers in it, against functions that cache results by their input."""
     again = torch.linspace(-2, 2, 4 * 33, device=x.device, dtype=torch.float32).view(4, 33).to(x.dtype)
     _compare(task, "the first of two inputs in one tensor", again, -1)
     again.copy_(again.flip(-1).sub(0.5))
@@ -164,7 +164,7 @@ def _compare_part(task: Task, case: str, result: Any, before: Tensor, dim: int) 
 def _compare_topk(
     case: str, found: Tensor, columns: Tensor, before: Tensor, k: int, dim: int
 ) -> dict[str, float]:
-    """Hold the probabilities found to the rule, and also the true probabilities of the columns that were returned.
+    """Apply the rule to the probabilities found, and to the true probabilities of the columns returned.
 
     Columns themselves cannot be compared: among equal logits any choice is right.
     """

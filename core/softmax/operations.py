@@ -3,7 +3,7 @@
 All are differentiable, twice if need be; without gradients they work in place and allocate their result and little
 else. The symbols are those of Milakov & Gimelshein (arXiv:1805.02867): m the maximum, d the normalizer.
 
-Where maths has an answer it is given: an entry of −∞ gets probability 0. A row of nothing but −∞, or one with +∞ or
+Results follow the mathematics: an entry of −∞ gets probability 0. A row of nothing but −∞, or one with +∞ or
 NaN in it, is NaN everywhere, as with `torch.softmax`. A dimension of size 0 gives an empty result.
 """
 
@@ -21,7 +21,7 @@ no faster either (0.95–1.25): six calls a tile cost as much as the cache saves
 
 
 def check_floating(x: Tensor) -> None:
-    """Raise Refused unless x is of floating point: whole numbers would be divided and rounded without a word."""
+    """Raise Refused unless x is of floating point: whole numbers would be divided and rounded silently."""
     if not x.is_floating_point():
         raise Refused(f"softmax takes floating point, not {str(x.dtype).removeprefix('torch.')}")
 
@@ -64,7 +64,7 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
 
 
 def eager(x: Tensor, dim: int = -1) -> Tensor:
-    """Algorithm 2 as one writes it down, an operator and a new tensor for each step: max, sub, exp, sum, div.
+    """Algorithm 2 written out, an operator and a new tensor for each step: max, sub, exp, sum, div.
 
     Reads 5 and writes 3 numbers for each element, and 2 and 2 for each row, as Triton's tutorial on fused softmax counts.
     `safe` makes the same accesses in the memory of its result.
@@ -102,7 +102,7 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         m, d = normalizer(x, dim, block=block)
         return ((x - m).exp_() / d).to(x.dtype)
     y = torch.empty_like(x)
-    m, d = nothing_seen(x, dim)
+    m, d = initial_state(x, dim)
     maxima = []
     for x_b, y_b in zip(blocks(x, dim, block), blocks(y, dim, block), strict=True):
         m_new = torch.maximum(m, x_b.detach().amax(dim, keepdim=True))
@@ -130,7 +130,7 @@ def normalizer(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> tuple[Tensor,
         is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope for any m. Where nothing
         but −∞ was seen, m is the lowest finite number and d is 0.
     """
-    m, d = nothing_seen(x, dim)
+    m, d = initial_state(x, dim)
     for x_b in blocks(x, dim, block):
         m, d = absorb(m, d, x_b, dim)
     return m, d
@@ -159,11 +159,11 @@ def blocks(x: Tensor, dim: int, block: int) -> tuple[Tensor, ...]:
     return torch.split(x, block, dim) if x.dim() else (x,)
 
 
-def nothing_seen(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(m, d) before the first element, shaped like x with `dim` of size 1.
+def initial_state(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """(m, d) of the online softmax before the first element, shaped like x with `dim` of size 1.
 
-    The paper's −∞ would give −∞ − (−∞) = NaN at a masked element. The lowest finite number serves as well, since d is
-    0 until something finite is seen, and it needs no special case in the loop.
+    The paper's −∞ would give −∞ − (−∞) = NaN at a masked element. The lowest finite number gives the same, since d is
+    0 until the first finite element, and needs no special case in the loop.
     """
     check_floating(x)
     shape = list(x.shape)

@@ -1,6 +1,6 @@
-"""Numba and the kernels, where there is a Numba: the server of trial processes has all modules of a subject loaded.
+"""Loads Numba, where installed, and the kernels in the server of trial processes.
 
-Each trial would take half a second to import them anew, and there are some two hundred that do.
+Each of some two hundred trials would otherwise take half a second to import them.
 """
 
 from contextlib import suppress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .operations import BLOCK, absorb, blocks, naive, nothing_seen, safe
+from .operations import BLOCK, absorb, blocks, initial_state, naive, safe
 
 
 def online_topk(x: Tensor, k: int, dim: int = -1, *, block: int = BLOCK) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def online_topk(x: Tensor, k: int, dim: int = -1, *, block: int = BLOCK) -> tupl
         return safe_topk(x, k, dim)
     u, p = x.narrow(dim, 0, 0), torch.empty_like(x.narrow(dim, 0, 0), dtype=torch.int64)
     first_column = 0
-    m, d = nothing_seen(x, dim)
+    m, d = initial_state(x, dim)
     for x_b in blocks(x, dim, block):
         m, d = absorb(m, d, x_b, dim)
         u_b, p_b = x_b.topk(min(k, x_b.shape[dim]), dim)

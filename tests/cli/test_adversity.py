@@ -21,7 +21,7 @@ from lab.core.run.lock import acquire, owner
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
 LEARNING = KNOWN.with_name("learning.yaml")
 LAB = Path(sys.executable).parent / "lab"
-FEW = ("--variants", "same", "--repeats", "1", "-s", "sample_seconds=0.05", "-s", "size=1")
+QUICK_OPTIONS = ("--variants", "same", "--repeats", "1", "-s", "sample_seconds=0.05", "-s", "size=1")
 
 
 def lab(folder: Path, *arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def lab(folder: Path, *arguments: str | Path, **more: Any) -> subprocess.Complet
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    assert lab(folder, "run", KNOWN, *FEW).returncode == 0
+    assert lab(folder, "run", KNOWN, *QUICK_OPTIONS).returncode == 0
     return folder
 
 
@@ -53,8 +53,8 @@ def test_a_damaged_run_is_passed_over(content: str, copy: Path, made: Path) -> N
         done = lab(copy.parents[2], *command.split(), "--json")
         assert done.returncode == 0, (command, done.stderr)
         data = json.loads(done.stdout)
-        seen = [run["folder"] for run in data] if command == "runs" else data.get("folder", data.get("runs"))
-        assert copy.name[-4:] not in str(seen) and "aaaa" in str(seen), facts["id"]
+        ids = [run["folder"] for run in data] if command == "runs" else data.get("folder", data.get("runs"))
+        assert copy.name[-4:] not in str(ids) and "aaaa" in str(ids), facts["id"]
 
 
 @pytest.mark.parametrize("name", ["experiment.yaml", "environment.json"])
@@ -80,7 +80,7 @@ def test_a_damaged_trial_is_left_out_and_named(copy: Path) -> None:
 
 def test_a_file_in_the_place_of_the_results_folder(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("mine")
-    done = lab(tmp_path, "run", KNOWN, *FEW)
+    done = lab(tmp_path, "run", KNOWN, *QUICK_OPTIONS)
     assert done.returncode == 2
     assert (
         done.stderr.strip()
@@ -91,7 +91,7 @@ def test_a_file_in_the_place_of_the_results_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where nobody may write")
 def test_a_results_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    done = lab(tmp_path, "run", KNOWN, *FEW, "--results", "/proc/nowhere")
+    done = lab(tmp_path, "run", KNOWN, *QUICK_OPTIONS, "--results", "/proc/nowhere")
     assert done.returncode == 2 and "/proc/nowhere/ cannot be written" in done.stderr
 
 
@@ -159,9 +159,9 @@ def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
 
 def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -> None:
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
-    few = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.05", "--workers", "1")
+    options = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.05", "--workers", "1")
     first = subprocess.Popen(
-        [LAB, "run", LEARNING, *few], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+        [LAB, "run", LEARNING, *options], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("results/learning/*/trials/*/records.jsonl")):
@@ -187,16 +187,21 @@ def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -
 def test_another_lock_or_none_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     (tmp_path / "lab-timing.lock").symlink_to(tmp_path / "victim")
     # Held here, or by a run of somebody else's that is timing now: both is told.
-    held = acquire(Path("/tmp") / "lab-timing-anywhere.lock", for_everybody=True, patience=0)
+    lock = acquire(Path("/tmp") / "lab-timing-anywhere.lock", for_everybody=True, patience=0)
     try:
-        done = lab(tmp_path, "run", KNOWN, *FEW, "--json", env=os.environ | {"TMPDIR": str(tmp_path)})
+        done = lab(
+            tmp_path, "run", KNOWN, *QUICK_OPTIONS, "--json", env=os.environ | {"TMPDIR": str(tmp_path)}
+        )
     finally:
-        if held is not None:
-            os.close(held)
+        if lock is not None:
+            os.close(lock)
     assert done.returncode == 0 and not (tmp_path / "victim").exists()
     warnings = " ".join(json.loads(done.stdout)["warnings"])
-    for told in ("whether another run is timing cannot be known", "is timing as well, under another TMPDIR"):
-        assert told in done.stderr and told in warnings
+    for message in (
+        "whether another run is timing cannot be known",
+        "is timing as well, under another TMPDIR",
+    ):
+        assert message in done.stderr and message in warnings
 
 
 MISBEHAVING = """
@@ -229,8 +234,8 @@ def test_what_the_machine_ended_is_tried_again_and_the_rest_when_asked(tmp_path:
     written: list[dict[str, int]] = []
     first, done = ends()
     assert first == {"fine": "ok", "killed": "failed", "failing": "failed"}
-    told = "the machine ended 1 trial (its process was ended by SIGKILL (out of memory?))"
-    assert any(warning.startswith(told) for warning in json.loads(done.stdout)["warnings"])
+    warning_start = "the machine ended 1 trial (its process was ended by SIGKILL (out of memory?))"
+    assert any(warning.startswith(warning_start) for warning in json.loads(done.stdout)["warnings"])
     now.touch()
     assert ends("--resume")[0] == first | {"killed": "ok"}
     assert ends("--resume", "--retry-failed")[0] == dict.fromkeys(first, "ok")

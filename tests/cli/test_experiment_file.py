@@ -55,12 +55,12 @@ def test_one_odd_file_never_hides_the_others(command: list[str], folder: Path) -
     done = lab(*command)
     assert done.exit_code == 0, done.exception
     assert "softmax" in done.stdout
-    told = done.stderr.splitlines()
+    lines = done.stderr.splitlines()
     for message in [message for _, message in ODD.values()] + [
         "pipe.yaml: cannot be read",
         "loop.yaml: cannot be read",
     ]:
-        assert sum(message in line for line in told) == 1, message
+        assert sum(message in line for line in lines) == 1, message
 
 
 def test_an_experiment_of_ones_own_that_hides_a_built_in_one_is_said_in_a_line(folder: Path) -> None:

@@ -27,7 +27,7 @@ def lab(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with results/: a full run of some known variants, and after it a quick one."""
     folder = tmp_path_factory.mktemp("looking")
     text = (
@@ -46,9 +46,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def letters(place: Path) -> dict[str, str]:
-    """The runs' letters by preset."""
-    listed = json.loads(lab(place, "runs", "--json").stdout)
+def run_ids(workspace: Path) -> dict[str, str]:
+    """The ids of the runs by preset."""
+    listed = json.loads(lab(workspace, "runs", "--json").stdout)
     return {run["preset"] or "full": run["id"] for run in listed}
 
 
@@ -66,8 +66,8 @@ JSON = [
 
 
 @pytest.mark.parametrize("command", JSON)
-def test_with_json_there_is_one_document_and_nothing_else(command: str, place: Path) -> None:
-    done = lab(place, *command.split(), "--json")
+def test_with_json_there_is_one_document_and_nothing_else(command: str, workspace: Path) -> None:
+    done = lab(workspace, *command.split(), "--json")
     assert done.returncode == 0, done.stderr
 
     def refuse(word: str) -> None:
@@ -76,34 +76,34 @@ def test_with_json_there_is_one_document_and_nothing_else(command: str, place: P
     assert json.loads(done.stdout, parse_constant=refuse) is not None
 
 
-def test_the_schema_of_experiment_files_is_json(place: Path) -> None:
-    assert "claims" in json.loads(lab(place, "validate", "--schema").stdout)["properties"]
+def test_the_schema_of_experiment_files_is_json(workspace: Path) -> None:
+    assert "claims" in json.loads(lab(workspace, "validate", "--schema").stdout)["properties"]
 
 
-def test_a_quick_run_never_takes_the_place_of_a_full_one(place: Path, letters: dict[str, str]) -> None:
-    assert json.loads(lab(place, "compare", "known", "--json").stdout)["run"] == letters["full"]
-    assert json.loads(lab(place, "report", "--json").stdout)["runs"] == [letters["full"]]
-    lines = lab(place, "runs").stdout.splitlines()
-    assert letters["quick"] in lines[1] and "later (quick)" in lines[1], "the newest stands first"
-    assert letters["full"] in lines[2]
+def test_a_quick_run_never_takes_the_place_of_a_full_one(workspace: Path, run_ids: dict[str, str]) -> None:
+    assert json.loads(lab(workspace, "compare", "known", "--json").stdout)["run"] == run_ids["full"]
+    assert json.loads(lab(workspace, "report", "--json").stdout)["runs"] == [run_ids["full"]]
+    lines = lab(workspace, "runs").stdout.splitlines()
+    assert run_ids["quick"] in lines[1] and "later (quick)" in lines[1], "the newest stands first"
+    assert run_ids["full"] in lines[2]
 
 
-def test_the_same_cells_as_markdown_latex_and_csv(place: Path) -> None:
-    markdown = lab(place, "compare", "known", "--format", "markdown").stdout
+def test_the_same_cells_as_markdown_latex_and_csv(workspace: Path) -> None:
+    markdown = lab(workspace, "compare", "known", "--format", "markdown").stdout
     for block in markdown.strip().split("\n\n")[1::2]:  # below each title
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
-    latex = lab(place, "compare", "known", "--format", "latex").stdout
+    latex = lab(workspace, "compare", "known", "--format", "latex").stdout
     assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2  # size 1, size 2
     assert not re.search(r"(?<!\\)[%_&#]", re.sub(r"^%.*|\{[rl]+\}| & ", "", latex, flags=re.MULTILINE))
-    found = list(csv.DictReader(io.StringIO(lab(place, "compare", "known", "--format", "csv").stdout)))
+    found = list(csv.DictReader(io.StringIO(lab(workspace, "compare", "known", "--format", "csv").stdout)))
     assert {row["variant"] for row in found} == {"base", "same", "tenth-slower", "wrong", "refusing"}
     assert {row["size"] for row in found} == {"1", "2"}
 
 
-def test_one_metric_and_one_axis_can_be_asked_for(place: Path) -> None:
-    only = lab(place, "compare", "known", "--metric", "error", "--format", "csv").stdout
+def test_one_metric_and_one_axis_can_be_asked_for(workspace: Path) -> None:
+    only = lab(workspace, "compare", "known", "--metric", "error", "--format", "csv").stdout
     assert {row["metric"] for row in csv.DictReader(io.StringIO(only))} == {"error"}
-    rows = lab(place, "compare", "known", "--rows", "size", "--metric", "steps", "--format", "csv").stdout
+    rows = lab(workspace, "compare", "known", "--rows", "size", "--metric", "steps", "--format", "csv").stdout
     steps = {(row["variant"], row["size"]): row["estimate"] for row in csv.DictReader(io.StringIO(rows))}
     assert float(steps["base", "1"]) == 7 and float(steps["base", "2"]) == 14
 
@@ -142,31 +142,31 @@ WRONG = {
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_wrong_use_ends_with_two_and_says_what_is_right(command: str, place: Path) -> None:
+def test_wrong_use_ends_with_two_and_says_what_is_right(command: str, workspace: Path) -> None:
     dry = ("--dry-run",) if command.startswith("run ") else ()  # else torch would be loaded for nothing
-    done = lab(place, *command.split(), *dry)
+    done = lab(workspace, *command.split(), *dry)
     assert done.returncode == 2, done.stderr
     assert WRONG[command] in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 6
 
 
 @pytest.mark.parametrize("command", ["", "list", "claims", "runs", "compare known", "--help"])
-def test_a_narrow_terminal_breaks_lines_and_nothing_else(command: str, place: Path) -> None:
-    done = lab(place, *command.split(), COLUMNS="40")
+def test_a_narrow_terminal_breaks_lines_and_nothing_else(command: str, workspace: Path) -> None:
+    done = lab(workspace, *command.split(), COLUMNS="40")
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
-def test_colours_only_where_they_are_wanted(place: Path) -> None:
-    assert "\x1b[" in lab(place, "runs", FORCE_COLOR="1").stdout
+def test_colours_only_where_they_are_wanted(workspace: Path) -> None:
+    assert "\x1b[" in lab(workspace, "runs", FORCE_COLOR="1").stdout
     for environment in ({"NO_COLOR": "1"}, {}):
-        shown = lab(place, "runs", **environment).stdout
+        shown = lab(workspace, "runs", **environment).stdout
         assert "\x1b[" not in shown
 
 
-def test_a_reader_who_has_seen_enough_gets_no_traceback(place: Path) -> None:
+def test_a_reader_who_has_seen_enough_gets_no_traceback(workspace: Path) -> None:
     for command in ("", "list", "runs --json", "compare known"):
         writing = subprocess.Popen(
-            [LAB, *command.split()], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [LAB, *command.split()], cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert writing.stdout is not None and writing.stderr is not None
         writing.stdout.close()  # before the first line is written
@@ -175,17 +175,17 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(place: Path) -> None:
         assert "Traceback" not in said and "BrokenPipe" not in said, (command, said)
 
 
-def test_the_report_stands_alone(place: Path, letters: dict[str, str]) -> None:
-    done = lab(place, "report", "known")
+def test_the_report_stands_alone(workspace: Path, run_ids: dict[str, str]) -> None:
+    done = lab(workspace, "report", "known")
     assert done.returncode == 0 and "report.html" in done.stdout
-    page = (place / "results" / "report.html").read_text()
-    assert letters["full"] in page
+    page = (workspace / "results" / "report.html").read_text()
+    assert run_ids["full"] in page
     fetched = re.findall(r"""(?:src|href|data)\s*=\s*["']?([^"'\s>]+)|url\(([^)]+)\)|@import\s+(\S+)""", page)
     for target in (next(filter(None, groups)).strip("\"'") for groups in fetched):
         assert target.startswith(("#", "data:")), f"{target} is fetched from elsewhere"
-    for private in (str(place), str(Path.home()) + "/"):
+    for private in (str(workspace), str(Path.home()) + "/"):
         assert private not in page
-    assert "# " in (place / "results" / "report.md").read_text()
+    assert "# " in (workspace / "results" / "report.md").read_text()
 
 
 def test_where_there_is_no_run_compare_makes_a_quick_one_and_says_so(tmp_path: Path) -> None:

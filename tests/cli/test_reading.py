@@ -24,7 +24,7 @@ ESC = "\x1b]0;title\x07\x1b[31mred\x9b2J"
 
 
 @pytest.fixture
-def place(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def results_folder(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(stored, tmp_path / "results")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "results"
@@ -52,17 +52,17 @@ def folder_of(results: Path, name: str) -> Path:
      ("environment.json", "5")],
 )  # fmt: skip
 def test_a_run_that_cannot_be_read_is_named_in_a_line_and_the_others_are_reported(
-    file: str, content: str, place: Path
+    file: str, content: str, results_folder: Path
 ) -> None:
-    bad = folder_of(place, "learning")
+    bad = folder_of(results_folder, "learning")
     (bad / file).write_text(content)
     code, out, err = lab("report", "--json")
-    assert code == 0 and json.loads(out)["runs"] == [folder_of(place, "known").name[-4:]]
+    assert code == 0 and json.loads(out)["runs"] == [folder_of(results_folder, "known").name[-4:]]
     assert err.splitlines()[:-1] == [f"results/learning/{bad.name} is passed over: {file} is damaged"]
 
 
-def test_a_number_that_no_table_holds_is_damage(place: Path) -> None:
-    file = folder_of(place, "known") / "experiment.yaml"
+def test_a_number_that_no_table_holds_is_damage(results_folder: Path) -> None:
+    file = folder_of(results_folder, "known") / "experiment.yaml"
     text = file.read_text()
     assert "size:\n  - 1\n  - 2\n" in text
     file.write_text(text.replace("  - 2\n", f"  - 1{'0' * 400}\n"))
@@ -73,8 +73,10 @@ def test_a_number_that_no_table_holds_is_damage(place: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["run.json", "experiment.yaml", "environment.json"])
-def test_in_the_place_of_a_run_that_cannot_be_read_the_one_before_is_shown(file: str, place: Path) -> None:
-    bad = folder_of(place, "known")
+def test_in_the_place_of_a_run_that_cannot_be_read_the_one_before_is_shown(
+    file: str, results_folder: Path
+) -> None:
+    bad = folder_of(results_folder, "known")
     shutil.copytree(bad, bad.with_name("20200101T000000Z-aaaa"))
     (bad / file).write_text("{")
     code, out, err = lab("compare", "known", "--json")
@@ -82,26 +84,26 @@ def test_in_the_place_of_a_run_that_cannot_be_read_the_one_before_is_shown(file:
     assert err.splitlines() == [f"results/known/{bad.name} is passed over: {file} is damaged"]
 
 
-def test_two_values_for_one_cell_are_one_and_said(place: Path) -> None:
-    trials = folder_of(place, "known") / "trials"
+def test_two_values_for_one_cell_are_one_and_said(results_folder: Path) -> None:
+    trials = folder_of(results_folder, "known") / "trials"
     shutil.copytree(trials / "check.base.size=1", trials / "check.base.size=1.0")
     change(trials / "check.base.size=1.0" / "trial.json", metrics={"steps": 9.0, "error": 0.0})
-    (seen,) = (gather(run) for run in runs(place, "known"))
-    assert any("second trial of base is left out, at size=1" in warning for warning in seen.warnings)
-    steps = seen.comparison.query("metric == 'steps' and variant == 'base' and size == 1")
+    (results,) = (gather(run) for run in runs(results_folder, "known"))
+    assert any("second trial of base is left out, at size=1" in warning for warning in results.warnings)
+    steps = results.comparison.query("metric == 'steps' and variant == 'base' and size == 1")
     assert steps["estimate"].tolist() == [7.0]
 
 
-def test_twice_as_fast_is_twice_as_fast_in_every_table(place: Path) -> None:
-    (run,) = runs(place, "known")
+def test_twice_as_fast_is_twice_as_fast_in_every_table(results_folder: Path) -> None:
+    (run,) = runs(results_folder, "known")
     screen = Screen(file=io.StringIO(), width=120, theme=THEME)
     print_last_screen(gather(run), screen)
     shown = {"last screen": screen.file.getvalue()}  # type: ignore[attr-defined]
     for format in ("table", "markdown", "latex", "csv", "json"):
         shown[format] = lab("compare", "known", "--format", format)[1]
     assert lab("report", "known")[0] == 0
-    shown["report.md"] = (place / "report.md").read_text()
-    html = re.findall(r"<tr>.*?</tr>", (place / "report.html").read_text(), re.DOTALL)
+    shown["report.md"] = (results_folder / "report.md").read_text()
+    html = re.findall(r"<tr>.*?</tr>", (results_folder / "report.html").read_text(), re.DOTALL)
     shown["report.html"] = "\n".join(" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in html)
     for where in ("last screen", "table", "markdown", "latex", "report.md", "report.html"):
         rows = [
@@ -117,9 +119,9 @@ def test_twice_as_fast_is_twice_as_fast_in_every_table(place: Path) -> None:
     assert claim["interval"]["estimate"] == pytest.approx(2) and claim["word"] == "holds"
 
 
-def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(place: Path) -> None:
+def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(results_folder: Path) -> None:
     """`base` takes 1 ms for a million operations, 1 GFLOP/s; `twice` does 2."""
-    folder = folder_of(place, "known")
+    folder = folder_of(results_folder, "known")
     file = folder / "experiment.yaml"
     share = "metrics:\n  of_peak:\n    unit: '%'\n    better: higher\n    kind: timed\n"
     claim = (
@@ -127,22 +129,22 @@ def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(place: Path) -> No
         "  measure: {value: of_peak, of: twice, where: {size: 1}}\n  expect: {at_least: 1}\n"
     )
     file.write_text(file.read_text().replace("metrics:\n", share).replace("claims:\n", claim))
-    for peak, seen in ((1.0, ("no ceiling", "reaches 198%")), (50.0, ("3.96", ""))):
+    for peak, expected in ((1.0, ("no ceiling", "reaches 198%")), (50.0, ("3.96", ""))):
         change(
             folder / "trials" / "peaks" / "trial.json", metrics={"matmul_gflops": peak, "copy_gb_per_s": 10.0}
         )
         for arguments in (["compare", "known"], ["compare", "known", "--format", "markdown"]):
             shown = " ".join(lab(*arguments)[1].split())
-            assert seen[0] in shown and "198" not in re.sub(r"reaches 198%", "", shown)
+            assert expected[0] in shown and "198" not in re.sub(r"reaches 198%", "", shown)
             assert ("no ceiling" in shown) == (peak == 1.0)
-        results = gather(*runs(place, "known"))
-        assert seen[1] in " ".join(results.warnings)
+        results = gather(*runs(results_folder, "known"))
+        assert expected[1] in " ".join(results.warnings)
         verdict = next(each for each in results.verdicts if each.claim == "near-the-peak")
         assert (verdict.word == "not tested") == (peak == 1.0), verdict
 
 
-def test_nothing_in_a_run_is_obeyed_by_the_terminal(place: Path) -> None:
-    folder = folder_of(place, "known")
+def test_nothing_in_a_run_is_obeyed_by_the_terminal(results_folder: Path) -> None:
+    folder = folder_of(results_folder, "known")
     change(folder / "run.json", label=ESC, preset=ESC, result=ESC, device=ESC, command=ESC)
     for path in (folder / "trials").glob("check.*/trial.json"):
         if json.loads(path.read_text())["status"] != "ok":
@@ -161,23 +163,25 @@ def test_nothing_in_a_run_is_obeyed_by_the_terminal(place: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="for root no folder is read-only")
-def test_a_folder_that_cannot_be_written_is_reported_from_all_the_same(place: Path, tmp_path: Path) -> None:
-    for path in [place, *place.rglob("*")]:
+def test_a_folder_that_cannot_be_written_is_reported_from_all_the_same(
+    results_folder: Path, tmp_path: Path
+) -> None:
+    for path in [results_folder, *results_folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
         code, _, err = lab("report")
         assert code == 1 and "--out" in err and len(err.splitlines()) == 1
         assert lab("report", "--out", str(tmp_path / "mine.html"))[0] == 0
     finally:
-        for path in [place, *place.rglob("*")]:
+        for path in [results_folder, *results_folder.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_a_report_elsewhere_leaves_the_results_as_they_were(place: Path, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+def test_a_report_elsewhere_leaves_the_results_as_they_were(results_folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in results_folder.rglob("*") if path.is_file()}
     code, out, _ = lab("report", "--out", str(tmp_path / "mine.html"), "--json")
     assert code == 0 and json.loads(out)["html"] == str(tmp_path / "mine.html")
-    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in results_folder.rglob("*") if path.is_file()} == before
     page = (tmp_path / "mine.md").read_text()
     plots = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert len(plots) == 4 and all((tmp_path / plot).is_file() for plot in plots)
@@ -189,5 +193,5 @@ def test_a_report_elsewhere_leaves_the_results_as_they_were(place: Path, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["/tmp", "../results", "..", "*", "known/", "[", "\ud800", "."])
-def test_what_is_no_name_names_no_run(name: str, place: Path) -> None:
-    assert runs(place, name) == []
+def test_what_is_no_name_names_no_run(name: str, results_folder: Path) -> None:
+    assert runs(results_folder, name) == []

@@ -66,8 +66,8 @@ def test_bytes_that_are_no_utf8_and_a_backend_that_is_not_here(stored: Path, tmp
     assert done.returncode == 0 and (Path(odd) / "results" / "report.html").is_file()
     # What is typed may be no UTF-8 either; it becomes part of run.json.
     known = Path(__file__).parents[1] / "known" / "known.yaml"
-    few = "--variants same --repeats 1 -s sample_seconds=0.05 -s size=1"
-    done = shell(f"lab run {known} {few} --label $'caf\\xe9' && lab runs", Path(odd), **backend)
+    options = "--variants same --repeats 1 -s sample_seconds=0.05 -s size=1"
+    done = shell(f"lab run {known} {options} --label $'caf\\xe9' && lab runs", Path(odd), **backend)
     assert done.returncode == 0 and b"caf" in done.stdout
 
 
@@ -78,18 +78,18 @@ def test_a_terminal_obeys_nothing_that_a_run_says(stored: Path, tmp_path: Path) 
     ours, theirs = pty.openpty()
     with subprocess.Popen([LAB, "runs"], cwd=tmp_path, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
-        seen = b""
+        output = b""
         try:
             while part := os.read(ours, 4096):
-                seen += part
+                output += part
         except OSError:  # how a terminal ends
             pass
         assert running.wait(60) == 0
     os.close(ours)
     assert (
-        "␛]0;owned".encode() in seen.replace(b"\r\n", b"")
-        and b"\x1b]0" not in seen
-        and b"\x1b[31m" not in seen
+        "␛]0;owned".encode() in output.replace(b"\r\n", b"")
+        and b"\x1b]0" not in output
+        and b"\x1b[31m" not in output
     )
 
 

@@ -38,16 +38,16 @@ def test_a_folder_changes_with_any_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "a").write_text("1")
     (tmp_path / "inside" / "b").write_text("2")
-    seen = [digest(tmp_path)]
-    assert digest(tmp_path) == seen[0] and len(seen[0]) == 12
+    digests = [digest(tmp_path)]
+    assert digest(tmp_path) == digests[0] and len(digests[0]) == 12
     (tmp_path / "inside" / "b").write_text("3")
-    seen.append(digest(tmp_path))
+    digests.append(digest(tmp_path))
     (tmp_path / "inside" / "b").rename(tmp_path / "inside" / "c")
-    seen.append(digest(tmp_path))
+    digests.append(digest(tmp_path))
     (tmp_path / "d").write_text("")
-    seen.append(digest(tmp_path))
+    digests.append(digest(tmp_path))
     (tmp_path / "d").unlink()
-    assert len(set(seen)) == 4 and digest(tmp_path) == seen[2]
+    assert len(set(digests)) == 4 and digest(tmp_path) == digests[2]
 
 
 def test_a_folder_is_the_same_wherever_it_lies(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ POINT_GRADIENTS = 256
 
 @dataclass
 class Tally:
-    """The worst so far over all cases; errors as a share of what is allowed."""
+    """The worst results over all cases so far; errors as a share of the allowed one."""
 
     cases: int = 0
     refused: int = 0
@@ -59,11 +59,11 @@ def check(
     shapes: Sequence[Shape] = SHAPES,
     of_options: bool = False,
 ) -> dict[str, float]:
-    """Hold `function` to the rule on the small shapes and then on the point's own q, k and v.
+    """Apply the rule to `function` on the small shapes and then on the point's own q, k and v.
 
     A small case that `function` refuses is skipped and counted; a refused point raises. A NaN that gets into rows which
-    may not attend to it is counted and not wrong: a mask that is added to the scores cannot hold it back. A finite number
-    where NaN is right is wrong.
+    may not attend to it is counted and not wrong: an added mask cannot keep it out. A finite number where NaN
+    is right is wrong.
 
     Args:
         gradients: also those of q, k and v.
@@ -124,9 +124,9 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     usual, of_usual = _worse(usual, scaled_later, expected), (usual, scaled_later)
     times = GRADIENT_TIMES if given.options.softcap else 2
     if not _all_finite(given):
-        output, astray = _held_back(output, expected)
+        output, astray = _without_stray_nan(output, expected)
         if lse is not None and expected_lse is not None:
-            lse, also = _held_back(lse, expected_lse)
+            lse, also = _without_stray_nan(lse, expected_lse)
             astray = astray or also
         tally.nan_astray += astray
     found = _judge(case, given, output, usual, expected, times)
@@ -170,8 +170,8 @@ def _all_finite(given: Inputs) -> bool:
     return all(bool(x.isfinite().all()) for x in (given.q, given.k, given.v))
 
 
-def _held_back(result: Tensor, expected: Tensor) -> tuple[Tensor, bool]:
-    """`result` with the true number where it is NaN and should not be, and whether there was such a place."""
+def _without_stray_nan(result: Tensor, expected: Tensor) -> tuple[Tensor, bool]:
+    """`result` with the true number where it is NaN and should not be, and whether there was any."""
     if result.shape != expected.shape:
         return result, False
     astray = result.isnan() & ~expected.isnan()
@@ -193,7 +193,7 @@ def _share(found: dict[str, float]) -> float:
 
 
 def _size_of_terms(truth: Inputs, dO: Tensor) -> float:
-    """How large the numbers are whose difference a gradient is: over one key they cancel, and the gradient is 0."""
+    """The size of the numbers whose difference is a gradient: over one key they cancel to a gradient of 0."""
     groups = truth.q.shape[1] // truth.k.shape[1]
     dP = dO.double() @ truth.v.detach().repeat_interleave(groups, 1).mT
     largest = max(float(truth.q.detach().abs().max()), float(truth.k.detach().abs().max()))

@@ -1,4 +1,4 @@
-"""What rounding must cost, however attention is computed."""
+"""The error that rounding makes inevitable in attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .shapes import Inputs
 
 
 def of_rounded_scores(truth: Inputs, dtype: torch.dtype) -> float:
-    """How far the output may be off because each score is rounded twice, as a product and when it is scaled.
+    """The error of the output from rounding each score twice, as a product and when scaled.
 
     With u the rounding unit of `dtype` (half of eps) a score s is off by |δ| ≤ 2u|s|, and of one row then
 

@@ -1,4 +1,4 @@
-"""What the usual mistakes of an attention would have given: a guess at what is wrong with a wrong one."""
+"""Guesses the mistake behind a wrong result, by what the usual mistakes of an attention would give."""
 
 from __future__ import annotations
 

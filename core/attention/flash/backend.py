@@ -1,7 +1,7 @@
 """Flash attention in PyTorch operations: the scores exist one tile at a time, forward and backward.
 
 Dao, "FlashAttention-2" (arXiv:2307.08691): Algorithm 1, which divides once at the end and keeps one number per row, the
-log-sum-exp L; and Algorithm 2, which computes the tiles of P again from L. Three things are done the CPU's way:
+log-sum-exp L; and Algorithm 2, which computes the tiles of P again from L. Three things differ for CPUs:
 
 * The queries are the outer loop in both, so that keys are cut exactly where the band ends for a block of rows.
 * A tile is as wide as the cache allows: a small operation on it costs nearly as much as on a fraction of it.
@@ -57,13 +57,13 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
 
 @_without_dynamo
 def _not_compiled(*given: Any) -> tuple[Tensor, Tensor]:
-    """A loop over tiles has nothing to gain from torch.compile, which would take minutes to trace its every shape."""
+    """Not traced by torch.compile, which would take minutes for each shape and gain nothing from a loop over tiles."""
     results: tuple[Tensor, Tensor] = _Flash.apply(*given)  # type: ignore[no-untyped-call]
     return results
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Of a job: it says itself what it is computed in."""
+    """`function` of a job, outside autocast: the job has its own dtype."""
 
     def call(job: Job, *given: Any, **named: Any) -> Any:
         with torch.autocast(job.q.device.type, enabled=False):
@@ -103,7 +103,7 @@ class _Flash(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that it has a derivative: without, PyTorch would take it for 0."""
+    """An autograd function, so that gradients have a derivative: PyTorch would otherwise take it for 0."""
 
     @staticmethod
     def forward(
@@ -221,7 +221,7 @@ def _forward(job: Job) -> tuple[Tensor, Tensor]:
 
 
 def _add_sink(slab: Slab, sink: Tensor, O: Tensor, l: Tensor, m: Tensor) -> None:
-    """One more logit for each row, whose probability goes nowhere: ⊕ with (m, l, O) = (sink, 1, 0); m in the job's unit."""
+    """One more logit for each row, which has no value vector: ⊕ with (m, l, O) = (sink, 1, 0); m in the job's unit."""
     s, to_powers = slab.of_rows(sink).to(m.dtype) * slab.job.unit, LOG2_E / slab.job.unit
     m_new = torch.maximum(m, s)
     rescale = m.sub_(finite(m_new)).mul_(to_powers).exp2_()

@@ -158,5 +158,5 @@ def _tile(
 
 
 def share_of_sink(slab: Slab, sink: Tensor, L: Tensor) -> Tensor:
-    """e^(sink − L), the probability that goes nowhere, (g, Nq · groups, 1)."""
+    """e^(sink − L), the probability of the sink, (g, Nq · groups, 1)."""
     return (slab.of_rows(sink) - finite(L)).exp_()

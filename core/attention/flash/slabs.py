@@ -160,7 +160,7 @@ class Slab:
         assert seed is not None  # drawn before there is a job, once for both passes
         made = choices(p, seed_of(seed, self.b), self.heads, queries, keys, job.q.device)
         rows = torch.unflatten(made.rows, 0, (-1, job.groups)).transpose(1, 2).flatten(1)
-        return Choices(rows, made.columns, made.least)
+        return Choices(rows, made.columns, made.threshold)
 
 
 def finite(m: Tensor) -> Tensor:
@@ -171,13 +171,13 @@ def finite(m: Tensor) -> Tensor:
 def powers(job: Job, S: Tensor, t: Tensor) -> Tensor:
     """2^(S·log₂e − t) in the place of S, with t = m·log₂e: e^(S − m); 0 where both are −∞.
 
-    The product and the difference in one walk, with one rounding (PyTorch's CPU kernel of `add` has a fused
-    multiply-add). Scores that come times log₂e, with it in their scale, cost as much and are rounded at half again
-    their size: of scores around 100 a third more than the rule allows. t is rounded once, and whoever keeps it in this
-    unit makes the same error in all of a row, where it cancels.
+    Product and difference take one pass and one rounding (PyTorch's CPU kernel of `add` has a fused multiply-add).
+    Scaling the scores by log₂e beforehand would cost as much and round numbers half again as large: for scores around
+    100 a third more error than the rule allows. t is rounded once, so that its error is the same in all of a row and
+    cancels.
 
-    From 2^31 on that error is more than any exponent, and nothing or infinity would be left of the row. Where the job
-    says that scores may be large t is m, and the difference is taken first: one walk more, and exact for the largest.
+    From 2^31 on that error exceeds any exponent, and a row would become 0 or infinite. For a job with large scores t is
+    m, and the difference comes first: one more pass, and exact for the largest score.
     """
     if job.is_large:
         return S.sub_(finite(t)).mul_(LOG2_E).exp2_()

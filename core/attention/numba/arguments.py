@@ -58,7 +58,7 @@ class Extras(NamedTuple):
         slopes: of float32 (batch or 1, heads), `slopes_batch` apart.
         sink: of float32 (heads,).
         row_bits, column_bits: of int32 (batch, heads, queries) and (batch, keys), those of `dropout.Choices`.
-        least: what the bits of a pair must reach to be kept.
+        threshold: a pair is kept whose bits, as a signed number, reach it.
         kept_times: 1/(1 − p).
     """
 
@@ -68,7 +68,7 @@ class Extras(NamedTuple):
     sink: int
     row_bits: int
     column_bits: int
-    least: int
+    threshold: int
     kept_times: float
 
 

@@ -51,7 +51,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
 
 
 def is_warm(*, gradients: bool) -> bool:
-    """Whether its code, compiled for the widest vectors, is in this process already."""
+    """Whether this process has loaded the code, compiled for the widest vectors."""
     return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
 
 
@@ -80,7 +80,7 @@ class _Flash(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+    """An autograd function, so that its derivative is refused: PyTorch would otherwise take it for 0."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
@@ -108,7 +108,7 @@ def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
     slopes, sink, p = options.alibi_slopes, options.sink, options.dropout_p
     if not p and slopes is None and sink is None and options.softcap is None:
         return NO_EXTRAS, kept
-    rows = columns = least = 0
+    rows = columns = threshold = 0
     if p:
         assert options.dropout_seed is not None  # drawn before, once for both passes
         cpu = torch.device("cpu")
@@ -116,7 +116,7 @@ def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
             choices(p, seed_of(options.dropout_seed, b), range(task.heads), task.queries, task.keys, cpu)
             for b in range(task.batch)
         ]
-        least = made[0].least if made else 0
+        threshold = made[0].threshold if made else 0
         # One more number, so that there is an address where there are no queries.
         rows = address(
             torch.cat(
@@ -133,7 +133,7 @@ def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
         sink=0 if sink is None else address(sink.detach().float()),
         row_bits=rows,
         column_bits=columns,
-        least=least,
+        threshold=threshold,
         kept_times=1 / (1 - p),
     )
     return found, kept

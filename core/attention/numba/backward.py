@@ -151,8 +151,8 @@ def _block(  # type: ignore[no-untyped-def]
             kept = Z
             columns = extras.column_bits + 4 * (b * task.keys + j0)
             Z[: width * QUERIES] = P[: width * QUERIES]
-            drop(Z, width, bits, columns, extras.least, extras.kept_times)
-            drop(dS, width, bits, columns, extras.least, extras.kept_times)
+            drop(Z, width, bits, columns, extras.threshold, extras.kept_times)
+            drop(dS, width, bits, columns, extras.threshold, extras.kept_times)
         score_gradients(dS, P, width, D)
         if extras.softcap:
             through_cap(dS, T, width)

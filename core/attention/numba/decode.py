@@ -46,7 +46,7 @@ def room_of_part(rows: int, d_v_padded: int) -> int:
 
 @kernel
 def decode(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, scratch):  # type: ignore[no-untyped-def]
-    """Take parts from `counter` until there are none left; whoever ends the last part of a head merges them.
+    """Take parts from `counter` until there are none left; the thread that ends the last part of a head merges them.
 
     Args:
         q, k, v, o: `Rows`.
@@ -72,10 +72,10 @@ def decode(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, 
 
 @inlined
 def _part(q, k, v, mask, found, task, extras, scale, scratch, b, kv, part, careful):  # type: ignore[no-untyped-def]
-    """Whether it is done; if not, it must be done again and `careful`, as NaN may have come from behind a mask."""
+    """False where it must be repeated with `careful`, as a masked NaN may have leaked."""
     d, d_v, groups = task.d, (task.d_v + LANES - 1) // LANES * LANES, task.heads // task.kv_heads
     rows = groups * task.queries
-    # In memory of its own: lines of cache that another thread writes to beside would wander between the two.
+    # In separate memory: a cache line that two threads write to would move between their cores.
     size = rows * (d_v + 2)
     result, rest = scratch[:size], scratch[size:]
     O, m, l = result[: rows * d_v], result[rows * d_v : rows * (d_v + 1)], result[rows * (d_v + 1) :]

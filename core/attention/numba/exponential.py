@@ -1,4 +1,4 @@
-"""2^x and tanh as polynomials, which compilers can turn into vectors; a call of a library's they cannot."""
+"""2^x and tanh as polynomials, which compilers vectorise, unlike calls of a library."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def room(d: int, d_v: int) -> int:
 def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):  # type: ignore[no-untyped-def]
     """Take blocks from `counter` until there are none left; several threads may be at it at once.
 
-    Head after head, so that its keys and values stay in the cache from block to block, and of each the last block first:
-    with a causal mask it is the longest, and the short ones fill the end.
+    Blocks are in order of heads, so that a head's keys and values stay in the cache, and within a head from the last to the
+    first: with a causal mask the last is the longest, and short ones at the end balance the threads.
 
     Args:
         q, k, v, o: `Rows`.
@@ -64,7 +64,7 @@ def forward(q, k, v, mask, o, lse, task, extras, scale, counter, scratch, bits):
 
 @inlined
 def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, count, careful):  # type: ignore[no-untyped-def]
-    """Whether it is done; if not, it must be done again and `careful`, as NaN may have come from behind a mask."""
+    """False where it must be repeated with `careful`, as a masked NaN may have leaked."""
     d, d_v = task.d, task.d_v
     Qt, rest = scratch[: d * QUERIES], scratch[d * QUERIES :]
     Ot, rest = rest[: d_v * QUERIES], rest[d_v * QUERIES :]
@@ -116,7 +116,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
         m[:] = m_new
         if extras.row_bits:
             columns = extras.column_bits + 4 * (b * task.keys + j0)
-            drop(S, width, bits, columns, extras.least, extras.kept_times)
+            drop(S, width, bits, columns, extras.threshold, extras.kept_times)
         V_j = V + 4 * j0 * v.row
         if careful:
             add_over_keys(Ot, V_j, v.row, S, scores, d_v, width)
@@ -125,7 +125,7 @@ def _block(q, k, v, mask, o, lse, task, extras, scale, scratch, bits, b, h, i0, 
     if masked and not careful and not all_finite(Ot, d_v * QUERIES):
         return False
     if extras.sink:
-        # ⊕ with (sink, 1, 0): one more logit, whose probability goes nowhere.
+        # ⊕ with (sink, 1, 0): one more logit, which has no value vector.
         s = load_float(extras.sink, h) * LOG2_E
         for i in range(QUERIES):
             m_new[i] = m[i] if not m[i] < LOWEST else LOWEST

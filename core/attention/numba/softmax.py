@@ -129,16 +129,16 @@ def subtract_alibi(S, j0, width, diagonal, slope):  # type: ignore[no-untyped-de
 
 
 @inlined
-def drop(P, width, rows, columns, least, times):  # type: ignore[no-untyped-def]
+def drop(P, width, rows, columns, threshold, times):  # type: ignore[no-untyped-def]
     """P becomes P ∘ Z: what dropout keeps, times a number.
 
     Args:
         rows: int32 (QUERIES,).
         columns: address of the bits of the tile's first key.
     """
-    least, times = int32(least), float32(times)
+    threshold, times = int32(threshold), float32(times)
     for j in range(width):
         column = load_int(columns, j)
         for i in range(QUERIES):
-            kept = bits_of_pair(rows[i], column) >= least
+            kept = bits_of_pair(rows[i], column) >= threshold
             P[j * QUERIES + i] *= times if kept else ZERO

@@ -1,4 +1,4 @@
-"""The inner loop of every matrix product, and the few operations on memory that Numba has no words for.
+"""The inner loop of every matrix product, and operations on memory that Numba lacks.
 
 Numba would compile a product of loops to vectors of half this processor's width and keep its sums in memory. Here the
 vectors are written out, as LLVM's instructions, so that the sums stay in registers:
@@ -81,7 +81,7 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
                     first, nothing, ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
                 )
 
-            places = [
+            offsets = [
                 [builder.add(builder.mul(ldc, _INT(i)), _INT(n * LANES)) for n in range(vectors)]
                 for i in range(rows)
             ]
@@ -113,8 +113,8 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
                     total = new[i][n]
                     if accumulate:
                         # Added last, so that a sum over all keys is one of sums over tiles: a smaller error.
-                        total = builder.fadd(load(c, places[i][n], _VECTOR), total)
-                    builder.store(total, address(c, places[i][n]), align=_BYTES)
+                        total = builder.fadd(load(c, offsets[i][n], _VECTOR), total)
+                    builder.store(total, address(c, offsets[i][n]), align=_BYTES)
             return context.get_dummy_value()
 
         return types.void(*(types.int64,) * 8), generate
@@ -284,7 +284,7 @@ def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
 def take(context: Any, counter: Any) -> Any:
     """(address of an int64): its value; the next call, on any thread, gets one more.
 
-    What a thread wrote before its call can be read after a later one.
+    Writes before a call are visible after a later one.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

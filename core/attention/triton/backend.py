@@ -14,7 +14,7 @@ from torch import Tensor
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band_of
-from ..dropout import WORD, least_of, seeded
+from ..dropout import WORD, seeded, threshold_of
 from ..sink import gradient_of_sink
 from . import backward
 from .kind import Kind
@@ -66,7 +66,7 @@ class _Flash(torch.autograd.Function):
 
 
 class _Gradients(torch.autograd.Function):
-    """A function of its own, so that a derivative of it is refused: without, PyTorch would take it for 0."""
+    """An autograd function, so that its derivative is refused: PyTorch would otherwise take it for 0."""
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor | None, ...]:
@@ -101,15 +101,15 @@ def _backward(
         blocks = triton.cdiv(L.numel(), ROWS)
         backward.preprocess[(blocks,)](O, dO, L, dL, powers, delta, L.numel(), d_v, _width(d_v), ROWS)
     made = partial(_launch, q=q, k=k, v=v, options=options)
-    behind = (_or(options.attn_mask, q), _or(options.alibi_slopes, q))
+    mask_and_slopes = (_or(options.attn_mask, q), _or(options.alibi_slopes, q))
     dq = dk = dv = dsink = None
     if needed[0]:
         dq = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-        made("of_queries", (q, k, v, dO, powers, delta, dq, *behind))
+        made("of_queries", (q, k, v, dO, powers, delta, dq, *mask_and_slopes))
     if needed[1] or needed[2]:
         dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (k, v))
         if k.shape[2]:
-            made("of_keys", (q, k, v, dO, powers, delta, dk, dv, *behind))
+            made("of_keys", (q, k, v, dO, powers, delta, dk, dv, *mask_and_slopes))
     if sink is not None and needed[3]:
         dsink = gradient_of_sink(sink, L, delta)
     return dq, dk if needed[1] else None, dv if needed[2] else None, dsink
@@ -146,13 +146,13 @@ def _launch(
         H if slopes is not None and len(slopes) > 1 else 0,
         sequences, min(section, sequences), H, groups, N_q, N_k,
         options.scale, options.softcap or 1.0, band.low or 0, band.high or 0, band.shift,
-        seed - WORD if seed >= WORD // 2 else seed, least_of(p), 1 / (1 - p),
+        seed - WORD if seed >= WORD // 2 else seed, threshold_of(p), 1 / (1 - p),
         queries=N_q, keys=N_k, kind=kind,
     )  # fmt: skip
 
 
 def _or(x: Tensor | None, other: Tensor) -> Tensor:
-    """x as a kernel takes it; where there is none, whatever stands for what is not read."""
+    """x as a kernel takes it, or a placeholder that is not read."""
     return other if x is None else x.view(torch.uint8) if x.dtype == torch.bool else x
 
 

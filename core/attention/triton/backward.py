@@ -32,7 +32,7 @@ def preprocess(
 
 @triton.jit
 def walk_keys(
-    dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, start, stop, rule, bits, seed_b, least, share,
+    dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, start, stop, rule, bits, seed_b, threshold, share,
     KIND: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     keys, scale = rule[4], rule[5]
@@ -47,7 +47,7 @@ def walk_keys(
         p = powers(u, L[:, None], scale, KIND)
         dp = tl.dot(do_i, tl.trans(v_j), input_precision="ieee")
         if KIND.DROP:
-            dp = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], least), dp * share, 0.0)
+            dp = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], threshold), dp * share, 0.0)
         ds = p * (dp - delta_i[:, None])
         if KIND.CAP:
             ds *= 1 - t * t
@@ -62,7 +62,7 @@ def walk_keys(
 def of_queries(
     q, k, v, do, lse, delta, dq, mask, slopes, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n,
     mask_b, mask_h, mask_i, mask_j, slopes_b, sequences, section, heads, groups, queries, keys,
-    scale, cap, low, high, shift, seed, least, share, about_queries, about_keys,
+    scale, cap, low, high, shift, seed, threshold, share, about_queries, about_keys,
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """dQ of one block of queries; lse in powers of 2, as `preprocess` gives it."""
@@ -92,14 +92,14 @@ def of_queries(
     if KIND.LOW:
         dq_i = walk_keys(
             dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, start, tl.minimum(full, stop), rule, bits, seed_b,
-            least, share, KIND, BLOCK_N, True,
+            threshold, share, KIND, BLOCK_N, True,
         )  # fmt: skip
     dq_i = walk_keys(
-        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, least, share,
+        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, threshold, share,
         KIND, BLOCK_N, False,
     )  # fmt: skip
     dq_i = walk_keys(
-        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, least, share,
+        dq_i, q_i, do_i, L, delta_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, threshold, share,
         KIND, BLOCK_N, True,
     )  # fmt: skip
     c = tl.arange(0, KIND.WIDTH)
@@ -109,7 +109,7 @@ def of_queries(
 
 @triton.jit
 def walk_queries(
-    dk_j, dv_j, k_j, v_j, q, do, lse, delta, q_n, j, start, stop, rule, columns, seed_b, h, least, share,
+    dk_j, dv_j, k_j, v_j, q, do, lse, delta, q_n, j, start, stop, rule, columns, seed_b, h, threshold, share,
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     queries, scale = rule[3], rule[5]
@@ -135,7 +135,7 @@ def walk_queries(
         dp = tl.dot(v_j, tl.trans(do_i), input_precision="ieee")
         dropped = p
         if KIND.DROP:
-            keeps = kept(row_bits(seed_b, h, i)[None, :], columns[:, None], least)
+            keeps = kept(row_bits(seed_b, h, i)[None, :], columns[:, None], threshold)
             dp = tl.where(keeps, dp * share, 0.0)
             dropped = tl.where(keeps, p, 0.0)
         dv_j = tl.dot(dropped.to(do_i.dtype), do_i, dv_j, input_precision="ieee")
@@ -153,7 +153,7 @@ def walk_queries(
 def of_keys(
     q, k, v, do, lse, delta, dk, dv, mask, slopes, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n,
     mask_b, mask_h, mask_i, mask_j, slopes_b, sequences, section, heads, groups, queries, keys,
-    scale, cap, low, high, shift, seed, least, share, about_queries, about_keys,
+    scale, cap, low, high, shift, seed, threshold, share, about_queries, about_keys,
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """dK and dV of one block of keys; `sequences` are those of K, and lse is in powers of 2."""
@@ -185,16 +185,16 @@ def of_keys(
         if KIND.HIGH:
             dk_j, dv_j = walk_queries(
                 dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, start,
-                tl.minimum(full, stop), rule, columns, seed_b, h, least, share, KIND, BLOCK_M, True,
+                tl.minimum(full, stop), rule, columns, seed_b, h, threshold, share, KIND, BLOCK_M, True,
             )  # fmt: skip
         dk_j, dv_j = walk_queries(
             dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, full, end, rule, columns,
-            seed_b, h, least, share, KIND, BLOCK_M, False,
+            seed_b, h, threshold, share, KIND, BLOCK_M, False,
         )  # fmt: skip
         if KIND.LOW:
             dk_j, dv_j = walk_queries(
                 dk_j, dv_j, k_j, v_j, q_h0, do_h, lse + first, delta + first, q_n, j, end, stop, rule,
-                columns, seed_b, h, least, share, KIND, BLOCK_M, True,
+                columns, seed_b, h, threshold, share, KIND, BLOCK_M, True,
             )  # fmt: skip
     rows = sequence.to(tl.int64) * keys + j
     c, c_v = tl.arange(0, KIND.WIDTH), tl.arange(0, KIND.WIDTH_V)

@@ -41,8 +41,8 @@ def column_bits(seed_b, j):
 
 
 @triton.jit
-def kept(rows, columns, least):
+def kept(rows, columns, threshold):
     """Whether the probability of each pair stays."""
     bits = (rows ^ columns) * PAIR_FIRST
     bits = (bits ^ (bits >> 15)) * PAIR_SECOND
-    return bits.to(tl.int32, bitcast=True) >= least
+    return bits.to(tl.int32, bitcast=True) >= threshold

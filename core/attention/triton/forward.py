@@ -14,7 +14,7 @@ from .scores import LN_2, LOG2_E, powers, scores, tile, without_masked
 
 @triton.jit
 def walk(
-    acc, l, m, q_i, k, v, k_n, v_n, i, start, stop, rule, bits, seed_b, least,
+    acc, l, m, q_i, k, v, k_n, v_n, i, start, stop, rule, bits, seed_b, threshold,
     KIND: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr,
 ):  # fmt: skip
     """O, not yet divided, each row's sum ℓ and its maximum m, in powers of 2, after the keys to `stop`."""
@@ -35,7 +35,7 @@ def walk(
         rescale = tl.exp2(m - lowest)
         l = l * rescale + tl.sum(p, 1)
         if KIND.DROP:
-            p = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], least), p, 0.0)
+            p = tl.where(kept(bits[:, None], column_bits(seed_b, j)[None, :], threshold), p, 0.0)
         v_j = tile(v, j0, keys, v_n, KIND.D_V, BLOCK_N, KIND.WIDTH_V, EDGE)
         if MASKED:
             p, v_j = without_masked(p, u, v_j)
@@ -48,7 +48,7 @@ def walk(
 def forward(
     q, k, v, o, lse, mask, slopes, sink, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n,
     mask_b, mask_h, mask_i, mask_j, slopes_b, sequences, section, heads, groups, queries, keys,
-    scale, cap, low, high, shift, seed, least, share, about_queries, about_keys,
+    scale, cap, low, high, shift, seed, threshold, share, about_queries, about_keys,
     KIND: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """O and L of one block of queries. The last two numbers, lengths rounded, are read by the tuner alone."""
@@ -75,14 +75,14 @@ def forward(
     start, full, end, stop = keys_of(i0, queries, keys, low, high, KIND, BLOCK_M, BLOCK_N)
     if KIND.LOW:
         acc, l, m = walk(
-            acc, l, m, q_i, k, v, k_n, v_n, i, start, tl.minimum(full, stop), rule, bits, seed_b, least,
+            acc, l, m, q_i, k, v, k_n, v_n, i, start, tl.minimum(full, stop), rule, bits, seed_b, threshold,
             KIND, BLOCK_N, True,
         )  # fmt: skip
     acc, l, m = walk(
-        acc, l, m, q_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, least, KIND, BLOCK_N, False
+        acc, l, m, q_i, k, v, k_n, v_n, i, full, end, rule, bits, seed_b, threshold, KIND, BLOCK_N, False
     )
     acc, l, m = walk(
-        acc, l, m, q_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, least, KIND, BLOCK_N, True
+        acc, l, m, q_i, k, v, k_n, v_n, i, end, stop, rule, bits, seed_b, threshold, KIND, BLOCK_N, True
     )
     if KIND.SINK:
         s = tl.load(sink + h).to(tl.float32) * LOG2_E

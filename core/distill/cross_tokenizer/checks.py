@@ -1,12 +1,12 @@
-"""What can be known to be wrong with given models before anything runs."""
+"""Checks of pretrained models before anything runs."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
 
-from ...lm.given import Given
 from ...lm.hugging_face import load
+from ...lm.pretrained import PretrainedModel
 from ...trial import Nearby
 from ..language import view
 from ..losses.cross_tokenizer import shared, trie
@@ -19,15 +19,15 @@ def check_models(
     params: SharedParams,
     nearby: Nearby,
     signal: str,
-    student: Given | None,
-    teacher: Given | None,
+    student: PretrainedModel | None,
+    teacher: PretrainedModel | None,
     text: Path | None,
     characters: int,
 ) -> None:
-    """Check that given models load, that they align on an example, and that their vocabularies fit the signal.
+    """Check that pretrained models load, that they align on an example, and that their vocabularies fit the signal.
 
     Args:
-        params: of the known language, whose views take the place of models that are not given.
+        params: of the known language, whose views stand in for models that are None.
         nearby: resolves paths of the experiment's file.
         signal, student, teacher, text, characters: as in `Params`.
 
@@ -37,9 +37,9 @@ def check_models(
     try:
         source = source_of(params)
         tokenizers = []
-        for given, of in ((student, "char"), (teacher, "bpe")):
-            if given is not None:
-                tokenizers.append(_tokenizer(nearby.path(given.hf)))
+        for model, of in ((student, "char"), (teacher, "bpe")):
+            if model is not None:
+                tokenizers.append(_tokenizer(nearby.path(model.hf)))
             else:
                 tokenizers.append(of_view(source.view if of == "bpe" else view(source.language, of)))
         if text is not None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ...lm.given import Given, written_as_model
+from ...lm.pretrained import PretrainedModel, written_as_model
 from ...trial import Nearby
 from ..shared_params import SharedParams
 from .signals import signal_terms
@@ -25,18 +25,18 @@ class Params(SharedParams):
     """Whether damaged files of a teacher's outputs are made again; otherwise they raise `Unusable`."""
 
     text: Path | None = None
-    """A file of text in place of the known language, for given models only; its truth is then unknown."""
+    """A file of text in place of the known language, for pretrained models only; its truth is then unknown."""
     tokens: int = Field(24, ge=1)
     """Of a document that students learn from, in the teacher's encoding."""
     characters: int = Field(200, ge=8)
     """Largest length of a document of `text`."""
     held_out: int = Field(128, ge=1)
 
-    model: Given | None = None
-    """A given student, in place of one of characters."""
+    model: PretrainedModel | None = None
+    """A pretrained student, in place of one of characters."""
 
-    teacher: Given | None = None
-    """A given teacher, in place of those that are trained here."""
+    teacher: PretrainedModel | None = None
+    """A pretrained teacher, in place of those that are trained here."""
 
     @field_validator("signal")
     @classmethod

@@ -37,17 +37,17 @@ def prefix_log_probs(model: Any, rows: Tensor, prefixes: list[Prefix]) -> tuple[
     """
     cache = model.empty_cache(len(rows), rows.shape[1])
     own = model.logits(model.hidden(rows, cache)).float().log_softmax(-1).cpu()
-    places: dict[Prefix, tuple[int, int]] = {}
+    positions: dict[Prefix, tuple[int, int]] = {}
     for row, ids in enumerate(rows[:, 1:].tolist()):
         for n in range(len(ids) + 1):
-            places.setdefault(tuple(ids[:n]), (row, n))
+            positions.setdefault(tuple(ids[:n]), (row, n))
     found = own.new_empty(len(prefixes), own.shape[-1])
     groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for number, prefix in enumerate(prefixes):
         n = len(prefix)
-        while prefix[:n] not in places:  # the empty prefix is there
+        while prefix[:n] not in positions:  # the empty prefix is there
             n -= 1
-        row, _ = places[prefix[:n]]
+        row, _ = positions[prefix[:n]]
         if n == len(prefix):
             found[number] = own[row, n]
         else:

@@ -32,12 +32,12 @@ GENERATED_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class TeacherModel:
-    """A teacher, trained or given.
+    """A teacher, trained here or pretrained.
 
     Attributes:
         model: ours or one of `lab.core.lm.hugging_face`, on the device.
         key: the cache key of the teacher.
-        trained: operations of its training; 0 for a given one.
+        trained: operations of its training; 0 for a pretrained one.
     """
 
     model: Any

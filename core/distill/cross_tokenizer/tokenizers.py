@@ -16,8 +16,8 @@ from torch import Tensor
 from ...lm.vocabulary import EOS, PAD
 from ..language import View
 from ..losses.cross_tokenizer import (
+    AlignedTokens,
     Alignment,
-    Side,
     Tokens,
     align_batch,
     pieces,
@@ -91,7 +91,7 @@ def of_view(view: View) -> Tokenizer:
 def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
     """A tokenizer of transformers.
 
-    Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
+    Its vocabulary decides the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
     `plain`.
 
     Args:
@@ -183,7 +183,7 @@ def tokenize(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> To
 def select(alignment: Alignment, documents: Tensor) -> Alignment:
     """The alignment of these documents, padded as it was."""
 
-    def of(side: Side) -> Side:
+    def of(side: AlignedTokens) -> AlignedTokens:
         return replace(side, **{f.name: getattr(side, f.name)[documents] for f in fields(side)})
 
     student, teacher = of(alignment.student), of(alignment.teacher)

@@ -14,7 +14,7 @@ __all__ = ["Params", "trial"]
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
-    """Take the teacher from the cache, train it, or load a given one; train the student, and measure both.
+    """Take the teacher from the cache, train it, or load a pretrained one; train the student, and measure both.
 
     Teacher, text, weights and order are the seed's, the same for all variants but `teacher-text`; held-out text is
     one for all seeds.

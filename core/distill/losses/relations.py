@@ -1,7 +1,7 @@
 """Relation losses: distances, angles and products of positions, in the student and in the teacher.
 
 None needs a projector, since widths may differ. All are 0 where the relations agree, whatever the states themselves:
-what leaves a relation unchanged (a rotation, for some the scale) is not learned.
+a change of states that keeps all relations (a rotation, for some losses the scale) is not learned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions that stand where softmax stands and compute something else.
+"""Functions that replace softmax and compute something else.
 
 `ALTERNATIVES["sparsemax"](x, dim=-1)`: by name, each with its reference in float64. All are in PyTorch operations, of any
 shape, dimension and floating dtype, differentiable twice, and take an entry of −∞ for a masked one: it gets 0 and changes
@@ -8,7 +8,7 @@ nothing.
 * `scaled`: ssmax and softcapped; `sinks`: softmax1 and sink; `sparse`: sparsemax and entmax15; `unnormalised`: sigmoid and
   softpick.
 * `registry`: all by name.
-* `properties`: figures that tell them apart.
+* `properties`: figures in which they differ.
 * `params`: what an experiment may vary; `trial`: one point of an experiment.
 """
 

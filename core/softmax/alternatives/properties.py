@@ -1,4 +1,4 @@
-"""What an alternative does that softmax does not, measured on inputs made for it."""
+"""Properties in which alternatives differ from softmax, measured on inputs made for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REDUCTIONS = ("amax", "max", "sum", "cumsum", "sort", "mean", "any", "_softmax",
 
 
 def fading(function: Function, columns: int, dtype: torch.dtype, device: torch.device) -> float:
-    """What one logit of +3 among others of −2 gets (Figure 1 of arXiv:2501.19399)."""
+    """The weight of one logit of +3 among others of −2 (Figure 1 of arXiv:2501.19399)."""
     x = torch.full((1, columns), -2.0, dtype=dtype, device=device)
     x[0, columns // 2] = 3.0
     return float(function(x)[0, columns // 2])
@@ -34,7 +34,7 @@ def largest_total(weights: Tensor) -> float:
 
 
 def of_nothing(function: Function, dtype: torch.dtype, device: torch.device) -> float | None:
-    """The sum of a row of nothing but −∞, or None where that is NaN."""
+    """The sum of a row in which all are −∞, or None where that is NaN."""
     total = float(function(torch.full((1, 8), -math.inf, dtype=dtype, device=device)).sum())
     return None if math.isnan(total) else total
 

@@ -1,4 +1,4 @@
-"""Softmax of other logits: scaled by the row's length, or held within a bound."""
+"""Softmax of other logits: scaled by the row's length, or bounded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
 
 
 def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
-    """softmax(c·tanh(x/c)): no logit counts for more than c (Gemma 2, arXiv:2408.00118).
+    """softmax(c·tanh(x/c)): logits lie within ±c (Gemma 2, arXiv:2408.00118).
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.

@@ -1,4 +1,4 @@
-"""Softmax that may attend to nothing: one more term in the sum, whose share goes to nobody.
+"""Softmax that may attend to nothing: one more term in the sum, whose probability is dropped.
 
     sink(x)_i = e^(x_i) / (e^s + Σ_j e^(x_j))
 

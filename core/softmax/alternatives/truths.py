@@ -1,4 +1,4 @@
-"""What each alternative is, in float64 and found another way than in PyTorch operations: by its definition.
+"""Each alternative in float64 by its definition, computed otherwise than in PyTorch operations.
 
 x   logits (…, columns), float64        returns the weights, the same shape
 """

@@ -29,8 +29,8 @@ def sigmoid(x: Tensor, dim: int = -1) -> Tensor:
 def softpick(x: Tensor, dim: int = -1, *, epsilon: float = SOFTPICK_EPSILON) -> Tensor:
     """relu(e^x − 1) / (Σ |e^x − 1| + ε) (Zuhri, Fuadi & Aji, arXiv:2504.20966).
 
-    What is not above 0 gets exactly nothing, yet holds the others down. A masked entry, −∞, is left out of the sum;
-    the formula would let it count 1.
+    An entry of 0 or below gets exactly 0, but its distance from 0 lowers the others. A masked entry, −∞, is left out of
+    the sum, where the formula would count it as 1.
 
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.

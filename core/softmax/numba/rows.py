@@ -36,11 +36,10 @@ def _waiting(y, e):
 
 @njit
 def largest(x):
-    """max x_j, where a NaN may count for anything or nothing: the sum will tell.
+    """max x_j; the result is arbitrary where x has a NaN, which the sum then shows.
 
-    A maximum of floats may not be reordered, because of NaN, and a loop that looks for one is not vectorised. One of
-    integers is. Of the bits of floats the largest is the largest float, unless all are negative; then it is the
-    smallest of them.
+    Compilers may not reorder a maximum of floats, because of NaN, and do not vectorise its loop, but do so for integers.
+    The largest bits, as integers, are those of the largest float, unless all floats are negative; then of the smallest.
     """
     top = bits_of(load(x, 0))
     for j in range(x.size):

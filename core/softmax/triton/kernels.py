@@ -93,17 +93,17 @@ def online(x, y, columns, x_stride, y_stride, BLOCK: tl.constexpr, FITS: tl.cons
 
 @triton.jit
 def exponent(v):
-    """n of e^v = p·2^n, v held within ±LIMIT; NaN stays NaN."""
-    return tl.floor(held(v) * LOG2_E + 0.5)
+    """n of e^v = p·2^n, v clamped to ±LIMIT; NaN stays NaN."""
+    return tl.floor(clamped(v) * LOG2_E + 0.5)
 
 
 @triton.jit
 def mantissa(v, n):
-    return tl.exp((held(v) - n * LN2_HIGH) - n * LN2_LOW)
+    return tl.exp((clamped(v) - n * LN2_HIGH) - n * LN2_LOW)
 
 
 @triton.jit
-def held(v):
+def clamped(v):
     v = tl.where(v < -LIMIT, -LIMIT, v)
     return tl.where(v > LIMIT, LIMIT, v)
 

@@ -506,8 +506,8 @@ def test_a_gap_along_the_axis_leaves_no_exponent(state: str, words: str) -> None
 
 def test_an_axis_that_only_another_preset_sweeps_is_not_tested() -> None:
     claim = exponent({"at_most": 2}) | {"measure": {"exponent": "time", "of": "safe", "over": "depth"}}
-    seen = verdict(claim, power(1.0))
-    assert (seen.word, seen.detail) == ("not tested", "depth is not swept in this run")
+    found = verdict(claim, power(1.0))
+    assert (found.word, found.detail) == ("not tested", "depth is not swept in this run")
 
 
 def test_too_few_points() -> None:

@@ -145,8 +145,8 @@ def test_long_shapes_by_the_rule(shape, dtype):
 @pytest.mark.parametrize("align", ["bottom-right", "top-left"])
 def test_band_and_alibi_are_the_masks_that_one_would_write(name, queries, keys, align):
     q, k, v = qkv(queries=queries, keys=keys)
-    place = torch.arange(queries)[:, None] + (keys - queries if align == "bottom-right" else 0)
-    far = torch.arange(keys) - place
+    position = torch.arange(queries)[:, None] + (keys - queries if align == "bottom-right" else 0)
+    far = torch.arange(keys) - position
     for kwargs, mask in (
         ({"causal": True}, far <= 0),
         ({"window_size": (2, 1)}, (far >= -2) & (far <= 1)),

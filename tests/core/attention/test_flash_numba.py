@@ -132,7 +132,7 @@ def laid_out(x: Tensor, layout: str) -> Tensor:
 
 MASK = torch.ones(90, 90, dtype=torch.bool)
 MASK[:, 70] = False
-HIDING = {
+MASKED_BY = {
     "causal": {"causal": True},
     "window": {"window_size": (-1, 3)},
     "boolean": {"attn_mask": MASK},
@@ -143,18 +143,18 @@ HIDING = {
 """Of 90 queries the first 60 do not see the key 70; with a mask none does."""
 
 
-@pytest.mark.parametrize("hidden", HIDING)
+@pytest.mark.parametrize("masked_by", MASKED_BY)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 3e38])
 @pytest.mark.parametrize("layout", ["", "strided", "transposed", "padded"])
-def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout: str) -> None:
+def test_what_a_masked_key_holds_changes_nothing(masked_by: str, bad: float, layout: str) -> None:
     q, k, v = normal(*[(1, 2, 90, 16)] * 3)
-    rows = 90 if "attn_mask" in HIDING[hidden] else 60
+    rows = 90 if "attn_mask" in MASKED_BY[masked_by] else 60
     found = []
     for number in (0.0, bad):
         K, V = k.clone(), v.clone()
         K[:, :, 70], V[:, :, 70] = number, number
         given = [laid_out(x, layout).detach().requires_grad_() for x in (q, K, V)]
-        output = attention(*given, **HIDING[hidden], backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
+        output = attention(*given, **MASKED_BY[masked_by], backend="flash-numba")[:, :, :rows]  # type: ignore[call-overload]
         dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
         # What sees the key is NaN, and so is the gradient of each key that it sees besides.
         found.append((output, dq[:, :, :rows], *((dk, dv) if rows == 90 else ())))
@@ -163,8 +163,8 @@ def test_what_a_hidden_key_holds_changes_nothing(hidden: str, bad: float, layout
 
 
 @pytest.mark.parametrize("row", [20, 80])
-@pytest.mark.parametrize("hidden", ["causal", "window", "boolean", "added"])
-def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: int) -> None:
+@pytest.mark.parametrize("masked_by", ["causal", "window", "boolean", "added"])
+def test_a_query_of_nan_reaches_no_key_that_it_may_not_attend_to(masked_by: str, row: int) -> None:
     q, k, v = normal((1, 2, 90, 16), (1, 1, 90, 16), (1, 1, 90, 12))
     mask = torch.ones(90, 90, dtype=torch.bool)
     mask[row, row + 5 :] = False
@@ -173,8 +173,8 @@ def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: 
         "window": {"window_size": (-1, 4)},
         "boolean": {"attn_mask": mask},
         "added": {"attn_mask": torch.zeros(90, 90).masked_fill(~mask, -math.inf)},
-    }[hidden]
-    first = row + (1 if hidden == "causal" else 5)
+    }[masked_by]
+    first = row + (1 if masked_by == "causal" else 5)
     found = []
     for number in (0.0, math.nan):
         Q = q.clone()
@@ -184,8 +184,8 @@ def test_a_query_of_nan_reaches_no_key_that_is_hidden_from_it(hidden: str, row: 
         dq, dk, dv = torch.autograd.grad(output.square().sum(), given)
         found.append((output, dq, dk, dv))
     for name, clean, mine in zip(("O", "dq", "dk", "dv"), *found, strict=True):
-        places = torch.arange(90)
-        spoilt = places == row if name in ("O", "dq") else places < first
+        positions = torch.arange(90)
+        spoilt = positions == row if name in ("O", "dq") else positions < first
         assert bool(mine[:, :, spoilt].isnan().all()), name
         torch.testing.assert_close(mine[:, :, ~spoilt], clean[:, :, ~spoilt])
 
@@ -229,7 +229,7 @@ def test_combinations_of_all_that_may_be_asked(shape: Shape, dropout: float, dty
     assert found["refused"] == 0 and found["error_of_allowed"] <= 1 and found["grad_error_of_allowed"] <= 1
 
 
-FEW = {
+FEW_QUERIES = {
     "plain": {},
     "causal": {"causal": True},
     "window": {"window_size": (700, 2)},
@@ -240,7 +240,7 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("kwargs", FEW)
+@pytest.mark.parametrize("kwargs", FEW_QUERIES)
 @pytest.mark.parametrize(("queries", "kv_heads", "d", "d_v"), [(1, 2, 64, 64), (5, 4, 16, 24), (3, 1, 20, 7)])
 def test_few_queries_beside_keys_in_parts(kwargs: str, queries: int, kv_heads: int, d: int, d_v: int) -> None:
     q, k, v = normal((1, 4, queries, d), (1, kv_heads, 1300, d), (1, kv_heads, 1300, d_v))
@@ -248,7 +248,7 @@ def test_few_queries_beside_keys_in_parts(kwargs: str, queries: int, kv_heads: i
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(both(q, k, v, **FEW[kwargs]))
+            found.append(both(q, k, v, **FEW_QUERIES[kwargs]))
     finally:
         torch.set_num_threads(before)
     assert_close(found[0])

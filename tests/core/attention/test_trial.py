@@ -24,7 +24,7 @@ def context(tmp_path):
     return SimpleNamespace(folder=tmp_path, variant="flash", seed=0, device="cpu", threads=1, load=load)
 
 
-def users(context, source, **params):
+def user_case(context, source, **params):
     (context.folder / "mine.py").write_text(f"import torch\nfrom torch.nn.functional import *\n{source}\n")
     return case(Params(seq_len=70, heads=2, implementation="./mine.py:f", **params), context)
 
@@ -73,7 +73,7 @@ SDPA = "scaled_dot_product_attention"
 
 
 def test_a_users_own_function_in_their_layout(context):
-    metrics = users(
+    metrics = user_case(
         context,
         f"""layout = "bshd"
 def f(q, k, v, causal=False, softmax_scale=None):
@@ -95,7 +95,7 @@ def f(q, k, v, causal=False, softmax_scale=None):
 
 
 def test_a_wrong_alignment_is_found_and_named(context):
-    made = users(
+    made = user_case(
         context,
         f"def f(q, k, v, causal=False, scale=None): return {SDPA}(q, k, v, is_causal=causal, scale=scale, enable_gqa=True)",
     )
@@ -104,7 +104,7 @@ def test_a_wrong_alignment_is_found_and_named(context):
 
 
 def test_a_causal_that_is_ignored_is_found(context):
-    made = users(
+    made = user_case(
         context, f"def f(q, k, v, causal=False, scale=None): return {SDPA}(q, k, v, scale=scale)", causal=True
     )
     with pytest.raises(Wrong, match="causal ignored"):
@@ -113,11 +113,11 @@ def test_a_causal_that_is_ignored_is_found(context):
 
 def test_what_the_point_needs_and_a_function_does_not_take_is_refused(context):
     with pytest.raises(Refused, match="takes no causal"):
-        users(
+        user_case(
             context, f"def f(q, k, v, scale=None): return {SDPA}(q, k, v, scale=scale)", causal=True
         ).check()
     with pytest.raises(ValueError, match="layout is 'sbhd'"):
-        users(context, "layout = 'sbhd'\ndef f(q, k, v): pass")
+        user_case(context, "layout = 'sbhd'\ndef f(q, k, v): pass")
 
 
 @pytest.mark.parametrize("direction", ["fwd", "fwd+bwd"])

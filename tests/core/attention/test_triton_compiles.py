@@ -69,11 +69,11 @@ def test_for_an_h100_without_spills(name, causal, d, tmp_path):
     ptx = compiled(name, kind, sizes(name, kind, torch.bfloat16)[0]).asm["ptx"]
     assert "wgmma.mma_async" in ptx and "cp.async" in ptx  # tensor cores, and copies that run ahead
     (tmp_path / "kernel.ptx").write_text(ptx)
-    told = subprocess.run(
+    report = subprocess.run(
         [ptxas(), "-v", "--gpu-name=sm_90a", tmp_path / "kernel.ptx", "-o", tmp_path / "kernel.cubin"],
         capture_output=True, text=True, check=True,
     ).stderr  # fmt: skip
-    assert re.search(r"\b0 bytes spill stores, 0 bytes spill loads", told), told
+    assert re.search(r"\b0 bytes spill stores, 0 bytes spill loads", report), report
 
 
 @pytest.mark.slow

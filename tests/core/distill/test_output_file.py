@@ -277,13 +277,13 @@ def test_two_writers_and_a_reader(tmp_path):
     threads = [threading.Thread(target=writer, args=(name,)) for name in both]
     for thread in threads:
         thread.start()
-    seen = set()
+    teachers = set()
     try:
         for _ in range(200):
             found = open_outputs(path)
             wanted = both[found.made_by][0].log_softmax(-1).view(400, V)
             torch.testing.assert_close(found.read(at).float(), wanted, rtol=2**-11, atol=2**-24)
-            seen.add(found.made_by)
+            teachers.add(found.made_by)
     finally:
         stop.set()
         for thread in threads:

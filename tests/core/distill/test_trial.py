@@ -91,7 +91,7 @@ def test_parameters_are_read_without_torch():
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_one_others(run):
-    (first, seen), (again, _), (other, _) = (
+    (first, context), (again, _), (other, _) = (
         run("a", signal="soft"),
         run("b", signal="soft"),
         run("c", 2, signal="soft"),
@@ -102,9 +102,9 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others(run):
     assert run("d", 0, signal="soft", first_seed=2)[0] == other
     shared, _ = run("e", 2, signal="soft", teachers=2)
     assert shared["teacher/kl"] == first["teacher/kl"] and shared["kl"] not in (first["kl"], other["kl"])
-    assert [step for step, metrics in seen.records if "kl_bits" in metrics] == [0, 2, 4, 6]
+    assert [step for step, metrics in context.records if "kl_bits" in metrics] == [0, 2, 4, 6]
     assert all(math.isfinite(x) for x in first.values())
-    text = [said for step, said in seen.samples if step == TINY["steps"]][0]
+    text = [text for step, text in context.samples if step == TINY["steps"]][0]
     assert set(text) <= set("bdfgklmnprstaeiou ") | set("<eos>pad")
 
 
@@ -378,5 +378,5 @@ def test_a_whole_run_has_its_gap_and_its_headings(lab, tmp_path):
         share = 100 * (data - kl[row["variant"], row["replicate"]]) / (data - soft)
         assert float(row["gap"]) == pytest.approx(share)
     shown = lab("compare", "kd-tiny").stdout
-    places = [shown.index(word) for word in ("no teacher", "response", "soft", "feature")]
-    assert places == sorted(places)
+    positions = [shown.index(word) for word in ("no teacher", "response", "soft", "feature")]
+    assert positions == sorted(positions)

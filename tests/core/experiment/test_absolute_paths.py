@@ -77,12 +77,12 @@ def test_a_trial_gets_absolute_paths(folder: Path) -> None:
 
 
 def test_what_is_in_them_belongs_to_the_run(folder: Path) -> None:
-    seen = references(loaded(folder))
+    digests = references(loaded(folder))
     names = ("mine.py", "own_trial.py", "sub/a+b.py", "weights")
-    assert seen == {str(folder / name): digest(folder / name) for name in names}
+    assert digests == {str(folder / name): digest(folder / name) for name in names}
     (folder / "weights" / "w").write_text("2")
     changed = references(loaded(folder))
-    assert {path for path in seen if seen[path] != changed[path]} == {str(folder / "weights")}
+    assert {path for path in digests if digests[path] != changed[path]} == {str(folder / "weights")}
 
 
 def test_the_resolved_file_stands_alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

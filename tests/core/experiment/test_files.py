@@ -19,7 +19,7 @@ KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
 KNOWN_TRIAL = (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
 
 
-def told(text: str | bytes, tmp_path: Path, change: tuple[str, str] | None = None) -> list[str]:
+def mistakes_of(text: str | bytes, tmp_path: Path, change: tuple[str, str] | None = None) -> list[str]:
     """The mistakes of a file, one line each, without the folder."""
     if change is not None:
         assert isinstance(text, str) and change[0] in text
@@ -106,12 +106,12 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_each_mistake_has_its_place_and_the_nearest_right(name: str, tmp_path: Path) -> None:
     old, new, marker, message = WRONG[name]
-    mistakes = told(KNOWN, tmp_path, (old, new))
+    mistakes = mistakes_of(KNOWN, tmp_path, (old, new))
     assert any(message in mistake for mistake in mistakes), mistakes
-    place = re.match(r"it\.yaml:(\d+):(\d+): ", next(m for m in mistakes if message in m))
-    assert place, mistakes
+    position = re.match(r"it\.yaml:(\d+):(\d+): ", next(m for m in mistakes if message in m))
+    assert position, mistakes
     shift = new.count("\n")
-    assert abs(int(place[1]) - line_of(marker)) <= shift, mistakes
+    assert abs(int(position[1]) - line_of(marker)) <= shift, mistakes
 
 
 MEASURES = {
@@ -158,7 +158,7 @@ def test_a_wrong_name_in_any_field_of_any_measure_is_told(kind: str, field: str,
     (tmp_path / "fine.yaml").write_text(
         claiming(measure).replace("./known_trial.py", str(tmp_path / "known_trial.py"))
     )
-    mistakes = told(claiming(wrong), tmp_path)
+    mistakes = mistakes_of(claiming(wrong), tmp_path)
     assert any(message in mistake for mistake in mistakes), mistakes
     validate(tmp_path / "fine.yaml")  # and with the right name nothing is wrong
 
@@ -169,7 +169,7 @@ def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
         .replace("of: same,", "of: sam,")
         .replace("size: [1, 2]", "size: [1, two]")
     )
-    mistakes = told(text, tmp_path)
+    mistakes = mistakes_of(text, tmp_path)
     assert len(mistakes) >= 3
     lines = [int(m.split(":")[1]) for m in mistakes]
     assert lines == sorted(lines)
@@ -184,7 +184,7 @@ def test_mistakes_of_shape_do_not_hide_the_others(tmp_path: Path) -> None:
         .replace("{value: steps, of: base", "{value: step, of: base")  # of a claim after it
         .replace("y: time,", "y: tine,")
     )
-    mistakes = told(text, tmp_path)
+    mistakes = mistakes_of(text, tmp_path)
     for message in (
         "unknown key units",
         "no variant basis",
@@ -194,8 +194,8 @@ def test_mistakes_of_shape_do_not_hide_the_others(tmp_path: Path) -> None:
         "no metric tine",
     ):
         assert any(message in mistake for mistake in mistakes), (message, mistakes)
-    place = next(m for m in mistakes if "no metric step" in m)
-    assert int(place.split(":")[1]) == line_of("{value: steps, of: base")
+    mistake = next(m for m in mistakes if "no metric step" in m)
+    assert int(mistake.split(":")[1]) == line_of("{value: steps, of: base")
 
 
 def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
         .replace("unit: ms, better", "units: ms, better")
         .replace("paper: 1.1", "papr: 1.1")
     )
-    assert sum("unknown key" in mistake for mistake in told(text, tmp_path)) == 3
+    assert sum("unknown key" in mistake for mistake in mistakes_of(text, tmp_path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_several_unknown_keys_come_at_once(tmp_path: Path) -> None:
     ids=lambda value: ascii(value)[:40],
 )
 def test_what_is_no_experiment_at_all(content: bytes, message: str, tmp_path: Path) -> None:
-    mistakes = told(content, tmp_path)
+    mistakes = mistakes_of(content, tmp_path)
     assert len(mistakes) == 1 and message in mistakes[0], mistakes
 
 
@@ -266,7 +266,7 @@ def test_what_is_no_path_is_no_file(name: str) -> None:
 @pytest.mark.parametrize("trial", ["~nosuchuser/x.py", f"./{'x' * 5000}.py", "./loop.py"])
 def test_a_trial_that_is_no_path_is_told(trial: str, tmp_path: Path) -> None:
     (tmp_path / "loop.py").symlink_to("loop.py")
-    assert "no such file" in told(KNOWN, tmp_path, ("./known_trial.py", trial))[0]
+    assert "no such file" in mistakes_of(KNOWN, tmp_path, ("./known_trial.py", trial))[0]
 
 
 def test_a_trial_may_stand_in_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_a_trial_may_stand_in_ones_home(tmp_path: Path, monkeypatch: pytest.Monk
 def test_aliases_that_blow_up_end_at_once(tmp_path: Path) -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    assert "aliases expand to more than" in told("\n".join(lines), tmp_path)[0]
+    assert "aliases expand to more than" in mistakes_of("\n".join(lines), tmp_path)[0]
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_a_name_that_is_not_there_gets_the_nearest() -> None:
 
 def test_marks_survive_reading() -> None:
     document = read(BUILT_IN / "softmax.yaml")
-    assert document.mark(("name",)).line is not None
-    assert document.mark(("name", "nowhere")) == document.mark(("name",))
+    assert document.position(("name",)).line is not None
+    assert document.position(("name", "nowhere")) == document.position(("name",))
 
 
 @pytest.mark.parametrize(

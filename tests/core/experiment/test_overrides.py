@@ -21,19 +21,21 @@ from lab.core.run.plan import check_points, params_of, plan, points
 KNOWN = str(Path(__file__).parents[2] / "known" / "known.yaml")
 
 
-def asked(*sets: str, **others: Any) -> Any:
+def loaded_with(*sets: str, **others: Any) -> Any:
     return load(KNOWN, Request(sets=sets, **others))
 
 
 def test_axes_need_no_brackets_and_stay_lists() -> None:
-    assert asked("size=4,8").experiment.axes == {"size": [4, 8]}
-    assert asked("size=4").experiment.axes == {"size": [4]}
-    assert asked("axes.size=[4, 8]").experiment.axes == {"size": [4, 8]}
+    assert loaded_with("size=4,8").experiment.axes == {"size": [4, 8]}
+    assert loaded_with("size=4").experiment.axes == {"size": [4]}
+    assert loaded_with("axes.size=[4, 8]").experiment.axes == {"size": [4, 8]}
 
 
 def test_parameters_are_typed_by_the_subject() -> None:
-    assert asked("factor=2").experiment.params["factor"] == 2
-    assert asked("implementation=007").experiment.params["implementation"] == "007"  # text, not the number 7
+    assert loaded_with("factor=2").experiment.params["factor"] == 2
+    assert (
+        loaded_with("implementation=007").experiment.params["implementation"] == "007"
+    )  # text, not the number 7
 
 
 OWN = """
@@ -149,7 +151,7 @@ SETS = st.builds(
 @given(sets=st.lists(SETS | st.text(max_size=6), min_size=1, max_size=3))
 def test_whatever_is_typed_is_a_run_or_a_mistake(sets: list[str]) -> None:
     try:
-        loaded = asked(*sets)
+        loaded = loaded_with(*sets)
     except Mistakes as mistakes:
         assert all(mistake.message for mistake in mistakes.mistakes)
         return
@@ -159,16 +161,18 @@ def test_whatever_is_typed_is_a_run_or_a_mistake(sets: list[str]) -> None:
 
 
 def test_variants_take_a_key_or_a_mapping() -> None:
-    assert asked("tenth-slower.factor=1.5").experiment.variants["tenth-slower"].params == {"factor": 1.5}
-    assert asked("variants.twice={factor: 2}").experiment.variants["twice"].params == {"factor": 2}
-    assert asked("variants.base={factor: 3, tier: ops}").experiment.variants["base"].tier == "ops"
+    assert loaded_with("tenth-slower.factor=1.5").experiment.variants["tenth-slower"].params == {
+        "factor": 1.5
+    }
+    assert loaded_with("variants.twice={factor: 2}").experiment.variants["twice"].params == {"factor": 2}
+    assert loaded_with("variants.base={factor: 3, tier: ops}").experiment.variants["base"].tier == "ops"
 
 
 def test_flags_come_after_sets_and_sets_after_presets() -> None:
-    assert asked(preset="quick").experiment.repeats == 2
-    assert asked("repeats=3", preset="quick").experiment.repeats == 3
-    assert asked("repeats=3", preset="quick", repeats=4).experiment.repeats == 4
-    assert "hanging" not in asked(preset="quick").experiment.variants
+    assert loaded_with(preset="quick").experiment.repeats == 2
+    assert loaded_with("repeats=3", preset="quick").experiment.repeats == 3
+    assert loaded_with("repeats=3", preset="quick", repeats=4).experiment.repeats == 4
+    assert "hanging" not in loaded_with(preset="quick").experiment.variants
 
 
 def test_what_every_variant_sets_itself_cannot_be_set_for_all() -> None:
@@ -179,17 +183,17 @@ def test_what_every_variant_sets_itself_cannot_be_set_for_all() -> None:
 
 def test_checks_are_one_grid_or_several() -> None:
     """What a grid does not name stays as it is when timed, an axis at its first value."""
-    loaded = asked("checks=[{factor: [2, 3]}, {size: [4], factor: [5]}]")
+    loaded = loaded_with("checks=[{factor: [2, 3]}, {size: [4], factor: [5]}]")
     assert points(loaded) == [{"size": 1, "factor": 1.0}, {"size": 2, "factor": 1.0}]
     assert [tuple(point.values()) for point in check_points(loaded)[2:]] == [(1, 2), (1, 3), (4, 5)]
     assert loaded.experiment.values_of("factor") == [2, 3, 5]
-    alone = asked("checks.factor=2,3")
+    alone = loaded_with("checks.factor=2,3")
     assert alone.experiment.checks == [{"factor": [2, 3]}]
 
 
 def test_the_baseline_always_runs_and_so_does_what_was_added(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def f(x): return x\n")
-    loaded = asked(variants=("same",), add=("mine=./mine.py:f",), folder=tmp_path)
+    loaded = loaded_with(variants=("same",), add=("mine=./mine.py:f",), folder=tmp_path)
     assert list(loaded.experiment.variants) == ["base", "same", "mine"]
     assert loaded.experiment.variants["mine"].params == {"implementation": str(tmp_path / "mine.py") + ":f"}
 
@@ -253,7 +257,7 @@ def test_what_is_typed_wrongly_is_told_as_typed(request_: dict[str, Any], messag
 
 def test_all_wrong_requests_come_at_once() -> None:
     with pytest.raises(Mistakes) as caught:
-        asked("sizes=3", "facto=2", variants=("sam",))
+        loaded_with("sizes=3", "facto=2", variants=("sam",))
     assert len(caught.value.mistakes) == 3
 
 
@@ -272,12 +276,12 @@ def test_the_grid_of_checks_stands_beside_the_timed_grid() -> None:
 
 
 def test_a_variant_that_leaves_implementation_unset_is_its_own_name() -> None:
-    loaded = asked()
+    loaded = loaded_with()
     assert params_of(loaded, "same", {"size": 2}) == {"factor": 1.0, "size": 2, "implementation": "same"}
 
 
 def test_the_plan_is_balanced_and_its_names_differ() -> None:
-    trials = plan(asked())
+    trials = plan(loaded_with())
     assert len({trial.key for trial in trials}) == len(trials)
     timed = [trial for trial in trials if trial.kind == "time"]
     assert [trial.point["size"] for trial in timed[:4]] == [1, 2, 1, 2]

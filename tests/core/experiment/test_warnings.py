@@ -35,10 +35,10 @@ metrics:
 claims:
 """
 LINE = FILE.count("\n") + 1  # of the first claim
-PLACE = "paper, §3"
+SOURCE = "paper, §3"
 
 
-def claim(measure: str, expect: str, name: str = "it", source: str = PLACE, **more: str) -> str:
+def claim(measure: str, expect: str, name: str = "it", source: str = SOURCE, **more: str) -> str:
     rest = "".join(f", {key}: {value}" for key, value in more.items())
     return f'  - {{id: {name}, says: So., source: "{source}", measure: {{{measure}}}, expect: {{{expect}}}{rest}}}\n'
 

@@ -74,11 +74,11 @@ def test_two_functions_of_one_name_keep_their_folders():
 
 
 @pytest.mark.parametrize("name", ["chain", "reverse", "sort", "countdown"])
-@pytest.mark.parametrize("behind", ["", "<eos>", "1", "1<eos>", " ", "</think>", "<answer>1</answer>"])
-def test_the_reward_accuracy_agrees_with_evaluation(name, behind):
+@pytest.mark.parametrize("suffix", ["", "<eos>", "1", "1<eos>", " ", "</think>", "<answer>1</answer>"])
+def test_the_reward_accuracy_agrees_with_evaluation(name, suffix):
     one = task(name)
     problems = one.problems(np.random.default_rng(0), 20, "train")
-    texts = [f"<think>1</think><answer>{problem.answer}</answer>{behind}" for problem in problems]
+    texts = [f"<think>1</think><answer>{problem.answer}</answer>{suffix}" for problem in problems]
     paid = rewards_of("accuracy", one, None)(np.random.default_rng(0))(problems, texts).total
     assert paid == [one.is_right(problem, text) for problem, text in zip(problems, texts, strict=True)]
-    assert set(paid) == {float(behind in ("", "<eos>"))}
+    assert set(paid) == {float(suffix in ("", "<eos>"))}

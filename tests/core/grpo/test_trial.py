@@ -286,11 +286,11 @@ def test_sft_may_learn_from_right_and_full_traces_of_the_training_depths(tmp_pat
 
 
 def test_problems_that_were_drawn_twice_count_once(tmp_path):
-    few = trial(Params(**TINY | {"eval_problems": 64, "steps": 1}), context_in(tmp_path))
+    measured = trial(Params(**TINY | {"eval_problems": 64, "steps": 1}), context_in(tmp_path))
     prompts = {
         p.prompt for p in task_of(Params(**TINY), None).problems(np.random.default_rng(1), 2000, "test")
     }
-    assert 1 < few["distinct_problems"] <= len(prompts) < 64
+    assert 1 < measured["distinct_problems"] <= len(prompts) < 64
     (tmp_path / "state").unlink()
     many = trial(
         Params(**TINY | {"structure": "z10", "train_depth": (6, 6), "steps": 1}), context_in(tmp_path)

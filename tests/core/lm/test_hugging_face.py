@@ -144,14 +144,14 @@ def test_a_step_of_the_trainer(folder):
         {"ones": lambda problems, texts: [float(text.count("1") > 1) for text in texts]}
     )
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    seen = [
+    steps = [
         train_step(make_policy(model, chosen), sums, lambda _: rewards, chosen, seed=3, step=step)
         for step in (1, 2)
     ]
-    for step in seen:
+    for step in steps:
         assert step.metrics["sampling/sampling_logp_difference/max"] < 1e-4
         assert step.metrics["grad_norm"] > 0
-    assert any(text.endswith("<eos>") for text in seen[0].batch.rollout.texts)
+    assert any(text.endswith("<eos>") for text in steps[0].batch.rollout.texts)
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

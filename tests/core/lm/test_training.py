@@ -76,8 +76,8 @@ def test_several_cores_find_the_gradient_of_one(make_model, two_threads):
             return loss, sorted(rows.tolist())
 
         parts = list(data.by_length(5))
-        seen = add_gradients(model, parts, loss_of)
-        assert seen == [sorted(part.tolist()) for part in parts] and torch.get_num_threads() == threads
+        returned = add_gradients(model, parts, loss_of)
+        assert returned == [sorted(part.tolist()) for part in parts] and torch.get_num_threads() == threads
         found.append(flat_gradient(model))
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
     assert torch.equal(found[1], found[2])
@@ -134,8 +134,8 @@ def test_the_rate_rises_then_falls():
 
 def test_rows_drop_the_columns_that_they_do_not_need():
     data = examples(PAIRS, pad=0)
-    few = data.rows(torch.tensor([1, 3]))
-    assert isinstance(few, Sequences) and few.ids.tolist() == [[7, 8, 1], [3, 4, 1]]
+    part = data.rows(torch.tensor([1, 3]))
+    assert isinstance(part, Sequences) and part.ids.tolist() == [[7, 8, 1], [3, 4, 1]]
 
 
 def test_what_has_no_gradient_does_not_move(make_model):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from lab.core.measure.caches import data_caches, in_bytes, last_level_cache
-from lab.core.measure.load import in_the_way
+from lab.core.measure.load import disturbs
 from lab.core.measure.machine import load_note, machine_facts, thread_environment, use_threads
 
 
@@ -78,7 +78,7 @@ def test_sizes_as_the_kernel_writes_them(text, size):
 
 
 @pytest.mark.parametrize(
-    ("others", "threads", "cores", "disturbs"),
+    ("others", "threads", "cores", "expected"),
     [
         (0.0, 1, 2, False),
         (0.2, 2, 2, False),  # an idle desktop, though every core is asked for
@@ -91,8 +91,8 @@ def test_sizes_as_the_kernel_writes_them(text, size):
         (60.0, 8, 64, True),
     ],
 )
-def test_when_others_are_in_the_way(others, threads, cores, disturbs):
-    assert in_the_way(others, threads, cores) is disturbs
+def test_when_others_disturb(others, threads, cores, expected):
+    assert disturbs(others, threads, cores) is expected
 
 
 def test_a_busy_neighbour_is_noticed():

@@ -84,9 +84,9 @@ def test_a_block_that_does_not_fit_is_not_begun():
 
 
 def test_progress_ends_where_it_was_expected():
-    told = []
-    time_blocks({"a": lambda: None}, budget_seconds=1e9, max_blocks=4, on_block=lambda *at: told.append(at))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    calls = []
+    time_blocks({"a": lambda: None}, budget_seconds=1e9, max_blocks=4, on_block=lambda *at: calls.append(at))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_a_result_is_dropped_before_the_next_call():
@@ -106,9 +106,9 @@ def test_a_result_is_dropped_before_the_next_call():
 
 
 def test_the_garbage_collector_is_held_and_let_go_again():
-    seen = set()
-    time_blocks({"a": lambda: seen.add(gc.isenabled())}, budget_seconds=0)
-    assert seen == {False}
+    active = set()
+    time_blocks({"a": lambda: active.add(gc.isenabled())}, budget_seconds=0)
+    assert active == {False}
     assert gc.isenabled()
 
     with pytest.raises(ZeroDivisionError):

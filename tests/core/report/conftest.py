@@ -20,7 +20,7 @@ CPU = {"device": "cpu", "threads": 1, "cpu": "A processor", "packages": {"torch"
 
 
 @dataclass(frozen=True)
-class Seen:
+class Analysed:
     experiment: Experiment
     comparison: pd.DataFrame
     verdicts: list[Verdict]
@@ -98,25 +98,25 @@ def readings(experiment: Experiment, repeats: int = 6) -> tuple[pd.DataFrame, pd
 
 
 @pytest.fixture(scope="session")
-def make_timed() -> Callable[..., Seen]:
+def make_timed() -> Callable[..., Analysed]:
     """A timing experiment seen on a CPU; keyword arguments change its file, `repeats_done` how much of it was run."""
 
-    def make(repeats_done: int = 6, **changes: Any) -> Seen:
+    def make(repeats_done: int = 6, **changes: Any) -> Analysed:
         experiment = timing(**changes)
         values, status = readings(experiment, repeats_done)
         verdicts = judge(experiment, values, status, None, CPU)
-        return Seen(experiment, compare(experiment, values, status), verdicts)
+        return Analysed(experiment, compare(experiment, values, status), verdicts)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def timed(make_timed: Callable[..., Seen]) -> Seen:
+def timed(make_timed: Callable[..., Analysed]) -> Analysed:
     return make_timed()
 
 
 @pytest.fixture(scope="session")
-def trained() -> Seen:
+def trained() -> Analysed:
     experiment = Experiment.model_validate(
         {
             "name": "grpo", "title": "Reward alone", "question": "Does it?", "trial": "grpo", "axes": {},
@@ -138,4 +138,6 @@ def trained() -> Seen:
         for variant in experiment.variants for seed in range(6) for step in range(11)
     )  # fmt: skip
     values = curves[curves["step"] == 10].drop(columns="step")
-    return Seen(experiment, compare(experiment, values), judge(experiment, values, None, curves, CPU), curves)
+    return Analysed(
+        experiment, compare(experiment, values), judge(experiment, values, None, curves, CPU), curves
+    )

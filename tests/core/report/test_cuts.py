@@ -67,10 +67,10 @@ def test_plain_text_of_a_text_cut_twice() -> None:
 
 def test_what_a_token_looks_like() -> None:
     tokens = [box.token for piece in by_bytes(EMOJI) for row in piece.rows for box in row]
-    seen = [(token.signs, token.hex, token.is_bytes) for token in tokens]
-    assert seen[0] == ("<s>", "", False)
-    assert seen[1:4] == [("é", "C3A9", False), ("C3", "", True), ("A9", "", True)]
-    assert seen[4] == ("␣😀", "F09F9880", False) and seen[-2] == ("9880", "", True)
+    shown = [(token.signs, token.hex, token.is_bytes) for token in tokens]
+    assert shown[0] == ("<s>", "", False)
+    assert shown[1:4] == [("é", "C3A9", False), ("C3", "", True), ("A9", "", True)]
+    assert shown[4] == ("␣😀", "F09F9880", False) and shown[-2] == ("9880", "", True)
     alone = two([b"x", "\u0301".encode(), "\u200d\n".encode()], ["x\u0301\u200d\n".encode()])
     assert [box.token.signs for box in by_bytes(alone)[0].rows[0]] == ["x", "CC81", "E2808D↵"]
 
@@ -166,8 +166,8 @@ def test_what_is_no_text_cut_twice_is_refused(changes: dict[str, Any], message: 
 
 
 def test_records_give_back_what_was_kept_and_a_damaged_line_is_skipped(tmp_path: Path) -> None:
-    told: list[Any] = []
-    context = TrialContext("a", 0, "cpu", 1, tmp_path, tmp_path, told.append)
+    messages: list[Any] = []
+    context = TrialContext("a", 0, "cpu", 1, tmp_path, tmp_path, messages.append)
     strange = two(["\u2028\x85".encode(), b"</script><b>"], ["\u2028\x85</script><b>".encode()])
     context.sample(0, "w = [1]")
     context.sample(0, EMOJI)
@@ -185,7 +185,7 @@ def test_records_give_back_what_was_kept_and_a_damaged_line_is_skipped(tmp_path:
         (0, EMOJI),
         (0, strange),
     ]
-    assert told == [("sample", 0, "w = [1]")]
+    assert messages == [("sample", 0, "w = [1]")]
 
 
 def test_what_several_variants_keep_is_one_drawing_of_all_of_them(trained: Any, tmp_path: Path) -> None:

@@ -68,13 +68,17 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
-def page(seen: Any, folder: Path, **changes: Any) -> Page:
+def page(analysed: Any, folder: Path, **changes: Any) -> Page:
     plots = draw_all(
-        seen.experiment, seen.comparison, seen.verdicts, seen.curves, folder / seen.experiment.name
+        analysed.experiment,
+        analysed.comparison,
+        analysed.verdicts,
+        analysed.curves,
+        folder / analysed.experiment.name,
     )
     fixed: dict[str, Any] = {
-        "experiment": seen.experiment, "run": RUN, "environment": MACHINE, "comparison": seen.comparison,
-        "verdicts": seen.verdicts, "summary": "First.\nSecond.", "plots": plots, "warnings": ["busy: noisier"],
+        "experiment": analysed.experiment, "run": RUN, "environment": MACHINE, "comparison": analysed.comparison,
+        "verdicts": analysed.verdicts, "summary": "First.\nSecond.", "plots": plots, "warnings": ["busy: noisier"],
     }  # fmt: skip
     return Page(**(fixed | changes))
 
@@ -189,19 +193,19 @@ def test_private_facts_are_left_out() -> None:
 
 def test_markup_in_names_stays_text(make_timed: Callable[..., Any], tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    seen = make_timed(
+    analysed = make_timed(
         question=f"Is {evil} a question?",
         title=evil,
         sources={"someone2018": {"title": evil, "ref": "javascript:alert(1)"}},
         variants={"safe": {}, "online": {}, "mine": {}, evil: {}},
     )
-    comparison = seen.comparison.copy()
+    comparison = analysed.comparison.copy()
     comparison.loc[comparison["variant"] == "mine", "reason"] = evil + "|\n# no heading"
     run = RUN | {"command": f"lab run {evil}", "label": evil}
     html, markdown = write_report(
         [
             page(
-                seen,
+                analysed,
                 tmp_path,
                 comparison=comparison,
                 run=run,
@@ -249,14 +253,14 @@ def cells_of(markdown: str) -> set[str]:
 
 
 def test_no_sign_in_a_name_means_anything_in_markdown(make_timed: Callable[..., Any], tmp_path: Path) -> None:
-    seen = make_timed(
+    analysed = make_timed(
         variants={"safe": {}, "online": {}, "mine": {}, EVIL: {}},
         question=EVIL,
         title=EVIL,
         sources={"someone2018": {"title": EVIL}},
     )
     summary = "\n".join(LINES)
-    _, markdown = write_report([page(seen, tmp_path, summary=summary, warnings=[EVIL, *LINES])], tmp_path)
+    _, markdown = write_report([page(analysed, tmp_path, summary=summary, warnings=[EVIL, *LINES])], tmp_path)
     read = cells_of(markdown.read_text())
     assert EVIL in read, "as the heading, and as the first cell of its rows"
     lines = markdown.read_text().splitlines()
@@ -281,8 +285,8 @@ def test_a_title_may_hold_what_means_something_in_a_replacement(
     make_timed: Callable[..., Any], tmp_path: Path
 ) -> None:
     title = r"Loss in \Delta \1 \g<0>"
-    seen = make_timed(plots=[{"x": "columns", "y": "time", "title": title}])
-    html, _ = write_report([page(seen, tmp_path)], tmp_path)
+    analysed = make_timed(plots=[{"x": "columns", "y": "time", "title": title}])
+    html, _ = write_report([page(analysed, tmp_path)], tmp_path)
     labels = [
         attributes.get("aria-label") for tag, attributes in Reader(html.read_text()).elements if tag == "svg"
     ]
@@ -294,7 +298,7 @@ def test_home_folders_and_secrets_are_nowhere_in_a_report(
 ) -> None:
     home = "/home/alice/a/rather/long/path/that/has/to/be/broken/model.gguf"
     token = "hf_abcdefghijklmnop"
-    seen = make_timed(
+    analysed = make_timed(
         variants={"safe": {}, "online": {}, home: {}},
         claims=[],
         plots=[
@@ -304,7 +308,7 @@ def test_home_folders_and_secrets_are_nowhere_in_a_report(
     )
     command = f"lab run softmax -s api_key=abc123 --token 'de f' -s model={home} -s x={token} -s hub=https://me:pw@host/x"
     run = RUN | {"command": command, "label": token}
-    files = write_report([page(seen, tmp_path, run=run, samples={"safe": [(0, home)]})], tmp_path)
+    files = write_report([page(analysed, tmp_path, run=run, samples={"safe": [(0, home)]})], tmp_path)
     html = files[0].read_text()
     inside = [
         base64.b64decode(part).decode("utf-8", "replace") for part in re.findall(r"base64,([\w+/=]+)", html)

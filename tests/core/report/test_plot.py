@@ -77,8 +77,8 @@ def test_a_claimed_value_far_off_the_scale_is_left_to_the_table(make_timed: Call
         }
         for id, paper in (("near", 200.0), ("far", 1e9))
     ]  # fmt: skip
-    seen = make_timed(claims=claims)
-    figure = draw(seen.experiment.plots[0], seen.experiment, seen.comparison, seen.verdicts)
+    analysed = make_timed(claims=claims)
+    figure = draw(analysed.experiment.plots[0], analysed.experiment, analysed.comparison, analysed.verdicts)
     claimed = [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_gid() == "claimed"]
     assert claimed == [200.0]
 
@@ -231,10 +231,10 @@ def test_of_a_long_curve_as_many_steps_are_drawn_as_can_be_told_apart(trained: A
 
 def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path) -> None:
     name = "$a_{1}$ <b> & a long name that has to be broken"
-    seen = make_timed(variants={"safe": {}, name: {}}, claims=[])
+    analysed = make_timed(variants={"safe": {}, name: {}}, claims=[])
     for x in ("columns", "variant"):
         svg, _ = save(
-            draw(Plot(x=x, y="time", where={}), seen.experiment, seen.comparison, []), tmp_path, "p"
+            draw(Plot(x=x, y="time", where={}), analysed.experiment, analysed.comparison, []), tmp_path, "p"
         )
         assert "<b>" not in svg.read_text()
 
@@ -285,9 +285,9 @@ def test_names_at_line_ends_give_way_to_a_legend_when_they_touch(timed: Any) -> 
 
 
 def test_nothing_is_drawn_outside_the_figure(timed: Any, trained: Any) -> None:
-    for seen in (timed, trained):
-        for plot in seen.experiment.plots:
-            figure = draw(plot, seen.experiment, seen.comparison, seen.verdicts, seen.curves)
+    for analysed in (timed, trained):
+        for plot in analysed.experiment.plots:
+            figure = draw(plot, analysed.experiment, analysed.comparison, analysed.verdicts, analysed.curves)
             box = figure.get_tightbbox()
             width, height = figure.get_size_inches()
             assert box.x0 >= -0.02 and box.y0 >= -0.02 and box.x1 <= width + 0.02 and box.y1 <= height + 0.02

@@ -103,14 +103,14 @@ def make(folder: Path) -> None:
     (folder / "content").write_text("whole")
 
 
-def ask(folder: str) -> None:
+def get(folder: str) -> None:
     made = context(Path(folder)).cached("one key", make)
     assert (made / "content").read_text() == "whole"
 
 
 def test_two_processes_at_once_make_a_thing_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    both = [multiprocessing.get_context("fork").Process(target=ask, args=(str(tmp_path),)) for _ in range(2)]
+    both = [multiprocessing.get_context("fork").Process(target=get, args=(str(tmp_path),)) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:

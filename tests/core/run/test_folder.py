@@ -45,12 +45,12 @@ def test_the_newest_that_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "known" / "20260104T000000Z-dddd").mkdir()  # killed before it wrote anything
     assert [run.id for run in runs(tmp_path)] == ["cccc", "bbbb", "aaaa"]
 
-    def letters(**asked: bool) -> str | None:
-        run = newest(tmp_path, "known", **asked)
+    def newest_id(**conditions: bool) -> str | None:
+        run = newest(tmp_path, "known", **conditions)
         return run.id if run else None
 
-    assert letters() == "cccc" and letters(full=True) == "bbbb"
-    assert letters(full=True, finished=True) == "aaaa" and letters(finished=False) == "bbbb"
+    assert newest_id() == "cccc" and newest_id(full=True) == "bbbb"
+    assert newest_id(full=True, finished=True) == "aaaa" and newest_id(finished=False) == "bbbb"
     assert newest(tmp_path, "other") is None
     found = by_id(tmp_path, "known", "bbbb")
     assert found and found.folder.name == "20260102T000000Z-bbbb"

@@ -72,30 +72,38 @@ def read_all(results: Path, out: Path) -> tuple[Any, ...]:
     from lab.cli.run_results import exit_code, page_of, records, summary_data
     from lab.cli.screen import ago, duration
 
-    pages, told = [], []
+    pages, found = [], []
     for run in runs(results):
         facts = run.facts
         ago(facts["started"]), duration(facts["seconds"])
         newest(results, facts["experiment"], full=True, finished=True)
         try:
-            seen = gather(run)
+            gathered = gather(run)
         except Damaged:
             continue
-        told.append(
-            repr((summary_data(seen), records(seen.control), seen.experiment, seen.samples, seen.cuts))
+        found.append(
+            repr(
+                (
+                    summary_data(gathered),
+                    records(gathered.control),
+                    gathered.experiment,
+                    gathered.samples,
+                    gathered.cuts,
+                )
+            )
         )
-        if told[-1] in KNOWN:
+        if found[-1] in KNOWN:
             continue
-        KNOWN.add(told[-1])
-        write_tables(seen)
-        exit_code(seen, frozenset())
-        for plot in seen.experiment.plots:
-            draw(plot, seen.experiment, seen.comparison, seen.verdicts, seen.curves)
-        pages.append(page_of(seen, []))
+        KNOWN.add(found[-1])
+        write_tables(gathered)
+        exit_code(gathered, frozenset())
+        for plot in gathered.experiment.plots:
+            draw(plot, gathered.experiment, gathered.comparison, gathered.verdicts, gathered.curves)
+        pages.append(page_of(gathered, []))
     if pages:
         write_report(pages, out)
     assert len(runs(results)) + len(unreadable(results)) == 2
-    return tuple(told)
+    return tuple(found)
 
 
 KNOWN: set[str] = set()  # what was looked at already: most edits leave one run as it was
@@ -117,12 +125,12 @@ def edit_and_read(results: Path, out: Path, seed: int, edits: int) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # an infinity times zero, in numpy
-                told = read_all(results, out)
+                found = read_all(results, out)
         except Exception as error:
             raise AssertionError(f"edit {number}: {path.name} is now {path.read_bytes()[:3000]!r}") from error
         path.write_bytes(before)
-        assert len(told) >= 1, "one run is never touched"
-        different += told != whole
+        assert len(found) >= 1, "one run is never touched"
+        different += found != whole
     assert different > edits / 4, "edits that nobody notices try nothing"
     assert read_all(results, out) == whole
 

@@ -184,13 +184,13 @@ def test_a_stopped_runner_holds_up_no_trial(tmp_path: Path) -> None:
 
 
 def test_the_time_in_which_a_runner_was_held_up_is_not_counted(tmp_path: Path) -> None:
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if event.what == "progress":  # as if its terminal were stopped, for longer than the trial may take
             time.sleep(6)
             (tmp_path / "go").touch()
 
     schedule.start_server([], {})
-    schedule.run([job(tmp_path, "waits", tmp_path / "go")], 1, 4, hear)
+    schedule.run([job(tmp_path, "waits", tmp_path / "go")], 1, 4, on_event)
     assert end(tmp_path, "waits")["status"] == "ok"
 
 
@@ -271,15 +271,15 @@ def test_each_timing_process_has_an_order_of_its_own(tmp_path: Path) -> None:
             return Case(lambda: called.append(name), lambda: {}, {})
 
         trial = Trial("time", "", {}, replicate, "time")
-        asked = Job(trial, "", "", str(tmp_path), {}, ("a",), "cpu", 1, 0.01)
+        job = Job(trial, "", "", str(tmp_path), {}, ("a",), "cpu", 1, 0.01)
         # What was called since the last block, each once.
         blocks: list[tuple[str, ...]] = []
 
-        def tell(message: tuple[Any, ...], called: list[str] = called, blocks: list[Any] = blocks) -> None:
+        def send(message: tuple[Any, ...], called: list[str] = called, blocks: list[Any] = blocks) -> None:
             blocks.append(tuple(dict.fromkeys(called)))
             called.clear()
 
-        _time(asked, {name: case(name) for name in "abc"}, tell)
+        _time(job, {name: case(name) for name in "abc"}, send)
         orders.append(blocks[1])  # the first one follows the warming up
     assert len(set(orders)) > 3
     assert {order[0] for order in orders} == set("abc")

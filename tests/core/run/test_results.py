@@ -25,14 +25,14 @@ TRUE = {"base": 1.0, "same": 1.0, "tenth-slower": 1.1, "base" + AGAIN: 1.0}
 FACTS = {"full": True, "preset": None, "label": "", "device": "cpu", "threads": 1}
 
 
-def asked(repeats: int, file: Path = KNOWN) -> Loaded:
+def loaded(repeats: int, file: Path = KNOWN) -> Loaded:
     return load_document(read(file), Request(variants=("same", "tenth-slower"), repeats=repeats))
 
 
 def made(results: Path, repeats: int) -> Run:
     """A run of the known variants with all trials done, whose times are known."""
-    run = create(results, asked(repeats), FACTS, {"device": "cpu", "threads": 1})
-    for trial in plan(asked(repeats)):
+    run = create(results, loaded(repeats), FACTS, {"device": "cpu", "threads": 1})
+    for trial in plan(loaded(repeats)):
         end(run, trial)
     run.update(status="finished")
     return run
@@ -82,13 +82,13 @@ def detail(results: Results, claim: str) -> str:
 
 
 def test_known_times_give_the_known_verdicts(tmp_path: Path) -> None:
-    seen = gather(made(tmp_path, 6))
-    words = {verdict.claim: verdict.word for verdict in seen.verdicts}
+    gathered = gather(made(tmp_path, 6))
+    words = {verdict.claim: verdict.word for verdict in gathered.verdicts}
     assert words == {
         "same": "holds", "slower": "holds", "faster": "fails here", "counted": "holds", "linear": "holds",
         "of-wrong": "not tested", "elsewhere": "slower*",
     }  # fmt: skip
-    rows: Any = seen.comparison.query("metric == 'time' and size == 2").set_index("variant")
+    rows: Any = gathered.comparison.query("metric == 'time' and size == 2").set_index("variant")
     assert rows.loc["tenth-slower", "ratio"] == pytest.approx(1.1, rel=0.01)
 
 
@@ -116,9 +116,11 @@ def test_a_run_made_for_more_is_not_judged_before_it_has_them(tmp_path: Path) ->
     assert word(gather(run), "slower") == "holds"
     for path in run.folder.glob("trials/time.size=1.7/trial.json"):
         path.unlink()
-    seen = gather(run)  # seven are complete; of the eighth there is one point
-    assert word(seen, "slower") == "preview" and word(seen, "counted") == "holds"
-    assert detail(seen, "slower") == "leans to holds: other trials of its first 8 repeats are still to come"
+    gathered = gather(run)  # seven are complete; of the eighth there is one point
+    assert word(gathered, "slower") == "preview" and word(gathered, "counted") == "holds"
+    assert (
+        detail(gathered, "slower") == "leans to holds: other trials of its first 8 repeats are still to come"
+    )
     for path in run.folder.glob("trials/time.size=2.[67]/trial.json"):
         path.unlink()
     assert detail(gather(run), "slower") == "leans to holds: 6 of the 8 repeats a verdict takes"
@@ -127,8 +129,8 @@ def test_a_run_made_for_more_is_not_judged_before_it_has_them(tmp_path: Path) ->
 def test_processes_that_failed_are_not_waited_for(tmp_path: Path) -> None:
     run = made(tmp_path, 8)
     change(run, "time.size=2.3", status="failed", reason="out of memory")
-    seen = gather(run)
-    verdict = next(v for v in seen.verdicts if v.claim == "slower")
+    gathered = gather(run)
+    verdict = next(v for v in gathered.verdicts if v.claim == "slower")
     assert verdict.word == "holds" and verdict.replicates == 7
 
 
@@ -145,29 +147,29 @@ def test_an_older_run_was_made_for_what_its_file_says(tmp_path: Path, planned: A
 def test_a_busy_machine_is_known_by_process_and_reaches_the_verdict(tmp_path: Path) -> None:
     run = made(tmp_path, 6)
     change(run, "time.size=2.4", load="busy: other processes use 1.5 of 2 cores; timings will be noisier")
-    seen = gather(run)
+    gathered = gather(run)
     reason = "the machine was busy with something else in 1 of 6 timing processes"
     assert (
-        detail(seen, "slower").startswith(f"leans to holds: {reason}; 6 more on a quiet one")
-        and word(seen, "elsewhere") == "preview"
+        detail(gathered, "slower").startswith(f"leans to holds: {reason}; 6 more on a quiet one")
+        and word(gathered, "elsewhere") == "preview"
     )
-    assert word(seen, "counted") == "holds" and word(seen, "linear") == "holds"
-    assert "the machine was busy with something else in 1 of 12 timing processes" in seen.warnings
+    assert word(gathered, "counted") == "holds" and word(gathered, "linear") == "holds"
+    assert "the machine was busy with something else in 1 of 12 timing processes" in gathered.warnings
     assert word(gather(continued(run, 12)), "slower") == "holds"  # by the eleven others
 
 
 def test_a_control_that_is_off_reaches_the_verdict(tmp_path: Path) -> None:
     run = made(tmp_path, 6)
-    for trial in plan(asked(6)):
+    for trial in plan(loaded(6)):
         if trial.kind == "time" and trial.point["size"] == 2:
             end(run, trial, TRUE | {"base" + AGAIN: 1.08})
-    seen = gather(run)
-    assert list(seen.control["off"]) == [False, True]
+    gathered = gather(run)
+    assert list(gathered.control["off"]) == [False, True]
     assert word(
-        seen, "slower"
-    ) == "preview" and "A/A control off: time of base came out 8% above itself" in detail(seen, "slower")
+        gathered, "slower"
+    ) == "preview" and "A/A control off: time of base came out 8% above itself" in detail(gathered, "slower")
     assert any(
-        note.startswith("A/A control off") and "size=2: time of base" in note for note in seen.warnings
+        note.startswith("A/A control off") and "size=2: time of base" in note for note in gathered.warnings
     )
 
 

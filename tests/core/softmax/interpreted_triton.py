@@ -22,7 +22,7 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr(backend, "BLOCK", 64)
 
 
-def few(x, dim):
+def smaller(x, dim):
     """At most two of each other dimension, in the same layout: the interpreter is slow."""
     for other in set(range(x.dim())) - {dim % max(x.dim(), 1)}:
         x = x.narrow(other, 0, min(2, x.shape[other]))
@@ -38,7 +38,7 @@ def test_softmaxes_battery(name, dtype):
 @pytest.mark.parametrize("name", NAMES)
 def test_lengths_places_and_layouts(name):
     for x, dim in inputs(torch.float32, (1, 3, 17, 65), long=[257]):
-        right("softmax", SOFTMAXES[name], few(x, dim), dim)
+        right("softmax", SOFTMAXES[name], smaller(x, dim), dim)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

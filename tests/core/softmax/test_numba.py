@@ -325,10 +325,10 @@ def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
     monkeypatch.setattr(tensors, "WORTH_A_THREAD", 1000)
-    asked = []
+    counts = []
 
     def on_threads(work, threads):
-        asked.append(threads)
+        counts.append(threads)
         shared(work, threads)
 
     shared = tensors.on_threads
@@ -339,7 +339,7 @@ def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     finally:
         torch.set_num_threads(1)
     assert torch.equal(alone, together)
-    assert asked == [3]  # of seven rows: two, two and three
+    assert counts == [3]  # of seven rows: two, two and three
 
 
 @settings(deadline=None)  # the first call compiles

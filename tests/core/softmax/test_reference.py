@@ -55,12 +55,12 @@ def test_naive_overflows_and_safe_does_not():
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_masked_element_gets_nothing_and_changes_nothing(algorithm, place):
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_masked_element_gets_nothing_and_changes_nothing(algorithm, position):
     row = [0.5, 1.5]
-    row.insert(place, -math.inf)
+    row.insert(position, -math.inf)
     expected = exact([0.5, 1.5])
-    expected.insert(place, 0.0)
+    expected.insert(position, 0.0)
     assert run(algorithm, row) == pytest.approx(expected, rel=1e-15)
 
 

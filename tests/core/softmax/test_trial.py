@@ -65,7 +65,7 @@ def check(context, **params):
     return case(Params(rows=8, **params), context).check()
 
 
-def users(context, source, **params):
+def user_case(context, source, **params):
     (context.folder / "mine.py").write_text(f"import torch\n{source}\n")
     return case(Params(rows=8, columns=50, implementation="./mine.py:f", **params), context)
 
@@ -240,7 +240,7 @@ def test_least_work(context):
     ],
 )
 def test_a_users_right_softmax(context, source):
-    assert users(context, source).check()["error_ratio"] < 3
+    assert user_case(context, source).check()["error_ratio"] < 3
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_users_right_softmax(context, source):
 )
 def test_a_users_wrong_softmax(context, source, first):
     with pytest.raises(Wrong) as wrong:
-        users(context, source).check()
+        user_case(context, source).check()
     assert first in str(wrong.value)
     assert wrong.value.error > wrong.value.allowed
 
@@ -284,7 +284,7 @@ def test_a_result_remembered_by_its_input_is_wrong(context):
         "    return kept[key][1]"
     )
     with pytest.raises(Wrong, match="the second of two inputs in one tensor"):
-        users(context, source).check()
+        user_case(context, source).check()
 
 
 def test_one_wrong_row_of_a_large_input_is_found(context):
@@ -298,7 +298,7 @@ def test_one_wrong_row_of_a_large_input_is_found(context):
 def test_a_users_refusals(context):
     source = "def f(x):\n if x.shape[1] % 64: raise NotImplementedError('columns must divide by 64')\n return x.softmax(-1)"
     with pytest.raises(Refused, match="columns must divide by 64"):
-        users(context, source).check()
+        user_case(context, source).check()
     assert "error" in case(Params(rows=8, columns=128, implementation="./mine.py:f"), context).check()
 
 
@@ -318,7 +318,7 @@ def test_a_users_refusals(context):
     ],
 )
 def test_a_users_top_k(context, source, matter):
-    mine = users(context, source, output="top-k")
+    mine = user_case(context, source, output="top-k")
     if matter is None:
         assert mine.check()["error_ratio"] < 3
     else:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from ....lazy import names_of
 
 if TYPE_CHECKING:
-    from .alignment import Alignment, Side, Span, align, align_batch, word_ends
+    from .alignment import AlignedTokens, Alignment, Span, align, align_batch, word_ends
     from .cma import View, dskd_cma
     from .divergence import soft_targets
     from .hidden import hidden_states
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from .vocabularies import Shared, require_same, shared
 
 __all__ = [
+    "AlignedTokens",
     "Alignment",
     "Shared",
-    "Side",
     "Span",
     "Tokens",
     "Trie",
@@ -79,7 +79,7 @@ if not TYPE_CHECKING:
     __getattr__ = names_of(
         __name__,
         {
-            "alignment": ("Alignment", "Side", "Span", "align", "align_batch", "word_ends"),
+            "alignment": ("AlignedTokens", "Alignment", "Span", "align", "align_batch", "word_ends"),
             "cma": ("View", "dskd_cma"),
             "divergence": ("soft_targets",),
             "hidden": ("hidden_states",),

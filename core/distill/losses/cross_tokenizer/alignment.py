@@ -80,8 +80,8 @@ def word_ends(text: bytes, mark: bytes = b" ", *, leading: bool = True) -> list[
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side of a batch.
+class AlignedTokens:
+    """The tokens of a batch under one tokenizer, each with its span.
 
     Attributes:
         ids: (batch, tokens), 0 where there is no token.
@@ -107,15 +107,15 @@ class Alignment:
         mask: (batch, spans), true where there is a span.
     """
 
-    student: Side
-    teacher: Side
+    student: AlignedTokens
+    teacher: AlignedTokens
     end: Tensor
     mask: Tensor
 
     def to(self, device: torch.device | str) -> Alignment:
         """The same on another device."""
         student, teacher = (
-            Side(*(getattr(side, field.name).to(device) for field in fields(side)))
+            AlignedTokens(*(getattr(side, field.name).to(device) for field in fields(side)))
             for side in (self.student, self.teacher)
         )
         return Alignment(student, teacher, self.end.to(device), self.mask.to(device))
@@ -142,20 +142,20 @@ def align_batch(
         except ValueError as e:
             raise ValueError(f"text {row}: {e}") from None
     return Alignment(
-        _side([student for student, _ in pairs], [[span.student for span in row] for row in rows]),
-        _side([teacher for _, teacher in pairs], [[span.teacher for span in row] for row in rows]),
+        _aligned_tokens([student for student, _ in pairs], [[span.student for span in row] for row in rows]),
+        _aligned_tokens([teacher for _, teacher in pairs], [[span.teacher for span in row] for row in rows]),
         _padded([[span.end for span in row] for row in rows]),
         _padded([[1] * len(row) for row in rows]).bool(),
     )
 
 
-def _side(texts: list[Tokens], spans: list[list[range]]) -> Side:
+def _aligned_tokens(texts: list[Tokens], spans: list[list[range]]) -> AlignedTokens:
     none = max(map(len, spans), default=0)
     span = [[none] * len(text.ids) for text in texts]
     for of, row in zip(span, spans, strict=True):
         for number, where in enumerate(row):
             of[where.start : where.stop] = [number] * len(where)
-    return Side(
+    return AlignedTokens(
         _padded([list(text.ids) for text in texts]),
         _padded([[1] * len(text.ids) for text in texts]).bool(),
         _padded(span, none),

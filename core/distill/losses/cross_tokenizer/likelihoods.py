@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .alignment import Alignment, Side
+from .alignment import AlignedTokens, Alignment
 from .spans import over_tokens, span_logp, span_mask, take
 from .units import masked, masked_teacher, mean, positive
 
@@ -104,7 +104,9 @@ def _log1mexp(x: Tensor) -> Tensor:
     )
 
 
-def _marks(logits: Tensor, side: Side, mask: Tensor, marks: Tensor, both_ends: bool, name: str) -> Tensor:
+def _marks(
+    logits: Tensor, side: AlignedTokens, mask: Tensor, marks: Tensor, both_ends: bool, name: str
+) -> Tensor:
     """The log-likelihood that the marks around a span add to its own, (batch, spans)."""
     last = int(side.stop.max()) if side.stop.numel() else 0
     if logits.shape[1] <= last:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .alignment import Alignment, Side
+from .alignment import AlignedTokens, Alignment
 from .units import masked, positive
 
 MERGES = ("bayesian", "observed")
 
 
-def token_logp(logits: Tensor, side: Side) -> Tensor:
+def token_logp(logits: Tensor, side: AlignedTokens) -> Tensor:
     """log p of each token of the text, (batch, tokens); 0 in padding."""
     return gather_tokens(over_tokens(logits, side).log_softmax(-1), side)
 
 
-def span_logp(logits: Tensor, side: Side) -> Tensor:
+def span_logp(logits: Tensor, side: AlignedTokens) -> Tensor:
     """ℓ = Σ log p over the tokens of each span, (batch, spans): the joint probability of what the span writes.
 
     It is conditional on the tokens before the span, and on these tokens of it. Two exact models of one text agree on
@@ -30,7 +30,7 @@ def span_logp(logits: Tensor, side: Side) -> Tensor:
     return _sums(token_logp(logits, side), side)
 
 
-def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: float = 1.0) -> Tensor:
+def merged(logits: Tensor, side: AlignedTokens, merge: str = "bayesian", temperature: float = 1.0) -> Tensor:
     """Each span's tokens as one vector over the vocabulary, as GOLD makes it (TRL, `GOLDTrainer`), in logs.
 
     | merge    | entry y                                  | the probability of                               |
@@ -70,7 +70,7 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
     return take(logp, at) + _sums(gather_tokens(logp, side).masked_fill(chosen, 0), side).unsqueeze(-1)
 
 
-def gather_tokens(logp: Tensor, side: Side) -> Tensor:
+def gather_tokens(logp: Tensor, side: AlignedTokens) -> Tensor:
     """The entries of (batch, tokens, V) at the tokens' own ids, (batch, tokens); 0 in padding.
 
     Raises:
@@ -85,7 +85,7 @@ def gather_tokens(logp: Tensor, side: Side) -> Tensor:
     return logp.gather(-1, side.ids.unsqueeze(-1)).squeeze(-1).masked_fill(~side.mask, 0)
 
 
-def at_starts(x: Tensor, side: Side, name: str = "logits") -> Tensor:
+def at_starts(x: Tensor, side: AlignedTokens, name: str = "logits") -> Tensor:
     """What a tensor (batch, tokens, …) holds at the first token of each span, (batch, spans, …).
 
     Both sides have read the same bytes there, so that next-token distributions and hidden states have the same
@@ -134,7 +134,7 @@ def take(x: Tensor, at: Tensor) -> Tensor:
     return x.gather(1, at.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
-def over_tokens(x: Tensor, side: Side, name: str = "logits") -> Tensor:
+def over_tokens(x: Tensor, side: AlignedTokens, name: str = "logits") -> Tensor:
     """(batch, tokens, …) without the positions behind the tokens, zeros in padding.
 
     Raises:
@@ -146,7 +146,7 @@ def over_tokens(x: Tensor, side: Side, name: str = "logits") -> Tensor:
     return masked(x[:, :length], side.mask, name)
 
 
-def _sums(x: Tensor, side: Side) -> Tensor:
+def _sums(x: Tensor, side: AlignedTokens) -> Tensor:
     """Sums over the tokens of each span; tokens of no span fall into one more, which is dropped."""
     spans = side.start.shape[1]
     return x.new_zeros(len(x), spans + 1).scatter_add(1, side.span, x)[:, :spans]

@@ -27,7 +27,7 @@ from lab.core.lm.training import Recipe, examples, train
 def by_hand(truth, ids, logits):
     """The definitions, one token after the other, in Python's floats."""
     dense = truth.read(ids).dense()
-    seen = {"kl": 0.0, "reverse_kl": 0.0, "entropy": 0.0, "nll": 0.0, "invalid_mass": 0.0}
+    sums = {"kl": 0.0, "reverse_kl": 0.0, "entropy": 0.0, "nll": 0.0, "invalid_mass": 0.0}
     tokens, characters, bins = 0, 0, {}
     for row in range(len(ids)):
         for at in range(ids.shape[1] - 1):
@@ -41,18 +41,18 @@ def by_hand(truth, ids, logits):
             valid = sum(y for x, y in zip(p, q, strict=True) if x > 0)
             for x, y in zip(p, q, strict=True):
                 if x > 0:
-                    seen["kl"] += x * math.log(x / y)
-                    seen["entropy"] -= x * math.log(x)
-                    seen["reverse_kl"] += y / valid * math.log(y / valid / x)
+                    sums["kl"] += x * math.log(x / y)
+                    sums["entropy"] -= x * math.log(x)
+                    sums["reverse_kl"] += y / valid * math.log(y / valid / x)
                 else:
-                    seen["invalid_mass"] += y
-            seen["nll"] -= math.log(q[target])
+                    sums["invalid_mass"] += y
+            sums["nll"] -= math.log(q[target])
             best = max(range(len(q)), key=q.__getitem__)
             n, confidence, right = bins.get(math.ceil(q[best] * 15), (0, 0.0, 0.0))
             bins[math.ceil(q[best] * 15)] = n + 1, confidence + q[best], right + p[best]
             tokens += 1
             characters += len(truth.view.tokens[target])
-    mean = {name: total / tokens for name, total in seen.items()}
+    mean = {name: total / tokens for name, total in sums.items()}
     mean["cross_entropy"] = mean["kl"] + mean["entropy"]
     mean |= {
         f"{name}_bits": x * tokens / characters / math.log(2)
@@ -108,16 +108,16 @@ def test_another_language_is_as_far_away_in_every_view():
     rng = np.random.default_rng(0)
     other = replace(language, emission=rng.dirichlet(np.ones(60), 2), transition=np.full((2, 2), 0.5))
     texts = language.write(np.random.default_rng(1), 300, 300)
-    seen = {}
+    measures = {}
     for name in VIEWS:
         one = view(language, name, size=60)
-        seen[name] = evaluate(Truth(language, one), one.rows(texts), Oracle(Truth(other, one))).measures()
+        measures[name] = evaluate(Truth(language, one), one.rows(texts), Oracle(Truth(other, one))).measures()
     for measure in ("kl_bits", "entropy_bits", "cross_entropy_bits"):
-        assert seen["char"][measure] == pytest.approx(seen["word"][measure], rel=0.02)
-        assert seen["bpe"][measure] == pytest.approx(seen["word"][measure], rel=0.02)
+        assert measures["char"][measure] == pytest.approx(measures["word"][measure], rel=0.02)
+        assert measures["bpe"][measure] == pytest.approx(measures["word"][measure], rel=0.02)
     # That of the text itself is the same sum, in whatever pieces.
-    assert seen["char"]["nll_bits"] == pytest.approx(seen["word"]["nll_bits"], rel=1e-6)
-    assert seen["bpe"]["nll_bits"] == pytest.approx(seen["word"]["nll_bits"], rel=1e-6)
+    assert measures["char"]["nll_bits"] == pytest.approx(measures["word"]["nll_bits"], rel=1e-6)
+    assert measures["bpe"]["nll_bits"] == pytest.approx(measures["word"]["nll_bits"], rel=1e-6)
 
 
 def test_a_model_that_excludes_what_can_follow_is_infinitely_far(truths, texts):

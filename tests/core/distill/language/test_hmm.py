@@ -49,16 +49,16 @@ def test_draws_have_the_probabilities_of_the_language(tiny, tiny_texts):
     count = 40_000
     drawn = tiny.draw(np.random.default_rng(1), count, 3)
     numbers = drawn @ np.array([25, 5, 1])
-    seen = np.bincount(numbers, minlength=125) / count
+    frequencies = np.bincount(numbers, minlength=125) / count
     p = np.array(list(tiny_texts.values()))
     error = np.sqrt(p * (1 - p) / count)
-    assert seen[p == 0].sum() == 0
-    assert (np.abs(seen - p)[p > 0] / error[p > 0]).max() < 4.5
+    assert frequencies[p == 0].sum() == 0
+    assert (np.abs(frequencies - p)[p > 0] / error[p > 0]).max() < 4.5
     # Chi-squared over the triples: mean 1 of its degrees of freedom, whose spread is sqrt(2/124).
     possible = p > 0
-    assert ((seen - p)[possible] ** 2 / p[possible]).sum() * count / possible.sum() < 1 + 5 * math.sqrt(
-        2 / 124
-    )
+    assert (
+        (frequencies - p)[possible] ** 2 / p[possible]
+    ).sum() * count / possible.sum() < 1 + 5 * math.sqrt(2 / 124)
 
 
 def test_texts_are_the_shortest_of_whole_words_that_are_long_enough(language):
@@ -92,8 +92,8 @@ def test_pseudo_words_are_different_syllables_up_to_the_last():
     words = pseudo_words(np.random.default_rng(0), MOST)
     assert len(set(words)) == MOST == 60 + 60**2 + 60**3
     assert all(re.fullmatch("([bdfgklmnprst][aeiou]){1,3}", word) for word in words)
-    few = pseudo_words(np.random.default_rng(0), 1000)
-    assert [sum(len(word) == 2 * n for word in few) for n in (1, 2, 3)] == [60, 540, 400]
+    shortest = pseudo_words(np.random.default_rng(0), 1000)
+    assert [sum(len(word) == 2 * n for word in shortest) for n in (1, 2, 3)] == [60, 540, 400]
 
 
 @pytest.mark.parametrize(

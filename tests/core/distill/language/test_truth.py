@@ -55,10 +55,10 @@ def test_distributions_sum_to_one_and_hold_the_log_probabilities(truths, texts, 
     torch.testing.assert_close(
         dense.exp().sum(-1), torch.ones(ids.shape, dtype=torch.float64), rtol=0, atol=1e-12
     )
-    told = ids[:, 1:] != truth.view.pad
-    gathered = dense[:, :-1].gather(-1, ids[:, 1:, None]).squeeze(-1)[told]
-    torch.testing.assert_close(reading.log_probs[:, 1:][told], gathered, rtol=0, atol=1e-12)
-    assert not reading.log_probs[:, 0].any() and not reading.log_probs[:, 1:][~told].any()
+    kept = ids[:, 1:] != truth.view.pad
+    gathered = dense[:, :-1].gather(-1, ids[:, 1:, None]).squeeze(-1)[kept]
+    torch.testing.assert_close(reading.log_probs[:, 1:][kept], gathered, rtol=0, atol=1e-12)
+    assert not reading.log_probs[:, 0].any() and not reading.log_probs[:, 1:][~kept].any()
     assert torch.equal(reading.possible, ids != truth.view.pad)
     assert dense[:, :, [truth.view.pad, truth.view.eos]][reading.possible].isneginf().all()
     torch.testing.assert_close(reading.dense(slice(1, 3)), dense[1:3], rtol=0, atol=0)
@@ -115,8 +115,8 @@ def test_an_impossible_word_is_named_and_the_next_one_is_told_again(language, tr
     # After its mark: the belief has gone one word on, and nothing else.
     numbers = [language.number[word] for word in before.split()]
     belief = language.beliefs(np.array([[*numbers, -1]]))[0][0, -1]
-    told = truth.read(one.rows([before])).beliefs[0, -1] @ language.transition
-    np.testing.assert_allclose(belief, told, rtol=1e-13)
+    expected = truth.read(one.rows([before])).beliefs[0, -1] @ language.transition
+    np.testing.assert_allclose(belief, expected, rtol=1e-13)
     np.testing.assert_allclose(
         reading.dense()[0, first + wrong].exp(), belief @ truth.trie.beginnings, rtol=1e-12, atol=1e-15
     )

@@ -71,8 +71,8 @@ def test_masked_and_alone_and_drawn():
     student, teacher = normal(0, 1, 6, 3), normal(1, 1, 6, 5)
     mask = torch.tensor([[1, 0, 1, 1, 0, 1]])
     labels = torch.tensor([[0, 9, 1, 0, 9, 2]])
-    hidden = teacher.masked_fill(mask[..., None] == 0, math.nan)
-    found = crd(student, hidden, mask, labels=labels, **PROJECTORS)
+    masked = teacher.masked_fill(mask[..., None] == 0, math.nan)
+    found = crd(student, masked, mask, labels=labels, **PROJECTORS)
     kept = mask[0] != 0
     torch.testing.assert_close(
         found, crd(student[:, kept], teacher[:, kept], labels=labels[:, kept], **PROJECTORS)

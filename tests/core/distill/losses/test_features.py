@@ -239,8 +239,8 @@ def test_at_the_teacher_attention_is_nothing_and_does_not_leave(kind, heads):
 def test_padded_attention(kind):
     """Maps of a model that masks its padding, whose padded rows hold anything."""
     lengths = torch.tensor([4, 2, 3])
-    seen = torch.arange(4) < lengths[:, None]
-    allowed = seen[:, None, None, :] & torch.ones(4, 4, dtype=torch.bool).tril()
+    mask = torch.arange(4) < lengths[:, None]
+    allowed = mask[:, None, None, :] & torch.ones(4, 4, dtype=torch.bool).tril()
     student, teacher = (normal(s, 3, 2, 4, 4).masked_fill(~allowed, -torch.inf).softmax(-1) for s in (3, 4))
     alone = [
         attention_transfer(
@@ -248,9 +248,9 @@ def test_padded_attention(kind):
         )
         for i, n in enumerate(lengths.tolist())
     ]
-    rows = seen[:, None, :, None]
+    rows = mask[:, None, :, None]
     spoilt = student.masked_fill(~rows, torch.nan).requires_grad_()
-    loss = attention_transfer(spoilt, teacher.masked_fill(~rows, torch.nan), seen, kind)
+    loss = attention_transfer(spoilt, teacher.masked_fill(~rows, torch.nan), mask, kind)
     close(loss, sum(alone))
     assert gradient(loss, spoilt).isfinite().all()
     assert attention_transfer(spoilt, teacher, torch.zeros(3, 4), kind) == 0

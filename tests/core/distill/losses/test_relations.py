@@ -58,14 +58,13 @@ def by_loops(name, s, t):
 @every_relation
 def test_it_is_what_the_paper_says(name):
     student, teacher = normal(0, 2, 4, 3).requires_grad_(), normal(1, 2, 4, 5, spread=3)
-    mask = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 0]])
-    for seen in (None, mask):
-        at = torch.ones(2, 4, dtype=torch.bool) if seen is None else seen.bool()
-        wanted = by_loops(name, student[at], teacher[at])
-        loss = BETWEEN_POINTS[name](student, teacher, seen)
+    for mask in (None, torch.tensor([[1, 0, 1, 1], [1, 1, 1, 0]])):
+        kept = torch.ones(2, 4, dtype=torch.bool) if mask is None else mask.bool()
+        wanted = by_loops(name, student[kept], teacher[kept])
+        loss = BETWEEN_POINTS[name](student, teacher, mask)
         close(loss, wanted)
         close(gradient(loss, student), gradient(wanted, student))
-        close(BETWEEN_POINTS[name](student[at], teacher[at]), wanted)
+        close(BETWEEN_POINTS[name](student[kept], teacher[kept]), wanted)
 
 
 def test_distances_that_are_far_apart_are_huber_and_not_squares():
@@ -148,12 +147,12 @@ def test_too_few_points_are_nothing(name):
 def test_what_is_masked_does_not_matter(seed, name):
     student, teacher = normal(seed, 3, 4, 3), normal(seed + 1, 3, 4, 5)
     mask = torch.randint(2, (3, 4), generator=torch.Generator().manual_seed(seed))
-    seen = mask != 0
-    off = ~seen[..., None]
+    kept = mask != 0
+    off = ~kept[..., None]
     spoilt = student.masked_fill(off, torch.nan).requires_grad_()
     loss = BETWEEN_POINTS[name](spoilt, teacher.masked_fill(off, torch.nan), mask)
-    close(loss, BETWEEN_POINTS[name](student[seen], teacher[seen]))
-    assert (gradient(loss, spoilt)[~seen] == 0).all()
+    close(loss, BETWEEN_POINTS[name](student[kept], teacher[kept]))
+    assert (gradient(loss, spoilt)[~kept] == 0).all()
 
 
 @every_relation
@@ -183,13 +182,13 @@ def test_many_positions_are_no_cube():
 # MiniLM.
 
 
-def naive_minilm(students, teachers, seen, heads, causal):
+def naive_minilm(students, teachers, mask, heads, causal):
     """One relation head, position and pair after another."""
     total = 0.0
     for s, t in zip(students, teachers, strict=True):
         found, positions = 0.0, 0
         for b in range(len(s)):
-            here = [i for i in range(s.shape[1]) if seen[b, i]]
+            here = [i for i in range(s.shape[1]) if mask[b, i]]
             positions += len(here)
             for a in range(heads):
                 for i in here:
@@ -213,11 +212,10 @@ def qkv(seed, *widths, tokens=5):
 def test_minilm_against_loops(heads, causal):
     students, teachers = qkv(0, 8, 4, 4), qkv(5, 12, 12, 8)
     students[0].requires_grad_()
-    mask = torch.tensor([[1, 1, 1, 1, 0], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
-    for seen in (None, mask):
-        where = torch.ones(3, 5) if seen is None else seen
-        wanted = naive_minilm(students, teachers, where, heads, causal)
-        loss = minilm_relations(students, teachers, seen, relation_heads=heads, causal=causal)
+    for mask in (None, torch.tensor([[1, 1, 1, 1, 0], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])):
+        kept = torch.ones(3, 5) if mask is None else mask
+        wanted = naive_minilm(students, teachers, kept, heads, causal)
+        loss = minilm_relations(students, teachers, mask, relation_heads=heads, causal=causal)
         close(loss, wanted)
         close(gradient(loss, students[0]), gradient(wanted, students[0]))
 

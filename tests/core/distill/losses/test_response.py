@@ -87,12 +87,12 @@ def by_definition(name, student, teacher, mask, temperature):
 @every_loss
 def test_it_is_the_mean_of_the_definition_over_unmasked_tokens(name, temperature):
     student, teacher = pair(0, 3, 4, 7)
-    mask = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
-    for seen in (None, mask, mask.bool()):
-        wanted = by_definition(name, student.detach(), teacher, seen, temperature)
-        close(ALL[name](student, teacher, seen, temperature), wanted)
+    ones_and_zeros = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
+    for mask in (None, ones_and_zeros, ones_and_zeros.bool()):
+        wanted = by_definition(name, student.detach(), teacher, mask, temperature)
+        close(ALL[name](student, teacher, mask, temperature), wanted)
         with torch.no_grad():
-            close(ALL[name](student, teacher, seen, temperature), wanted)
+            close(ALL[name](student, teacher, mask, temperature), wanted)
 
 
 def test_by_hand():
@@ -329,19 +329,19 @@ def test_a_teacher_that_is_no_number_is_named(name, bad):
 
 
 @pytest.mark.parametrize("elements", [6, 15, 60])
-def test_the_place_is_right_in_every_slab(elements, monkeypatch):
+def test_the_position_is_right_in_every_slab(elements, monkeypatch):
     monkeypatch.setitem(slabs.ELEMENTS, "cpu", elements)
     student, teacher = pair(19, 3, 4, 6)
-    mask = torch.tensor([[0, 1, 1, 1], [0, 1, 0, 1], [1, 0, 1, 1]])
+    masks = None, torch.tensor([[0, 1, 1, 1], [0, 1, 0, 1], [1, 0, 1, 1]])
     for i, j in itertools.product(range(3), range(4)):
         spoilt = teacher.clone()
         spoilt[i, j, 2] = torch.nan
-        for seen in (None, mask):
-            if seen is None or seen[i, j]:
+        for mask in masks:
+            if mask is None or mask[i, j]:
                 with pytest.raises(ValueError, match=f"sequence {i}, token {j}:"):
-                    forward_kl(student, spoilt, seen)
+                    forward_kl(student, spoilt, mask)
             else:
-                forward_kl(student, spoilt, seen)
+                forward_kl(student, spoilt, mask)
 
 
 def test_a_student_that_is_no_number_is_told_by_the_loss():
@@ -404,12 +404,11 @@ def test_pieces_of_a_batch_add_up_to_the_whole(batch, name, size):
 @every_loss
 def test_the_size_of_slabs_does_not_show(name, elements, monkeypatch):
     student, teacher = pair(21, 4, 5, 6)
-    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 1], [0, 1, 0, 1, 0]])
-    for seen in (None, mask):
-        wanted = ALL[name](student, teacher, seen)
+    for mask in (None, torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 1], [0, 1, 0, 1, 0]])):
+        wanted = ALL[name](student, teacher, mask)
         with monkeypatch.context() as patch:
             patch.setitem(slabs.ELEMENTS, "cpu", elements)
-            found = ALL[name](student, teacher, seen)
+            found = ALL[name](student, teacher, mask)
         close(found, wanted)
         close(gradient(found, student), gradient(wanted, student))
 

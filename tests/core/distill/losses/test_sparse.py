@@ -118,12 +118,12 @@ def test_with_a_tail_it_is_and_so_is_every_student_with_another_tail():
     close(loss, 0)
     close(gradient(loss, student), torch.zeros_like(student))
 
-    inside = torch.zeros(12, dtype=torch.bool)
-    inside[truth[0].topk(3).indices] = True
-    tail = truth[0, ~inside]
+    in_support = torch.zeros(12, dtype=torch.bool)
+    in_support[truth[0].topk(3).indices] = True
+    tail = truth[0, ~in_support]
     other = normal(6, 9)
     moved = truth.clone()
-    moved[0, ~inside] = other - other.logsumexp(0) + tail.logsumexp(0)
+    moved[0, ~in_support] = other - other.logsumexp(0) + tail.logsumexp(0)
     moved.requires_grad_()
     loss = top_k(moved, truth, k=3, rest="tail")
     close(loss, 0)
@@ -140,10 +140,10 @@ def test_filled_with_data_it_is_not_on_average_over_data_and_the_head_is_paid_tw
 
     assert mean_gradient(student).abs().max() > 0.01
     P, K = (x.squeeze(0) for x in p.topk(3))
-    least = (1 - P.sum()) * p
-    least[0, K] = (2 - P.sum()) * P
-    close(least.sum(), 1)
-    close(mean_gradient(least.log().requires_grad_()), torch.zeros_like(student))
+    minimum = (1 - P.sum()) * p
+    minimum[0, K] = (2 - P.sum()) * P
+    close(minimum.sum(), 1)
+    close(mean_gradient(minimum.log().requires_grad_()), torch.zeros_like(student))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])

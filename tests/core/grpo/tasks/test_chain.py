@@ -69,11 +69,11 @@ def test_a_perfect_trace_is_right_in_every_step(options, leaps):
         assert all(value(structure, left) == right for left, right in steps)
         assert answer == steps[-1][1] == problem.answer == value(structure, problem.prompt.rstrip("="))
         # Nothing of the prompt is left out: the operands of the steps are those of the prompt, in order.
-        said = steps[0][0]
+        written = steps[0][0]
         for (left, _), (_, before) in zip(steps[1:], steps, strict=False):
             assert left.startswith(before)
-            said += left.removeprefix(before)
-        assert said == problem.prompt.rstrip("=")
+            written += left.removeprefix(before)
+        assert written == problem.prompt.rstrip("=")
         assert len(steps) == (-(-problem.difficulty // 2) if leaps else problem.difficulty)
 
 

@@ -14,20 +14,20 @@ from lab.core.grpo.tasks.countdown import evaluate, is_right, tries
 PROBLEM = Problem("3,7,2>17:", "3+7*2", 3)
 
 
-def said(expression):
+def completion_of(expression):
     return f"<answer>{expression}</answer><eos>"
 
 
 @pytest.mark.parametrize("expression", ["3+7*2", "7*2+3", "(7*2)+3", "2*7+3", "((3))+7*2", "3-(0-7)*2"])
 def test_what_makes_the_target(expression):
     # The last uses a zero that was not given.
-    assert is_right(PROBLEM, said(expression)) == ("0" not in expression)
+    assert is_right(PROBLEM, completion_of(expression)) == ("0" not in expression)
 
 
 def test_some_of_the_numbers_are_enough():
-    assert is_right(Problem("3,7,2>10:", "3+7", 1), said("3+7"))
-    assert is_right(Problem("8,2,9>4:", "8/2", 1), said("8/2"))
-    assert is_right(Problem("3,3,2>6:", "3+3", 1), said("3+3"))
+    assert is_right(Problem("3,7,2>10:", "3+7", 1), completion_of("3+7"))
+    assert is_right(Problem("8,2,9>4:", "8/2", 1), completion_of("8/2"))
+    assert is_right(Problem("3,3,2>6:", "3+3", 1), completion_of("3+3"))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_some_of_the_numbers_are_enough():
     ],
 )  # fmt: skip
 def test_what_does_not(expression):
-    assert not is_right(PROBLEM, said(expression))
+    assert not is_right(PROBLEM, completion_of(expression))
 
 
 @given(st.text(alphabet="0123456789+-*/()", max_size=12))

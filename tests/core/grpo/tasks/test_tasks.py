@@ -118,14 +118,14 @@ def test_the_verifier(name):
 def test_an_answer_is_there_once_and_at_the_end(tokens):
     text = "".join(tokens)
     body = tokens[:-1] if tokens and tokens[-1] == "<eos>" else tokens
-    inside = None
+    answered = None
     if (
         "<eos>" not in body
         and body.count("<answer>") == body.count("</answer>") == 1
         and body[-1] == "</answer>"
     ):
-        inside = body[body.index("<answer>") + 1 : -1]
-    expected = "".join(inside) if inside and set(inside) == {"4"} else None
+        answered = body[body.index("<answer>") + 1 : -1]
+    expected = "".join(answered) if answered and set(answered) == {"4"} else None
     assert final_answer(text) == expected
 
 

@@ -59,7 +59,7 @@ def test_it_is_called_with_the_depths_that_it_takes():
     assert user_task("f", lambda: PARITY, DEPTHS, Mixture()) is PARITY
 
 
-def asks(digits):
+def takes_digits(digits):
     return PARITY
 
 
@@ -74,8 +74,8 @@ def changed(**changes):
 def drawing(problem, split="train"):
     """Parity, but for one split, whose problems are all the same."""
 
-    def problems(rng, count, asked):
-        return [problem] * count if asked == split else PARITY.problems(rng, count, asked)
+    def problems(rng, count, wanted):
+        return [problem] * count if wanted == split else PARITY.problems(rng, count, wanted)
 
     return changed(problems=problems)
 
@@ -91,7 +91,7 @@ TESTED = next(p for p in PARITY.problems(np.random.default_rng(0), 1, "test"))
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (asks, "f asks for digits; a task is given base, train, harder, or nothing"),
+        (takes_digits, "f asks for digits; a task is given base, train, harder, or nothing"),
         (raises, r"f raised KeyError: 'no\\nsuch thing'"),
         (lambda: [PARITY], "f returned list, not a Task of lab.core.grpo.tasks"),
         (lambda: None, "f returned NoneType, not a Task"),

@@ -33,7 +33,7 @@ class Case:
     student_ids: list[int]
     teacher_ids: list[int]
 
-    def sides(self):
+    def both_texts(self):
         return tokens(self.student_ids, self.student_pieces), tokens(self.teacher_ids, self.teacher_pieces)
 
     def logits(self, seed):
@@ -50,7 +50,7 @@ class Case:
 
     def theirs(self, loss, student, teacher, late=False):
         """TRL's loss; with `late` each token finds its row where TRL's observed looks for it, behind the token."""
-        texts = self.sides()
+        texts = self.both_texts()
         ids = [torch.tensor([[0, *text.ids]]) for text in texts]
         labels = [torch.tensor([[-100, *text.ids]]) for text in texts]
         offsets = [torch.tensor([[(0, 0), *((0, end) for end in text.ends)]]) for text in texts]
@@ -91,11 +91,11 @@ def trl(case=CUT, merge="bayesian", beta=0.4, hybrid=False, extended=True):
 
 
 def ours(case, student, teacher, **how):
-    return gold(student, teacher, align_batch([case.sides()]), case.shared(), None, 1.3, **how)
+    return gold(student, teacher, align_batch([case.both_texts()]), case.shared(), None, 1.3, **how)
 
 
 def test_the_spans_are_the_same():
-    student, teacher = CUT.sides()
+    student, teacher = CUT.both_texts()
     groups = ULDLoss._align_by_byte_offsets(*([(0, end) for end in text.ends] for text in (student, teacher)))
     spans = align(student, teacher)
     assert ([list(span.student) for span in spans], [list(span.teacher) for span in spans]) == groups
@@ -105,16 +105,16 @@ def test_the_spans_are_the_same():
 @pytest.mark.parametrize("merge", ["bayesian", "observed"])
 def test_the_merges_are_the_same_on_the_same_rows(merge):
     logits, _ = CUT.logits(0)
-    groups = [list(span.student) for span in align(*CUT.sides())]
+    groups = [list(span.student) for span in align(*CUT.both_texts())]
     found = trl(merge=merge)._merge_probabilities_with_alignment_groups(
         logits[0].softmax(-1), groups, CUT.student_ids
     )
-    torch.testing.assert_close(merged(logits, align_batch([CUT.sides()]).student, merge)[0].exp(), found)
+    torch.testing.assert_close(merged(logits, align_batch([CUT.both_texts()]).student, merge)[0].exp(), found)
 
 
 def test_uld_of_merged_spans_is_the_same_and_observed_reads_one_row_late():
     """bayesian reads what was put out before each token, as ours does; observed what was put out behind it."""
-    alignment = align_batch([CUT.sides()])
+    alignment = align_batch([CUT.both_texts()])
     student, teacher = CUT.logits(1)
     wanted = {}
     for merge in ("bayesian", "observed"):

@@ -163,10 +163,10 @@ def test_soft_targets_with_minus_infinity_on_either_side(seed):
     loss.backward()
     assert loss.isfinite() and student.grad.isfinite().all()
     nowhere = (teacher == -math.inf) & (teacher > -math.inf).any(-1, keepdim=True)
-    hidden = student.detach().masked_fill(nowhere, -math.inf).requires_grad_()
-    loss = soft_targets(hidden, teacher)
+    masked = student.detach().masked_fill(nowhere, -math.inf).requires_grad_()
+    loss = soft_targets(masked, teacher)
     loss.backward()
-    assert loss.isfinite() and hidden.grad.isfinite().all()
+    assert loss.isfinite() and masked.grad.isfinite().all()
 
 
 def test_losses_of_one_vocabulary_refuse_another():

@@ -153,8 +153,8 @@ def test_what_does_not_fit_is_refused():
         begins_with(PIECES)
     with pytest.raises(ValueError, match="both_ends needs next_marks"):
         alm(student, teacher, batch(), both_ends=True)
-    behind = torch.zeros(2, 4, 4)
-    behind[1, 2, 0] = math.nan  # behind the second row's teacher tokens, but what follows them
-    alm(torch.zeros(2, 4, 4), behind, batch())
+    with_nan = torch.zeros(2, 4, 4)
+    with_nan[1, 2, 0] = math.nan  # behind the second row's teacher tokens, but what follows them
+    alm(torch.zeros(2, 4, 4), with_nan, batch())
     with pytest.raises(ValueError, match="teacher_logits are NaN in 1 places"):
-        alm(torch.zeros(2, 4, 4), behind, batch(), next_marks=(marks, marks))
+        alm(torch.zeros(2, 4, 4), with_nan, batch(), next_marks=(marks, marks))

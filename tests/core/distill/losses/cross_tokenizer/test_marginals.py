@@ -15,14 +15,14 @@ from lab.core.distill.losses.cross_tokenizer import (
 )
 
 
-def asked(view):
+def teacher_of(view):
     return lambda beginnings: torch.stack([view.logp(each) for each in beginnings])
 
 
 def exact(both, texts):
     student, teacher = both
     tree = trie(student.pieces, teacher.pieces)
-    return exact_marginal(asked(teacher), teacher.encode, [student.tokens(text) for text in texts], tree)
+    return exact_marginal(teacher_of(teacher), teacher.encode, [student.tokens(text) for text in texts], tree)
 
 
 def on_path(both, texts):
@@ -164,20 +164,20 @@ def test_what_does_not_fit_is_refused(ending):
     with pytest.raises(
         ValueError, match="text 0: the student's token 6 is special; leave it out, or give it bytes"
     ):
-        exact_marginal(asked(teacher), teacher.encode, [with_eos], tree)
+        exact_marginal(teacher_of(teacher), teacher.encode, [with_eos], tree)
 
     tree = trie(student.pieces, teacher.pieces)
     never = student.tokens(b"b_b_dd_")
     with pytest.raises(
         ValueError, match="text 0: the teacher gives what stands before character 5 no probability"
     ):
-        exact_marginal(asked(teacher), teacher.encode, [never], tree)
+        exact_marginal(teacher_of(teacher), teacher.encode, [never], tree)
     looks_ahead = {b"": (), b"b": (0,)}
     with pytest.raises(
         ValueError, match=r"the tokens of b'b_' begin with \[1\], which is not what their bytes alone"
     ):
         exact_marginal(
-            asked(teacher),
+            teacher_of(teacher),
             lambda text: looks_ahead.get(text, (1, 2)),
             [text],
             trie(student.pieces, [b"b", b"a", b"_"]),

@@ -70,8 +70,8 @@ def test_merged_spans_are_joint_probabilities_by_enumeration(ids):
 
 def test_a_special_token_inside_counts_and_one_outside_does_not():
     pieces = [b"x", b"yy", b""]
-    inside, other = tokens([2, 0, 2, 1, 2], pieces), tokens([0], [b"xyy"])
-    batch = align_batch([(inside, other)])
+    specials, other = tokens([2, 0, 2, 1, 2], pieces), tokens([0], [b"xyy"])
+    batch = align_batch([(specials, other)])
     logits = Model(1).logits([2, 0, 2, 1, 2])
     logp = logits.log_softmax(-1)[0]
     close(span_logp(logits, batch.student)[0, 0], logp[1, 0] + logp[2, 2] + logp[3, 1])

@@ -112,18 +112,18 @@ def test_bytes_as_the_student_and_the_marginal_of_a_real_tokenizer(byte_level):
         return [token.id for word in named for token in tokenizer.model.tokenize(word)]
 
     assert encode(text.text) == tokenizer.encode(text.text.decode()).ids[1:]
-    asked = []
+    prefixes = []
     rows = torch.randn(
         len(text.ids), len(found), generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     rows = rows.log_softmax(-1)
 
     def teacher(beginnings):
-        asked.extend(beginnings)
+        prefixes.extend(beginnings)
         return rows
 
     marginal = exact_marginal(teacher, encode, [text], trie(letters, found))
-    assert asked == [tuple(encode(text.text[:k])) for k in range(len(text.text))]
+    assert prefixes == [tuple(encode(text.text[:k])) for k in range(len(text.text))]
     assert marginal.shape == (1, len(text.ids), 256)
     torch.testing.assert_close(marginal.logsumexp(-1), torch.zeros(1, len(text.ids), dtype=torch.float64))
     first = torch.zeros(256, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A model that the user gives, as experiment files write it: {hf: ./folder}. Importing this costs no torch."""
+"""A pretrained model as experiment files write it: {hf: ./folder}. Importing this costs no torch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 
-class Given(BaseModel):
-    """A model of Hugging Face's."""
+class PretrainedModel(BaseModel):
+    """A model in Hugging Face's format."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,12 +18,12 @@ class Given(BaseModel):
 
 
 def written_as_model(value: object) -> object:
-    """For a field's validator, before pydantic's own: a mistake of form raises one line.
+    """The value, for a field's validator before pydantic's own, whose error would have several lines.
 
     Raises:
-        ValueError: anything but {hf: folder}, a `Given`, or None.
+        ValueError: anything but {hf: folder}, a `PretrainedModel`, or None.
     """
-    if isinstance(value, Given) or value is None:
+    if isinstance(value, PretrainedModel) or value is None:
         return value
     if not (isinstance(value, Mapping) and set(value) == {"hf"} and isinstance(value["hf"], str | Path)):
         raise ValueError(f"{value!r} is no model; write it as {{hf: ./folder}}")
