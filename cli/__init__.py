@@ -8,10 +8,10 @@ In reading order:
     overviews         the experiments that `lab`, `lab list` and `lab claims` show
     experiment_file   the file of the experiment that a command names
     run_options, perform, resume   a run from question to exit code; `compare` makes a quick one by it
-    live_view, training_view       the view while a run works
+    live_view, timing_view, training_view   the view while a run works
     run_results       the results of a run: tables, plots, page, exit code, JSON
     last_screen       the last screen of a run
-    side_by_side      `lab compare --runs A B`
+    compare_runs      `lab compare --runs A B`
     tables            tables of variants and claims for the terminal
     text_tables       the same cells as Markdown and LaTeX
     screen            consoles, tables, colours, durations

@@ -12,6 +12,7 @@ In reading order:
     measures      the measure of a claim, with its interval
     regions       where an interval lies relative to the expected region
     looks         when a claim may be judged, and at which level
+    two_runs      what changed from one run to another
     conditions    how far a run is, and what disturbed its clock
     setting       the setting of the source beside that of the run
     judge         the rule: from a claim and a run to a verdict

@@ -20,4 +20,5 @@ In reading order:
     results       tables, verdicts and sentences of a run
     trial_rows    rows of those tables, from trial files
     warnings      what to know before believing them
+    differences   what differs between two runs besides their figures
 """
