@@ -1,7 +1,7 @@
 """The options of attention, each declared here, and the checks that every backend may rely on.
 
-A new option is a line of `Arguments` (as callers give it), a field of `Options` (as backends get it), a line of `IN_USE`
-if a backend may lack it, and its check in `check_options`.
+A new option is a line of `Arguments` or of a class beside it (as callers give it), a field of `Options` (as backends get
+it), a line of `IN_USE` if a backend may lack it, and its check in `check_options`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,23 @@ FORWARD_MODE = "forward-mode derivative"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-class Arguments(TypedDict, total=False):
+class ScoreArguments(TypedDict, total=False):
+    """The options that change each score by itself, so that attention to some of the keys takes them unchanged."""
+
+    softcap: float | None
+    scale: float | None
+
+
+class Arguments(ScoreArguments, total=False):
     """The options that `attention` and `attention_varlen` take; see `attention`."""
 
     causal: bool
     align: Alignment
     window_size: int | Sequence[int] | None
     alibi_slopes: Tensor | None
-    softcap: float | None
     sink: Tensor | None
     dropout_p: float
     dropout_seed: int | None
-    scale: float | None
     backend: str
 
 
@@ -68,6 +73,11 @@ class Options:
     return_lse: bool = False
 
     @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that are given, by name."""
+        return {name: getattr(self, name) for name in TENSORS if getattr(self, name) is not None}
+
+    @property
     def unusual(self) -> list[str]:
         """The options in use that not every backend has."""
         return [name for name, in_use in IN_USE.items() if in_use(self)]
@@ -88,6 +98,9 @@ class Options:
         named["dropout_p"] = self.dropout_p or None
         return {name: x for name, x in named.items() if name not in ("scale", "return_lse", "dropout_seed")}
 
+
+TENSORS = tuple(field.name for field in fields(Options) if "Tensor" in str(field.type))
+"""The fields of `Options` that may hold a tensor."""
 
 IN_USE: Mapping[str, Callable[[Options], bool]] = {
     "window_size": lambda options: options.window_size is not None,
@@ -152,9 +165,9 @@ def check_options(
     sink: Tensor | None,
     dropout_p: float,
     return_lse: bool,
-    alibi_slopes: Tensor | None = None,
-    align: str = "bottom-right",
-    dropout_seed: int | None = None,
+    alibi_slopes: Tensor | None,
+    align: str,
+    dropout_seed: int | None,
 ) -> Options:
     """The options with their defaults filled in, for inputs that have passed `check_inputs`.
 

@@ -11,11 +11,12 @@ that merges tiles in Milakov & Gimelshein, arXiv:1805.02867, §3.1):
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from .arguments import check_inputs, checked_slopes, named, whole_number
+from .arguments import ScoreArguments, check_inputs, checked_slopes, named, whole_number
 from .registry import attention
 
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -44,11 +45,10 @@ def attention_decode(
     lengths: Tensor | None = None,
     window: int | None = None,
     alibi_slopes: Tensor | None = None,
-    softcap: float | None = None,
     sink: Tensor | None = None,
-    scale: float | None = None,
     splits: int = 1,
     backend: str = "flash",
+    **options: Unpack[ScoreArguments],
 ) -> tuple[Tensor, Tensor]:
     """Attention of the newest token: O (batch, heads, 1, d_v) and the log-sum-exp (batch, heads, 1).
 
@@ -58,13 +58,17 @@ def attention_decode(
         lengths: (batch,), how many keys of the cache are filled, the newest token's among them; all where left out.
             What lies beyond may be anything finite; with the backends flash and standard, anything.
         window: how many keys before its own a query sees; -1 or None for all.
-        alibi_slopes, softcap, sink, scale: as in `attention`.
+        alibi_slopes, sink: as in `attention`.
         splits: into how many parts the keys are cut, each of which could be another core's.
         backend: must have return_lse.
+        options: softcap and scale, as in `attention`.
 
     Raises:
+        TypeError: an option of `attention` that is none of a score by itself.
         ValueError: more than one query, no part, or lengths that do not fit the cache.
     """
+    if unknown := options.keys() - ScoreArguments.__annotations__.keys():
+        raise TypeError(f"attention_decode() got an unexpected keyword argument {min(unknown)!r}")
     check_inputs(q, k, v)
     capacity = k.shape[2]
     if q.shape[2] != 1:
@@ -94,10 +98,9 @@ def attention_decode(
             v[:, :, start:stop],
             attn_mask=_mask(part, lengths, window),
             alibi_slopes=alibi_slopes,
-            softcap=softcap,
-            scale=scale,
             return_lse=True,
             backend=backend,
+            **options,
         )
         if slopes is not None:
             # `attention` put the query beside the part's last key. From its own position every key is further by the same

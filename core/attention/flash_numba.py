@@ -22,7 +22,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     Raises:
         Refused: Numba is not installed, or what that refuses.
     """
-    options, given = seeded(options), (q, k, v, options.attn_mask, options.sink, options.alibi_slopes)
+    options, given = seeded(options), (q, k, v, *options.tensors.values())
     refuse_tangents("flash-numba", "standard", *given)
     if not have_addresses(*given):
         if are_functional(*given):
@@ -54,12 +54,12 @@ def is_faster(q: Tensor, k: Tensor, v: Tensor, options: Options) -> bool:
 
     Not under torch.compile, whose compiler knows PyTorch's own kernel.
     """
-    given = (q, k, v, options.attn_mask, options.sink, options.alibi_slopes)
+    given = (q, k, v, *options.tensors.values())
     if q.device.type != "cpu" or q.dtype != torch.float32 or not have_addresses(*given):
         return False
     loaded = sys.modules.get(f"{__package__}.numba.backend")
     if loaded is None:
         return False
-    wants = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
+    wants = torch.is_grad_enabled() and any(x.requires_grad for x in given)
     known = options.attn_mask is None and min(q.shape[2], k.shape[2]) >= FASTER_FROM
     return known and bool(loaded.is_warm(gradients=wants))

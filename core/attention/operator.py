@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..trial import Refused
-from .arguments import Options
+from .arguments import TENSORS, Options
 from .dropout import signed
 
 # ruff: noqa: E741 — O is the paper's symbol
@@ -28,13 +28,12 @@ _IN_SCHEMA = {
 }
 """The type of a field of `Options`, and how a schema of PyTorch spells it."""
 _TYPES = {field.name: _IN_SCHEMA[str(field.type)] for field in fields(Options) if field.name != "return_lse"}
-_TENSORS = [name for name, type_ in _TYPES.items() if type_ == "Tensor?"]
-_NUMBERS = [name for name in _TYPES if name not in _TENSORS]
+_NUMBERS = [name for name in _TYPES if name not in TENSORS]
 _GIVEN = ", ".join(
-    ["Tensor q, Tensor k, Tensor v", *(f"{_TYPES[name]} {name}" for name in (*_TENSORS, *_NUMBERS))]
+    ["Tensor q, Tensor k, Tensor v", *(f"{_TYPES[name]} {name}" for name in (*TENSORS, *_NUMBERS))]
 )
 """q, k, v and the fields of `Options` that change the results."""
-_SINK = _TENSORS.index("sink")
+_SINK = TENSORS.index("sink")
 
 
 def flash_numba_operator(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -61,11 +60,11 @@ def gradients_operator(
 def _flat(options: Options) -> list[Any]:
     if options.dropout_seed is not None:
         options = replace(options, dropout_seed=signed(options.dropout_seed))
-    return [getattr(options, name) for name in (*_TENSORS, *_NUMBERS)]
+    return [getattr(options, name) for name in (*TENSORS, *_NUMBERS)]
 
 
 def _options(values: tuple[Any, ...]) -> Options:
-    named = dict(zip((*_TENSORS, *_NUMBERS), values, strict=True))
+    named = dict(zip((*TENSORS, *_NUMBERS), values, strict=True))
     if named["window_size"] is not None:
         named["window_size"] = tuple(named["window_size"])
     return Options(**named)
@@ -104,7 +103,7 @@ def _(q: Tensor, k: Tensor, v: Tensor, *others: Any) -> tuple[Tensor, ...]:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    tensors, ctx.numbers = inputs[: 3 + len(_TENSORS)], inputs[3 + len(_TENSORS) :]
+    tensors, ctx.numbers = inputs[: 3 + len(TENSORS)], inputs[3 + len(TENSORS) :]
     ctx.save_for_backward(*tensors, *output)
     ctx.set_materialize_grads(False)
 
@@ -112,7 +111,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _differentiate(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
     *tensors, O, L = ctx.saved_tensors
     dq, dk, dv, dsink = _gradients(*tensors, *ctx.numbers, O, L, dO, dL)
-    of_options = (dsink if name == "sink" and tensors[3 + _SINK] is not None else None for name in _TENSORS)
+    of_options = (dsink if name == "sink" and tensors[3 + _SINK] is not None else None for name in TENSORS)
     return dq, dk, dv, *of_options, *(None for _ in ctx.numbers)
 
 

@@ -115,6 +115,8 @@ class Objective:
             return forward_kl(logits, output, temperature=T)
         if name in ("draw", "sampled"):
             return random_sampling(logits, output, temperature=T)
+        if name not in ("hard", "top-k"):
+            raise _without_loss(name)
         rest = self.rest if name == "top-k" else "renormalise"
         return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
 
@@ -135,6 +137,8 @@ class Objective:
             return feature(hidden_states, of_teacher, projector=student.modules["projector"])
         if name == "similarity":
             return similarity(hidden_states, of_teacher, generator=student.draws)
+        if name != "rkd":
+            raise _without_loss(name)
         distance = rkd_distance(hidden_states, of_teacher, generator=student.draws)
         angle = rkd_angle(hidden_states, of_teacher, generator=student.draws)
         return RKD_DISTANCE * distance + RKD_ANGLE * angle
@@ -146,8 +150,15 @@ class Objective:
             match = "match" if config.heads == teacher_config.heads else "mean"
             maps = attention_maps(qkv, config), attention_maps(of_teacher, teacher_config)
             return attention_transfer(*maps, kind="kl", heads=match)
+        if name != "minilm":
+            raise _without_loss(name)
         parts = queries_keys_values(qkv, config), queries_keys_values(of_teacher, teacher_config)
         return minilm_relations(*parts, relation_heads=config.heads, causal=True)
+
+
+def _without_loss(name: str) -> AssertionError:
+    """One that `signals` has and this file has not, which must not learn from another signal's loss."""
+    return AssertionError(f"the signal {name} has no loss in objective.py")
 
 
 def _rows_of(array: np.ndarray | None, rows: Tensor, like: Tensor) -> Tensor:

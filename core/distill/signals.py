@@ -23,12 +23,20 @@ Importing this costs no torch: the command line reads it with `Params`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from ..own_files import terms
 from ..suggest import did_you_mean
 
-RESPONSE = "hard", "draw", "soft", "top-k", "sampled"
+RESPONSE: Mapping[str, Literal["full", "top-k", "sampled"]] = {
+    "hard": "top-k",
+    "draw": "sampled",
+    "soft": "full",
+    "top-k": "top-k",
+    "sampled": "sampled",
+}
+"""What is kept of the teacher's distribution for each: all of it, its likeliest tokens, or tokens drawn from it."""
 STATES = "feature", "crd", "similarity", "rkd"
 HEADS = "attention", "minilm"
 INTERNALS = *STATES, *HEADS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..trial import Context
 from .params import Params
 from .shared_params import config_of, seed_of, source_of, student_of, teacher_of
-from .signals import HEADS, STATES, signal_terms
+from .signals import HEADS, RESPONSE, STATES, signal_terms
 
 if TYPE_CHECKING:
     from .objective import Objective
@@ -97,13 +97,13 @@ def prepare(params: Params, source: Source, teacher: Teacher, context: Context) 
         source, trained, params.documents, seed, params.temperature, params.rebuild
     )
     counts = {"hard": 1, "draw": 1, "top-k": params.k, "sampled": params.draws}
-    outputs = {}
-    for name in weights:
-        if name == "soft":
-            outputs[name] = teacher_outputs.full(context)
-        elif name in counts:
-            form = "top-k" if name in ("hard", "top-k") else "sampled"
-            outputs[name] = teacher_outputs.sparse(context, form, counts[name])
+    outputs = {
+        name: teacher_outputs.full(context)
+        if RESPONSE[name] == "full"
+        else teacher_outputs.sparse(context, RESPONSE[name], counts[name])
+        for name in weights
+        if name in RESPONSE
+    }
     states = teacher_outputs.states(context) if weights.keys() & set(STATES) else None
     heads = teacher_outputs.heads(context) if weights.keys() & set(HEADS) else None
     internals = [x for x in (states, heads) if x is not None]

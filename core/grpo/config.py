@@ -27,7 +27,7 @@ class GRPOConfig:
         num_generations: G, completions per problem.
         max_completion_length: in tokens; longer completions are truncated.
         scale_rewards: the standard deviation that divides advantages: "group", "batch", "none".
-        loss_type: "grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo".
+        loss_type: one of `losses.LOSS_TYPES`.
         epsilon, epsilon_high: clipping below and above; `epsilon` for both if `epsilon_high` is None.
         beta: weight of KL(π‖π_ref), where the reference is the model before training.
         kl: its estimator, "k1", "k2" or "k3", importance-corrected, so that its gradient is that of the KL (that of

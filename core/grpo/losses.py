@@ -20,7 +20,9 @@ Definitions follow TRL 1.16 (`GRPOTrainer._compute_loss`), with which tests/core
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,8 +31,16 @@ from ..lm.precision import wide
 from ..suggest import did_you_mean
 from .kl import KL_ESTIMATORS, weighted_kl
 
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo")
-_BY_TOKENS = ("bnpo", "dapo", "cispo")
+_DIVISORS: Mapping[str, Literal["lengths", "tokens", "longest"]] = {
+    "grpo": "lengths",
+    "bnpo": "tokens",
+    "dr_grpo": "longest",
+    "dapo": "tokens",
+    "gspo": "lengths",
+    "cispo": "tokens",
+}
+"""What the sum over tokens is divided by: each completion's length, the tokens of the batch, or max_completion_length."""
+LOSS_TYPES = tuple(_DIVISORS)
 
 
 @dataclass(frozen=True)
@@ -141,9 +151,10 @@ def loss_parts(
     _check_numbers(epsilon=epsilon, epsilon_high=epsilon_high, beta=beta, num_items=num_items)
     if beta > 0 and ref_logp is None:
         raise ValueError(f"beta is {beta:g}, but there is no ref_logp to measure the divergence from")
-    if loss_type == "dr_grpo" and (max_completion_length is None or max_completion_length < 1):
+    divisor = _DIVISORS[loss_type]
+    if divisor == "longest" and (max_completion_length is None or max_completion_length < 1):
         raise ValueError(
-            "dr_grpo divides by max_completion_length, the same for every batch; "
+            f"{loss_type} divides by max_completion_length, the same for every batch; "
             f"it is {max_completion_length}: give a number of tokens"
         )
 
@@ -174,7 +185,7 @@ def loss_parts(
     metrics = {name: _mean(stopped, mask) for name, stopped in clipped.items()}
 
     items = _items(mask, loss_type).clamp(min=1) if num_items is None else max(num_items, 1)
-    if loss_type == "dr_grpo":
+    if divisor == "longest":
         items = items * (max_completion_length or 1)
     policy_term = loss = _sum(L, mask, loss_type) / items
     kl_term = torch.zeros_like(loss)
@@ -204,13 +215,13 @@ def count_items(mask: Tensor, loss_type: str) -> float:
 
 
 def _items(mask: Tensor, loss_type: str) -> Tensor:
-    return mask.sum() if loss_type in _BY_TOKENS else mask.new_tensor(len(mask), dtype=torch.int64)
+    return mask.sum() if _DIVISORS[loss_type] == "tokens" else mask.new_tensor(len(mask), dtype=torch.int64)
 
 
 def _sum(x: Tensor, mask: Tensor, loss_type: str) -> Tensor:
-    """The sum over tokens, those of a completion being averaged first for grpo and gspo. x broadcasts along tokens."""
+    """The sum over tokens; those of a completion are averaged first where its length divides. x broadcasts along tokens."""
     x = torch.where(mask, x, 0)
-    if loss_type in ("grpo", "gspo"):
+    if _DIVISORS[loss_type] == "lengths":
         return (x.sum(1) / mask.sum(1).clamp(min=1)).sum()
     return x.sum()
 

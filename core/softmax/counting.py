@@ -69,7 +69,7 @@ class _CountingRow:
 
 
 class _CountedNumber(float):
-    """A float from a counting row; so are its differences, because it is of differences that softmax takes e^."""
+    """A float from a counting row; so are its differences and multiples, because softmax takes e^ of these."""
 
     _tally: _Tally
 
@@ -83,6 +83,11 @@ class _CountedNumber(float):
 
     def __rsub__(self, other: float) -> _CountedNumber:
         return _CountedNumber(float(other) - float(self), self._tally)
+
+    def __mul__(self, other: float) -> _CountedNumber:
+        return _CountedNumber(float(self) * float(other), self._tally)
+
+    __rmul__ = __mul__
 
     def exp(self) -> float:
         self._tally.exps += 1

@@ -6,4 +6,6 @@ Each of some two hundred trials would otherwise take half a second to import the
 from contextlib import suppress
 
 with suppress(ImportError):
-    from .numba import columns, logarithms, rows, topk, two_pass  # noqa: F401
+    from .numba import columns, tensors  # noqa: F401
+
+    tensors.kernels()

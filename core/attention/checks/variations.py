@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..arguments import Options
@@ -18,14 +18,10 @@ def double(given: Inputs) -> Inputs:
     def wide(x: Tensor) -> Tensor:
         return x.detach().double().requires_grad_(x.requires_grad)
 
-    options = given.options
-    if options.attn_mask is not None and options.attn_mask.dtype != torch.bool:
-        options = replace(options, attn_mask=wide(options.attn_mask))
-    if options.sink is not None:
-        options = replace(options, sink=wide(options.sink))
-    if options.alibi_slopes is not None:
-        options = replace(options, alibi_slopes=options.alibi_slopes.double())
-    return Inputs(wide(given.q), wide(given.k), wide(given.v), options)
+    options: dict[str, Any] = {
+        name: wide(x) for name, x in given.options.tensors.items() if x.is_floating_point()
+    }
+    return Inputs(wide(given.q), wide(given.k), wide(given.v), replace(given.options, **options))
 
 
 def again(given: Inputs) -> Inputs:
@@ -35,18 +31,19 @@ def again(given: Inputs) -> Inputs:
 
 
 def with_gradients(options: Options) -> Options:
-    """Gradients for an added mask and the sink too."""
-    mask, sink = options.attn_mask, options.sink
-    if mask is not None and mask.is_floating_point():
-        options = replace(options, attn_mask=mask.detach().requires_grad_())
-    return options if sink is None else replace(options, sink=sink.detach().requires_grad_())
+    """Gradients for an added mask and the sink too; ALiBi's slopes have none."""
+    variable: dict[str, Any] = {
+        name: x.detach().requires_grad_()
+        for name, x in options.tensors.items()
+        if x.is_floating_point() and name != "alibi_slopes"
+    }
+    return replace(options, **variable)
 
 
 def variables(given: Inputs) -> dict[str, Tensor]:
     """What has gradients, by name."""
-    named = {"q": given.q, "k": given.k, "v": given.v}
-    named |= {"attn_mask": given.options.attn_mask, "sink": given.options.sink}  # type: ignore[dict-item]
-    return {name: x for name, x in named.items() if x is not None and x.requires_grad}
+    named = {"q": given.q, "k": given.k, "v": given.v} | given.options.tensors
+    return {name: x for name, x in named.items() if x.requires_grad}
 
 
 def some_rows(given: Inputs, start: int, stop: int, end: int | None = None) -> Inputs:

@@ -63,14 +63,14 @@ class _Flash(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         O, L = outputs(q, k, v, options)
         ctx.options = options
-        # Mask and slopes too, so that PyTorch notices where one is overwritten before the backward pass.
-        ctx.save_for_backward(q, k, v, O, L, sink, options.attn_mask, options.alibi_slopes)
+        # Those of the options too, so that PyTorch notices where one is overwritten before the backward pass.
+        ctx.save_for_backward(q, k, v, O, L, *options.tensors.values())
         ctx.set_materialize_grads(False)
         return O, L
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor | None, dL: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, k, v, O, L, sink, *_ = ctx.saved_tensors
+        q, k, v, O, L, *_ = ctx.saved_tensors
         if not have_addresses(dO, dL):  # several at once, under vmap
             found = gradients_operator(q, k, v, ctx.options, O, L, dO, dL)
         else:

@@ -50,9 +50,14 @@ def kernel_of(output: str, name: str, x: Tensor) -> Kernel:
 @cache
 def _imported(output: str, name: str) -> Kernel:
     refuse_without_numba(f"{output} {name}")
+    return kernels()[output, name]
+
+
+def kernels() -> dict[tuple[str, str], Kernel]:
+    """Each kernel by its output and its name in the registry; imports them all."""
     from . import logarithms, rows, topk, two_pass
 
-    kernels: dict[tuple[str, str], Kernel] = {
+    return {
         ("softmax", "safe-numba"): rows.safe,
         ("softmax", "online-numba"): rows.online,
         ("softmax", "online-rescaled-numba"): rows.rescaled,
@@ -63,7 +68,6 @@ def _imported(output: str, name: str) -> Kernel:
         ("logsumexp", "online-numba"): logarithms.online_logsumexp,
         ("top-k", "online-numba"): topk.online_topk,
     }
-    return kernels[output, name]
 
 
 def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:

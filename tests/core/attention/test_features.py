@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from lab.core.attention import attention
 from lab.core.attention.alibi import alibi_slopes
+from lab.core.attention.arguments import IN_USE, MaskedArguments
 from lab.core.attention.band import Band
 from lab.core.attention.checks.battery import check
 from lab.core.attention.checks.shapes import LONG, SHAPES, Shape, inputs
 from lab.core.attention.dropout import kept_of_all
 from lab.core.attention.flash import backend as flash_backend
 from lab.core.attention.flash.tiles import Plan, computed_scores
-from lab.core.attention.registry import by_name
+from lab.core.attention.registry import BACKENDS, by_name
 from lab.core.trial import Refused
 
 EVERY = ["standard", "flash"]
@@ -65,6 +66,11 @@ def differentiable(name, backend, queries):
         return O, L.masked_fill(-math.inf == L, 0)
 
     return f, (*qkv(queries=queries, grad=True), *extra)
+
+
+def test_derivatives_are_held_with_every_option_of_flash():
+    lacks = IN_USE.keys() - BACKENDS["flash"].has
+    assert KWARGS["all"].keys() == MaskedArguments.__annotations__.keys() - {"scale", "backend"} - lacks
 
 
 @pytest.mark.parametrize("queries", [7, 11])  # fewer and more than keys

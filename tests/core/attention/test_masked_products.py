@@ -184,7 +184,7 @@ def test_the_careful_products_are_the_plain_ones_where_nothing_is_bad():
     ]
     options = check_options(
         *tensors[:2], causal=True, scale=None, attn_mask=mask, window_size=None, softcap=None, sink=None,
-        dropout_p=0, return_lse=True,
+        dropout_p=0, return_lse=True, alibi_slopes=None, align="bottom-right", dropout_seed=None,
     )  # fmt: skip
     results = []
     for careful in (None, _mask(*tensors[:2], options)):

@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.core.grpo import group_advantages, policy_loss
 from lab.core.grpo.losses import LOSS_TYPES, count_items, loss_parts
+from lab.core.grpo.params import Params
 
 V, T = 3, 2
 RATIO = ["grpo", "bnpo", "dr_grpo", "dapo", "gspo"]  # all that clip w·A
@@ -268,7 +270,12 @@ def test_completions_without_advantage_may_be_left_out(loss_type):
 
 def test_items():
     mask = torch.tensor([[1, 1, 0], [0, 0, 0], [1, 1, 1]])
-    assert [count_items(mask, each) for each in LOSS_TYPES] == [3, 5, 3, 5, 3, 5]
+    by_hand = dict.fromkeys(("grpo", "gspo", "dr_grpo"), 3)  # completions; all others divide by tokens
+    assert {each: count_items(mask, each) for each in LOSS_TYPES} == dict.fromkeys(LOSS_TYPES, 5) | by_hand
+
+
+def test_an_experiment_may_name_every_loss():
+    assert get_args(Params.model_fields["loss_type"].annotation) == LOSS_TYPES
 
 
 # The KL term, and corners.

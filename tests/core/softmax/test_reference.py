@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.softmax import IDENTITY, count, merge, reference
+from lab.core.softmax.arithmetic import exp
 
 ALGORITHMS = [reference.naive, reference.safe, reference.online, reference.merged, reference.two_pass]
 STABLE = ALGORITHMS[1:]
@@ -141,6 +142,14 @@ def test_exponentials():
     assert count(reference.online, x, y).exps == 3 * 1000
     assert count(reference.merged, x, y).exps == 2 * 999 + 1000
     assert count(reference.two_pass, x, y).exps == 2 * 1000
+
+
+def test_exponentials_of_multiples():
+    def base_2(x, y):
+        for i in range(len(x)):
+            y[i] = exp(math.log(2) * (x[i] * math.log2(math.e)))
+
+    assert count(base_2, [0.5, 1.5], [0.0, 0.0]).exps == 2
 
 
 @pytest.mark.parametrize("K", [1, 5])
