@@ -15,7 +15,8 @@ def test_every_folder_with_python_is_a_package_of_the_wheel() -> None:
     folders = {path.parent for top in ("cli", "core") for path in (ROOT / top).rglob("*.py")}
     folders = {folder for folder in folders if folder.name != "templates"}
     names = {"lab." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == names | {"lab.experiments"}
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    assert listed == names | {"lab.experiments"}, "packages in pyproject.toml"
 
 
 def test_torch_has_no_upper_bound_and_the_tested_set_is_pinned() -> None:
@@ -30,7 +31,8 @@ def test_the_schema_beside_the_experiments_is_the_one_that_is_checked() -> None:
     shipped = json.loads((ROOT / "experiments" / "schema.json").read_text())
     assert shipped == Experiment.model_json_schema(), "lab validate --schema > experiments/schema.json"
     for path in (ROOT / "experiments").glob("*.yaml"):
-        assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+        first = path.read_text().partition("\n")[0]
+        assert first == "# yaml-language-server: $schema=schema.json", f"the first line of {path.name}"
 
 
 def test_what_the_documents_link_to_is_there() -> None:

@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..experiment.checks import COMPARISON
 from ..experiment.schema import Experiment, Metric
 from .estimates import difference_of, ratio_of, value_of
 from .statistics import FEWEST, Interval
 from .tables import PointValues, Readings, Replicates, in_order, read
-
-COLUMNS = [
-    "metric", "tier", "baseline", "kind", "unit",
-    "estimate", "low", "high", "n", "spread",
-    "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
-    "difference", "best", "status", "reason", "kernel",
-]  # fmt: skip
 
 
 def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -46,7 +40,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
         ValueError: an axis is called like a column of this table.
     """
     keys = experiment.point_keys
-    clash = [key for key in keys if key in ("variant", *COLUMNS)]
+    clash = [key for key in keys if key in ("variant", *COMPARISON)]
     if clash:
         raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")
     readings = read(experiment, values, status)
@@ -59,7 +53,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
     kernels = _kernels(status, keys)
     for row in rows:
         row["kernel"] = kernels.get((row["variant"], *(row[key] for key in keys)), "")
-    table = pd.DataFrame(rows, columns=["variant", *keys, *COLUMNS])
+    table = pd.DataFrame(rows, columns=None if rows else ["variant", *keys, *COMPARISON])
     return table.astype({"n": int, "best": bool})
 
 

@@ -21,36 +21,15 @@ from .shape import plainly
 from .subject import Subject
 from .summary import parse
 
-# Columns of a run's tables, so no names for an axis.
-COLUMNS = frozenset(
-    [
-        "variant",
-        "metric",
-        "replicate",
-        "value",
-        "step",
-        "tier",
-        "baseline",
-        "kind",
-        "unit",
-        "estimate",
-        "low",
-        "high",
-        "n",
-        "spread",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "change",
-        "change_low",
-        "change_high",
-        "difference",
-        "best",
-        "status",
-        "reason",
-        "kernel",
-    ]
-)
+COMPARISON = (
+    "metric", "tier", "baseline", "kind", "unit",
+    "estimate", "low", "high", "n", "spread",
+    "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
+    "difference", "best", "status", "reason", "kernel",
+)  # fmt: skip
+"""Columns of a comparison beside the variant and the point; see `analysis.comparison.compare`."""
+COLUMNS = frozenset(("variant", "replicate", "value", "step", *COMPARISON))
+"""Columns of a run's tables, so no names for an axis."""
 MOST_TRIALS = 100_000  # each takes about 8 KB of memory, and seconds at best
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 

@@ -5,6 +5,7 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -171,22 +172,23 @@ def _check_alphabets(params: Params, alphabets: Sequence[str]) -> None:
         )
 
 
-def task_of(params: Params, load: Load | None) -> Task:
-    from .tasks import task
+DEPTHS = "base", "train", "harder"
+TASK_OPTIONS = "structure", "operators", "alphabet"
+"""Parameters that a built-in task takes under their own names, where it has them; depths it takes as `DEPTHS`."""
 
-    depths = {"base": params.base_depth, "train": params.train_depth, "harder": params.harder_depth}
+
+def task_of(params: Params, load: Load | None) -> Task:
+    from .tasks import TASKS, task
+
+    depths = {name: getattr(params, f"{name}_depth") for name in DEPTHS}
     if load is not None and is_reference(params.task):
         from .tasks.user_task import user_task
 
         return user_task(params.task, load(params.task), depths, mixture_of(params))
-    match params.task:
-        case "chain":
-            chain = {name: getattr(params, name) for name in ("structure", "operators", "alphabet")}
-            return task("chain", **chain, **depths)
-        case "reverse" | "sort":
-            return task(params.task, **depths)
-        case name:
-            return task(name)
+    options = depths | {name: getattr(params, name) for name in TASK_OPTIONS}
+    make = TASKS.get(params.task)
+    takes = inspect.signature(make).parameters if make else ()
+    return task(params.task, **{name: value for name, value in options.items() if name in takes})
 
 
 def task_key(params: Params, task: Task) -> str:
@@ -194,7 +196,7 @@ def task_key(params: Params, task: Task) -> str:
 
     The folder of the file is not in it.
     """
-    keys = ("task", "structure", "operators", "alphabet", "base_depth", "train_depth", "harder_depth")
+    keys = "task", *TASK_OPTIONS, *(f"{name}_depth" for name in DEPTHS)
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
     if not is_reference(params.task):
         return words

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..own_files import check_that_a_function_is_named, is_reference, terms
+from ..own_files import check_that_a_function_is_named, terms
 from ..suggest import did_you_mean
+from . import rewards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from .rewards import Reward, StepRewards, WeightedRewards
     from .tasks import Task
 
-REWARDS = "accuracy", "format", "language", "length", "random"
+BUILT_IN: dict[str, Callable[[Task], Reward]] = {
+    "accuracy": lambda task: rewards.accuracy(task.is_right),
+    "format": lambda task: rewards.format,
+    "language": lambda task: rewards.language_consistency(*task.alphabets, target=task.alphabets[0]),
+    "length": lambda task: rewards.length(task.longest_completion),
+}
+"""By name, from the task to the reward."""
+REWARDS = *BUILT_IN, "random"
+"""`random` is drawn anew at each step."""
 
 
 def reward_terms(text: str) -> dict[str, float]:
@@ -44,28 +53,21 @@ def rewards_of(text: str, task: Task, load: Callable[[str], Callable[..., Any]])
     """The rewards that a text names. A function of the user's is called `file.py:function` in metrics.
 
     Args:
-        task: its verifier decides `accuracy`, its longest completion the unit of `length`, its alphabets `language`.
+        task: what `BUILT_IN` makes its rewards from.
         load: from `./file.py:function` to the function.
     """
-    from . import rewards
-
     weights = reward_terms(text)
-    built_in: dict[str, Reward] = {
-        "accuracy": rewards.accuracy(task.is_right),
-        "format": rewards.format,
-        "length": rewards.length(task.longest_completion),
-    }
-    if "language" in weights:
-        built_in["language"] = rewards.language_consistency(*task.alphabets, target=task.alphabets[0])
     names = _short(weights)
-    chosen: Mapping[str, Reward | None] = {
-        names[name]: load(name) if is_reference(name) else built_in.get(name) for name in weights
+    fixed = {
+        names[name]: BUILT_IN[name](task) if name in BUILT_IN else load(name)
+        for name in weights
+        if name != "random"
     }
     by_name = {names[name]: weight for name, weight in weights.items()}
 
     def of_step(random: np.random.Generator) -> WeightedRewards:
-        with_random = {name: reward or rewards.random_reward(random) for name, reward in chosen.items()}
-        return rewards.WeightedRewards(with_random, by_name)
+        chosen = {name: fixed[name] if name in fixed else rewards.random_reward(random) for name in by_name}
+        return rewards.WeightedRewards(chosen, by_name)
 
     return of_step
 

@@ -25,6 +25,7 @@ from typing import Any
 from ...lm.vocabulary import vocabulary
 from ...own_files import check_that_a_function_is_named
 from ...suggest import did_you_mean
+from . import chain, countdown, reverse, sort
 from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
 from .split import draw
 
@@ -43,13 +44,13 @@ __all__ = [
     "vocabulary",
 ]
 
-TASKS: dict[str, str] = {
-    "chain": "a running value over Z2, Z10 or S5",
-    "reverse": "a string of digits backwards; thinking cannot help",
-    "sort": "the digits of a string in order; thinking cannot help",
-    "countdown": "an expression that makes a target",
+TASKS: dict[str, Callable[..., Task]] = {
+    "chain": chain.chain,
+    "reverse": reverse.reverse,
+    "sort": sort.sort,
+    "countdown": countdown.countdown,
 }
-"""The tasks by name, in a few words each."""
+"""The functions that make the tasks, by name. Each can be called without arguments."""
 
 
 def task(name: str, **options: Any) -> Task:
@@ -72,7 +73,7 @@ def task(name: str, **options: Any) -> Task:
         raise ValueError(
             f"no task {name}.{did_you_mean(name, TASKS)} There are: {', '.join(TASKS)}, gym/NAME, ./file.py:function"
         )
-    make = _maker(name)
+    make = TASKS[name]
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
@@ -80,23 +81,3 @@ def task(name: str, **options: Any) -> Task:
                 f"task {name} has no {option}.{did_you_mean(option, known)} There are: {', '.join(known)}"
             )
     return make(**options)
-
-
-def _maker(name: str) -> Callable[..., Task]:
-    match name:
-        case "chain":
-            from .chain import chain
-
-            return chain
-        case "reverse":
-            from .reverse import reverse
-
-            return reverse
-        case "sort":
-            from .sort import sort
-
-            return sort
-        case _:
-            from .countdown import countdown
-
-            return countdown

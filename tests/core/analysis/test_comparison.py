@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lab.core.analysis.comparison import compare
 from lab.core.analysis.control import control
+from lab.core.experiment.checks import COLUMNS, COMPARISON
 from lab.core.experiment.schema import AGAIN, Experiment
 
 FIELDS = ["variant", "columns", "metric", "replicate", "value"]
@@ -66,6 +67,12 @@ def row(table: pd.DataFrame, variant: str, metric: str = "time", columns: int = 
     found = table[(table.variant == variant) & (table.metric == metric) & (table["columns"] == columns)]
     assert len(found) == 1
     return found.iloc[0]
+
+
+def test_its_columns_are_no_names_for_an_axis() -> None:
+    found, empty = compare(experiment(), times()), compare(experiment(), times().iloc[:0])
+    assert list(found.columns) == list(empty.columns) == ["variant", "columns", *COMPARISON]
+    assert set(COMPARISON) < COLUMNS
 
 
 def test_ratios_find_the_truth_inside_each_tier() -> None:

@@ -1,10 +1,13 @@
 """What holds for every task: splits, seeds, the verifier, the registry."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.core.grpo.params import Params, task_of
 from lab.core.grpo.tasks import SPLITS, TASKS, Mixture, Problem, task
 from lab.core.grpo.tasks.problem import final_answer
 from lab.core.grpo.tasks.split import draw, is_held_out
@@ -60,6 +63,15 @@ def test_depths_are_those_asked_for():
     found = {split: {p.difficulty for p in one.problems(rng(), 500, split)} for split in SPLITS}
     assert found == {"base": {1, 2}, "train": {3, 4}, "test": {3, 4}, "harder": {5, 6, 7}}
     assert {p.prompt.count("+") for p in one.problems(rng(), 500, "train")} == {3, 4}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "train" in signature(TASKS[name]).parameters])
+def test_a_task_with_depths_gets_those_of_the_experiment(name):
+    one = task_of(Params(task=name, base_depth=(2, 2), train_depth=(3, 3), harder_depth=(5, 5)), None)
+    found = [{p.difficulty for p in one.problems(rng(), 200, split)} for split in SPLITS]
+    default = [{p.difficulty for p in task(name).problems(rng(), 200, split)} for split in SPLITS]
+    assert [len(depths) for depths in found] == [1, 1, 1, 1] and found != default
+    assert found[0] != found[1] == found[2] != found[3]
 
 
 @pytest.mark.parametrize("name", ALL)
