@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
+import forked_lab
 import pytest
 from hypothesis import settings
 
@@ -22,7 +21,6 @@ settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 
 KNOWN = Path(__file__).parent / "known" / "known.yaml"
-LAB = Path(sys.executable).parent / "lab"
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,14 +52,7 @@ def lab(tmp_path: Path) -> Lab:
     def run(
         *arguments: str | Path, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(LAB), *map(str, arguments)],
-            cwd=cwd,
-            env=os.environ | {"LAB_CACHE": str(tmp_path / "cache")} | environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        return forked_lab.lab(cwd, *arguments, **{"LAB_CACHE": str(tmp_path / "cache")} | environment)
 
     return run
 

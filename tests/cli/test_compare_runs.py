@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_lab
 import pytest
 
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
-LAB = Path(sys.executable).parent / "lab"
 
 
-def lab(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [LAB, *arguments], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=120
-    )
+def lab(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = forked_lab.lab(folder, *arguments, **environment)
     assert "Traceback" not in done.stderr + done.stdout
     return done
 
@@ -92,10 +88,7 @@ def test_json_holds_figures_differences_and_verdicts(folder: Path) -> None:
 
 
 def test_every_line_fits_80_columns(folder: Path) -> None:
-    shown = subprocess.run(
-        [LAB, "compare", "known", "--runs", "aaaa", "slow", "--all"], cwd=folder, env=os.environ | {"COLUMNS": "80"},
-        capture_output=True, text=True, timeout=120,
-    ).stdout  # fmt: skip
+    shown = lab(folder, "compare", "known", "--runs", "aaaa", "slow", "--all", COLUMNS="80").stdout
     assert shown and max(map(len, shown.splitlines())) <= 80
 
 

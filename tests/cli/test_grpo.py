@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked_lab
 import pytest
 
 SMALL = Path(__file__).parents[1] / "known" / "small-grpo.yaml"
@@ -19,10 +20,7 @@ LAB = Path(sys.executable).parent / "lab"
 
 
 def lab(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LAB_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [LAB, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
-    )
+    return forked_lab.lab(folder, *arguments, LAB_CACHE=str(folder / "cache"))
 
 
 def run_in(folder: Path) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import forked_lab
 import pytest
 
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
@@ -19,9 +19,7 @@ LAB = Path(sys.executable).parent / "lab"
 
 
 def lab(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [LAB, *arguments], cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
+    done = forked_lab.lab(folder, *arguments, **environment)
     assert "Traceback" not in done.stderr + done.stdout
     return done
 

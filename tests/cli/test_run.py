@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked_lab
 import pytest
 
 KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
@@ -23,19 +24,14 @@ KNOWN = Path(__file__).parents[1] / "known" / "known.yaml"
 def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One full run of the known variants: exit code, JSON, folder; and judged again, with the times that were built in."""
     folder = tmp_path_factory.mktemp("known")
-    lab = Path(sys.executable).parent / "lab"
-    done = subprocess.run(
-        [lab, "run", KNOWN, "--json"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
+    done = forked_lab.lab(folder, "run", KNOWN, "--json")
     data: dict[str, Any] = json.loads(done.stdout)
     found = {"code": done.returncode, "data": data, "folder": folder / data["folder"], "screen": done.stderr}
     found["measured"] = [
         json.loads(path.read_text()) for path in found["folder"].glob("trials/time.*/trial.json")
     ]
     settle(found["folder"])
-    again = subprocess.run(
-        [lab, "compare", "known", "--json"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
+    again = forked_lab.lab(folder, "compare", "known", "--json")
     return found | {"judged": json.loads(again.stdout)}
 
 
@@ -215,20 +211,14 @@ def test_kill_in_the_middle_then_resume(tmp_path: Path) -> None:
     time.sleep(1.0)  # orphans, if there were any, would go on writing
     assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/trial.json")} == before
 
-    resumed = subprocess.run(
-        [lab, "run", str(KNOWN), "--resume", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    resumed = forked_lab.lab(tmp_path, "run", KNOWN, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     data = json.loads(resumed.stdout)
     assert data["folder"].endswith(folder.name) and data["status"] == "finished"
     assert data["counts"]["ok"] == data["counts"]["planned"]
     for path, written in before.items():
         assert path.stat().st_mtime_ns == written, "what was done was done again"
-    again = subprocess.run([lab, "run", str(KNOWN), "--resume"], cwd=tmp_path, capture_output=True, text=True)
+    again = forked_lab.lab(tmp_path, "run", KNOWN, "--resume")
     assert again.returncode == 2 and "no unfinished run" in again.stderr
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import forked_lab
 import pytest
 
 LEARNING = Path(__file__).parents[1] / "known" / "learning.yaml"
@@ -21,14 +22,7 @@ LAB = Path(sys.executable).parent / "lab"
 
 def lab(folder: Path, *arguments: str | Path) -> dict[str, Any]:
     """`lab ARGUMENTS --json` in that folder; the JSON with the exit code, the screen and the run's folder."""
-    done = subprocess.run(
-        [LAB, *arguments, "--json"],
-        cwd=folder,
-        env=os.environ | {"LAB_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = forked_lab.lab(folder, *arguments, "--json", LAB_CACHE=str(folder / "cache"))
     assert done.stdout, done.stderr
     data: dict[str, Any] = json.loads(done.stdout)
     return data | {"code": done.returncode, "screen": done.stderr, "at": folder / data["folder"]}
@@ -69,9 +63,7 @@ def test_all_variants_of_a_seed_start_alike_and_seeds_differ(learned: dict[str, 
 
 
 def test_trials_go_seed_by_seed(learned: dict[str, Any], tmp_path: Path) -> None:
-    planned = subprocess.run(
-        [LAB, "run", LEARNING, "--dry-run", "--json"], cwd=tmp_path, capture_output=True, text=True
-    )
+    planned = forked_lab.lab(tmp_path, "run", LEARNING, "--dry-run", "--json")
     order = [trial["replicate"] for trial in json.loads(planned.stdout)]
     assert order == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     happened = sorted(trials(learned["at"]).values(), key=lambda trial: trial["started"])
@@ -118,9 +110,7 @@ def test_fewer_seeds_than_there_are_is_no_resuming(tmp_path: Path) -> None:
     first = lab(tmp_path, "run", LEARNING, "--seeds", "2", "--variants", "plain")
     before = (first["at"] / "experiment.yaml").read_text()
     for seeds in ("1", "2"):
-        again = subprocess.run(
-            [LAB, "run", LEARNING, "--resume", "--seeds", seeds], cwd=tmp_path, capture_output=True, text=True
-        )
+        again = forked_lab.lab(tmp_path, "run", LEARNING, "--resume", "--seeds", seeds)
         assert again.returncode == 2, again.stdout
         assert "has 2 seeds" in again.stderr
     assert (first["at"] / "experiment.yaml").read_text() == before
