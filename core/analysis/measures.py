@@ -132,11 +132,7 @@ def _along_axis(
 
 
 def _over_steps(
-    measure: Measure,
-    experiment: Experiment,
-    readings: Readings,
-    curves: pd.DataFrame | None,
-    level: float,
+    measure: Measure, experiment: Experiment, readings: Readings, curves: pd.DataFrame | None, level: float
 ) -> Measured:
     variant, name = measure.of[0], measure.metric
     point = point_of(experiment, readings, measure.where)

@@ -56,12 +56,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     fixed = policy.reference if config.ref_model_sync_steps is None else None
     reference = fixed if fixed is not None else copy.deepcopy(model)
     eval_set = draw_eval_set(
-        task,
-        params.eval_problems,
-        params.eval_samples,
-        config.max_completion_length,
-        context.seed,
-        reference,
+        task, params.eval_problems, params.eval_samples, config.max_completion_length, context.seed, reference
     )
     before: dict[str, float]
     after: dict[str, float]
