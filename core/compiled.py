@@ -75,8 +75,7 @@ def on_threads(work: Callable[[int], object], threads: int, owned: object = None
         owned: what `work` knows only by its address. It stays until the last thread is done, even where whoever asked
             is interrupted and waits no longer.
 
-    Raises:
-        Exception: what one of them has raised.
+    Raises Exception: what one of them has raised.
     """
     if threads <= 1:
         work(0)

@@ -44,8 +44,7 @@ def measured(
 ) -> Measured:
     """Take the measure of a claim from a run, with intervals of this level.
 
-    Raises:
-        NotTested: something it needs is not there, or no such number can be formed; the message says what.
+    Raises NotTested: something it needs is not there, or no such number can be formed; the message says what.
     """
     if measure.metric not in experiment.metrics:
         raise NotTested(f"{measure.metric} is not measured in this run")

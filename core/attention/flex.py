@@ -23,8 +23,7 @@ from .band import Band, band_of
 def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
     """O (B, H, Nq, d_v) and, with `return_lse`, the log-sum-exp (B, H, Nq), float32 or float64.
 
-    Raises:
-        Refused: gradients on a CPU.
+    Raises Refused: gradients on a CPU.
     """
     from torch.nn.attention.flex_attention import AuxRequest, create_block_mask
 

@@ -171,8 +171,7 @@ def attention(
 def find(name: str) -> Backend:
     """The backend of that name.
 
-    Raises:
-        Refused: there is none; the message names the nearest and all that there are.
+    Raises Refused: there is none; the message names the nearest and all that there are.
     """
     if name in BACKENDS:
         return BACKENDS[name]
@@ -196,8 +195,7 @@ def by_name(name: str) -> Function:
 
     A log-sum-exp is not refused: it is None where the backend computes none.
 
-    Raises:
-        Refused: there is no such backend.
+    Raises Refused: there is no such backend.
     """
     backend = find(name)
 

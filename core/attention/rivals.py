@@ -31,8 +31,7 @@ def flash_attn(
 ) -> Tensor:
     """FlashAttention-2 of the package flash-attn, whose causal order is aligned bottom-right.
 
-    Raises:
-        Refused: where it is not installed, on a CPU, in single precision, for other head sizes.
+    Raises Refused: where it is not installed, on a CPU, in single precision, for other head sizes.
     """
     _refuse("flash_attn", q, v)
     from flash_attn import flash_attn_func

@@ -73,11 +73,7 @@ def _beside(document: Document) -> list[Mistake]:
 
 
 def validate(path: Path) -> Loaded:
-    """Check a file with each of its presets.
-
-    Raises:
-        Mistakes: all of them.
-    """
+    """Check a file with each of its presets. Raises Mistakes: all of them."""
     document = read(path)
     loaded = load_document(document, Request())
     mistakes: list[Mistake] = []

@@ -15,8 +15,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 def overview(document: Document) -> dict[str, Any]:
     """The bare data, with a name, a title, a question, sources and claims that can be shown.
 
-    Raises:
-        Mistakes: one of these has another shape; `lab validate` tells the rest.
+    Raises Mistakes: one of these has another shape; `lab validate` tells the rest.
     """
     data = {
         "name": document.path.stem,

@@ -83,8 +83,7 @@ Piece = Text | End | Figure
 def parse(template: str) -> list[Piece]:
     """Take a summary apart. Every piece tells with `names()` what it mentions.
 
-    Raises:
-        ValueError: with the position (from 1) of the brace and what would be right.
+    Raises ValueError: with the position (from 1) of the brace and what would be right.
     """
     pieces: list[Piece] = []
     words, at = "", 0

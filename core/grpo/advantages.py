@@ -29,12 +29,9 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
             of all rewards + 1e-4 (TRL; the mean is still the group's); "none" does not divide (Dr. GRPO §3.2). Standard
             deviations are unbiased: the sum of squares over one less than the number of scores.
 
-    Returns:
-        (completions,), in float32 unless the rewards are float64.
-
-    Raises:
-        ValueError: num_generations below 2, rewards that are not one-dimensional, not whole groups or infinite, or an
-            unknown scale_rewards.
+    Returns: (completions,), in float32 unless the rewards are float64.
+    Raises ValueError: num_generations below 2, rewards that are not one-dimensional, not whole groups or
+    infinite, or an unknown scale_rewards.
     """
     if scale_rewards not in SCALES:
         raise ValueError(f"unknown scale_rewards {scale_rewards!r}; known: {', '.join(SCALES)}")
@@ -66,11 +63,7 @@ def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
         rewards: (completions,), as in `group_advantages`.
         num_generations: G, at least 2.
 
-    Returns:
-        (groups,), boolean.
-
-    Raises:
-        ValueError: as `group_advantages`.
+    Returns: (groups,), boolean. Raises ValueError: as `group_advantages`.
     """
     return _equal(*_groups(rewards, num_generations))
 

@@ -102,11 +102,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def grpo_config(preset: str = "", **changes: Any) -> GRPOConfig:
-    """A preset, with changes.
-
-    Raises:
-        ValueError: an unknown preset; the message names the nearest.
-    """
+    """A preset, with changes. Raises ValueError: an unknown preset; the message names the nearest."""
     if preset and preset not in PRESETS:
         hint = did_you_mean(preset, PRESETS, cutoff=0.3)
         raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")

@@ -43,11 +43,7 @@ def per_token_kl(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
         ref_logp: log π_ref of the same tokens, the same shape.
         kind: "k1", "k2" or "k3".
 
-    Returns:
-        The estimates, of the same shape.
-
-    Raises:
-        ValueError: an unknown kind.
+    Returns: the estimates, of the same shape. Raises ValueError: an unknown kind.
     """
     log_r = ref_logp - logp
     if kind == "k1":
@@ -68,11 +64,8 @@ def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3
         ref_logp: log π_ref; the same shape, detached here.
         kind: "k1", "k2" (whose weight is detached) or "k3".
 
-    Returns:
-        The estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
-
-    Raises:
-        ValueError: an unknown kind.
+    Returns: the estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
+    Raises ValueError: an unknown kind.
     """
     return weighted_kl(logp - old_logp.detach(), logp, ref_logp, kind)
 

@@ -104,8 +104,7 @@ def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[floa
 def length(max_length: int) -> Reward:
     """−tokens / max_length, counted as in `tokens_of`: shorter is better.
 
-    Raises:
-        ValueError: max_length below 1.
+    Raises ValueError: max_length below 1.
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be 1 or more")
@@ -126,8 +125,7 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
         alphabets: two or more strings of characters, disjoint.
         target: one of these.
 
-    Raises:
-        ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
+    Raises ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
     """
     if len(alphabets) < 2:
         raise ValueError(f"language_consistency needs two alphabets or more, not {len(alphabets)}")
@@ -180,8 +178,7 @@ class Scores:
 class WeightedRewards:
     """Rewards by name, and their weights: 1 by default, 0 for a reward that is only recorded.
 
-    Raises:
-        ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
+    Raises ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
     """
 
     rewards: Mapping[str, Reward]

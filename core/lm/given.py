@@ -20,8 +20,7 @@ class Given(BaseModel):
 def written_as_model(value: object) -> object:
     """For a field's validator, before pydantic's own: a mistake of form raises one line.
 
-    Raises:
-        ValueError: anything but {hf: folder}, a `Given`, or None.
+    Raises ValueError: anything but {hf: folder}, a `Given`, or None.
     """
     if isinstance(value, Given) or value is None:
         return value

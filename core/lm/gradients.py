@@ -25,8 +25,7 @@ def add_gradients(
     Args:
         loss_of: a part to its loss, and whatever else is to be known of it.
 
-    Returns:
-        What else is known of the parts, in their order.
+    Returns: what else is known of the parts, in their order.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device

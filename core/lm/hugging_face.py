@@ -78,8 +78,7 @@ class Model(nn.Module):
             ids: (batch, length) of tokens that follow what is in the cache.
             cache: keys and values of earlier tokens; these are added to it.
 
-        Raises:
-            ValueError: more tokens than the context holds.
+        Raises ValueError: more tokens than the context holds.
         """
         first = 0 if cache is None else cache.length
         last = first + ids.shape[1]

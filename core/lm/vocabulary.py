@@ -29,8 +29,7 @@ class Vocabulary:
     Attributes:
         tokens: all of them, `<pad>` and `<eos>` among them.
 
-    Raises:
-        ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
+    Raises ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
     """
 
     tokens: tuple[str, ...]
@@ -90,8 +89,7 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """The ids of a text; where several tokens fit, the longest.
 
-        Raises:
-            ValueError: a part of the text is no token; the message has its place.
+        Raises ValueError: a part of the text is no token; the message has its place.
         """
         found = self._pattern.findall(text)
         if sum(map(len, found)) < len(text):
@@ -113,8 +111,7 @@ class Vocabulary:
             ids: whole numbers; a row of an array or tensor has them after `.tolist()`.
             keep_eos: false drops `<eos>` as well.
 
-        Raises:
-            ValueError: an id that no token has.
+        Raises ValueError: an id that no token has.
         """
         pieces = self._pieces
         try:

@@ -38,8 +38,7 @@ def allowed_error(reference: Tensor, standard: Tensor, times: float = 2) -> floa
         reference: the truth, float64, any shape.
         standard: the same computed in the standard way in the dtype under test, same shape.
 
-    Raises:
-        ValueError: when the shapes differ.
+    Raises ValueError: when the shapes differ.
     """
     if reference.shape != standard.shape:
         raise ValueError(f"reference is {tuple(reference.shape)} but standard is {tuple(standard.shape)}")

@@ -42,8 +42,7 @@ def memory_of(call: Callable[[], object], device: str = "cpu") -> Memory:
 
     Meant for a process that times nothing afterwards: on Linux it leaves glibc's allocator with fixed thresholds.
 
-    Raises:
-        ValueError: for a device other than "cpu" and "cuda".
+    Raises ValueError: for a device other than "cpu" and "cuda".
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(f'the memory of a call can be told on "cpu" and "cuda", not on {device!r}')

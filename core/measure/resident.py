@@ -31,8 +31,7 @@ def resident_rise(call: Callable[[], object]) -> float | None:
 
     `call` should have run before, or the pages of the libraries that it loads count too.
 
-    Returns:
-        None where the system has no `/proc/self/clear_refs` and `VmHWM`, or does not let us at them.
+    Returns: None where the system has no `/proc/self/clear_refs` and `VmHWM`, or does not let us at them.
     """
     # What the call before this one left in cycles; a full collection with torch imported takes 0.1 s.
     gc.collect(1)

@@ -29,8 +29,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 def use_threads(n: int) -> None:
     """Let torch, and Numba when it is imported, now or later, work on `n` threads in this process.
 
-    Raises:
-        ValueError: for less than one thread, or more than Numba was started with (`NUMBA_NUM_THREADS`).
+    Raises ValueError: for less than one thread, or more than Numba was started with (`NUMBA_NUM_THREADS`).
     """
     if n < 1:
         raise ValueError(f"threads must be at least 1, not {n}")

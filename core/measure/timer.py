@@ -35,8 +35,7 @@ def timer_name(device: str = "cpu") -> str:
 def sampler_for(device: str = "cpu") -> Sampler:
     """The function `(call, repeats) → seconds for all repeats together` on `device`.
 
-    Raises:
-        ValueError: for a device without a timer.
+    Raises ValueError: for a device without a timer.
     """
     return _on_cuda if timer_name(device) == "cuda events" else _on_cpu
 
@@ -67,8 +66,7 @@ def time_blocks(
         max_blocks: not exceeded even when the budget is not spent.
         on_block: told after each block how many are done and how many are expected.
 
-    Returns:
-        Seconds per call: for each name one number per block, in the order of the blocks.
+    Returns: seconds per call: for each name one number per block, in the order of the blocks.
 
     Raises:
         ValueError: for a device without a timer, or fewer than one block, or a `min_blocks` above `max_blocks`.

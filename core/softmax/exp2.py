@@ -36,8 +36,7 @@ def exp2(x: Tensor, degree: int = 3) -> Tensor:
     Returns:
         Like x; 0 below −126, where float32 has no normal number left; NaN for NaN. Its slope is that of p, not of 2^x.
 
-    Raises:
-        ValueError: there is no polynomial of that degree.
+    Raises ValueError: there is no polynomial of that degree.
     """
     if degree not in COEFFICIENTS:
         raise ValueError(f"polynomials of degree {', '.join(map(str, COEFFICIENTS))}, not {degree}")
@@ -58,11 +57,8 @@ def exp2_softmax(x: Tensor, dim: int = -1, *, degree: int = 5) -> Tensor:
         dim: the dimension that sums to one.
         degree: of the polynomial; 3, 4 or 5.
 
-    Returns:
-        Probabilities, like x. The gradient is that of softmax as far as the polynomial is 2^f.
-
-    Raises:
-        Refused: the polynomial is coarser than x's dtype, so that the result would be wrong in it.
+    Returns: probabilities, like x. The gradient is that of softmax as far as the polynomial is 2^f.
+    Raises Refused: the polynomial is coarser than x's dtype, so that the result would be wrong in it.
     """
     if x.dtype is torch.float64 or (x.dtype is torch.float32 and degree < 5):
         raise Refused(

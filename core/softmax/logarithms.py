@@ -22,8 +22,7 @@ def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         dim: the dimension whose exponentials sum to one.
         block: columns per block, at least 1.
 
-    Returns:
-        Log-probabilities, like x; −∞ where x is −∞, NaN in a row of nothing but −∞.
+    Returns: log-probabilities, like x; −∞ where x is −∞, NaN in a row of nothing but −∞.
     """
     m, d = normalizer(x, dim, block=block)
     return _subtract_both(x, m, d.log())
@@ -37,8 +36,7 @@ def logsumexp(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         dim: the dimension that is reduced and disappears.
         block: columns per block, at least 1.
 
-    Returns:
-        x's shape without `dim`, in x's dtype; −∞ for a row of nothing but −∞ or of no elements at all.
+    Returns: x's shape without `dim`, in x's dtype; −∞ for a row of nothing but −∞ or of no elements at all.
     """
     m, d = normalizer(x, dim, block=block)
     return _from_pair(m, d, dim).to(x.dtype)

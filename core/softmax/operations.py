@@ -33,9 +33,8 @@ def naive(x: Tensor, dim: int = -1) -> Tensor:
         x: logits of any shape; float16, bfloat16, float32 or float64.
         dim: the dimension that sums to one.
 
-    Returns:
-        Probabilities, like x. NaN where e^x overflows: from 11.1 in float16, 88.7 in float32, 89 in bfloat16, 709.8
-        in float64.
+    Returns: probabilities, like x. NaN where e^x overflows: from 11.1 in float16, 88.7 in float32, 89 in
+    bfloat16, 709.8 in float64.
     """
     check_floating(x)
     e = x.exp()
@@ -49,9 +48,8 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
         x: logits of any shape; float16, bfloat16, float32 or float64.
         dim: the dimension that sums to one.
 
-    Returns:
-        Probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already sum to more
-        than float16 can hold.
+    Returns: probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already
+    sum to more than float16 can hold.
     """
     check_floating(x)
     if x.numel() == 0:
@@ -94,8 +92,7 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         dim: the dimension that sums to one.
         block: columns per block, at least 1.
 
-    Returns:
-        Probabilities, like x.
+    Returns: probabilities, like x.
     """
     check_floating(x)
     if needs_gradient(x):
@@ -125,10 +122,9 @@ def normalizer(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> tuple[Tensor,
         dim: the dimension that is reduced.
         block: columns per block, at least 1.
 
-    Returns:
-        m and d, shaped like x with `dim` of size 1, in float32 for halves. m is a constant to the gradient: whatever
-        is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope for any m. Where nothing
-        but −∞ was seen, m is the lowest finite number and d is 0.
+    Returns: m and d, shaped like x with `dim` of size 1, in float32 for halves. m is a constant to the
+    gradient: whatever is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope
+    for any m. Where nothing but −∞ was seen, m is the lowest finite number and d is 0.
     """
     m, d = nothing_seen(x, dim)
     for x_b in blocks(x, dim, block):

@@ -31,8 +31,7 @@ def two_pass(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
         dim: the dimension that sums to one.
         block: columns per block, at least 1.
 
-    Returns:
-        Probabilities, like x.
+    Returns: probabilities, like x.
     """
     check_floating(x)
     if x.numel() == 0:

@@ -94,8 +94,7 @@ class TeacherOutputs:
     def generated(self, context: Context, bytes: int) -> list[str]:
         """Texts that the teacher generates, of `bytes` bytes together.
 
-        Raises:
-            ValueError: it generates nothing, or no text in UTF-8.
+        Raises ValueError: it generates nothing, or no text in UTF-8.
         """
         key = json.dumps([self._key, "writes", bytes])
 

@@ -206,8 +206,7 @@ def decode_rows(view: View, ids: Tensor) -> list[str]:
 def documents_of_file(path: Path, length: int) -> list[str]:
     """The documents of a file: pieces of at most `length` characters, cut at white space.
 
-    Raises:
-        ValueError: fewer than two of them, or no UTF-8.
+    Raises ValueError: fewer than two of them, or no UTF-8.
     """
     try:
         words = path.read_text(encoding="utf-8").split()

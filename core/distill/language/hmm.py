@@ -102,11 +102,7 @@ class Language:
         return np.asarray(found / found.sum())
 
     def draw(self, rng: np.random.Generator, documents: int, words: int) -> np.ndarray:
-        """(documents, words) numbers of words.
-
-        Raises:
-            ValueError: a negative count.
-        """
+        """(documents, words) numbers of words. Raises ValueError: a negative count."""
         if documents < 0 or words < 0:
             raise ValueError(f"{documents} documents of {words} words; neither may be negative")
         topics = np.empty((words, documents), dtype=np.int64)
@@ -131,8 +127,7 @@ class Language:
     def write(self, rng: np.random.Generator, documents: int, characters: int) -> list[str]:
         """Texts of whole words, each the shortest with at least `characters` characters.
 
-        Raises:
-            ValueError: a negative count.
+        Raises ValueError: a negative count.
         """
         if characters < 0:
             raise ValueError(f"characters is {characters}; it may not be negative")
@@ -231,8 +226,7 @@ def word_hmm(
         zipf: 0 is a uniform distribution.
         stay: the probability that the next word is of the same topic; the other topics are equally likely.
 
-    Raises:
-        ValueError: a parameter out of range; the message has its name.
+    Raises ValueError: a parameter out of range; the message has its name.
     """
     if topics < 1:
         raise ValueError(f"topics is {topics}; it must be at least 1")

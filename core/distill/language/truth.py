@@ -24,11 +24,7 @@ from .views import View
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A language in the tokens of one view.
-
-    Raises:
-        ValueError: the view is of other words.
-    """
+    """A language in the tokens of one view. Raises ValueError: the view is of other words."""
 
     language: Language
     view: View
@@ -50,8 +46,7 @@ class Truth:
         Args:
             ids: (batch, tokens), `<eos>` first in each row, padded behind the end.
 
-        Raises:
-            ValueError: a row that does not begin with `<eos>`, or an id that no token has.
+        Raises ValueError: a row that does not begin with `<eos>`, or an id that no token has.
         """
         ids = np.asarray(ids.cpu() if isinstance(ids, Tensor) else ids)
         real = self._checked(ids)

@@ -54,12 +54,9 @@ def crd(
         points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.
 
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 for fewer than two positions.
-
-    Raises:
-        ValueError: shapes that do not match, τ that is not above 0, points below 2, or a teacher whose states are NaN or
-            infinite.
+    Returns: scalar, in float32 unless the states are float64; 0 for fewer than two positions.
+    Raises ValueError: shapes that do not match, τ that is not above 0, points below 2, or a teacher whose
+    states are NaN or infinite.
     """
     if not 0 < tau < math.inf:
         raise ValueError(f"tau is {tau:g}; it must be above 0 and finite")

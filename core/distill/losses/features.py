@@ -54,8 +54,7 @@ def feature(
             batches shall have equal weight, a number measured once over the data.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 if all is masked.
+    Returns: scalar, in float32 unless the states are float64; 0 if all is masked.
 
     Raises:
         ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
@@ -104,12 +103,9 @@ def attention_transfer(
         heads: "match" compares head with head, in order; "mean" the averages over heads, for unequal numbers.
         num_items: the number of unmasked queries of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the maps are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes that do not match, other numbers of heads under "match", an unknown kind or heads, maps that
-            are no probabilities for "kl", or a teacher that is NaN (the message says where).
+    Returns: scalar, in float32 unless the maps are float64; 0 if all is masked.
+    Raises ValueError: shapes that do not match, other numbers of heads under "match", an unknown kind or
+    heads, maps that are no probabilities for "kl", or a teacher that is NaN (the message says where).
     """
     _check_name("kind", kind, ATTENTION_KINDS)
     _check_name("heads", heads, ("match", "mean"))
@@ -173,8 +169,7 @@ def layer_pairs(
         mapping: "last", the last from the last; "uniform", every layer i of the student's S from the teacher's at the
             same share of its T, ⌈(i + 1)·T/S⌉ − 1, so that the last learns from the last (TinyBERT, arXiv:1909.10351); or pairs (student, teacher).
 
-    Raises:
-        ValueError: no layers, an unknown mapping, no pairs, or one outside the models.
+    Raises ValueError: no layers, an unknown mapping, no pairs, or one outside the models.
     """
     if student_layers < 1 or teacher_layers < 1:
         raise ValueError(

@@ -41,9 +41,8 @@ def rkd_distance(
         points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.
 
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that are all 0 stay
-        0, without a NaN.
+    Returns: scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that
+    are all 0 stay 0, without a NaN.
 
     Raises:
         ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
@@ -133,12 +132,9 @@ def minilm_relations(
         causal: position i has relations to j ≤ i only.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the student's are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes or numbers of tensors that do not match, a width that relation_heads does not divide, or a
-            teacher that is not finite (the message says where).
+    Returns: scalar, in float32 unless the student's are float64; 0 if all is masked.
+    Raises ValueError: shapes or numbers of tensors that do not match, a width that relation_heads does not
+    divide, or a teacher that is not finite (the message says where).
     """
     students = [student] if isinstance(student, Tensor) else list(student)
     teachers = [teacher] if isinstance(teacher, Tensor) else list(teacher)

@@ -56,11 +56,7 @@ def hard_data(
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar.
-
-    Raises:
-        ValueError: shapes that do not match, or a label outside the vocabulary.
+    Returns: scalar. Raises ValueError: shapes that do not match, or a label outside the vocabulary.
     """
     check_student(student_logits)
     check_labels(labels, student_logits, mask)
@@ -142,13 +138,10 @@ def forward_kl(
         temperature: T, above 0.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the student's logits are float64; +∞ where the student has a probability of 0 and the
-        teacher has not.
-
-    Raises:
-        ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher whose logits are
-            NaN (the message says where).
+    Returns: scalar, in float32 unless the student's logits are float64; +∞ where the student has a
+    probability of 0 and the teacher has not.
+    Raises ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher
+    whose logits are NaN (the message says where).
     """
     return _mean(
         _kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items, _kl_and_slope

@@ -94,11 +94,8 @@ def mean_over_tokens(
         num_items: replaces the number of unmasked tokens.
         slope: `loss` with its derivative; autograd computes it if this is None.
 
-    Returns:
-        Scalar, in float32 unless the logits are float64; differentiable once.
-
-    Raises:
-        ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
+    Returns: scalar, in float32 unless the logits are float64; differentiable once.
+    Raises ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
     """
     check_temperature(temperature)
     shape = student_logits.shape[:-1]
@@ -148,8 +145,7 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) -> Tensor:
     """`log_probs` of the teacher at the tokens of a slab, detached.
 
-    Raises:
-        ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
+    Raises ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
     """
     with torch.no_grad():
         found = log_probs(slab.of(teacher_logits), temperature)

@@ -84,8 +84,7 @@ class Sampled:
         vocabulary: the number of tokens in the vocabulary.
         temperature: the T of p_T.
 
-    Raises:
-        ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
+    Raises ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
     """
 
     ids: Tensor
@@ -194,8 +193,7 @@ def top_k(
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the student's logits are float64.
+    Returns: scalar, in float32 unless the student's logits are float64.
 
     Raises:
         ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
@@ -256,8 +254,7 @@ def random_sampling(
         generator: for the draws, on the device of the logits; torch's own without one.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
-    Returns:
-        Scalar, in float32 unless the student's logits are float64.
+    Returns: scalar, in float32 unless the student's logits are float64.
 
     Raises:
         ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or with

@@ -114,8 +114,7 @@ def chain(
         generators: of s5, what may follow an operator.
         alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
 
-    Raises:
-        ValueError: a parameter without meaning; the message names it.
+    Raises ValueError: a parameter without meaning; the message names it.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")
     kind = structure_of(structure, operators, generators)

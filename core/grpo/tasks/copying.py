@@ -26,8 +26,7 @@ def over_strings(
 ) -> Task:
     """A task whose answer is a function of a random string of digits; the difficulty is its length.
 
-    Raises:
-        ValueError: base, train or harder is not two lengths, in order.
+    Raises ValueError: base, train or harder is not two lengths, in order.
     """
     ranges = {
         "base": depths("base", base),

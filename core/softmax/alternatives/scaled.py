@@ -25,9 +25,8 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
         dim: the dimension that sums to one.
         s: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
 
-    Returns:
-        Like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors with it. A row of
-        nothing but −∞ is NaN.
+    Returns: like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors
+    with it. A row of nothing but −∞ is NaN.
     """
     if x.numel() == 0:
         return torch.empty_like(x)

@@ -24,8 +24,7 @@ GRADIENT_ROWS = 8
 def case(params: Params, context: trial.Context) -> trial.Case:
     """One function on one matrix of normal logits, the same for all variants of a seed.
 
-    Raises:
-        Refused: the function is unknown, or it is not said which one yours computes.
+    Raises Refused: the function is unknown, or it is not said which one yours computes.
     """
     from ..battery import Task, check
     from ..trial import logits

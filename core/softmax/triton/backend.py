@@ -31,11 +31,8 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
         x: logits of any shape on CUDA; float16, bfloat16, float32 or float64. Halves are computed in float32.
         dim: the dimension that sums to one.
 
-    Returns:
-        Probabilities, like x. Differentiable, twice if need be.
-
-    Raises:
-        Refused: another device or dtype; or there is no Triton.
+    Returns: probabilities, like x. Differentiable, twice if need be.
+    Raises Refused: another device or dtype; or there is no Triton.
     """
     return _softmax("safe-triton", x, dim)
 

@@ -29,8 +29,7 @@ def jsd(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
 
     It goes to 0 at both ends; at β = 0 it is KL(p‖q) instead and at β = 1 KL(q‖p), as in TRL.
 
-    Raises:
-        ValueError: β outside of [0, 1].
+    Raises ValueError: β outside of [0, 1].
     """
     if not 0 <= beta <= 1:
         raise ValueError(f"beta is {beta}; it must lie in [0, 1]")
@@ -63,8 +62,7 @@ def soft_targets(
         temperature: T.
         num_items: units of the whole batch, where this is a piece of it.
 
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     targets = masked_teacher(teacher_logits, mask)
     has_target = (targets > -math.inf).any(-1)

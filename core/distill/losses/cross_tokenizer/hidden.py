@@ -48,8 +48,7 @@ def hidden_states(
         power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.
         num_items: spans of the whole batch, where this is a piece of it.
 
-    Raises:
-        ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}; known: {', '.join(MEASURES)}")

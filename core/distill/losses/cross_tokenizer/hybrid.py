@@ -49,9 +49,8 @@ def gold(
         weights: a and b; the share of the teacher's tokens that are shared and the share that are not, unless given.
         num_items: spans of the whole batch, where this is a piece of it.
 
-    Raises:
-        ValueError: no shared tokens, or one that a side does not have; shapes that do not match; an unknown merge,
-            T ≤ 0, β outside of [0, 1], a negative weight, or NaN in the teacher.
+    Raises ValueError: no shared tokens, or one that a side does not have; shapes that do not match; an
+    unknown merge, T ≤ 0, β outside of [0, 1], a negative weight, or NaN in the teacher.
     """
     sizes = student_logits.shape[-1], teacher_logits.shape[-1]
     _check_shared(shared, sizes)

@@ -50,8 +50,7 @@ def alm(
         both_ends: with next_marks, take off log Σ p(those) at the first token of a span that begins with a mark.
         num_items: spans of the whole batch, where this is a piece of it.
 
-    Raises:
-        ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
     """
     positive(tau=tau)
     if both_ends and next_marks is None:
@@ -71,11 +70,7 @@ def alm(
 
 
 def begins_with(pieces: Sequence[bytes], mark: bytes = b" ") -> Tensor:
-    """(V,), true for tokens that begin with a mark.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """(V,), true for tokens that begin with a mark. Raises ValueError: there are none."""
     found = torch.tensor([piece.startswith(mark) for piece in pieces], device="cpu")
     if not found.any():
         raise ValueError(f"none of {len(pieces)} tokens begins with {mark!r}")

@@ -29,8 +29,7 @@ def exact_string(
         student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
         also: pairs (student's id, teacher's id) of special tokens that mean the same.
 
-    Raises:
-        ValueError: no token of one vocabulary is in the other.
+    Raises ValueError: no token of one vocabulary is in the other.
     """
     pairs = shared(student_pieces, teacher_pieces, also)
     same = by_bytes(student_pieces)
@@ -53,8 +52,7 @@ def min_ed(
         student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
         also: pairs (student's id, teacher's id) of special tokens that mean the same.
 
-    Raises:
-        ValueError: a vocabulary of special tokens only.
+    Raises ValueError: a vocabulary of special tokens only.
     """
     same = by_bytes(student_pieces)
     if not same or not any(teacher_pieces):
@@ -89,8 +87,7 @@ def edit_distances(word: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
         words: (words, width), padded with anything.
         lengths: (words,).
 
-    Returns:
-        (words,) whole numbers.
+    Returns: (words,) whole numbers.
     """
     steps = torch.arange(words.shape[1] + 1, device="cpu")
     row = steps.expand(len(words), -1)
@@ -111,12 +108,9 @@ def to_student(teacher_logits: Tensor, mapping: Tensor, size: int, merge: str = 
         merge: of the tokens that are sent to one, "max" takes the likeliest, as FuseLLM and DSKD do, "sum" all. What
             is sent nowhere is left out, and the rest scaled to sum to 1.
 
-    Returns:
-        (…, V_s); −∞ for student's tokens that nothing is sent to, and for all where the teacher gives those that are
-        sent no probability.
-
-    Raises:
-        ValueError: an unknown merge, or a mapping for other vocabularies.
+    Returns: (…, V_s); −∞ for student's tokens that nothing is sent to, and for all where the teacher gives
+    those that are sent no probability.
+    Raises ValueError: an unknown merge, or a mapping for other vocabularies.
     """
     if merge not in MERGES:
         raise ValueError(f"unknown merge {merge!r}; known: {', '.join(MERGES)}")
@@ -166,8 +160,7 @@ def mapped_kl(
         merge: what becomes of several tokens that are sent to one (`to_student`).
         num_items: units of the whole batch, where this is a piece of it.
 
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
     """
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)
     p = to_student(masked_teacher(teacher_logits, mask), mapping, student_logits.shape[-1], merge)

@@ -56,9 +56,8 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
     Returns:
         (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
 
-    Raises:
-        ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a character
-            that the teacher cannot go on to.
+    Raises ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a
+    character that the teacher cannot go on to.
     """
     side, ids = alignment.teacher, alignment.teacher.ids
     logp = masked_teacher(over_tokens(teacher_logits, side, "teacher_logits"), None).double().log_softmax(-1)
@@ -88,9 +87,8 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
     Returns:
         (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text. Constant.
 
-    Raises:
-        ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a special token
-            among the student's, or a character that the teacher cannot go on to.
+    Raises ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a
+    special token among the student's, or a character that the teacher cannot go on to.
     """
     known: dict[tuple[int, ...], int] = {}
     contexts: list[list[int]] = []

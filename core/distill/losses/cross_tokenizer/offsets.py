@@ -57,8 +57,7 @@ def tokens(ids: Iterable[int], pieces: Sequence[bytes], *, dummy_space: bool = F
             add_dummy_prefix): the first byte, if it is a space, is not counted. A first token that is nothing but that
             space becomes empty, and belongs to no span.
 
-    Raises:
-        ValueError: an id that pieces does not have.
+    Raises ValueError: an id that pieces does not have.
     """
     ids = tuple(ids)
     wrong = next((i for i in ids if not 0 <= i < len(pieces)), None)
@@ -95,11 +94,8 @@ def pieces(
         special: tokens that write nothing.
         literal: tokens that stand for themselves whatever the convention, such as added tokens.
 
-    Returns:
-        The bytes by id; empty where no token has the id.
-
-    Raises:
-        ValueError: an unknown convention, or a token that is not written in it.
+    Returns: the bytes by id; empty where no token has the id.
+    Raises ValueError: an unknown convention, or a token that is not written in it.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"unknown convention {convention!r}; known: {', '.join(CONVENTIONS)}")
@@ -121,8 +117,7 @@ def retokenise(text: bytes, encode: Callable[[bytes], Iterable[int]], pieces: Se
     minimiser is the teacher's distribution over texts, whatever the vocabularies; texts found by beam search give its
     mode.
 
-    Raises:
-        ValueError: the student's tokens write other bytes.
+    Raises ValueError: the student's tokens write other bytes.
     """
     found = tokens(encode(text), pieces)
     at = first_difference(found.text, text)

@@ -30,8 +30,7 @@ def shared(
         student_pieces, teacher_pieces: the bytes of each id (`pieces`).
         also: pairs (student's id, teacher's id) of special tokens that mean the same.
 
-    Raises:
-        ValueError: there are none.
+    Raises ValueError: there are none.
     """
     student, teacher = by_bytes(student_pieces), by_bytes(teacher_pieces)
     pairs = [(i, teacher[piece]) for piece, i in student.items() if piece in teacher]
@@ -57,8 +56,7 @@ def by_bytes(pieces: Sequence[bytes]) -> dict[bytes, int]:
 def require_same(student_pieces: Sequence[bytes], teacher_pieces: Sequence[bytes]) -> None:
     """Raise ValueError for vocabularies that differ, also ones of equal size; for losses that compare entry by entry.
 
-    Raises:
-        ValueError: another size, or entries that differ; how many, and the first of them.
+    Raises ValueError: another size, or entries that differ; how many, and the first of them.
     """
     sizes = len(student_pieces), len(teacher_pieces)
     if sizes[0] != sizes[1]:
