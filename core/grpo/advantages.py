@@ -59,10 +59,7 @@ def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
 
     Groups with fewer than two scores are among them.
 
-    Args:
-        rewards: (completions,), as in `group_advantages`.
-        num_generations: G, at least 2.
-
+    Arguments as in `group_advantages`.
     Returns: (groups,), boolean. Raises ValueError: as `group_advantages`.
     """
     return _equal(*_groups(rewards, num_generations))

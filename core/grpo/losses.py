@@ -189,9 +189,7 @@ def loss_parts(
 def count_items(mask: Tensor, loss_type: str) -> float:
     """num_items of a batch: completions, masked or not, for grpo, gspo and dr_grpo; unmasked tokens for the others.
 
-    Args:
-        mask: (completions, tokens), of the whole batch.
-        loss_type: one of `LOSS_TYPES`.
+    mask: (completions, tokens), of the whole batch.
 
     Raises ValueError: an unknown loss_type.
     """

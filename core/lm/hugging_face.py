@@ -74,11 +74,7 @@ class Model(nn.Module):
         Without a cache, padding stands behind the tokens, where causal attention does not see it. With one it stands
         before them: it is masked, and a row's positions count from its first token.
 
-        Args:
-            ids: (batch, length) of tokens that follow what is in the cache.
-            cache: keys and values of earlier tokens; these are added to it.
-
-        Raises ValueError: more tokens than the context holds.
+        Arguments and errors are those of `model.Transformer.hidden`.
         """
         first = 0 if cache is None else cache.length
         last = first + ids.shape[1]

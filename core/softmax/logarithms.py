@@ -17,11 +17,7 @@ from .operations import BLOCK, accumulator, check_floating, needs_gradient, norm
 def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     """The logarithm of softmax, stable, in one pass for m and d and one for the result.
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
-        dim: the dimension whose exponentials sum to one.
-        block: columns per block, at least 1.
-
+    Arguments as in `operations.online`.
     Returns: log-probabilities, like x; −∞ where x is −∞, NaN in a row of nothing but −∞.
     """
     m, d = normalizer(x, dim, block=block)
@@ -31,11 +27,7 @@ def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
 def logsumexp(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     """log Σ e^x, stable, in one pass over x.
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
-        dim: the dimension that is reduced and disappears.
-        block: columns per block, at least 1.
-
+    Arguments as in `operations.online`.
     Returns: x's shape without `dim`, in x's dtype; −∞ for a row of nothing but −∞ or of no elements at all.
     """
     m, d = normalizer(x, dim, block=block)

@@ -46,13 +46,11 @@ def feature(
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
         teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one. What stands elsewhere, NaN
-            included, does not matter.
+        mask, num_items: as in `forward_kl`.
         projector: P, from d_S to d_T; needed where these differ.
         kind: one of `KINDS`.
         power: the mean of h_T², for "mse"; that of the unmasked positions if None. Where a batch comes in pieces, or
             batches shall have equal weight, a number measured once over the data.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
 
     Returns: scalar, in float32 unless the states are float64; 0 if all is masked.
 

@@ -50,11 +50,9 @@ def hard_data(
     Its least value is the entropy of the data, not 0. There is no temperature: the data have none.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         labels: (batch, tokens), the token that each position predicts, already shifted; any number where masked, such
             as −100.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
+        student_logits, mask, num_items: as in `forward_kl`.
 
     Returns: scalar. Raises ValueError: shapes that do not match, or a label outside the vocabulary.
     """
@@ -77,10 +75,8 @@ def hard_draw(
     Its gradient is, on average over draws, that of `forward_kl`: noisier, not biased. The value is larger, on average by
     T² times the entropy of p_T, and is not 0 at q = p.
 
-    Args:
-        generator: for the draws, on the device of the logits; torch's own without one.
-
-    Other arguments, returns and errors are those of `forward_kl`.
+    `generator` is for the draws, on the device of the logits; torch's own without one. Other arguments, returns and
+    errors are those of `forward_kl`.
     """
     check_logits(student_logits, teacher_logits, temperature)
     mask = bool_mask(mask, teacher_logits.shape[:-1])
@@ -187,10 +183,8 @@ def jsd(
     goes to 0 from either side, as β·KL(p‖q) and (1 − β)·KL(q‖p). A sweep over β therefore compares weights as much
     as divergences: near the ends, tune the learning rate, or divide by β·(1 − β).
 
-    Args:
-        beta: β, the teacher's share of the mixture; ½ is the Jensen-Shannon divergence, at most log 2 nats.
-
-    Other arguments, returns and errors are those of `forward_kl`; also ValueError for a beta outside [0, 1].
+    β is the teacher's share of the mixture; ½ is the Jensen-Shannon divergence, at most log 2 nats. Other arguments,
+    returns and errors are those of `forward_kl`; also ValueError for a beta outside [0, 1].
     """
     check_share("beta", beta)
     if beta == 0:
@@ -220,10 +214,8 @@ def skew(
     The mixture is never below λ·p, so the loss stays under −log λ and its gradient does not explode where the student has
     next to nothing. λ = 0 is `forward_kl`; λ = 1 is 0 for every student.
 
-    Args:
-        lam: λ, the teacher's share of the mixture.
-
-    Other arguments, returns and errors are those of `forward_kl`; also ValueError for a lam outside [0, 1].
+    λ is the teacher's share of the mixture. Other arguments, returns and errors are those of `forward_kl`; also
+    ValueError for a lam outside [0, 1].
     """
     check_share("lam", lam)
     if lam == 0:

@@ -87,11 +87,7 @@ def mean_over_tokens(
 
     Args:
         loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
-        mask: the shape of student_logits without the last dimension; true or 1 where a token counts.
-        temperature: divides the logits.
-        scale: a factor.
-        num_items: replaces the number of unmasked tokens.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         slope: `loss` with its derivative; autograd computes it if this is None.
 
     Returns: scalar, in float32 unless the logits are float64; differentiable once.

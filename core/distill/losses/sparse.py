@@ -81,8 +81,7 @@ class Sampled:
     Attributes:
         ids: (batch, tokens, width) or (examples, width), integers.
         counts: the same shape; 0 in columns that a position does not use.
-        vocabulary: the number of tokens in the vocabulary.
-        temperature: the T of p_T.
+        vocabulary, temperature: as of `TopK`.
 
     Raises ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
     """
@@ -184,16 +183,11 @@ def top_k(
       its shape from the data, but too little mass: (1 − P)², where p has 1 − P.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         teacher_logits: the same shape; or a `TopK` of these positions and this temperature.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        temperature: T, above 0.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
         rest: one of `RESTS`.
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns: scalar, in float32 unless the student's logits are float64.
 
     Raises:
         ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
@@ -246,15 +240,10 @@ def random_sampling(
     average by T² times what the entropy of c/n falls short of that of p, and is not 0 at q = p.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         teacher_logits: the same shape; or a `Sampled` of these positions and this temperature.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        temperature: T, above 0.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
         generator: for the draws, on the device of the logits; torch's own without one.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns: scalar, in float32 unless the student's logits are float64.
 
     Raises:
         ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or with

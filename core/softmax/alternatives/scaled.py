@@ -21,8 +21,7 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
     The larger n, the steeper, so that one logit above the others keeps its share in long rows.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
+        x, dim: as in `operations.safe`.
         s: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
 
     Returns: like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors
@@ -39,8 +38,7 @@ def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
     """softmax(c·tanh(x/c)): no logit counts for more than c (Gemma 2, arXiv:2408.00118).
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
+        x, dim: as in `operations.safe`.
         cap: c, above 0.
 
     Returns:

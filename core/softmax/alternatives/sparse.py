@@ -19,10 +19,7 @@ from ..operations import accumulator
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
     """The point of the simplex nearest to x (Martins & Astudillo, arXiv:1602.02068).
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
-
+    Arguments as in `operations.safe`.
     Returns: like x. Stable: the largest logit is subtracted, and no exponential is taken. NaN in a row of
     nothing but −∞, or with +∞ or NaN.
     """

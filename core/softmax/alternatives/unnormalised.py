@@ -32,8 +32,7 @@ def softpick(x: Tensor, dim: int = -1, *, epsilon: float = SOFTPICK_EPSILON) -> 
     the formula would let it count 1.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to at most one.
+        x, dim: as in `operations.safe`; the sum is at most one.
         epsilon: ε, so that a row of zeros is 0 and not 0/0.
 
     Returns: like x. Stable: both sides are multiplied by e^(−m), m the largest of x and 0, and near x = 0 e^x

@@ -52,15 +52,12 @@ def soft_targets(
 ) -> Tensor:
     """`forward_kl` with targets that a unit may lack; mean over unmasked units.
 
-    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit whose targets are all −∞ counts as
-    0.
+    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit of nothing but −∞ counts as 0.
 
     Args:
         student_logits: (batch, units, V).
         teacher_logits: (batch, units, V), logits or log-probs in the student's vocabulary.
-        mask: (batch, units), true or 1 where a unit counts.
-        temperature: T.
-        num_items: units of the whole batch, where this is a piece of it.
+        mask, temperature, num_items: as in `forward_kl`, of units.
 
     Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """

@@ -48,9 +48,7 @@ def min_ed(
     the longer beginning is taken, since that is what the text goes on with; then the lowest id. Special tokens are sent
     nowhere unless `also` says so.
 
-    Args:
-        student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
-        also: pairs (student's id, teacher's id) of special tokens that mean the same.
+    Arguments are those of `exact_string`.
 
     Raises ValueError: a vocabulary of special tokens only.
     """
@@ -151,14 +149,10 @@ def mapped_kl(
     trains on the text's own token there, which a cross-entropy beside this loss does as well.
 
     Args:
-        student_logits: (batch, units, V_s), or (batch, student's tokens, V_s) with an alignment.
-        teacher_logits: (batch, units, V_t), or (batch, teacher's tokens, V_t) with an alignment.
+        student_logits, teacher_logits, mask, alignment, num_items: as in `uld`.
         mapping: (V_t,), from `exact_string` or `min_ed`.
-        mask: (batch, units), true or 1 where a unit counts; units are spans where there is an alignment.
         temperature: T, of both; the teacher's after it was carried over.
-        alignment: compare at the first tokens of its spans.
         merge: what becomes of several tokens that are sent to one (`to_student`).
-        num_items: units of the whole batch, where this is a piece of it.
 
     Raises ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
     """

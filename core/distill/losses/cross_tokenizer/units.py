@@ -42,13 +42,7 @@ def positive(**numbers: float) -> None:
 
 
 def mean(x: Tensor, mask: Tensor | None, num_items: float | None) -> Tensor:
-    """The sum over unmasked units, divided by their number; by num_items where a batch comes in pieces.
-
-    Args:
-        x: (batch, units).
-        mask: (batch, units); all count without one.
-        num_items: units of the whole batch, so that the pieces' losses add up to its loss.
-    """
+    """The sum over unmasked units (batch, units), divided by their number; by num_items for a piece of a batch."""
     if mask is not None:
         x = torch.where(mask.bool(), x, 0)
     units = x.numel() if mask is None else mask.bool().sum()

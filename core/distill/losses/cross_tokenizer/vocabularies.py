@@ -26,9 +26,7 @@ def shared(
 ) -> Shared:
     """The tokens that write the same bytes, in the order of the student's ids.
 
-    Args:
-        student_pieces, teacher_pieces: the bytes of each id (`pieces`).
-        also: pairs (student's id, teacher's id) of special tokens that mean the same.
+    Arguments are those of `mapping.exact_string`.
 
     Raises ValueError: there are none.
     """
