@@ -122,8 +122,7 @@ class Context(Protocol):
     def save(self, state: Any) -> None:
         """Write a checkpoint, atomically; the previous one is replaced.
 
-        Raises:
-            TypeError: the state holds something besides numbers, texts, lists, tuples, sets, mappings and tensors.
+        Raises TypeError: the state holds something besides numbers, texts, lists, tuples, sets, mappings and tensors.
         """
 
     def restore(self) -> Any:

@@ -1,10 +1,9 @@
 """Confidence intervals from a handful of replicates, and how many more replicates would narrow them enough.
 
-A replicate is one process (timing) or one seed (training), already reduced to one number. Two variants are
-paired by replicate, because what disturbs one (a warm machine, an easy seed) disturbs the other too.
-Intervals are Student's t (Student 1908): over the logarithms where a figure is positive and its noise is
-proportional (times, ratios), over the plain numbers elsewhere. How well they cover is simulated in
-tests/core/analysis/test_coverage.py.
+A replicate is one process (timing) or one seed (training), already reduced to one number. Two variants are paired by
+replicate, because what disturbs one (a warm machine, an easy seed) disturbs the other too. Intervals are Student's t
+(Student 1908): over the logarithms where a figure is positive and its noise is proportional (times, ratios), over the
+plain numbers elsewhere. How well they cover is simulated in tests/core/analysis/test_coverage.py.
 
 **Replicates that all agree** have no spread, and Student's t would make an interval of no width from two of
 them. Here they get none below six replicates. From six on the interval is that one value: if the median lay
@@ -128,10 +127,7 @@ def _exp(x: float) -> float:
 
 
 def mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
-    """The mean of the replicates `x`, with Student's t.
-
-    Raises ValueError: there are none, or one is not finite.
-    """
+    """The mean of the replicates `x`, with Student's t. Raises ValueError: there are none, or one is not finite."""
     numbers = _numbers(x)
     return _student(numbers, _ROUNDING * float(np.abs(numbers).max()), level)
 

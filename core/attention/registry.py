@@ -169,10 +169,7 @@ def attention(
 
 
 def find(name: str) -> Backend:
-    """The backend of that name.
-
-    Raises Refused: there is none; the message names the nearest and all that there are.
-    """
+    """The backend of that name. Raises Refused: there is none; the message names the nearest and all that there are."""
     if name in BACKENDS:
         return BACKENDS[name]
     raise Refused(f"no backend {name!r}.{did_you_mean(name, BACKENDS)} There are: {', '.join(BACKENDS)}")

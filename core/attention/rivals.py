@@ -52,8 +52,8 @@ def flash_attn(
 def xformers(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> Tensor:
     """The memory-efficient attention of xFormers.
 
-    Raises:
-        Refused: where it is not installed, on a CPU, in single precision, for other head sizes, with fewer heads of k than of q.
+    Raises Refused: where it is not installed, on a CPU, in single precision, for other head sizes, with fewer heads of
+    k than of q.
     """
     _refuse("xformers", q, v)
     if k.shape[2] != q.shape[2]:

@@ -53,10 +53,7 @@ def with_absolute_paths(params: type[BaseModel], values: Mapping[str, Any], fold
 
 
 def files(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> set[Path]:
-    """Every file and folder that the values name.
-
-    Raises NoSubject: one is not there, or lacks the function.
-    """
+    """Every file and folder that the values name. Raises NoSubject: one is not there, or lacks the function."""
     return {path for named in _named(params, values) for path in _paths(named, folder)}
 
 

@@ -92,10 +92,7 @@ def read_value(text: str, source: str) -> Any:
 
 
 def printable(text: str, source: str) -> str:
-    """The same text.
-
-    Raises Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair.
-    """
+    """The same text. Raises Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair."""
     if _CONTROL.search(text):
         raise Mistakes([Mistake(Mark(source), "holds a control character")])
     return text

@@ -31,8 +31,7 @@ class Loaded:
 def load(name: str, request: Request | None = None) -> Loaded:
     """Find, read, check and resolve an experiment; `name` is a name or a path.
 
-    Raises:
-        Mistakes: everything that is wrong with the file, or else everything that is wrong with the request.
+    Raises Mistakes: everything that is wrong with the file, or else everything that is wrong with the request.
     """
     return load_document(read(find(name)), request or Request())
 

@@ -39,8 +39,7 @@ SETTABLE = (
 def resolve(document: Document, subject: Subject, request: Request) -> Document:
     """The document with the whole request applied; the marks of changed keys are the options that changed them.
 
-    Raises:
-        Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
+    Raises Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
     """
     document = _with_preset(document, request.preset)
     shaped(document)

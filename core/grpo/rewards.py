@@ -102,10 +102,7 @@ def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[floa
 
 
 def length(max_length: int) -> Reward:
-    """−tokens / max_length, counted as in `tokens_of`: shorter is better.
-
-    Raises ValueError: max_length below 1.
-    """
+    """−tokens / max_length, counted as in `tokens_of`: shorter is better. Raises ValueError: max_length below 1."""
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be 1 or more")
 

@@ -33,11 +33,10 @@ __all__ = ["Params", "trial"]
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Train for `steps` of GRPO from a base model or a pretrained one; evaluate before, during and after.
 
-    Returns:
-        `eval/…`: the last evaluation. `harder/…`: the same on harder problems. `base/…` and `base/harder/…`: both before
-        training. `gain/…` and `gain/harder/…`: after minus before. `base/above_predicted`: the accuracy of a base model
-        trained here, minus `predicted_accuracy`. `base/rejected`: base models outside the window before this one.
-        `train/…`: means over all steps. `distinct_problems`: the number of different test problems.
+    Returns: `eval/…`: the last evaluation. `harder/…`: the same on harder problems. `base/…` and `base/harder/…`: both
+    before training. `gain/…` and `gain/harder/…`: after minus before. `base/above_predicted`: the accuracy of a base
+    model trained here, minus `predicted_accuracy`. `base/rejected`: base models outside the window before this one.
+    `train/…`: means over all steps. `distinct_problems`: the number of different test problems.
 
     Raises:
         ValueError: parameters that do not fit together, or a pretrained model that does not fit the task.

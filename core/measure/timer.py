@@ -67,9 +67,7 @@ def time_blocks(
         on_block: told after each block how many are done and how many are expected.
 
     Returns: seconds per call: for each name one number per block, in the order of the blocks.
-
-    Raises:
-        ValueError: for a device without a timer, or fewer than one block, or a `min_blocks` above `max_blocks`.
+    Raises ValueError: for a device without a timer, or fewer than one block, or a `min_blocks` above `max_blocks`.
     """
     sample = sampler_for(device)
     if not 1 <= min_blocks <= max_blocks:

@@ -35,10 +35,7 @@ _held: dict[Path, int] = {}  # descriptors of the locks of the runs that this pr
 
 
 def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> Run:
-    """Make the folder of a new run and hold its lock.
-
-    Raises OSError: the results folder cannot be written.
-    """
+    """Make the folder of a new run and hold its lock. Raises OSError: the results folder cannot be written."""
     parent = results / loaded.experiment.name
     parent.mkdir(parents=True, exist_ok=True)
     while True:

@@ -33,9 +33,8 @@ MAX_RELATIVE_ERROR = {3: 8.8e-5, 4: 3.1e-6, 5: 1.8e-7}
 def exp2(x: Tensor, degree: int = 3) -> Tensor:
     """2^x for x ≤ 0, in x's dtype, float32 or float64.
 
-    Returns:
-        Like x; 0 below −126, where float32 has no normal number left; NaN for NaN. Its slope is that of p, not of 2^x.
-
+    Returns: like x; 0 below −126, where float32 has no normal number left; NaN for NaN. Its slope is that of p, not of
+    2^x.
     Raises ValueError: there is no polynomial of that degree.
     """
     if degree not in COEFFICIENTS:

@@ -61,8 +61,7 @@ class Tokenizer:
     def tokens(self, text: str) -> Tokens:
         """A text's tokens with the bytes at which they end.
 
-        Raises:
-            ValueError: the tokens do not decode to the text; the message names the first byte that differs.
+        Raises ValueError: the tokens do not decode to the text; the message names the first byte that differs.
         """
         if self.dummy_space:
             found = tokens(self.encode(text), self.pieces, dummy_space=True)
@@ -164,8 +163,7 @@ class TokenizedTexts:
 def tokenize(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> TokenizedTexts:
     """The documents in the tokens of both.
 
-    Raises:
-        ValueError: a tokenizer whose tokens do not decode to the text; the message says whose, where, and how.
+    Raises ValueError: a tokenizer whose tokens do not decode to the text; the message says whose, where, and how.
     """
     found = []
     for number, text in enumerate(texts):

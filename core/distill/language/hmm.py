@@ -38,8 +38,7 @@ class Language:
         transition: (S, S) A, from a topic in its row to the next word's.
         emission: (S, W) E, the probabilities of a topic's words.
 
-    Raises:
-        ValueError: the shapes do not fit, a row is no distribution, or a word is there twice or cannot be written.
+    Raises ValueError: the shapes do not fit, a row is no distribution, or a word is there twice or cannot be written.
     """
 
     words: tuple[str, ...]
@@ -148,8 +147,8 @@ class Language:
         Args:
             numbers: (documents, words) of words, or `NO_WORD`.
 
-        Returns:
-            (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k | before).
+        Returns: (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k |
+        before).
         """
         documents, words = numbers.shape
         emission = np.vstack([self.emission.T, np.zeros(self.topics)])  # NO_WORD is its last row

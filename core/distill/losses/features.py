@@ -53,10 +53,8 @@ def feature(
             batches shall have equal weight, a number measured once over the data.
 
     Returns: scalar, in float32 unless the states are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
-            power that is not above 0, or a teacher whose states are NaN or infinite (the message says where).
+    Raises ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
+    power that is not above 0, or a teacher whose states are NaN or infinite (the message says where).
     """
     _check_name("kind", kind, KINDS)
     h_S, h_T = states(student_hidden, teacher_hidden, mask)
@@ -190,8 +188,7 @@ def layer_pairs(
 def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """The unmasked positions of both, (positions, width); the teacher's are detached and in float32 at least.
 
-    Raises:
-        ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
+    Raises ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
     """
     shape = student_hidden.shape[:-1]
     if len(shape) not in (1, 2) or teacher_hidden.shape[:-1] != shape:

@@ -43,9 +43,7 @@ def rkd_distance(
 
     Returns: scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that
     are all 0 stay 0, without a NaN.
-
-    Raises:
-        ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
+    Raises ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
     """
     s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 2, generator)
     difference = F.smooth_l1_loss(_distances(s), _distances(t), reduction="none")

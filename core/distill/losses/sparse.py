@@ -51,8 +51,7 @@ class TopK:
         vocabulary: the number of tokens in the vocabulary.
         temperature: the T of p_T.
 
-    Raises:
-        ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
+    Raises ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
     """
 
     ids: Tensor
@@ -112,8 +111,8 @@ def top_k_targets(
         temperature: T.
         mask: where it is 0 nothing is computed, and the result has id 0 with a probability of 0.
 
-    Raises:
-        ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says where).
+    Raises ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says
+    where).
     """
     check_temperature(temperature)
     *shape, vocabulary = teacher_logits.shape
@@ -144,8 +143,7 @@ def sampled_targets(
         mask: where it is 0 nothing is drawn, and the counts are 0.
         generator: on the device of the logits; torch's own without one.
 
-    Raises:
-        ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
+    Raises ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
     """
     check_temperature(temperature)
     if n < 1:
@@ -189,9 +187,8 @@ def top_k(
         rest: one of `RESTS`.
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
 
-    Raises:
-        ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
-            labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
+    Raises ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
+    labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
     """
     if rest not in RESTS:
         raise ValueError(f"unknown rest {rest!r}; known: {', '.join(RESTS)}")
@@ -245,9 +242,8 @@ def random_sampling(
         n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
         generator: for the draws, on the device of the logits; torch's own without one.
 
-    Raises:
-        ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or with
-            nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
+    Raises ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or
+    with nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
     """
     if isinstance(teacher_logits, Sampled):
         target = teacher_logits

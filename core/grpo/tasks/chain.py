@@ -70,8 +70,8 @@ def compose(x: str, y: str) -> str:
 def structure_of(name: str, operators: Iterable[str], generators: Sequence[str] = GENERATORS) -> Structure:
     """z2, z10 or s5 with the operators named.
 
-    Raises:
-        ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no permutation.
+    Raises ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no
+    permutation.
     """
     possible = {"z2": "+", "z10": "+-*", "s5": "*"}
     if name not in possible:

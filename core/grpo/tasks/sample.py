@@ -48,10 +48,7 @@ def sample(task: Task, mixture: Mixture) -> Sample:
 
 
 def check_task(task: Task, mixture: Mixture) -> None:
-    """Check a sample of a task against what `Task` promises.
-
-    Raises ValueError: the first mistake, in one line.
-    """
+    """Check a sample of a task against what `Task` promises. Raises ValueError: the first mistake, in one line."""
     drawn = _call("drawing problems and demonstrations", sample, task, mixture)
     if drawn != _call("drawing problems and demonstrations again", sample, task, mixture):
         raise ValueError("the same random numbers give other problems or demonstrations at a second call")

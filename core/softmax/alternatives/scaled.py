@@ -41,8 +41,8 @@ def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
         x, dim: as in `operations.safe`.
         cap: c, above 0.
 
-    Returns:
-        Like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the cap.
+    Returns: like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the
+    cap.
     """
     wide = x.to(accumulator(x.dtype))
     capped = torch.where(wide == -math.inf, wide, cap * torch.tanh(wide / cap))

@@ -53,9 +53,7 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
         alignment: of the batch; the student's tokens are characters.
         trie: of both vocabularies.
 
-    Returns:
-        (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
-
+    Returns: (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
     Raises ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a
     character that the teacher cannot go on to.
     """
@@ -84,9 +82,8 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
 
-    Returns:
-        (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text. Constant.
-
+    Returns: (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text.
+    Constant.
     Raises ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a
     special token among the student's, or a character that the teacher cannot go on to.
     """

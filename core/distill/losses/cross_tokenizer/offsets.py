@@ -25,8 +25,7 @@ class Tokens:
         ends: the byte offset at which each token ends; a special token ends where it begins.
         text: the bytes that the tokens write together.
 
-    Raises:
-        ValueError: as many ends as ids are needed, none before the one in front of it, the last at the text's end.
+    Raises ValueError: as many ends as ids are needed, none before the one in front of it, the last at the text's end.
     """
 
     ids: tuple[int, ...]

@@ -52,9 +52,7 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
         merge: one of `MERGES`.
         temperature: of all distributions that are multiplied.
 
-    Returns:
-        (batch, spans, V), log-probs; sums of exp at most 1 for bayesian. Anything where there is no span.
-
+    Returns: (batch, spans, V), log-probs; sums of exp at most 1 for bayesian. Anything where there is no span.
     Raises ValueError: an unknown merge, shapes that do not match, or a temperature ≤ 0.
     """
     if merge not in MERGES:
