@@ -36,24 +36,9 @@ if TYPE_CHECKING:
     from .varlen import attention_varlen
 
 __all__ = [
-    "BACKENDS",
-    "Backend",
-    "alibi_slopes",
-    "attention",
-    "attention_decode",
-    "attention_varlen",
-    "kernel_of_sdpa",
-    "merge",
-]
+    "BACKENDS", "Backend", "alibi_slopes", "attention", "attention_decode", "attention_varlen",
+    "kernel_of_sdpa", "merge",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "alibi": ("alibi_slopes",),
-            "registry": ("BACKENDS", "Backend", "attention"),
-            "sdpa": ("kernel_of_sdpa",),
-            "varlen": ("attention_varlen",),
-            "decode": ("attention_decode", "merge"),
-        },
-    )
+    __getattr__ = names_of(__name__)

@@ -25,4 +25,4 @@ if TYPE_CHECKING:
 __all__ = ["Language", "word_hmm"]
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(__name__, {"language": ("Language", "word_hmm")})
+    __getattr__ = names_of(__name__)

@@ -22,35 +22,11 @@ from .subject import Subject
 from .summary import parse
 
 # Columns of a run's tables, so no names for an axis.
-COLUMNS = frozenset(
-    [
-        "variant",
-        "metric",
-        "replicate",
-        "value",
-        "step",
-        "tier",
-        "baseline",
-        "kind",
-        "unit",
-        "estimate",
-        "low",
-        "high",
-        "n",
-        "spread",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "change",
-        "change_low",
-        "change_high",
-        "difference",
-        "best",
-        "status",
-        "reason",
-        "kernel",
-    ]
-)
+COLUMNS = frozenset([
+    "variant", "metric", "replicate", "value", "step", "tier", "baseline", "kind", "unit", "estimate", "low",
+    "high", "n", "spread", "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
+    "difference", "best", "status", "reason", "kernel",
+])  # fmt: skip
 MOST_TRIALS = 100_000  # each takes about 8 KB of memory, and seconds at best
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 

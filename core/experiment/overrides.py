@@ -24,16 +24,8 @@ from .shape import shaped
 from .subject import NoSubject, Subject
 
 SETTABLE = (
-    "params",
-    "axes",
-    "checks",
-    "variants",
-    "baseline",
-    "repeats",
-    "seeds",
-    "sample_seconds",
-    "timeout",
-)
+    "params", "axes", "checks", "variants", "baseline", "repeats", "seeds", "sample_seconds", "timeout",
+)  # fmt: skip
 
 
 def resolve(document: Document, subject: Subject, request: Request) -> Document:

@@ -47,11 +47,4 @@ if TYPE_CHECKING:
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "advantages": ("group_advantages",),
-            "losses": ("policy_loss",),
-            "accuracy_at_k": ("majority", "pass_at_k"),
-        },
-    )
+    __getattr__ = names_of(__name__)

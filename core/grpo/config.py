@@ -76,14 +76,8 @@ class GRPOConfig:
             raise ValueError(
                 f"beta is {self.beta:g}, but {self.algorithm} is held to no reference: make it 0"
             )
-        for name in (
-            "steps",
-            "num_prompts",
-            "max_completion_length",
-            "num_iterations",
-            "dynamic_sampling",
-            "parts",
-        ):
+        at_least_1 = "steps num_prompts max_completion_length num_iterations dynamic_sampling parts"
+        for name in at_least_1.split():
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 

@@ -24,23 +24,9 @@ __all__ = ["load_note", "machine_facts", "thread_environment", "usable_cores", "
 
 # What can change a number. A package that is not installed is left out.
 PACKAGES = (
-    "paperlab",
-    "torch",
-    "triton",
-    "numpy",
-    "numba",
-    "llvmlite",
-    "scipy",
-    "pandas",
-    "pydantic",
-    "transformers",
-    "tokenizers",
-    "datasets",
-    "trl",
-    "accelerate",
-    "reasoning-gym",
-    "ray",
-)
+    "paperlab", "torch", "triton", "numpy", "numba", "llvmlite", "scipy", "pandas", "pydantic",
+    "transformers", "tokenizers", "datasets", "trl", "accelerate", "reasoning-gym", "ray",
+)  # fmt: skip
 
 
 def machine_facts(gpus: bool | None = None) -> dict[str, Any]:

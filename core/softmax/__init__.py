@@ -32,31 +32,9 @@ if TYPE_CHECKING:
     from .topk import online_topk, safe_topk
 
 __all__ = [
-    "IDENTITY",
-    "SOFTMAXES",
-    "Counts",
-    "Softmax",
-    "count",
-    "log_softmax",
-    "logsumexp",
-    "merge",
-    "naive",
-    "normalizer",
-    "online",
-    "online_topk",
-    "safe",
-    "safe_topk",
-]
+    "IDENTITY", "SOFTMAXES", "Counts", "Softmax", "count", "log_softmax", "logsumexp", "merge", "naive",
+    "normalizer", "online", "online_topk", "safe", "safe_topk",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "counting": ("Counts", "count"),
-            "logarithms": ("log_softmax", "logsumexp"),
-            "operations": ("naive", "normalizer", "online", "safe"),
-            "reference": ("IDENTITY", "merge"),
-            "registry": ("SOFTMAXES", "Softmax"),
-            "topk": ("online_topk", "safe_topk"),
-        },
-    )
+    __getattr__ = names_of(__name__)

@@ -28,33 +28,9 @@ if TYPE_CHECKING:
     from .views import VIEWS, View, view
 
 __all__ = [
-    "MARK",
-    "VIEWS",
-    "Entropies",
-    "Figures",
-    "Language",
-    "Oracle",
-    "Reading",
-    "Scored",
-    "Truth",
-    "View",
-    "entropies",
-    "evaluate",
-    "figures",
-    "invalid_words",
-    "view",
-    "word_hmm",
-]
+    "MARK", "VIEWS", "Entropies", "Figures", "Language", "Oracle", "Reading", "Scored", "Truth", "View",
+    "entropies", "evaluate", "figures", "invalid_words", "view", "word_hmm",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "entropy": ("Entropies", "entropies"),
-            "evaluation": ("Figures", "evaluate", "figures", "invalid_words"),
-            "hmm": ("MARK", "Language", "Scored", "word_hmm"),
-            "oracle": ("Oracle",),
-            "truth": ("Reading", "Truth"),
-            "views": ("VIEWS", "View", "view"),
-        },
-    )
+    __getattr__ = names_of(__name__)

@@ -29,19 +29,9 @@ from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predic
 from .split import draw
 
 __all__ = [
-    "SPLITS",
-    "TASKS",
-    "Mixture",
-    "Problem",
-    "Split",
-    "Task",
-    "draw",
-    "final_answer",
-    "predicted_accuracy",
-    "says",
-    "task",
-    "vocabulary",
-]
+    "SPLITS", "TASKS", "Mixture", "Problem", "Split", "Task", "draw", "final_answer", "predicted_accuracy",
+    "says", "task", "vocabulary",
+]  # fmt: skip
 
 TASKS: dict[str, str] = {
     "chain": "a running value over Z2, Z10 or S5",
