@@ -74,7 +74,6 @@ def on_threads(work: Callable[[int], object], threads: int, owned: object = None
     Args:
         owned: what `work` knows only by its address. It stays until the last thread is done, even where whoever asked
             is interrupted and waits no longer.
-
     Raises Exception: what one of them has raised.
     """
     if threads <= 1:

@@ -169,7 +169,6 @@ def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = L
     Args:
         axis_values: (points,), above zero, at least two different ones.
         table: (replicates, points), above zero.
-
     Raises ValueError: fewer than two different axis values, or a number that is not finite or not above zero.
     """
     x, y = np.log(_positive(axis_values)), np.log(np.atleast_2d(_positive(table)))
@@ -187,7 +186,6 @@ def trend_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVE
     Args:
         axis_values: (points,), at least three.
         table: (replicates, points); NaN where a replicate has no figure at a point.
-
     Raises ValueError: a replicate has fewer than three points.
     """
     x, y = np.asarray(axis_values, dtype=np.float64), np.atleast_2d(np.asarray(table, dtype=np.float64))

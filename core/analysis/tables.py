@@ -179,7 +179,6 @@ def point_of(
             one value takes it; a key that only `checks` sweeps takes the value of `params`.
         along: an axis that stays open; it stands as None.
         otherwise: what a left-out axis of several values does.
-
     Raises NotTested: a value or key is not in this run, or a left-out axis has several values.
     """
     unknown = [key for key in where if key not in readings.keys]

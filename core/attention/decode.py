@@ -61,7 +61,6 @@ def attention_decode(
         alibi_slopes, softcap, sink, scale: as in `attention`.
         splits: into how many parts the keys are cut, each of which could be another core's.
         backend: must have return_lse.
-
     Raises ValueError: more than one query, no part, or lengths that do not fit the cache.
     """
     check_inputs(q, k, v)

@@ -134,7 +134,6 @@ def attention(
         backend: a name in `BACKENDS`, or "auto": the first of these that has all options in use: short (on a CPU, for one
             query or few keys, not in half precision), flash-numba (where it is known to be faster, once a call has named it: "auto"
             compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
-
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
         Refused: the backend lacks an option, or there is none of that name; the message names the backends that have it.

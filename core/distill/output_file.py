@@ -78,7 +78,6 @@ class Outputs:
 
         Args:
             tokens: numbers of tokens, integers of shape (batch, tokens) or (examples,).
-
         Returns: log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of
         these positions.
 
@@ -154,7 +153,6 @@ def write(
             `Sampled`. All of one kind; at least one token.
         made_by: a label of this teacher and text, which `load_or_make` compares.
         dtype: of the stored log-probabilities of full outputs, torch.float16 or torch.float32.
-
     Raises ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no
     distribution (the message says where), or a token that was drawn more than 128 times.
     """
@@ -212,7 +210,6 @@ def load_or_make(
         make: computes them, as `write` takes them.
         made_by: the label that the file must have.
         rebuild: make a file again that is damaged or has another label; otherwise that raises.
-
     Raises:
         Unusable: the file is damaged or has another label, and rebuild is false.
         ValueError: as `write`.

@@ -23,7 +23,6 @@ def pass_at_k(right: Table | Sequence[Sequence[bool]], k: int) -> float:
     Args:
         right: (problems, samples), whether each of n samples is right; c is the number of right ones.
         k: 1 to n.
-
     Raises ValueError: no problems, or k outside 1 to n.
     """
     rows: Sequence[Sequence[bool]] = right if isinstance(right, Sequence) else right.tolist()
@@ -47,7 +46,6 @@ def majority(answers: Sequence[Sequence[str | None]], truth: Sequence[str]) -> f
     Args:
         answers: (problems, k), the answers of the samples; None does not vote.
         truth: the right answer of each problem.
-
     Raises ValueError: no problems, or not one truth for each.
     """
     if len(answers) != len(truth):

@@ -28,7 +28,6 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
         scale_rewards: "group" divides by the group's standard deviation + 1e-4 (DeepSeekMath §4.1.2); "batch" by that
             of all rewards + 1e-4 (TRL; the mean is still the group's); "none" does not divide (Dr. GRPO §3.2). Standard
             deviations are unbiased: the sum of squares over one less than the number of scores.
-
     Returns: (completions,), in float32 unless the rewards are float64.
     Raises ValueError: num_generations below 2, rewards that are not one-dimensional, not whole groups or
     infinite, or an unknown scale_rewards.

@@ -42,7 +42,6 @@ def per_token_kl(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
         logp: log π of the sampled tokens, any shape.
         ref_logp: log π_ref of the same tokens, the same shape.
         kind: "k1", "k2" or "k3".
-
     Returns: the estimates, of the same shape. Raises ValueError: an unknown kind.
     """
     log_r = ref_logp - logp

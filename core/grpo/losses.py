@@ -96,7 +96,6 @@ def policy_loss(
         num_items: the divisor, where this batch is part of a larger one: completions for grpo, gspo and dr_grpo (which
             also divides by max_completion_length), unmasked tokens for bnpo, dapo and cispo. By default it is counted in
             this batch.
-
     Returns: scalar, in float32 unless logp is float64.
     Raises ValueError: shapes that do not match, an unknown loss_type or kl, dr_grpo without
     max_completion_length, β > 0 without ref_logp, or a negative epsilon, epsilon_high, beta or num_items.

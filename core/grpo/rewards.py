@@ -121,7 +121,6 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
     Args:
         alphabets: two or more strings of characters, disjoint.
         target: one of these.
-
     Raises ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
     """
     if len(alphabets) < 2:
@@ -203,7 +202,6 @@ class WeightedRewards:
         Args:
             problems: the problem of each completion.
             completions: the completions.
-
         Raises:
             ValueError: not one problem for each completion.
             RewardError: a reward raised, returned the wrong number of values, or returned a value that is not a finite

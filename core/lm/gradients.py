@@ -24,7 +24,6 @@ def add_gradients(
 
     Args:
         loss_of: a part to its loss, and whatever else is to be known of it.
-
     Returns: what else is known of the parts, in their order.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]

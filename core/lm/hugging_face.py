@@ -180,7 +180,6 @@ def load(path: str | Path) -> tuple[Model, Vocabulary]:
 
     Args:
         path: a folder with both.
-
     Raises:
         ModuleNotFoundError: transformers is not installed.
         FileNotFoundError: there is no such folder, or no model or no tokenizer in it.

@@ -62,7 +62,6 @@ def train(
 
     Args:
         after_step: called with the step, from 1, and the mean loss of a token.
-
     Raises NotFinite: the loss is not.
     """
     optimizers = optimizers_of(model, recipe)

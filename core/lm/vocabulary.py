@@ -28,7 +28,6 @@ class Vocabulary:
 
     Attributes:
         tokens: all of them, `<pad>` and `<eos>` among them.
-
     Raises ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
     """
 
@@ -110,7 +109,6 @@ class Vocabulary:
         Args:
             ids: whole numbers; a row of an array or tensor has them after `.tolist()`.
             keep_eos: false drops `<eos>` as well.
-
         Raises ValueError: an id that no token has.
         """
         pieces = self._pieces

@@ -65,7 +65,6 @@ def time_blocks(
         min_blocks: taken even when the budget is spent.
         max_blocks: not exceeded even when the budget is not spent.
         on_block: told after each block how many are done and how many are expected.
-
     Returns: seconds per call: for each name one number per block, in the order of the blocks.
     Raises ValueError: for a device without a timer, or fewer than one block, or a `min_blocks` above `max_blocks`.
     """

@@ -56,7 +56,6 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
     Args:
         stable: false for what is promised only where e^x fits the dtype; large logits are then left out.
-
     Returns: error, error_allowed and error_ratio on x.
 
     Raises:

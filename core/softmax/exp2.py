@@ -55,7 +55,6 @@ def exp2_softmax(x: Tensor, dim: int = -1, *, degree: int = 5) -> Tensor:
         x: logits of any shape; float16 or bfloat16, and float32 for degree 5. Halves are computed in float32.
         dim: the dimension that sums to one.
         degree: of the polynomial; 3, 4 or 5.
-
     Returns: probabilities, like x. The gradient is that of softmax as far as the polynomial is 2^f.
     Raises Refused: the polynomial is coarser than x's dtype, so that the result would be wrong in it.
     """

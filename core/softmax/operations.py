@@ -44,7 +44,6 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64.
         dim: the dimension that sums to one.
-
     Returns: probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already
     sum to more than float16 can hold.
     """

@@ -62,7 +62,6 @@ def merge_ulp(dtype: torch.dtype, seed: int, triples: int = 10_000) -> float:
 
     Args:
         triples: m is normal with a standard deviation of 3, d uniform between 1 and 1000.
-
     Returns: the largest relative difference of d in units of the dtype's ε; infinity should ever an m differ,
     since maxima are exact.
     """

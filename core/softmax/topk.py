@@ -17,7 +17,6 @@ def online_topk(x: Tensor, k: int, dim: int = -1, *, block: int = BLOCK) -> tupl
     Args:
         x, dim, block: as in `operations.online`.
         k: how many, at most the size of `dim`.
-
     Returns: probabilities in x's dtype and columns (int64), both shaped like x with `dim` of size k, largest
     first. Equal logits come in no promised order.
     Raises ValueError: k is larger than the size of `dim`.

@@ -22,7 +22,6 @@ def of_rounded_scores(truth: Inputs, dtype: torch.dtype) -> float:
     Args:
         truth: in float64.
         dtype: float32 or float64.
-
     Returns: the largest of all rows, in the output's unit.
     """
     S = scores(truth.q.detach(), truth.k.detach(), truth.options).detach()

@@ -30,7 +30,6 @@ def check_models(
         params: of the known language, whose views take the place of models that are not given.
         nearby: resolves paths of the experiment's file.
         signal, student, teacher, text, characters: as in `Params`.
-
     Raises ValueError: a folder that holds no model, a file that holds no text, vocabularies that do not fit the signal.
     """
     try:

@@ -39,7 +39,6 @@ def entropies(language: Language, *, documents: int = 200, words: int = 20, seed
 
     Args:
         documents, words: of the sample, `words` contexts in each of `documents` documents.
-
     Raises ValueError: fewer than two documents, or no words.
     """
     if documents < 2 or words < 1:

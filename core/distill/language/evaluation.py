@@ -94,7 +94,6 @@ def figures(reading: Reading, logits: Tensor, rows: slice = slice(None)) -> Figu
     Args:
         logits: (rows, tokens, V) of what follows each token, as a model gives them; log-probabilities are logits too.
         rows: of the reading, those that the logits are of.
-
     Raises ValueError: logits of another shape, or no token whose distribution is defined.
     """
     ids, size = reading.ids[rows], reading.truth.view.size
@@ -156,7 +155,6 @@ def evaluate(truth: Truth, ids: Tensor, model: Callable[[Tensor], Tensor], batch
     Args:
         ids: (documents, tokens), `<eos>` first, padded behind the end.
         model: ids to logits.
-
     Raises ValueError: what `Truth.read` and `figures` refuse, or no documents.
     """
     reading = truth.read(ids)

@@ -37,7 +37,6 @@ class Language:
         prior: (S,) π, the probabilities of the first word's topic.
         transition: (S, S) A, from a topic in its row to the next word's.
         emission: (S, W) E, the probabilities of a topic's words.
-
     Raises ValueError: the shapes do not fit, a row is no distribution, or a word is there twice or cannot be written.
     """
 
@@ -146,7 +145,6 @@ class Language:
 
         Args:
             numbers: (documents, words) of words, or `NO_WORD`.
-
         Returns: (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k |
         before).
         """
@@ -224,7 +222,6 @@ def word_hmm(
         shared: the share of the words that all topics have.
         zipf: 0 is a uniform distribution.
         stay: the probability that the next word is of the same topic; the other topics are equally likely.
-
     Raises ValueError: a parameter out of range; the message has its name.
     """
     if topics < 1:

@@ -20,7 +20,6 @@ def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, .
     Args:
         alphabet: all characters there are, the mark among them.
         size: of the pieces.
-
     Raises ValueError: fewer pieces than characters, or more than the words in these texts have.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers

@@ -45,7 +45,6 @@ class Truth:
 
         Args:
             ids: (batch, tokens), `<eos>` first in each row, padded behind the end.
-
         Raises ValueError: a row that does not begin with `<eos>`, or an id that no token has.
         """
         ids = np.asarray(ids.cpu() if isinstance(ids, Tensor) else ids)

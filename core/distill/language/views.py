@@ -112,7 +112,6 @@ class View(Vocabulary):
 
         Args:
             columns: what is longer is cut off there; None takes the longest.
-
         Raises ValueError: a text that cannot be encoded, or no columns.
         """
         if columns is not None and columns < 1:
@@ -135,7 +134,6 @@ def view(language: Language, name: str, *, size: int = 512, seed: int = 0) -> Vi
         name: one of `VIEWS`.
         size: tokens of `bpe`, `<pad>` and `<eos>` included.
         seed: of the text that the merges of `bpe` are learnt from.
-
     Raises ValueError: no such view, or a size that the language does not allow.
     """
     if name not in VIEWS:

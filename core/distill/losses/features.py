@@ -51,7 +51,6 @@ def feature(
         kind: one of `KINDS`.
         power: the mean of h_T², for "mse"; that of the unmasked positions if None. Where a batch comes in pieces, or
             batches shall have equal weight, a number measured once over the data.
-
     Returns: scalar, in float32 unless the states are float64; 0 if all is masked.
     Raises ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
     power that is not above 0, or a teacher whose states are NaN or infinite (the message says where).
@@ -98,7 +97,6 @@ def attention_transfer(
         kind: one of `ATTENTION_KINDS`.
         heads: "match" compares head with head, in order; "mean" the averages over heads, for unequal numbers.
         num_items: the number of unmasked queries of the whole batch where this is a piece of one.
-
     Returns: scalar, in float32 unless the maps are float64; 0 if all is masked.
     Raises ValueError: shapes that do not match, other numbers of heads under "match", an unknown kind or
     heads, maps that are no probabilities for "kl", or a teacher that is NaN (the message says where).
@@ -164,7 +162,6 @@ def layer_pairs(
     Args:
         mapping: "last", the last from the last; "uniform", every layer i of the student's S from the teacher's at the
             same share of its T, ⌈(i + 1)·T/S⌉ − 1, so that the last learns from the last (TinyBERT, arXiv:1909.10351); or pairs (student, teacher).
-
     Raises ValueError: no layers, an unknown mapping, no pairs, or one outside the models.
     """
     if student_layers < 1 or teacher_layers < 1:

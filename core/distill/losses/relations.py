@@ -40,7 +40,6 @@ def rkd_distance(
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.
-
     Returns: scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that
     are all 0 stay 0, without a NaN.
     Raises ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
@@ -124,7 +123,6 @@ def minilm_relations(
         mask, num_items: as in `forward_kl`.
         relation_heads: A_r; as many as the teacher's tensor has heads unless given.
         causal: position i has relations to j ≤ i only.
-
     Returns: scalar, in float32 unless the student's are float64; 0 if all is masked.
     Raises ValueError: shapes or numbers of tensors that do not match, a width that relation_heads does not
     divide, or a teacher that is not finite (the message says where).

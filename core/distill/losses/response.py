@@ -53,7 +53,6 @@ def hard_data(
         labels: (batch, tokens), the token that each position predicts, already shifted; any number where masked, such
             as −100.
         student_logits, mask, num_items: as in `forward_kl`.
-
     Returns: scalar. Raises ValueError: shapes that do not match, or a label outside the vocabulary.
     """
     check_student(student_logits)
@@ -133,7 +132,6 @@ def forward_kl(
             included, does not matter. All masked: 0, with a gradient of 0.
         temperature: T, above 0.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
     Returns: scalar, in float32 unless the student's logits are float64; +∞ where the student has a
     probability of 0 and the teacher has not.
     Raises ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher

@@ -89,7 +89,6 @@ def mean_over_tokens(
         loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
         student_logits, mask, temperature, num_items: as in `forward_kl`.
         slope: `loss` with its derivative; autograd computes it if this is None.
-
     Returns: scalar, in float32 unless the logits are float64; differentiable once.
     Raises ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
     """

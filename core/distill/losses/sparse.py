@@ -50,7 +50,6 @@ class TopK:
         log_probs: the same shape, log p_T of these, largest first; −∞ is a probability of 0.
         vocabulary: the number of tokens in the vocabulary.
         temperature: the T of p_T.
-
     Raises ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
     """
 
@@ -81,7 +80,6 @@ class Sampled:
         ids: (batch, tokens, width) or (examples, width), integers.
         counts: the same shape; 0 in columns that a position does not use.
         vocabulary, temperature: as of `TopK`.
-
     Raises ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
     """
 
@@ -110,7 +108,6 @@ def top_k_targets(
         k: between 1 and the vocabulary.
         temperature: T.
         mask: where it is 0 nothing is computed, and the result has id 0 with a probability of 0.
-
     Raises ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says
     where).
     """
@@ -142,7 +139,6 @@ def sampled_targets(
         temperature: T.
         mask: where it is 0 nothing is drawn, and the counts are 0.
         generator: on the device of the logits; torch's own without one.
-
     Raises ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
     """
     check_temperature(temperature)
@@ -186,7 +182,6 @@ def top_k(
         k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
         rest: one of `RESTS`.
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
-
     Raises ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
     labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
     """
@@ -241,7 +236,6 @@ def random_sampling(
         student_logits, mask, temperature, num_items: as in `forward_kl`.
         n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
         generator: for the draws, on the device of the logits; torch's own without one.
-
     Raises ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or
     with nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
     """

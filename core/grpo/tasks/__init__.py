@@ -48,7 +48,6 @@ def task(name: str, **options: Any) -> Task:
     Args:
         name: one of `TASKS`, or `gym/NAME` for a task of reasoning-gym.
         options: the parameters of its function.
-
     Raises:
         ValueError: an unknown task or option, with the nearest name, or a value that the task refuses.
         ModuleNotFoundError: a gym task without reasoning-gym installed.

@@ -113,7 +113,6 @@ def chain(
         base, train, harder: least and largest depth; a test problem is as deep as one of `train`.
         generators: of s5, what may follow an operator.
         alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
-
     Raises ValueError: a parameter without meaning; the message names it.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")

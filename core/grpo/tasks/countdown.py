@@ -37,7 +37,6 @@ def countdown(numbers: int = 3, harder_numbers: int = 4, largest: int = 9) -> Ta
         numbers: how many, 2 to 4, in all splits but harder.
         harder_numbers: more, at most 5. A harder problem takes more tries than a problem of the other splits can.
         largest: numbers are drawn from 1 to this.
-
     Raises ValueError: a parameter outside these bounds.
     """
     if not 2 <= numbers < harder_numbers <= 5:

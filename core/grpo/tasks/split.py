@@ -43,7 +43,6 @@ def draw(
 
     Args:
         candidates: (rng, count, split) to at most `count` problems, held out or not.
-
     Raises ValueError: an unknown split, a negative count, or a split without problems.
     """
     if split not in SPLITS:

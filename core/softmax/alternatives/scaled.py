@@ -23,7 +23,6 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
     Args:
         x, dim: as in `operations.safe`.
         s: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
-
     Returns: like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors
     with it. A row of nothing but −∞ is NaN.
     """
@@ -40,7 +39,6 @@ def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
     Args:
         x, dim: as in `operations.safe`.
         cap: c, above 0.
-
     Returns: like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the
     cap.
     """

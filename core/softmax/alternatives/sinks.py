@@ -20,7 +20,6 @@ def sink(x: Tensor, dim: int = -1, *, s: Tensor | float = 1.0) -> Tensor:
     Args:
         x, dim: as in `operations.safe`.
         s: the sink's logit: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
-
     Returns: like x; 0 everywhere in a row of nothing but −∞. Stable, because the largest of x and s is
     subtracted: the largest of x alone would let e^s overflow.
     """

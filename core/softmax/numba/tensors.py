@@ -70,7 +70,6 @@ def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
 
     Args:
         x: with an address: see `addresses`.
-
     Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of(output, name, x)
@@ -92,7 +91,6 @@ def topk_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Args:
         x: with an address, and at least one dimension.
-
     Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of("top-k", "online-numba", x)

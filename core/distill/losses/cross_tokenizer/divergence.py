@@ -58,7 +58,6 @@ def soft_targets(
         student_logits: (batch, units, V).
         teacher_logits: (batch, units, V), logits or log-probs in the student's vocabulary.
         mask, temperature, num_items: as in `forward_kl`, of units.
-
     Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     targets = masked_teacher(teacher_logits, mask)

@@ -44,7 +44,6 @@ def hidden_states(
             checkpoint nor its number of parameters. An all-zero P gives the student no gradient at first.
         measure: "squares" or "cosine".
         power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.
-
     Raises ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
     """
     if measure not in MEASURES:

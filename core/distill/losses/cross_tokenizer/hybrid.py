@@ -44,7 +44,6 @@ def gold(
         merge: "bayesian" or "observed".
         beta: of the divergence; 0 is KL(p‖q) and 1 is KL(q‖p) (`jsd`).
         weights: a and b; the share of the teacher's tokens that are shared and the share that are not, unless given.
-
     Raises ValueError: no shared tokens, or one that a side does not have; shapes that do not match; an
     unknown merge, T ≤ 0, β outside of [0, 1], a negative weight, or NaN in the teacher.
     """

@@ -45,7 +45,6 @@ def alm(
             ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there
             are tokens, for what follows the last one.
         both_ends: with next_marks, take off log Σ p(those) at the first token of a span that begins with a mark.
-
     Raises ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
     """
     positive(tau=tau)

@@ -28,7 +28,6 @@ def exact_string(
     Args:
         student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
         also: pairs (student's id, teacher's id) of special tokens that mean the same.
-
     Raises ValueError: no token of one vocabulary is in the other.
     """
     pairs = shared(student_pieces, teacher_pieces, also)
@@ -84,7 +83,6 @@ def edit_distances(word: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
         word: (length,), codes of characters.
         words: (words, width), padded with anything.
         lengths: (words,).
-
     Returns: (words,) whole numbers.
     """
     steps = torch.arange(words.shape[1] + 1, device="cpu")
@@ -105,7 +103,6 @@ def to_student(teacher_logits: Tensor, mapping: Tensor, size: int, merge: str = 
         size: V_s.
         merge: of the tokens that are sent to one, "max" takes the likeliest, as FuseLLM and DSKD do, "sum" all. What
             is sent nowhere is left out, and the rest scaled to sum to 1.
-
     Returns: (…, V_s); −∞ for student's tokens that nothing is sent to, and for all where the teacher gives
     those that are sent no probability.
     Raises ValueError: an unknown merge, or a mapping for other vocabularies.
@@ -153,7 +150,6 @@ def mapped_kl(
         mapping: (V_t,), from `exact_string` or `min_ed`.
         temperature: T, of both; the teacher's after it was carried over.
         merge: what becomes of several tokens that are sent to one (`to_student`).
-
     Raises ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
     """
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)

@@ -52,7 +52,6 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
         teacher_logits: (batch, teacher's tokens, V_t).
         alignment: of the batch; the student's tokens are characters.
         trie: of both vocabularies.
-
     Returns: (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
     Raises ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a
     character that the teacher cannot go on to.
@@ -81,7 +80,6 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
             such as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
-
     Returns: (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text.
     Constant.
     Raises ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a

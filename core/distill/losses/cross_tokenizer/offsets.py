@@ -24,7 +24,6 @@ class Tokens:
         ids: of the tokens.
         ends: the byte offset at which each token ends; a special token ends where it begins.
         text: the bytes that the tokens write together.
-
     Raises ValueError: as many ends as ids are needed, none before the one in front of it, the last at the text's end.
     """
 
@@ -55,7 +54,6 @@ def tokens(ids: Iterable[int], pieces: Sequence[bytes], *, dummy_space: bool = F
         dummy_space: the tokenizer writes a space before the text that the text does not have (SentencePiece's
             add_dummy_prefix): the first byte, if it is a space, is not counted. A first token that is nothing but that
             space becomes empty, and belongs to no span.
-
     Raises ValueError: an id that pieces does not have.
     """
     ids = tuple(ids)
@@ -92,7 +90,6 @@ def pieces(
         convention: one of `CONVENTIONS`.
         special: tokens that write nothing.
         literal: tokens that stand for themselves whatever the convention, such as added tokens.
-
     Returns: the bytes by id; empty where no token has the id.
     Raises ValueError: an unknown convention, or a token that is not written in it.
     """

@@ -51,7 +51,6 @@ def merged(logits: Tensor, side: Side, merge: str = "bayesian", temperature: flo
         side: the tokens, and the spans they belong to.
         merge: one of `MERGES`.
         temperature: of all distributions that are multiplied.
-
     Returns: (batch, spans, V), log-probs; sums of exp at most 1 for bayesian. Anything where there is no span.
     Raises ValueError: an unknown merge, shapes that do not match, or a temperature ≤ 0.
     """
