@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from inspect import getsource
+from pathlib import Path
 from sys import modules
 
 
@@ -28,6 +28,7 @@ def names_of(package: str) -> Callable[[str], object]:
 @cache
 def _homes(package: str) -> dict[str, str | None]:
     """By name, the module of the package that it is imported from under a condition."""
-    conditions = [node for node in ast.parse(getsource(modules[package])).body if isinstance(node, ast.If)]
+    tree = ast.parse(Path(str(modules[package].__file__)).read_bytes())
+    conditions = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for each in conditions for node in each.body if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module for node in imports for alias in node.names}
