@@ -71,9 +71,8 @@ def on_threads(work: Callable[[int], object], threads: int, owned: object = None
     For work that lets go of Python's lock. What no other thread has begun when the first is done, that one does too:
     a thread may take longer to wake than a short kernel takes.
 
-    Args:
-        owned: what `work` knows only by its address. It stays until the last thread is done, even where whoever asked
-            is interrupted and waits no longer.
+    `owned` is what `work` knows only by its address. It stays until the last thread is done, even where whoever asked is
+    interrupted and waits no longer.
     Raises Exception: what one of them has raised.
     """
     if threads <= 1:

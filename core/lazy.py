@@ -1,4 +1,7 @@
-"""Packages whose names load when they are first asked for, so that importing them costs no torch. A leaf."""
+"""Packages whose names load when they are first asked for, so that importing them, or a module in them, costs no torch.
+
+A leaf.
+"""
 
 from __future__ import annotations
 

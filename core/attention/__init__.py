@@ -18,8 +18,6 @@
   attention is called; `rivals`: attention of other packages, on a GPU; `trial`: one point of an experiment; `preload`:
   what the server of trials has loaded besides.
 * `precision`: the papers' claims about numbers, in emulated arithmetic.
-
-Names load when they are first used, so that importing `lab.core.attention.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations

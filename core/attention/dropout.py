@@ -72,11 +72,7 @@ class Choices:
 
 
 def choices(p: float, seed: int, heads: range, queries: int, keys: int, device: torch.device) -> Choices:
-    """What is kept with probability 1 − p for these heads; rows are (heads, queries).
-
-    Args:
-        seed: of the element of the batch, see `seed_of`.
-    """
+    """What is kept with probability 1 − p for these heads, by `seed_of` the element; rows are (heads, queries)."""
     of_heads = torch.tensor([signed(_mixed((seed ^ (h + 1) * GOLDEN) % WORD)) for h in heads], device=device)
     rows = _bits(of_heads.unsqueeze(1) + torch.arange(queries, device=device) * signed(GOLDEN))
     columns = _bits(torch.arange(keys, device=device) * signed(GOLDEN) + signed(_mixed(seed ^ OF_KEYS)))

@@ -76,8 +76,7 @@ class Outputs:
     def read(self, tokens: Tensor) -> Output:
         """The outputs of some tokens, in any order; a block's checksum is verified when it is first read.
 
-        Args:
-            tokens: numbers of tokens, integers of shape (batch, tokens) or (examples,).
+        `tokens` are their numbers, integers of shape (batch, tokens) or (examples,).
         Returns: log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of
         these positions.
 

@@ -39,9 +39,8 @@ def load(name: str, request: Request | None = None) -> Loaded:
 def load_document(document: Document, request: Request, *, is_resolved: bool = False) -> Loaded:
     """The same from a document already read.
 
-    Args:
-        is_resolved: it is the `experiment.yaml` of a run, checked when that run began; its claims may name variants that the
-            run left out.
+    `is_resolved`: it is the `experiment.yaml` of a run, checked when that run began; its claims may name variants that
+    the run left out.
     """
     try:
         as_written = shaped(document)

@@ -29,8 +29,6 @@ An experiment:
 * `base_model`: the model before GRPO, trained from scratch and cached.
 * `pretrained_model`: or one of Hugging Face's.
 * `trial`: what `lab run grpo` runs for each variant and seed.
-
-Names load when they are first asked for, so that importing `lab.core.grpo` costs no torch.
 """
 
 from __future__ import annotations

@@ -90,11 +90,7 @@ def _mean_kl(sampled: Rollout, task: Task, reference: LanguageModel, temperature
 
 
 def coverage(right: np.ndarray) -> dict[str, float]:
-    """`eval/pass@k` for k = 1, 2, 4, … and all samples; `eval/doubling`, the least that a doubling of k adds.
-
-    Args:
-        right: (problems, samples).
-    """
+    """`eval/pass@k` of (problems, samples), k = 1, 2, 4, … and all; `eval/doubling`, the least gain of a doubling."""
     samples = right.shape[1]
     doubled = [2**i for i in range(samples.bit_length())]
     passed = {k: pass_at_k(right, k) for k in [*doubled, samples]}

@@ -79,11 +79,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def accuracy(is_right: Callable[[Any, str], bool]) -> Reward:
-    """1 for a right answer, else 0, by the verifier that evaluation uses.
-
-    Args:
-        is_right: the task's verifier, `Task.is_right`.
-    """
+    """1 for a right answer, else 0, by the verifier that evaluation uses, `Task.is_right`."""
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         pairs = zip(problems, completions, strict=True)
@@ -143,11 +139,7 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
 
 
 def random_reward(rng: Generator) -> Reward:
-    """1 or 0 at random, independent of the completion: a control.
-
-    Args:
-        rng: advanced by each call.
-    """
+    """1 or 0 at random, independent of the completion: a control. Each call advances `rng`."""
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return [float(toss) for toss in rng.integers(0, 2, len(completions))]

@@ -47,12 +47,9 @@ class Config:
 
 
 class Model(nn.Module):
-    """Token ids to logits, as `Transformer` does it, by a model of transformers.
+    """Token ids to logits, as `Transformer` does it, by a model of transformers: `inner`, head and all.
 
     Dropout stays off unless somebody calls `train()`: what samples and what learns must be the same distribution.
-
-    Attributes:
-        inner: the model of transformers, head and all.
     """
 
     def __init__(self, inner: Any, config: Config) -> None:
@@ -172,14 +169,12 @@ class Vocabulary:
 
 
 def load(path: str | Path) -> tuple[Model, Vocabulary]:
-    """A causal model, in float32 on the CPU, and its tokenizer.
+    """A causal model, in float32 on the CPU, and its tokenizer, from a folder with both.
 
     Before anything is made of it, a few tokens go through the model twice: read at once by transformers itself, and
     piece by piece through our cache with padding before them. Models that see later tokens, or whose logits are not
     just the head of the last states, do not pass.
 
-    Args:
-        path: a folder with both.
     Raises:
         ModuleNotFoundError: transformers is not installed.
         FileNotFoundError: there is no such folder, or no model or no tokenizer in it.

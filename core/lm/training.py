@@ -60,8 +60,7 @@ def train(
 ) -> None:
     """Train in place, on batches drawn anew from `data` in each of its passes.
 
-    Args:
-        after_step: called with the step, from 1, and the mean loss of a token.
+    `after_step` is called with the step, from 1, and the mean loss of a token.
     Raises NotFinite: the loss is not.
     """
     optimizers = optimizers_of(model, recipe)

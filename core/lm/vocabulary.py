@@ -24,10 +24,8 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens; the id of a token is its place.
+    """Tokens, `<pad>` and `<eos>` among them; the id of a token is its place.
 
-    Attributes:
-        tokens: all of them, `<pad>` and `<eos>` among them.
     Raises ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
     """
 

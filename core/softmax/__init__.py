@@ -13,8 +13,6 @@
 * `params`: what an experiment may vary; `user_function`: how a user's function is called; `trial`: one point of an
   experiment; `preload`: what the server of trials has loaded besides.
 * `alternatives`: functions that stand where softmax stands and compute something else.
-
-Names load when they are first used, so that importing `lab.core.softmax.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations

@@ -54,8 +54,7 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
     Small inputs that the implementation refuses are skipped; x is not.
 
-    Args:
-        stable: false for what is promised only where e^x fits the dtype; large logits are then left out.
+    `stable` is false for what is promised only where e^x fits the dtype; large logits are then left out.
     Returns: error, error_allowed and error_ratio on x.
 
     Raises:

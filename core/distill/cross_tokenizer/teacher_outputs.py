@@ -53,11 +53,7 @@ class TeacherModel:
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutputs:
-    """A teacher's outputs on a text, from the cache or computed.
-
-    Attributes:
-        rebuild: make a damaged file again; otherwise it raises `Unusable`.
-    """
+    """A teacher's outputs on a text, from the cache or computed; `rebuild` makes a damaged file again."""
 
     teacher: TeacherModel
     text: TokenizedTexts

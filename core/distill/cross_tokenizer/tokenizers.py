@@ -88,13 +88,10 @@ def of_view(view: View) -> Tokenizer:
 
 
 def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
-    """A tokenizer of transformers.
+    """A tokenizer of transformers, for an embedding of so many rows, which may be more than the tokens.
 
     Its vocabulary tells the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
     `plain`.
-
-    Args:
-        rows: of the model's embedding, which may be more than the tokens.
     """
     tokenizer: Any = words.tokenizer
     vocabulary: dict[str, int] = tokenizer.get_vocab()

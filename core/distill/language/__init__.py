@@ -9,8 +9,6 @@
     bpe = view(language, "bpe", size=512)
     ids = bpe.rows(language.write(np.random.default_rng(1), documents=64, characters=500), columns=128)
     evaluate(Truth(language, bpe), ids, model).measures()["kl_bits"]
-
-Names load when they are first asked for, so that importing `lab.core.distill.language` costs no torch.
 """
 
 from __future__ import annotations

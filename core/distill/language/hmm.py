@@ -143,8 +143,7 @@ class Language:
         A word that the language lacks, or that is impossible there, has a log-probability of −inf, and the belief
         stays as if it were absent.
 
-        Args:
-            numbers: (documents, words) of words, or `NO_WORD`.
+        `numbers` are those of (documents, words) words, or `NO_WORD`.
         Returns: (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k |
         before).
         """

@@ -38,11 +38,7 @@ def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, .
 
 
 def merged(word: str, rank: Mapping[tuple[str, str], int]) -> list[str]:
-    """The pieces of a word: repeatedly the pair with the lowest rank is merged, the leftmost of equals.
-
-    Args:
-        rank: the index of each merge.
-    """
+    """The pieces of a word: repeatedly the pair with the lowest rank is merged, the leftmost of equals."""
     pieces = list(word)
     while len(pieces) > 1:
         ranks = [rank.get(pair, len(rank)) for pair in zip(pieces, pieces[1:], strict=False)]

@@ -108,10 +108,8 @@ class View(Vocabulary):
         return ids + self._spelt(rest)
 
     def rows(self, texts: Sequence[str], columns: int | None = None) -> Tensor:
-        """(texts, columns) ids of documents, each with `<eos>` before it, padded behind its end.
+        """(texts, columns) ids of documents, each with `<eos>` before it, padded behind its end, or cut off at `columns`.
 
-        Args:
-            columns: what is longer is cut off there; None takes the longest.
         Raises ValueError: a text that cannot be encoded, or no columns.
         """
         if columns is not None and columns < 1:

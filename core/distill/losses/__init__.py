@@ -15,8 +15,6 @@ All are means over the unmasked tokens, and 0 with a gradient of 0 where every t
 number of unmasked tokens of the whole batch, the losses of its pieces sum to that of the whole. The losses shift
 nothing: logits[t] predict token t + 1, and mask and labels have the positions of the logits. The teacher's tensors
 are detached.
-
-Names load when they are first asked for, so that importing `lab.core.distill.losses` costs no torch.
 """
 
 from __future__ import annotations

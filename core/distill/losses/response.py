@@ -259,9 +259,8 @@ def _mean(
 ) -> Tensor:
     """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary).
 
-    Args:
-        with_slope: the divergence and its derivative by the student's logits / temperature, where it is known; it may
-            write over both arguments.
+    `with_slope` gives the divergence and its derivative by the student's logits / temperature, where it is known; it may
+    write over both arguments.
     """
     check_logits(student_logits, teacher_logits, temperature)
 

@@ -41,8 +41,7 @@ def draw(
 ) -> list[Drawn[T]]:
     """`count` problems of a split, drawn independently: where few exist, some come twice.
 
-    Args:
-        candidates: (rng, count, split) to at most `count` problems, held out or not.
+    `candidates` makes (rng, count, split) to at most `count` problems, held out or not.
     Raises ValueError: an unknown split, a negative count, or a split without problems.
     """
     if split not in SPLITS:

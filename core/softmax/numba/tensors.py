@@ -68,8 +68,7 @@ def _imported(output: str, name: str) -> Kernel:
 def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
     """Softmax or its logarithm, like x, or logsumexp, without `dim`; without gradients.
 
-    Args:
-        x: with an address: see `addresses`.
+    x has an address: see `addresses`.
     Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of(output, name, x)
@@ -89,8 +88,7 @@ def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
 def topk_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest probabilities along the last dimension, in float32 for halves, and their columns.
 
-    Args:
-        x: with an address, and at least one dimension.
+    x has an address, and at least one dimension.
     Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of("top-k", "online-numba", x)

@@ -11,11 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shared:
-    """Tokens that are the same on both sides, one pair each.
-
-    Attributes:
-        student, teacher: (pairs,), their ids.
-    """
+    """Tokens that are the same on both sides, one pair each: (pairs,) the ids that student and teacher give them."""
 
     student: Tensor
     teacher: Tensor
