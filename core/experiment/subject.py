@@ -127,9 +127,8 @@ def load_file(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise NoSubject(
-            f"{path.name}{_line_of(error, path)} fails while it is imported: {_error_words(error)}"
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        raise NoSubject(f"{path.name}{_line_of(error, path)} fails while it is imported: {what}") from error
     return module
 
 
@@ -166,10 +165,6 @@ class Beside(MetaPathFinder):
             if str(folder) in sys.path or folder in (CORE, CORE.with_name("cli")):
                 return None  # installed, in an environment below the user's folder perhaps
         return None
-
-
-def _error_words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _line_of(error: BaseException, path: Path) -> str:

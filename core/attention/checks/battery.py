@@ -121,7 +121,7 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
     scaled_later, _ = standard(other.q, other.k, other.v, other.options, scale_first=False)
     usual, of_usual = _worse(usual, scaled_later, expected), (usual, scaled_later)
     times = GRADIENT_TIMES if given.options.softcap else 2
-    if not _all_finite(given):
+    if not all(bool(x.isfinite().all()) for x in (given.q, given.k, given.v)):
         output, astray = _held_back(output, expected)
         if lse is not None and expected_lse is not None:
             lse, also = _held_back(lse, expected_lse)
@@ -162,10 +162,6 @@ def _compare(function: Function, case: str, given: Inputs, tally: Tally, *, grad
             tally.grad_of_allowed = max(tally.grad_of_allowed, _share(found))
             worst = max(worst, found["error_ratio"])
     return worst
-
-
-def _all_finite(given: Inputs) -> bool:
-    return all(bool(x.isfinite().all()) for x in (given.q, given.k, given.v))
 
 
 def _held_back(result: Tensor, expected: Tensor) -> tuple[Tensor, bool]:

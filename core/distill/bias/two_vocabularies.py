@@ -106,15 +106,11 @@ def _loss(
     if name == "marginal":
         target = marginal(log_p, alignment, tree)
     else:
-        target = exact_marginal(
-            partial(_prefix_log_probs, text.truth), partial(_encode, text), students, tree
-        )
+        encode = text.view.encode
+        predict = partial(_prefix_log_probs, text.truth)
+        target = exact_marginal(predict, lambda piece: encode(piece.decode()), students, tree)
     target = target.clamp(min=FLOOR)
     return lambda logits: soft_targets(logits, target, alignment.student.mask)
-
-
-def _encode(text: Text, piece: bytes) -> list[int]:
-    return text.view.encode(piece.decode())
 
 
 def _prefix_log_probs(truth: Truth, prefixes: list[tuple[int, ...]]) -> Tensor:
