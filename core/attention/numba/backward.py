@@ -44,7 +44,7 @@ def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, extras, sc
         dq: address of (parts of a head, batch, heads, queries, d) float32; need not be 0.
         dk, dv: `Rows` of tensors with heads of k, all 0, whose rows are a multiple of LANES.
         ends: int64 (parts of a head + 1,), the keys at which parts begin, then the number of keys.
-        Others as in `forward`.
+        mask, task, extras, counter, scratch, bits: as in `forward`.
     """
     parts = ends.size - 1
     item = take(counter)

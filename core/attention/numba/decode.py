@@ -49,7 +49,7 @@ def decode(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, 
     """Take parts from `counter` until there are none left; whoever ends the last part of a head merges them.
 
     Args:
-        task, extras: as in `forward`, without dropout; so are q, k, v, mask, o, lse, counter and scratch.
+        q, k, v, mask, o, lse, task, extras, counter, scratch: as in `forward`, without dropout.
         finished: address of int64 (batch · heads of k,), 0 at first.
         kept: float32 (batch · heads of k, parts, `room_of_part(…)`).
     """
