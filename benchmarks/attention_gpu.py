@@ -3,10 +3,9 @@
     python benchmarks/attention_gpu.py                        bfloat16, d = 64 and 128, N = 1,024 to 16,384
     python benchmarks/attention_gpu.py --lengths 4096 --head-dims 128 --kinds causal --pass bwd
 
-Each call is timed with CUDA events in shuffled blocks beside the others; FlashAttention-2 is timed twice, and
-its first time over its second is the control. Where a kernel does not run, its column is empty. All agree
-before they are timed.
-No test: it asserts no time.
+Each call is timed with CUDA events in shuffled blocks beside the others; FlashAttention-2 is timed twice, and its
+first time over its second is the control. Where a kernel does not run, its column is empty. All agree before they are
+timed. No test: it asserts no time.
 """
 
 from __future__ import annotations

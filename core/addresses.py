@@ -34,9 +34,7 @@ def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
     Args:
         name: of the code, with which the message begins.
         instead: what has such derivatives.
-
-    Raises:
-        Refused: a tensor has a tangent.
+    Raises Refused: a tensor has a tangent.
     """
     if have_tangents(*tensors):
         raise Refused(f"{name} has no forward-mode derivative; it is in {instead}")

@@ -11,8 +11,7 @@ def cache_folder() -> Path:
     """$LAB_CACHE, or the user's cache folder. An empty variable is none, and so is a relative $XDG_CACHE_HOME, as its
     specification demands.
 
-    Raises:
-        PermissionError: this user has no home, and what would stand in for it belongs to somebody else.
+    Raises PermissionError: this user has no home, and what would stand in for it belongs to somebody else.
     """
     if own := os.environ.get("LAB_CACHE"):
         return Path(own)

@@ -47,8 +47,7 @@ class Term:
     def factor(self, *, positive: bool = False) -> float:
         """The weight as a number, 1 where none is written.
 
-        Raises:
-            ValueError: it is no finite number, or with `positive` not above 0.
+        Raises ValueError: it is no finite number, or with `positive` not above 0.
         """
         try:
             weight = float(self.weight or 1)

@@ -39,8 +39,7 @@ def source_files(module: str, core: Path = CORE) -> list[Path]:
     load lazily (`lazy.names_of`): there they say which module a name comes from, and only names that are asked for are
     followed. A module that is imported under a computed name is not found.
 
-    Raises:
-        FileNotFoundError: a module that does not exist.
+    Raises FileNotFoundError: a module that does not exist.
     """
     waiting: list[tuple[Module, str]] = [(tuple(module.split(".")[2:]), ALL)]
     visited: set[tuple[Module, str]] = set()

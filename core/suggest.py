@@ -6,11 +6,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """` Did you mean X?`, empty where no known name is near.
-
-    Args:
-        cutoff: the least similarity of a near name, from 0 to 1, see `difflib.get_close_matches`.
-    """
+    """` Did you mean X?`, empty where no known name is as similar as `cutoff`, from 0 to 1, by `difflib`."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, sorted(set(known)), cutoff=cutoff)

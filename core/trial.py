@@ -86,8 +86,7 @@ class Nearby(Protocol):
     def load(self, reference: str) -> Callable[..., Any]:
         """The function named by "./file.py:function".
 
-        Raises:
-            ValueError: with a message for the person who wrote the reference.
+        Raises ValueError: with a message for the person who wrote the reference.
         """
 
 
@@ -123,8 +122,7 @@ class Context(Protocol):
     def save(self, state: Any) -> None:
         """Write a checkpoint, atomically; the previous one is replaced.
 
-        Raises:
-            TypeError: the state holds something besides numbers, texts, lists, tuples, sets, mappings and tensors.
+        Raises TypeError: the state holds something besides numbers, texts, lists, tuples, sets, mappings and tensors.
         """
 
     def restore(self) -> Any:
@@ -142,6 +140,5 @@ class Context(Protocol):
         The path is relative to the experiment file, or with `--add` and `-s` to where the command was typed. The file
         is copied with its digest into the run.
 
-        Raises:
-            FileNotFoundError, AttributeError: with a message for the person who wrote the reference.
+        Raises FileNotFoundError, AttributeError: with a message for the person who wrote the reference.
         """

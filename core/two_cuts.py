@@ -32,10 +32,8 @@ class TwoCuts(BaseModel):
         above, below: the two tokenisations.
         spans: the bytes at which the aligned spans end. The first span begins with the text, each next one where the
             one before it ended; text behind the last span belongs to none.
-
-    Raises:
-        ValueError: `ends` do not rise to the text's last byte, `special` does not name every token without text, or a
-            span ends inside a token.
+    Raises ValueError: `ends` do not rise to the text's last byte, `special` does not name every token without
+    text, or a span ends inside a token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

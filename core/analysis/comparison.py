@@ -36,8 +36,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
     A metric that nobody has at a point (a timed one where only correctness was checked) has rows only for
     those variants that are not ok there.
 
-    Raises:
-        ValueError: an axis is called like a column of this table.
+    Raises ValueError: an axis is called like a column of this table.
     """
     keys = experiment.point_keys
     clash = [key for key in keys if key in ("variant", *COMPARISON)]

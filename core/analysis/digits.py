@@ -101,8 +101,7 @@ def format(
 def scaled(value: float | None, unit: str) -> tuple[float, str]:
     """What to divide by, and the unit then: `scaled(537e6, "B")` is (1e6, "MB").
 
-    Units without neighbours stay as they are, and so do values from 0.1 up to 10,000, so that a column
-    keeps its unit.
+    Units without neighbours stay as they are, and so do values from 0.1 up to 10,000, so that a column keeps its unit.
     """
     family = next((names for names in _FAMILIES if unit in names), None)
     if family is None or value is None or not value or not math.isfinite(value) or 0.1 <= abs(value) < 10_000:

@@ -35,8 +35,7 @@ def counted(value: float) -> Interval:
 def value_of(figure: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
     """One variant's figure: the number if counted, the median of timed replicates, the mean of trained ones.
 
-    Raises:
-        ValueError: a replicate is not finite, or a metric with `out_of` is no proportion.
+    Raises ValueError: a replicate is not finite, or a metric with `out_of` is no proportion.
     """
     x = list(figure.values())
     if metric.kind == "counted":
@@ -57,9 +56,8 @@ def value_of(figure: Replicates, metric: Metric, level: float = LEVEL) -> Interv
 def ratio_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
     """a / b, paired by replicate.
 
-    Raises:
-        ValueError: no replicate in common, one is not finite, or one is zero or negative (a counted zero
-            may be divided).
+    Raises ValueError: no replicate in common, one is not finite, or one is zero or negative (a counted zero
+    may be divided).
     """
     x, y = paired(a, b)
     if metric.kind == "counted":
@@ -74,11 +72,7 @@ def ratio_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL)
 
 
 def difference_of(a: Replicates, b: Replicates, metric: Metric, level: float = LEVEL) -> Interval:
-    """a − b, paired by replicate.
-
-    Raises:
-        ValueError: no replicate in common, or one is not finite.
-    """
+    """a − b, paired by replicate. Raises ValueError: no replicate in common, or one is not finite."""
     x, y = paired(a, b)
     if metric.kind == "counted":
         return counted(_finite(_only(a)) - _finite(_only(b)))
@@ -89,11 +83,7 @@ def difference_of(a: Replicates, b: Replicates, metric: Metric, level: float = L
 
 
 def paired(a: Replicates, b: Replicates) -> tuple[list[float], list[float]]:
-    """The replicates that both have, in the same order.
-
-    Raises:
-        ValueError: they share none.
-    """
+    """The replicates that both have, in the same order. Raises ValueError: they share none."""
     common = sorted(a.keys() & b.keys())
     if not common:
         raise ValueError("no replicate in common")

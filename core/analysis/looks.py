@@ -60,9 +60,8 @@ def more_to_settle(
     The estimate and the spread are taken as they stand, so this is a middling guess: by then about half of all such
     cases, or more, are settled. `chance_with` gives the odds.
 
-    Returns:
-        None when the estimate sits on a bound, when it would take more than `at_most`, or when the spread is unknown
-        (one replicate, or a proportion over prompts, which more seeds do not help).
+    Returns: None when the estimate sits on a bound, when it would take more than `at_most`, or when the
+    spread is unknown (one replicate, or a proportion over prompts, which more seeds do not help).
     """
     if interval.spread is None or interval.n < 2:
         return None

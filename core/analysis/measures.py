@@ -44,8 +44,7 @@ def measured(
 ) -> Measured:
     """The measure of a claim in a run, with intervals of this level.
 
-    Raises:
-        NotTested: something it needs is not there, or no such number can be formed; the message says what.
+    Raises NotTested: something it needs is not there, or no such number can be formed; the message says what.
     """
     if measure.metric not in experiment.metrics:
         raise NotTested(f"{measure.metric} is not measured in this run")
@@ -132,11 +131,7 @@ def _along_axis(
 
 
 def _over_steps(
-    measure: Measure,
-    experiment: Experiment,
-    readings: Readings,
-    curves: pd.DataFrame | None,
-    level: float,
+    measure: Measure, experiment: Experiment, readings: Readings, curves: pd.DataFrame | None, level: float
 ) -> Measured:
     variant, name = measure.of[0], measure.metric
     point = point_of(experiment, readings, measure.where)

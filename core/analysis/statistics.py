@@ -128,11 +128,7 @@ def _exp(x: float) -> float:
 
 
 def mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
-    """The mean of the replicates `x`, with Student's t.
-
-    Raises:
-        ValueError: there are none, or one is not finite.
-    """
+    """The mean of the replicates `x`, with Student's t. Raises ValueError: there are none, or one is not finite."""
     numbers = _numbers(x)
     return _student(numbers, _ROUNDING * float(np.abs(numbers).max()), level)
 
@@ -140,8 +136,7 @@ def mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
 def log_mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
     """The geometric mean of positive replicates, with Student's t over their logarithms.
 
-    Raises:
-        ValueError: there are none, or one is not finite or not above zero.
+    Raises ValueError: there are none, or one is not finite or not above zero.
     """
     return _student_of_logs(np.log(_positive(x)), level)
 
@@ -149,8 +144,7 @@ def log_mean_interval(x: ArrayLike, level: float = LEVEL) -> Interval:
 def ratio_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
     """The ratio a/b: its geometric mean over pairs, with Student's t over log a − log b.
 
-    Raises:
-        ValueError: they do not pair, or one number is not finite or not above zero (it is named).
+    Raises ValueError: they do not pair, or one number is not finite or not above zero (it is named).
     """
     _pair(a, b)
     return _student_of_logs(np.log(_positive(a)) - np.log(_positive(b)), level)
@@ -159,8 +153,7 @@ def ratio_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval
 def difference_interval(a: ArrayLike, b: ArrayLike, level: float = LEVEL) -> Interval:
     """The mean of a − b over pairs, with Student's t.
 
-    Raises:
-        ValueError: they do not pair, or one number is not finite.
+    Raises ValueError: they do not pair, or one number is not finite.
     """
     _pair(a, b)
     first, second = _numbers(a), _numbers(b)
@@ -201,9 +194,7 @@ def exponent_interval(axis_values: ArrayLike, table: ArrayLike, level: float = L
     Args:
         axis_values: (points,), above zero, at least two different ones.
         table: (replicates, points), above zero.
-
-    Raises:
-        ValueError: fewer than two different axis values, or a number that is not finite or not above zero.
+    Raises ValueError: fewer than two different axis values, or a number that is not finite or not above zero.
     """
     x, y = np.log(_positive(axis_values)), np.log(np.atleast_2d(_positive(table)))
     x = x - x.mean()
@@ -220,9 +211,7 @@ def trend_interval(axis_values: ArrayLike, table: ArrayLike, level: float = LEVE
     Args:
         axis_values: (points,), at least three.
         table: (replicates, points); NaN where a replicate has no figure at a point.
-
-    Raises:
-        ValueError: a replicate has fewer than three points.
+    Raises ValueError: a replicate has fewer than three points.
     """
     x, y = np.asarray(axis_values, dtype=np.float64), np.atleast_2d(np.asarray(table, dtype=np.float64))
     found = _student(np.array([_rank_correlation(x, row) for row in y]), _ROUNDING, level)
@@ -253,8 +242,7 @@ def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> In
 
     Used over prompts where all seeds agree, so that 64 right out of 64 reads [0.94, 1.00] and not [1, 1].
 
-    Raises:
-        ValueError: not 0 ≤ successes ≤ trials, or no trials.
+    Raises ValueError: not 0 ≤ successes ≤ trials, or no trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no proportion")
@@ -275,8 +263,7 @@ def _working(interval: Interval, region: Region) -> tuple[float, Region]:
 def would_clear(interval: Interval, region: Region, n: int, level: float) -> bool:
     """Whether an interval of `n` replicates with this estimate and spread excludes the nearest bound of `region`.
 
-    Raises:
-        ValueError: the spread is unknown.
+    Raises ValueError: the spread is unknown.
     """
     if interval.spread is None:
         raise ValueError("the spread is unknown")

@@ -24,8 +24,7 @@ def fill(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | No
     where. Sampled ratios and differences print with their interval. A sentence with a figure that this run does not
     have is left out, and why stands at the end: `(left out: safe is not in this run)`.
 
-    Raises:
-        ValueError: the template cannot be read (the checks of an experiment file refuse it earlier).
+    Raises ValueError: the template cannot be read (the checks of an experiment file refuse it earlier).
     """
     readings = read(experiment, values, status)
     missing: dict[str, None] = {}

@@ -71,11 +71,7 @@ class Readings:
         return {key: frozenset(point[i] for point in self.points) for i, key in enumerate(self.keys)}
 
     def get(self, variant: str, point: PointValues, metric: str) -> Replicates:
-        """The replicates of a figure.
-
-        Raises:
-            NotTested: it is not there; the message says why.
-        """
+        """The replicates of a figure. Raises NotTested: it is not there; the message says why."""
         status, reason = self.statuses.get((variant, point), ("ok", ""))
         if status != "ok":
             raise NotTested(status_sentence(variant, status, self.words(point), reason))
@@ -134,8 +130,7 @@ def _rows(table: pd.DataFrame | None, columns: list[str]) -> Iterator[tuple[Any,
 def read(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame | None = None) -> Readings:
     """Index the tables of a run.
 
-    Raises:
-        ValueError: a column is missing, or one replicate of a figure stands there twice.
+    Raises ValueError: a column is missing, or one replicate of a figure stands there twice.
     """
     keys = experiment.point_keys
     figures: dict[tuple[str, PointValues, str], dict[int, float]] = {}
@@ -184,9 +179,7 @@ def point_of(
             one value takes it; a key that only `checks` sweeps takes the value of `params`.
         along: an axis that stays open; it stands as None.
         otherwise: what a left-out axis of several values does.
-
-    Raises:
-        NotTested: a value or key is not in this run, or a left-out axis has several values.
+    Raises NotTested: a value or key is not in this run, or a left-out axis has several values.
     """
     unknown = [key for key in where if key not in readings.keys]
     if unknown:

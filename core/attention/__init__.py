@@ -18,8 +18,6 @@
   attention is called; `rivals`: attention of other packages, on a GPU; `trial`: one point of an experiment; `preload`:
   what the server of trials has loaded besides.
 * `precision`: the papers' claims about numbers, in emulated arithmetic.
-
-Names load when they are first used, so that importing `lab.core.attention.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations
@@ -36,24 +34,9 @@ if TYPE_CHECKING:
     from .varlen import attention_varlen
 
 __all__ = [
-    "BACKENDS",
-    "Backend",
-    "alibi_slopes",
-    "attention",
-    "attention_decode",
-    "attention_varlen",
-    "kernel_of_sdpa",
-    "merge",
-]
+    "BACKENDS", "Backend", "alibi_slopes", "attention", "attention_decode", "attention_varlen",
+    "kernel_of_sdpa", "merge",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "alibi": ("alibi_slopes",),
-            "registry": ("BACKENDS", "Backend", "attention"),
-            "sdpa": ("kernel_of_sdpa",),
-            "varlen": ("attention_varlen",),
-            "decode": ("attention_decode", "merge"),
-        },
-    )
+    __getattr__ = names_of(__name__)

@@ -171,8 +171,7 @@ def check_options(
 ) -> Options:
     """The options with their defaults filled in, for inputs that have passed `check_inputs`.
 
-    Raises:
-        ValueError: one does not fit the inputs; the message names both sides.
+    Raises ValueError: one does not fit the inputs; the message names both sides.
     """
     if attn_mask is not None:
         _check_mask(attn_mask, q, k)
@@ -268,11 +267,7 @@ def _window(window_size: int | Sequence[int] | None) -> Window | None:
 
 
 def whole_number(name: str, x: object, otherwise: str = "") -> int:
-    """x as Python's own, whether it is Python's or NumPy's.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """x as Python's own, whether it is Python's or NumPy's. Raises ValueError: it is none."""
     if isinstance(x, numbers.Integral) and not isinstance(x, bool):
         return int(x)
     raise ValueError(f"{name} is {x!r}; it must be a whole number{otherwise}")

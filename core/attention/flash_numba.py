@@ -19,8 +19,7 @@ from .operator import flash_numba_operator
 def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """`numba.backend.flash_numba`; where that cannot be given addresses, the operator of it.
 
-    Raises:
-        Refused: Numba is not installed, or what that refuses.
+    Raises Refused: Numba is not installed, or what that refuses.
     """
     options, given = seeded(options), (q, k, v, *options.tensors.values())
     refuse_tangents("flash-numba", "standard", *given)
@@ -33,11 +32,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
 
 
 def backend() -> ModuleType:
-    """The module of the kernels.
-
-    Raises:
-        Refused: there is no Numba.
-    """
+    """The module of the kernels. Raises Refused: there is no Numba."""
     refuse_without_numba("flash-numba")
     from .numba import backend as found
 

@@ -19,11 +19,7 @@ CAPABILITY = (8, 0)
 
 
 def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """`triton.backend.flash_triton`.
-
-    Raises:
-        Refused: there is no Triton, or it cannot compute this.
-    """
+    """`triton.backend.flash_triton`. Raises Refused: there is no Triton, or it cannot compute this."""
     reason = refusal(q, v)
     if reason:
         raise Refused(reason)

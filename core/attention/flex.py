@@ -23,8 +23,7 @@ from .band import Band, band_of
 def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor | None]:
     """O (B, H, Nq, d_v) and, with `return_lse`, the log-sum-exp (B, H, Nq), float32 or float64.
 
-    Raises:
-        Refused: gradients on a CPU.
+    Raises Refused: gradients on a CPU.
     """
     from torch.nn.attention.flex_attention import AuxRequest, create_block_mask
 
@@ -41,12 +40,13 @@ def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Ten
         block_mask = create_block_mask(
             _mask_mod(band), None, None, q.shape[2], k.shape[2], device=q.device.type
         )
+    changes = mask is not None or options.softcap is not None or options.alibi_slopes is not None
     run = _compiled() if q.device.type != "cpu" else _as_it_is()
     found = run(
         q,
         k,
         v,
-        score_mod=_score_mod(options, band) if mask is not None or _changes(options) else None,
+        score_mod=_score_mod(options, band) if changes else None,
         block_mask=block_mask,
         scale=options.scale,
         enable_gqa=q.shape[1] != k.shape[1],
@@ -58,10 +58,6 @@ def flex(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Ten
 def how_flex_ran(call: Callable[[], object]) -> str:
     """ "eager" or "compiled"."""
     return "compiled" if torch.cuda.is_available() else "eager"
-
-
-def _changes(options: Options) -> bool:
-    return options.softcap is not None or options.alibi_slopes is not None
 
 
 def _mask_mod(band: Band) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:

@@ -52,11 +52,9 @@ def largest_sum(*factors: Tensor, terms: int) -> float:
 def masked_product(P: Tensor, V: Tensor, mask: Tensor) -> Tensor:
     """P V without its masked terms: probabilities (…, rows, columns) times (…, columns, ·).
 
-    An unmasked infinity of V makes the result infinite, and an unmasked NaN, or infinities of both signs, make it NaN,
-    even where P is rounded to 0.
-
-    Args:
-        mask: (…, rows, columns), True where a term counts.
+        An unmasked infinity of V makes the result infinite, and an unmasked NaN, or infinities of both signs, make it NaN,
+        even where P is rounded to 0.
+    The mask (…, rows, columns) is true where a term counts.
     """
     O = P.masked_fill(~mask, 0) @ V.nan_to_num(0, 0, 0)
     weights = mask.to(V.dtype)

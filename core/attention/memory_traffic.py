@@ -50,9 +50,7 @@ def traffic(
     Args:
         onchip_bytes: the fast memory. Standard attention, whose operators stream what they need, does not use it.
         itemsize: bytes of a number.
-
-    Raises:
-        ValueError: the fast memory does not hold even one row of Q, K, V and O.
+    Raises ValueError: the fast memory does not hold even one row of Q, K, V and O.
     """
     memory = SlowMemory()
     if algorithm == "standard":

@@ -135,7 +135,6 @@ def attention(
         backend: a name in `BACKENDS`, or "auto": the first of these that has all options in use: short (on a CPU, for one
             query or few keys, not in half precision), flash-numba (where it is known to be faster, once a call has named it: "auto"
             compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
-
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
         Refused: the backend lacks an option, or there is none of that name; the message names the backends that have it.
@@ -170,11 +169,7 @@ def attention(
 
 
 def find(name: str) -> Backend:
-    """The backend of that name.
-
-    Raises:
-        Refused: there is none; the message names the nearest and all that there are.
-    """
+    """The backend of that name. Raises Refused: there is none; the message names the nearest and all that there are."""
     if name in BACKENDS:
         return BACKENDS[name]
     raise Refused(f"no backend {name!r}.{did_you_mean(name, BACKENDS)} There are: {', '.join(BACKENDS)}")
@@ -197,8 +192,7 @@ def by_name(name: str) -> Function:
 
     A log-sum-exp is not refused: it is None where the backend computes none.
 
-    Raises:
-        Refused: there is no such backend.
+    Raises Refused: there is no such backend.
     """
     backend = find(name)
 

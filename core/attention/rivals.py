@@ -31,8 +31,7 @@ def flash_attn(
 ) -> Tensor:
     """FlashAttention-2 of the package flash-attn, whose causal order is aligned bottom-right.
 
-    Raises:
-        Refused: where it is not installed, on a CPU, in single precision, for other head sizes.
+    Raises Refused: where it is not installed, on a CPU, in single precision, for other head sizes.
     """
     _refuse("flash_attn", q, v)
     from flash_attn import flash_attn_func
@@ -53,8 +52,8 @@ def flash_attn(
 def xformers(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> Tensor:
     """The memory-efficient attention of xFormers.
 
-    Raises:
-        Refused: where it is not installed, on a CPU, in single precision, for other head sizes, with fewer heads of k than of q.
+    Raises Refused: where it is not installed, on a CPU, in single precision, for other head sizes, with fewer heads of
+    k than of q.
     """
     _refuse("xformers", q, v)
     if k.shape[2] != q.shape[2]:

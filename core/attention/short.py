@@ -17,10 +17,7 @@ FEW_KEYS = 64
 
 
 def short(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, None]:
-    """O (B, H, Nq, d_v); without a log-sum-exp.
-
-    A row that may attend to nothing gives 0.
-    """
+    """O (B, H, Nq, d_v); without a log-sum-exp. A row that may attend to nothing gives 0."""
     (B, H, N_q, d), (_, H_kv, N_k, d_v) = q.shape, v.shape
     rows = H // H_kv * N_q
     Q, K, V = q.reshape(B * H_kv, rows, d), k.reshape(B * H_kv, N_k, d), v.reshape(B * H_kv, N_k, d_v)
@@ -37,8 +34,7 @@ def _apply_mask(S: Tensor, options: Options) -> Tensor | None:
 
     Autograd need not know of it: a masked key has a probability of 0, which stops its gradient.
 
-    Returns:
-        (…, Nq, 1), True for the rows that may attend to nothing; None where there are none.
+    Returns: (…, Nq, 1), True for the rows that may attend to nothing; None where there are none.
     """
     N_q, N_k = S.shape[2:]
     mask = options.attn_mask

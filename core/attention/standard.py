@@ -33,8 +33,7 @@ def standard(
     A row that may attend to nothing gives 0, and −∞ as its log-sum-exp. A NaN or an infinity in q, k or v stays
     with the rows that attend to it, in the output and in every gradient.
 
-    Args:
-        scale_first: the queries are scaled (fewer numbers), or else the scores; the same but for rounding.
+    With `scale_first` the queries are scaled (fewer numbers), or else the scores; the same but for rounding.
     """
     options = seeded(options)
     O, lse = _textbook(q, k, v, options, scale_first, None)
@@ -86,8 +85,7 @@ def scores(
 ) -> Tensor:
     """S (B, H, Nq, Nk) as the softmax gets it, but for a sink: scaled, capped, with ALiBi and mask; −∞ where masked.
 
-    Args:
-        mask: (B, H, Nq, Nk), True where a row may attend; given where a masked key may be NaN or infinite.
+    The mask (B, H, Nq, Nk) is true where a row may attend; given where a masked key may be NaN or infinite.
     """
     groups = q.shape[1] // k.shape[1]
     # A batch of (B, H_kv): the queries of all heads that share keys stand below each other.

@@ -31,8 +31,7 @@ runs them everywhere, so that one which is wrong there is timed nowhere."""
 def case(params: Params, context: trial.Context) -> trial.Case:
     """One implementation on normal q, k and v, the same for all variants of a seed.
 
-    Raises:
-        Refused: the implementation is unknown or does not do this.
+    Raises Refused: the implementation is unknown or does not do this.
     """
     from . import from_params, work
     from .arguments import check_inputs

@@ -28,9 +28,7 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
 
     Args:
         layout: of `function`; where left out, the attribute or top-level name `layout` of it or its file, else "bhsd".
-
-    Raises:
-        ValueError: the layout is not one of `LAYOUTS`.
+    Raises ValueError: the layout is not one of `LAYOUTS`.
     """
     layout = layout or getattr(function, "layout", None) or _beside(function).get("layout", "bhsd")
     if layout not in LAYOUTS:

@@ -61,9 +61,7 @@ def attention_varlen(
         cu_seqlens_k: the same of k and v; as q's where left out.
         options: as in `attention`; alibi_slopes are (heads,) or (sequences, heads).
         return_lse: also return the log-sum-exp, (heads, tokens), as the flash-attn package lays it out.
-
-    Raises:
-        ValueError, Refused: as `attention`; also for lengths that do not fit the tokens.
+    Raises ValueError, Refused: as `attention`; also for lengths that do not fit the tokens.
     """
     cu_seqlens_k = cu_seqlens_q if cu_seqlens_k is None else cu_seqlens_k
     of_q = _cuts("cu_seqlens_q", cu_seqlens_q, "q", q)

@@ -9,8 +9,6 @@
 * `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`.
 * `cross_tokenizer`: students of other tokens than their teacher's, `lab run kd-cross-tokenizer`.
 * `bias`: minimisers and gradients of losses where the truth is known, without training, `lab run kd-loss-bias`.
-
-Names load when they are first asked for, so that importing `lab.core.distill` costs no torch.
 """
 
 from __future__ import annotations
@@ -25,4 +23,4 @@ if TYPE_CHECKING:
 __all__ = ["Language", "word_hmm"]
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(__name__, {"language": ("Language", "word_hmm")})
+    __getattr__ = names_of(__name__)

@@ -15,9 +15,8 @@ from ..lm.positions import rotated, rotations
 def hidden_states_and_qkv(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:
     """The hidden states that logits are made of, and the input of the last block's attention.
 
-    Returns:
-        (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then keys, then
-        values, before rotary embedding.
+    Returns: (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then
+    keys, then values, before rotary embedding.
     """
     outputs: list[Tensor] = []
 

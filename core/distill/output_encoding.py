@@ -50,9 +50,8 @@ class Kind:
 def rows_of(output: Output, dtype: torch.dtype) -> tuple[Kind, Arrays]:
     """One row for each token: log-probabilities (of dtype), or ids and log-probabilities, or ids and counts.
 
-    Raises:
-        ValueError: logits that are no distribution (the message says where), a count or a vocabulary that does not
-            fit.
+    Raises ValueError: logits that are no distribution (the message says where), a count or a vocabulary that
+    does not fit.
     """
     if isinstance(output, Tensor):
         log_p = torch.log_softmax(output.detach().float(), -1)

@@ -76,12 +76,9 @@ class Outputs:
     def read(self, tokens: Tensor) -> Output:
         """The outputs of some tokens, in any order; a block's checksum is verified when it is first read.
 
-        Args:
-            tokens: numbers of tokens, integers of shape (batch, tokens) or (examples,).
-
-        Returns:
-            Log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of these
-            positions.
+        `tokens` are their numbers, integers of shape (batch, tokens) or (examples,).
+        Returns: log-probabilities (batch, tokens, V) in the dtype of the file, or a `TopK` or `Sampled` of
+        these positions.
 
         Raises:
             ValueError: a number that is not below `tokens`.
@@ -101,11 +98,7 @@ class Outputs:
         return Sampled(ids, values, self.kind.vocabulary, self.kind.temperature)
 
     def verify(self) -> None:
-        """Verify the checksums of all blocks.
-
-        Raises:
-            Unusable: one of them is damaged.
-        """
+        """Verify the checksums of all blocks. Raises Unusable: one of them is damaged."""
         self._check(np.arange(len(self._table)))
 
     @property
@@ -159,10 +152,8 @@ def write(
             `Sampled`. All of one kind; at least one token.
         made_by: a label of this teacher and text, which `load_or_make` compares.
         dtype: of the stored log-probabilities of full outputs, torch.float16 or torch.float32.
-
-    Raises:
-        ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no distribution
-            (the message says where), or a token that was drawn more than 128 times.
+    Raises ValueError: batches of different kinds or sizes, no tokens, another dtype, logits that are no
+    distribution (the message says where), or a token that was drawn more than 128 times.
     """
     if dtype not in (torch.float16, torch.float32):
         raise ValueError(f"dtype is {dtype}; log-probabilities are kept in torch.float16 or torch.float32")
@@ -218,7 +209,6 @@ def load_or_make(
         make: computes them, as `write` takes them.
         made_by: the label that the file must have.
         rebuild: make a file again that is damaged or has another label; otherwise that raises.
-
     Raises:
         Unusable: the file is damaged or has another label, and rebuild is false.
         ValueError: as `write`.

@@ -46,8 +46,7 @@ SIGNALS = "data", *RESPONSE, *INTERNALS
 def signal_terms(text: str) -> dict[str, float]:
     """A student's signals and their weights.
 
-    Raises:
-        ValueError: as `weighted`, or no signal that defines a distribution over tokens.
+    Raises ValueError: as `weighted`, or no signal that defines a distribution over tokens.
     """
     found = weighted(text, SIGNALS)
     if not found.keys() - set(INTERNALS):
@@ -58,8 +57,7 @@ def signal_terms(text: str) -> dict[str, float]:
 def weighted(text: str, known: Sequence[str]) -> dict[str, float]:
     """Names joined by +, with their weights.
 
-    Raises:
-        ValueError: an unknown or repeated name, or a weight that is not above 0 and finite.
+    Raises ValueError: an unknown or repeated name, or a weight that is not above 0 and finite.
     """
     found: dict[str, float] = {}
     for term in terms(text):

@@ -82,8 +82,7 @@ class Student:
     def learn(self) -> float:
         """One step on the next batch.
 
-        Returns:
-            The loss, the weighted sum of all signals.
+        Returns: the loss, the weighted sum of all signals.
 
         Raises:
             NotFinite: the loss is not finite.
@@ -102,8 +101,7 @@ class Student:
     def backward(self, documents: Tensor) -> float:
         """Add the gradient of the loss on these documents, one piece of the batch for each core where pieces add up.
 
-        Returns:
-            The loss.
+        Returns: the loss.
         """
         if not self.objective.adds_up or cores(self.device) == 1:
             loss = self.objective.loss(self, documents)

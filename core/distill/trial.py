@@ -44,11 +44,10 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Teacher, text, weights and order are the seed's, the same for all variants; held-out text is one for all seeds.
 
-    Returns:
-        `Evaluation.final` of the student; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's KL less the
-        teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and `total_compute`, with the
-        teacher's training and outputs; `bytes_per_token` that was read of the teacher's files, and `tokens_kept`, the
-        mean number of vocabulary entries that these hold at each position.
+    Returns: `Evaluation.final` of the student; `teacher/kl`, `teacher/kl_bits`; `teacher/lead`, the student's
+    KL less the teacher's in bits per character; `parameters`; `compute` in 10⁹ operations, and
+    `total_compute`, with the teacher's training and outputs; `bytes_per_token` that was read of the teacher's
+    files, and `tokens_kept`, the mean number of vocabulary entries that these hold at each position.
 
     Raises:
         Unusable: the teacher's outputs in the cache are damaged.

@@ -41,11 +41,7 @@ class BesideTheFile:
 
 
 def with_absolute_paths(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same values with every path absolute.
-
-    Raises:
-        NoSubject: a file, folder or function is not there.
-    """
+    """The same values with every path absolute. Raises NoSubject: a file, folder or function is not there."""
     changed = copy.deepcopy(dict(values))
     for keys, text, is_path in _named(params, values):
         *way, last = keys
@@ -57,11 +53,7 @@ def with_absolute_paths(params: type[BaseModel], values: Mapping[str, Any], fold
 
 
 def files(params: type[BaseModel], values: Mapping[str, Any], folder: Path) -> set[Path]:
-    """Every file and folder that the values name.
-
-    Raises:
-        NoSubject: one is not there, or lacks the function.
-    """
+    """Every file and folder that the values name. Raises NoSubject: one is not there, or lacks the function."""
     return {path for named in _named(params, values) for path in _paths(named, folder)}
 
 

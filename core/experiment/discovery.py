@@ -36,11 +36,7 @@ def _inside(folder: Path) -> dict[str, Path]:
 
 
 def find(name: str) -> Path:
-    """The file of an experiment, by name or path.
-
-    Raises:
-        Mistakes: there is none; with the nearest name.
-    """
+    """The file of an experiment, by name or path. Raises Mistakes: there is none; with the nearest name."""
     path = Path(name)
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         with suppress(RuntimeError):  # `~name` of an unknown user

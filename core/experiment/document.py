@@ -48,9 +48,8 @@ class Document:
 def read(path: Path) -> Document:
     """Read an experiment file.
 
-    Raises:
-        Mistakes: not there, no file, too long, not UTF-8, not YAML, empty, not a mapping, duplicate keys, tags, merge keys,
-            control characters, runaway aliases.
+    Raises Mistakes: not there, no file, too long, not UTF-8, not YAML, empty, not a mapping, duplicate keys,
+    tags, merge keys, control characters, runaway aliases.
     """
     shown = shorten(path)
     raw = _content(path, shown)
@@ -99,11 +98,7 @@ def read_value(text: str, source: str) -> Any:
 
 
 def printable(text: str, source: str) -> str:
-    """The same text.
-
-    Raises:
-        Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair.
-    """
+    """The same text. Raises Mistakes: it holds a character that a terminal obeys, or half of a surrogate pair."""
     if _CONTROL.search(text):
         raise Mistakes([Mistake(Position(source), "holds a control character")])
     return text

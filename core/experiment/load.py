@@ -31,8 +31,7 @@ class Loaded:
 def load(name: str, request: Request | None = None) -> Loaded:
     """Find, read, check and resolve an experiment; `name` is a name or a path.
 
-    Raises:
-        Mistakes: everything that is wrong with the file, or else everything that is wrong with the request.
+    Raises Mistakes: everything that is wrong with the file, or else everything that is wrong with the request.
     """
     return load_document(read(find(name)), request or Request())
 
@@ -40,9 +39,8 @@ def load(name: str, request: Request | None = None) -> Loaded:
 def load_document(document: Document, request: Request, *, is_resolved: bool = False) -> Loaded:
     """The same from a document already read.
 
-    Args:
-        is_resolved: it is the `experiment.yaml` of a run, checked when that run began; its claims may name variants that the
-            run left out.
+    `is_resolved`: it is the `experiment.yaml` of a run, checked when that run began; its claims may name variants that
+    the run left out.
     """
     try:
         as_written = shaped(document)
@@ -73,11 +71,7 @@ def _beside(document: Document) -> list[Mistake]:
 
 
 def validate(path: Path) -> Loaded:
-    """Check a file with each of its presets.
-
-    Raises:
-        Mistakes: all of them.
-    """
+    """Check a file with each of its presets. Raises Mistakes: all of them."""
     document = read(path)
     loaded = load_document(document, Request())
     mistakes: list[Mistake] = []

@@ -24,23 +24,14 @@ from .shape import shaped
 from .subject import NoSubject, Subject
 
 SETTABLE = (
-    "params",
-    "axes",
-    "checks",
-    "variants",
-    "baseline",
-    "repeats",
-    "seeds",
-    "sample_seconds",
-    "timeout",
-)
+    "params", "axes", "checks", "variants", "baseline", "repeats", "seeds", "sample_seconds", "timeout",
+)  # fmt: skip
 
 
 def resolve(document: Document, subject: Subject, request: Request) -> Document:
     """The document with the whole request applied; the positions of changed keys are the options that changed them.
 
-    Raises:
-        Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
+    Raises Mistakes: an unknown preset, key or variant, a value that cannot be read, a reference that leads nowhere.
     """
     document = _with_preset(document, request.preset)
     shaped(document)

@@ -32,11 +32,7 @@ WORDS = {
 
 
 def shaped(document: Document) -> Experiment:
-    """The document as an `Experiment`.
-
-    Raises:
-        Mistakes: every key that is unknown, missing or of the wrong type.
-    """
+    """The document as an `Experiment`. Raises Mistakes: every key that is unknown, missing or of the wrong type."""
     try:
         return Experiment.model_validate(document.data)
     except ValidationError as error:

@@ -71,9 +71,8 @@ def is_file(trial: str) -> bool:
 def load_subject(trial: str, folder: Path) -> Subject:
     """The subject of a `trial:` line; `folder` is what a relative path is relative to.
 
-    Raises:
-        NoSubject: unknown name, no such file, a file that fails while it is imported, no Params, not exactly one of
-            case and trial.
+    Raises NoSubject: unknown name, no such file, a file that fails while it is imported, no Params, not
+    exactly one of case and trial.
     """
     if is_file(trial):
         path = absolute_path(folder, trial)
@@ -99,8 +98,7 @@ def load_subject(trial: str, folder: Path) -> Subject:
 def absolute_path(folder: Path, text: str) -> Path:
     """The absolute path that a text names, relative to the folder; `~` is a home folder.
 
-    Raises:
-        NoSubject: no path can be made of it: an unknown user's home, a loop of links, a null byte.
+    Raises NoSubject: no path can be made of it: an unknown user's home, a loop of links, a null byte.
     """
     try:
         return (folder / Path(text).expanduser()).resolve()
@@ -111,8 +109,7 @@ def absolute_path(folder: Path, text: str) -> Path:
 def load_file(path: Path) -> ModuleType:
     """Import one file of the user's, which may import what lies beside it, see `Beside`.
 
-    Raises:
-        NoSubject: not there, or it fails while it is imported (with the line).
+    Raises NoSubject: not there, or it fails while it is imported (with the line).
     """
     if not os.path.isfile(path):  # without raising, whatever the path
         raise NoSubject(f"no such file: {path.name}")
@@ -130,9 +127,8 @@ def load_file(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise NoSubject(
-            f"{path.name}{_line_of(error, path)} fails while it is imported: {_error_words(error)}"
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        raise NoSubject(f"{path.name}{_line_of(error, path)} fails while it is imported: {what}") from error
     return module
 
 
@@ -171,10 +167,6 @@ class Beside(MetaPathFinder):
         return None
 
 
-def _error_words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f":{error.lineno}" if error.lineno else ""
@@ -200,8 +192,7 @@ class Reference:
 def reference(text: str, folder: Path) -> Reference:
     """Take `./file.py:function` apart and see, without running the file, that the function is there.
 
-    Raises:
-        NoSubject: no such file, not Python, no such function (with the nearest name).
+    Raises NoSubject: no such file, not Python, no such function (with the nearest name).
     """
     file, _, function = text.rpartition(":")
     if not function.isidentifier():
@@ -241,8 +232,7 @@ def _names(tree: ast.Module) -> list[str]:
 def load_function(target: Reference) -> Callable[..., Any]:
     """Import the file and take the function from it.
 
-    Raises:
-        NoSubject: it fails while it is imported, or there is no such function.
+    Raises NoSubject: it fails while it is imported, or there is no such function.
     """
     function = getattr(load_file(target.path), target.function, None)
     if not callable(function):

@@ -83,8 +83,7 @@ Piece = Text | End | Figure
 def parse(template: str) -> list[Piece]:
     """Parse a summary. `names()` of a piece lists what it mentions.
 
-    Raises:
-        ValueError: with the position (from 1) of the brace and what would be right.
+    Raises ValueError: with the position (from 1) of the brace and what would be right.
     """
     pieces: list[Piece] = []
     words, at = "", 0

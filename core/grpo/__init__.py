@@ -29,8 +29,6 @@ An experiment:
 * `base_model`: the model before GRPO, trained from scratch and cached.
 * `pretrained_model`: or one of Hugging Face's.
 * `trial`: what `lab run grpo` runs for each variant and seed.
-
-Names load when they are first asked for, so that importing `lab.core.grpo` costs no torch.
 """
 
 from __future__ import annotations
@@ -47,11 +45,4 @@ if TYPE_CHECKING:
 __all__ = ["group_advantages", "majority", "pass_at_k", "policy_loss"]
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "advantages": ("group_advantages",),
-            "losses": ("policy_loss",),
-            "accuracy_at_k": ("majority", "pass_at_k"),
-        },
-    )
+    __getattr__ = names_of(__name__)

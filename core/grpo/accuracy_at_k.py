@@ -23,9 +23,7 @@ def pass_at_k(right: Table | Sequence[Sequence[bool]], k: int) -> float:
     Args:
         right: (problems, samples), whether each of n samples is right; c is the number of right ones.
         k: 1 to n.
-
-    Raises:
-        ValueError: no problems, or k outside 1 to n.
+    Raises ValueError: no problems, or k outside 1 to n.
     """
     rows: Sequence[Sequence[bool]] = right if isinstance(right, Sequence) else right.tolist()
     if not rows:
@@ -48,9 +46,7 @@ def majority(answers: Sequence[Sequence[str | None]], truth: Sequence[str]) -> f
     Args:
         answers: (problems, k), the answers of the samples; None does not vote.
         truth: the right answer of each problem.
-
-    Raises:
-        ValueError: no problems, or not one truth for each.
+    Raises ValueError: no problems, or not one truth for each.
     """
     if len(answers) != len(truth):
         raise ValueError(f"answers to {len(answers)} problems, but {len(truth)} right answers")

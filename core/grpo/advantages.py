@@ -28,13 +28,9 @@ def group_advantages(rewards: Tensor, num_generations: int, scale_rewards: str =
         scale_rewards: "group" divides by the group's standard deviation + 1e-4 (DeepSeekMath §4.1.2); "batch" by that
             of all rewards + 1e-4 (TRL; the mean is still the group's); "none" does not divide (Dr. GRPO §3.2). Standard
             deviations are unbiased: the sum of squares over one less than the number of scores.
-
-    Returns:
-        (completions,), in float32 unless the rewards are float64.
-
-    Raises:
-        ValueError: num_generations below 2, rewards that are not one-dimensional, not whole groups or infinite, or an
-            unknown scale_rewards.
+    Returns: (completions,), in float32 unless the rewards are float64.
+    Raises ValueError: num_generations below 2, rewards that are not one-dimensional, not whole groups or
+    infinite, or an unknown scale_rewards.
     """
     if scale_rewards not in SCALES:
         raise ValueError(f"unknown scale_rewards {scale_rewards!r}; known: {', '.join(SCALES)}")
@@ -62,15 +58,8 @@ def zero_spread(rewards: Tensor, num_generations: int) -> Tensor:
 
     Groups with fewer than two scores are among them.
 
-    Args:
-        rewards: (completions,), as in `group_advantages`.
-        num_generations: G, at least 2.
-
-    Returns:
-        (groups,), boolean.
-
-    Raises:
-        ValueError: as `group_advantages`.
+    Arguments as in `group_advantages`.
+    Returns: (groups,), boolean. Raises ValueError: as `group_advantages`.
     """
     return _equal(*_groups(rewards, num_generations))
 

@@ -90,8 +90,7 @@ def make_base_model(
 def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model, and its facts: `rejected`, the number of models rejected before it, and `metrics`.
 
-    Raises:
-        NoBaseModel: no attempt was inside the window.
+    Raises NoBaseModel: no attempt was inside the window.
     """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     if "refused" in facts:

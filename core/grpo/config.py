@@ -76,14 +76,8 @@ class GRPOConfig:
             raise ValueError(
                 f"beta is {self.beta:g}, but {self.algorithm} is held to no reference: make it 0"
             )
-        for name in (
-            "steps",
-            "num_prompts",
-            "max_completion_length",
-            "num_iterations",
-            "dynamic_sampling",
-            "parts",
-        ):
+        at_least_1 = "steps num_prompts max_completion_length num_iterations dynamic_sampling parts"
+        for name in at_least_1.split():
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
@@ -102,11 +96,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def grpo_config(preset: str = "", **changes: Any) -> GRPOConfig:
-    """A preset, with changes.
-
-    Raises:
-        ValueError: an unknown preset; the message names the nearest.
-    """
+    """A preset, with changes. Raises ValueError: an unknown preset; the message names the nearest."""
     if preset and preset not in PRESETS:
         hint = did_you_mean(preset, PRESETS, cutoff=0.3)
         raise ValueError(f"no preset {preset}.{hint} There are: {', '.join(PRESETS)}")

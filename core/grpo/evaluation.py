@@ -35,13 +35,12 @@ def evaluate(
 ) -> tuple[dict[str, float], Rollout]:
     """Metrics over all problems, and the samples themselves.
 
-    Returns:
-        `eval/pass@k` for k = 1, 2, 4, … and samples; `eval/doubling`, the least that a doubling of k adds to it;
-        `eval/maj@k` with k = samples (R1's cons@k); `eval/acc_greedy`; `eval/format`, the share of well-formed thinking
-        and answer; `eval/think_rate`, and `eval/think_greedy` of the greedy answers; `eval/entropy` of the next token, in
-        nats; `eval/length`, `eval/length_correct` and `eval/length_incorrect`, in tokens, the last two left out where
-        there are no such answers. If the task has two alphabets, the metrics of `languages`. With a reference `eval/kl`,
-        the k3 estimate of KL(π‖π_ref), in nats per token.
+    Returns: `eval/pass@k` for k = 1, 2, 4, … and samples; `eval/doubling`, the least that a doubling of k adds to it;
+    `eval/maj@k` with k = samples (R1's cons@k); `eval/acc_greedy`; `eval/format`, the share of well-formed thinking and
+    answer; `eval/think_rate`, and `eval/think_greedy` of the greedy answers; `eval/entropy` of the next token, in nats;
+    `eval/length`, `eval/length_correct` and `eval/length_incorrect`, in tokens, the last two left out where there are
+    no such answers. If the task has two alphabets, the metrics of `languages`. With a reference `eval/kl`, the k3
+    estimate of KL(π‖π_ref), in nats per token.
     """
     device = model.embedding.weight.device
     options = {"max_completion_length": max_completion_length}
@@ -91,11 +90,7 @@ def _mean_kl(sampled: Rollout, task: Task, reference: LanguageModel, temperature
 
 
 def coverage(right: np.ndarray) -> dict[str, float]:
-    """`eval/pass@k` for k = 1, 2, 4, … and all samples; `eval/doubling`, the least that a doubling of k adds.
-
-    Args:
-        right: (problems, samples).
-    """
+    """`eval/pass@k` of (problems, samples), k = 1, 2, 4, … and all; `eval/doubling`, the least gain of a doubling."""
     samples = right.shape[1]
     doubled = [2**i for i in range(samples.bit_length())]
     passed = {k: pass_at_k(right, k) for k in [*doubled, samples]}

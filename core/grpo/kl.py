@@ -42,12 +42,7 @@ def per_token_kl(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
         logp: log π of the sampled tokens, any shape.
         ref_logp: log π_ref of the same tokens, the same shape.
         kind: "k1", "k2" or "k3".
-
-    Returns:
-        The estimates, of the same shape.
-
-    Raises:
-        ValueError: an unknown kind.
+    Returns: the estimates, of the same shape. Raises ValueError: an unknown kind.
     """
     log_r = ref_logp - logp
     if kind == "k1":
@@ -62,17 +57,11 @@ def per_token_kl(logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
 def kl_in_loss(logp: Tensor, old_logp: Tensor, ref_logp: Tensor, kind: str = "k3") -> Tensor:
     """π/π_old · k at each token, whose expected gradient over samples of π_old is that of KL(π‖π_ref).
 
-    Args:
-        logp: log π of the sampled tokens, any shape.
-        old_logp: log π_old, the policy that sampled them; the same shape, detached here.
-        ref_logp: log π_ref; the same shape, detached here.
-        kind: "k1", "k2" (whose weight is detached) or "k3".
+    Arguments as in `per_token_kl`; old_logp is log π_old, the policy that sampled the tokens. All but logp are
+    detached here, and so is the weight of k2.
 
-    Returns:
-        The estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
-
-    Raises:
-        ValueError: an unknown kind.
+    Returns: the estimates, of the same shape. For k1 and k3 their mean over samples of π_old is KL(π‖π_ref).
+    Raises ValueError: an unknown kind.
     """
     return weighted_kl(logp - old_logp.detach(), logp, ref_logp, kind)
 

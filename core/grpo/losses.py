@@ -106,13 +106,9 @@ def policy_loss(
         num_items: the divisor, where this batch is part of a larger one: completions for grpo, gspo and dr_grpo (which
             also divides by max_completion_length), unmasked tokens for bnpo, dapo and cispo. By default it is counted in
             this batch.
-
-    Returns:
-        Scalar, in float32 unless logp is float64.
-
-    Raises:
-        ValueError: shapes that do not match, an unknown loss_type or kl, dr_grpo without max_completion_length, β > 0
-            without ref_logp, or a negative epsilon, epsilon_high, beta or num_items.
+    Returns: scalar, in float32 unless logp is float64.
+    Raises ValueError: shapes that do not match, an unknown loss_type or kl, dr_grpo without
+    max_completion_length, β > 0 without ref_logp, or a negative epsilon, epsilon_high, beta or num_items.
     """
     return loss_parts(
         logp,
@@ -203,12 +199,9 @@ def loss_parts(
 def count_items(mask: Tensor, loss_type: str) -> float:
     """num_items of a batch: completions, masked or not, for grpo, gspo and dr_grpo; unmasked tokens for the others.
 
-    Args:
-        mask: (completions, tokens), of the whole batch.
-        loss_type: one of `LOSS_TYPES`.
+    mask: (completions, tokens), of the whole batch.
 
-    Raises:
-        ValueError: an unknown loss_type.
+    Raises ValueError: an unknown loss_type.
     """
     _check_names(loss_type)
     return float(_items(mask != 0, loss_type))

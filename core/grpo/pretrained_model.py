@@ -28,8 +28,7 @@ def load_pretrained(
 def check_pretrained(folder: Path, task: Task, mixture: Mixture, max_completion_length: int | None) -> None:
     """Raise now what `load_pretrained` would raise, as one kind of error.
 
-    Raises:
-        ValueError: the model cannot be loaded, or does not fit the task.
+    Raises ValueError: the model cannot be loaded, or does not fit the task.
     """
     try:
         words, context = _tokenizer_and_context(folder)
@@ -66,8 +65,7 @@ def _fit_task(
 def check_window(window: tuple[float, float], accuracy: float, folder: Path) -> None:
     """Check the accuracy of a pretrained model, the share of right samples.
 
-    Raises:
-        NoBaseModel: it is outside the window.
+    Raises NoBaseModel: it is outside the window.
     """
     low, high = window
     if accuracy < low:

@@ -33,8 +33,7 @@ REWARDS = *BUILT_IN, "random"
 def reward_terms(text: str) -> dict[str, float]:
     """The terms of a reward with their weights: built-in names, and functions as `./file.py:function`.
 
-    Raises:
-        ValueError: an unknown reward, one that is named twice, or a weight that is not a finite number.
+    Raises ValueError: an unknown reward, one that is named twice, or a weight that is not a finite number.
     """
     found: dict[str, float] = {}
     for term in terms(text):

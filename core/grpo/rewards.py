@@ -79,11 +79,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def accuracy(is_right: Callable[[Any, str], bool]) -> Reward:
-    """1 for a right answer, else 0, by the verifier that evaluation uses.
-
-    Args:
-        is_right: the task's verifier, `Task.is_right`.
-    """
+    """1 for a right answer, else 0, by the verifier that evaluation uses, `Task.is_right`."""
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         pairs = zip(problems, completions, strict=True)
@@ -102,11 +98,7 @@ def format(problems: Sequence[Problem], completions: Sequence[str]) -> list[floa
 
 
 def length(max_length: int) -> Reward:
-    """−tokens / max_length, counted as in `tokens_of`: shorter is better.
-
-    Raises:
-        ValueError: max_length below 1.
-    """
+    """−tokens / max_length, counted as in `tokens_of`: shorter is better. Raises ValueError: max_length below 1."""
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be 1 or more")
 
@@ -125,9 +117,7 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
     Args:
         alphabets: two or more strings of characters, disjoint.
         target: one of these.
-
-    Raises:
-        ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
+    Raises ValueError: fewer than two alphabets, a character in two of them, or a target that is none of them.
     """
     if len(alphabets) < 2:
         raise ValueError(f"language_consistency needs two alphabets or more, not {len(alphabets)}")
@@ -149,11 +139,7 @@ def language_consistency(*alphabets: str, target: str | None = None) -> Reward:
 
 
 def random_reward(rng: Generator) -> Reward:
-    """1 or 0 at random, independent of the completion: a control.
-
-    Args:
-        rng: advanced by each call.
-    """
+    """1 or 0 at random, independent of the completion: a control. Each call advances `rng`."""
 
     def reward(problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return [float(toss) for toss in rng.integers(0, 2, len(completions))]
@@ -180,8 +166,7 @@ class Scores:
 class WeightedRewards:
     """Rewards by name, and their weights: 1 by default, 0 for a reward that is only recorded.
 
-    Raises:
-        ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
+    Raises ValueError: no rewards, a weight for a name that is not among them, or one that is not finite.
     """
 
     rewards: Mapping[str, Reward]
@@ -209,7 +194,6 @@ class WeightedRewards:
         Args:
             problems: the problem of each completion.
             completions: the completions.
-
         Raises:
             ValueError: not one problem for each completion.
             RewardError: a reward raised, returned the wrong number of values, or returned a value that is not a finite

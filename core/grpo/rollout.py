@@ -65,8 +65,7 @@ def rollout(
 ) -> Rollout:
     """Sample `num_generations` completions of each problem, and verify them.
 
-    Raises:
-        ValueError: a prompt and its completion do not fit into the context.
+    Raises ValueError: a prompt and its completion do not fit into the context.
     """
     vocabulary = task.vocabulary
     prompts = [vocabulary.encode(problem.prompt) for problem in problems]

@@ -33,11 +33,10 @@ __all__ = ["Params", "trial"]
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Train for `steps` of GRPO from a base model or a pretrained one; evaluate before, during and after.
 
-    Returns:
-        `eval/…`: the last evaluation. `harder/…`: the same on harder problems. `base/…` and `base/harder/…`: both before
-        training. `gain/…` and `gain/harder/…`: after minus before. `base/above_predicted`: the accuracy of a base model
-        trained here, minus `predicted_accuracy`. `base/rejected`: base models outside the window before this one.
-        `train/…`: means over all steps. `distinct_problems`: the number of different test problems.
+    Returns: `eval/…`: the last evaluation. `harder/…`: the same on harder problems. `base/…` and `base/harder/…`: both
+    before training. `gain/…` and `gain/harder/…`: after minus before. `base/above_predicted`: the accuracy of a base
+    model trained here, minus `predicted_accuracy`. `base/rejected`: base models outside the window before this one.
+    `train/…`: means over all steps. `distinct_problems`: the number of different test problems.
 
     Raises:
         ValueError: parameters that do not fit together, or a pretrained model that does not fit the task.
@@ -57,12 +56,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     fixed = policy.reference if config.ref_model_sync_steps is None else None
     reference = fixed if fixed is not None else copy.deepcopy(model)
     eval_set = draw_eval_set(
-        task,
-        params.eval_problems,
-        params.eval_samples,
-        config.max_completion_length,
-        context.seed,
-        reference,
+        task, params.eval_problems, params.eval_samples, config.max_completion_length, context.seed, reference
     )
     before: dict[str, float]
     after: dict[str, float]

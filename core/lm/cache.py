@@ -15,9 +15,8 @@ from torch import Tensor
 @dataclass
 class Cache:
     """Attributes:
-    keys, values: (layers, rows, kv_heads, room, head_dim).
-    starts: (rows,), the first column of a row that is no padding; None where no row is padded.
-    length: the columns that are filled.
+    keys, values: (layers, rows, kv_heads, room, head_dim). starts: (rows,), the first column of a row that is no
+    padding; None where no row is padded. length: the columns that are filled.
     """
 
     keys: Tensor

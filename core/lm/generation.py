@@ -62,7 +62,6 @@ def generate(
             never be trained.
         temperature: 0 takes the likeliest token.
         generator: of the draws; the same one gives the same completions on as many cores.
-
     Raises:
         ValueError: an empty prompt, no prompts, or a prompt with which nothing more fits into the context.
         NotFinite: the model gives no probabilities.

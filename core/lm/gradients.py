@@ -22,11 +22,7 @@ def add_gradients(
 
     The order of addition depends on how many cores there are and on nothing else.
 
-    Args:
-        loss_of: a part to its loss, and whatever else is to be known of it.
-
-    Returns:
-        What else is known of the parts, in their order.
+    `loss_of` takes a part to its loss and whatever else is to be known of it, which is returned, in the parts' order.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device

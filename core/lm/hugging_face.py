@@ -47,12 +47,9 @@ class Config:
 
 
 class Model(nn.Module):
-    """Token ids to logits, as `Transformer` does it, by a model of transformers.
+    """Token ids to logits, as `Transformer` does it, by a model of transformers: `inner`, head and all.
 
     Dropout stays off unless somebody calls `train()`: what samples and what learns must be the same distribution.
-
-    Attributes:
-        inner: the model of transformers, head and all.
     """
 
     def __init__(self, inner: Any, config: Config) -> None:
@@ -74,12 +71,7 @@ class Model(nn.Module):
         Without a cache, padding follows the tokens, so causal attention ignores it. With one it precedes them: it is
         masked, and a row's positions count from its first token.
 
-        Args:
-            ids: (batch, length) of tokens that follow what is in the cache.
-            cache: keys and values of earlier tokens; these are added to it.
-
-        Raises:
-            ValueError: more tokens than the context holds.
+        Arguments and errors are those of `model.Transformer.hidden`.
         """
         first = 0 if cache is None else cache.length
         last = first + ids.shape[1]
@@ -177,14 +169,11 @@ class Vocabulary:
 
 
 def load(path: str | Path) -> tuple[Model, Vocabulary]:
-    """A causal model, in float32 on the CPU, and its tokenizer.
+    """A causal model, in float32 on the CPU, and its tokenizer, from a folder with both.
 
     Before anything is made of it, a few tokens go through the model twice: read at once by transformers itself, and
     piece by piece through our cache with padding before them. Models that see later tokens, or whose logits are not
     just the head of the last states, do not pass.
-
-    Args:
-        path: a folder with both.
 
     Raises:
         ModuleNotFoundError: transformers is not installed.

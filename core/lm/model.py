@@ -31,9 +31,7 @@ class Config:
         kv_heads: divides `heads`; as many as `heads` is ordinary attention, 1 is multi-query.
         d_ff: width of the gated layer.
         backend: of `lab.core.attention`: "auto", "short", "sdpa", "flash", "standard".
-
-    Raises:
-        ValueError: the sizes do not fit together.
+    Raises ValueError: the sizes do not fit together.
     """
 
     vocabulary: int
@@ -84,9 +82,7 @@ class Transformer(nn.Module):
         Args:
             ids: (batch, length) of tokens that follow what is in the cache.
             cache: keys and values of earlier tokens; these are added to it.
-
-        Raises:
-            ValueError: more tokens than the context holds.
+        Raises ValueError: more tokens than the context holds.
         """
         first = 0 if cache is None else cache.length
         last = first + ids.shape[1]

@@ -26,8 +26,7 @@ def each(work: Callable[[Piece], Result], pieces: Sequence[Piece], device: torch
 
     Gradient mode and autocast belong to a thread: `work` sets its own.
 
-    Raises:
-        Exception: what the first piece that failed has raised.
+    Raises Exception: what the first piece that failed has raised.
     """
     at_once = min(cores(device), len(pieces))
     if at_once <= 1:

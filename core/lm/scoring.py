@@ -74,8 +74,7 @@ def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1
     What the prompts have in common is computed once for all completions of a prompt, and logits are made for the tokens
     of completions only.
 
-    Returns:
-        Two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
+    Returns: two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
     """
     hidden, first = _states(model, sequences)
     width = int(sequences.lengths.max())

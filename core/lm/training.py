@@ -60,11 +60,8 @@ def train(
 ) -> None:
     """Train in place, on batches drawn anew from `data` in each of its passes.
 
-    Args:
-        after_step: called with the step, from 1, and the mean loss of a token.
-
-    Raises:
-        NotFinite: the loss is not.
+    `after_step` is called with the step, from 1, and the mean loss of a token.
+    Raises NotFinite: the loss is not.
     """
     optimizers = optimizers_of(model, recipe)
     order, rows = torch.empty(0, dtype=torch.long, device="cpu"), len(data.ids)
@@ -87,8 +84,7 @@ def train(
 def learn(model: LanguageModel, batch: Sequences, parts: int) -> float:
     """Add up the gradients of next-token training on one batch, computed in so many parts of like length.
 
-    Returns:
-        The mean negative log-likelihood of a token, in nats.
+    Returns: the mean negative log-likelihood of a token, in nats.
     """
     device, tokens = model.embedding.weight.device, int(batch.lengths.sum())
 

@@ -24,13 +24,9 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens; the id of a token is its place.
+    """Tokens, `<pad>` and `<eos>` among them; the id of a token is its place.
 
-    Attributes:
-        tokens: all of them, `<pad>` and `<eos>` among them.
-
-    Raises:
-        ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
+    Raises ValueError: a token is empty or there twice, or `<pad>` or `<eos>` is missing.
     """
 
     tokens: tuple[str, ...]
@@ -90,8 +86,7 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """The ids of a text; where several tokens fit, the longest.
 
-        Raises:
-            ValueError: a part of the text is no token; the message has its place.
+        Raises ValueError: a part of the text is no token; the message has its place.
         """
         found = self._pattern.findall(text)
         if sum(map(len, found)) < len(text):
@@ -112,9 +107,7 @@ class Vocabulary:
         Args:
             ids: whole numbers; a row of an array or tensor has them after `.tolist()`.
             keep_eos: false drops `<eos>` as well.
-
-        Raises:
-            ValueError: an id that no token has.
+        Raises ValueError: an id that no token has.
         """
         pieces = self._pieces
         try:

@@ -37,9 +37,7 @@ def allowed_error(reference: Tensor, standard: Tensor, times: float = 2) -> floa
     Args:
         reference: the truth, float64, any shape.
         standard: the same computed in the standard way in the dtype under test, same shape.
-
-    Raises:
-        ValueError: when the shapes differ.
+    Raises ValueError: when the shapes differ.
     """
     if reference.shape != standard.shape:
         raise ValueError(f"reference is {tuple(reference.shape)} but standard is {tuple(standard.shape)}")
@@ -76,13 +74,11 @@ def compare(
         times: how much further from the truth than the standard form the result may be. Two, as in FlashAttention's
             tests; those give gradients and soft-capped scores three.
         is_capped: whether `CAPS` hold too.
-
     Returns:
         error: the largest absolute error.
         error_allowed: by `allowed_error`, and at least `UNITS_ALLOWED` of the largest number and `least_allowed`.
         error_ratio: the error over the standard form's own, or over half a unit in the last place of the largest
             number in the reference where that is more, since no result in that dtype is meant to be nearer.
-
     Raises:
         Wrong: when the error is larger than allowed; also, with an infinite error and the reason in the case's
             text, for another shape or dtype and for a NaN or an infinity where the reference has none.

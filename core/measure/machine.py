@@ -24,23 +24,9 @@ __all__ = ["load_note", "machine_facts", "thread_environment", "usable_cores", "
 
 # Packages whose versions can change results; those that are not installed are left out.
 PACKAGES = (
-    "paperlab",
-    "torch",
-    "triton",
-    "numpy",
-    "numba",
-    "llvmlite",
-    "scipy",
-    "pandas",
-    "pydantic",
-    "transformers",
-    "tokenizers",
-    "datasets",
-    "trl",
-    "accelerate",
-    "reasoning-gym",
-    "ray",
-)
+    "paperlab", "torch", "triton", "numpy", "numba", "llvmlite", "scipy", "pandas", "pydantic",
+    "transformers", "tokenizers", "datasets", "trl", "accelerate", "reasoning-gym", "ray",
+)  # fmt: skip
 
 
 def machine_facts(gpus: bool | None = None) -> dict[str, Any]:

@@ -41,8 +41,7 @@ def memory_of(call: Callable[[], object], device: str = "cpu") -> Memory:
     The first run is not measured: it compiles and fills caches. Time nothing afterwards in the same process: on Linux
     glibc's allocator keeps fixed thresholds.
 
-    Raises:
-        ValueError: for a device other than "cpu" and "cuda".
+    Raises ValueError: for a device other than "cpu" and "cuda".
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(f'the memory of a call can be told on "cpu" and "cuda", not on {device!r}')

@@ -16,8 +16,7 @@ def keep_pages() -> bool:
     the next, and a variant paid for its predecessor; a training step spends a tenth of its time on faults. Do not call
     this where memory is measured: the process grows to the sum of what it needed at once.
 
-    Returns:
-        Whether the C library can do so; with another one nothing changes.
+    Returns: whether the C library can do so; with another one nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -61,8 +61,7 @@ def measure_peaks(dtype: str = "float32", device: str = "cpu", budget_seconds: f
     A size that would exceed the budget at the best rate so far is left out; the smallest product and one copy are
     always measured. Making the inputs counts towards the budget.
 
-    Raises:
-        ValueError: for a dtype that is not one of torch's floating-point types, or a device without a timer.
+    Raises ValueError: for a dtype that is not one of torch's floating-point types, or a device without a timer.
     """
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:

@@ -29,8 +29,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 def use_threads(n: int) -> None:
     """Set the threads of torch, and of Numba whether it is imported already or later, in this process.
 
-    Raises:
-        ValueError: for less than one thread, or more than Numba was started with (`NUMBA_NUM_THREADS`).
+    Raises ValueError: for less than one thread, or more than Numba was started with (`NUMBA_NUM_THREADS`).
     """
     if n < 1:
         raise ValueError(f"threads must be at least 1, not {n}")

@@ -35,8 +35,7 @@ def timer_name(device: str = "cpu") -> str:
 def sampler_for(device: str = "cpu") -> Sampler:
     """The function `(call, repeats) → seconds for all repeats together` on `device`.
 
-    Raises:
-        ValueError: for a device without a timer.
+    Raises ValueError: for a device without a timer.
     """
     return _on_cuda if timer_name(device) == "cuda events" else _on_cpu
 

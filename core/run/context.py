@@ -148,8 +148,7 @@ def _whole(name: str, value: object) -> int:
 def _plain(value: Any, where: str) -> Any:
     """The same in types that are read without running anything.
 
-    Raises:
-        TypeError: there is something else in it; says where.
+    Raises TypeError: there is something else in it; says where.
     """
     import torch
 

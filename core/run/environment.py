@@ -28,8 +28,7 @@ class Resources:
 def resources(device: str, threads: int, workers: int | None) -> Resources:
     """The resources that the options of a command name, `auto` resolved.
 
-    Raises:
-        NoDevice: no CUDA here, or more threads than cores.
+    Raises NoDevice: no CUDA here, or more threads than cores.
     """
     from ..measure.machine import usable_cores
 

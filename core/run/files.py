@@ -47,11 +47,7 @@ def _worded(data: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a file.
-
-    Raises:
-        Damaged: there is something else in it, or too much.
-    """
+    """The mapping in a file. Raises Damaged: there is something else in it, or too much."""
     _look_at(path)
     data = _mapping(path.read_bytes())
     if data is None:
@@ -102,8 +98,7 @@ def append_line(path: Path, data: Mapping[str, Any]) -> None:
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a file that is appended to; a line that was torn by a crash, or that is no record, is skipped.
 
-    Raises:
-        Damaged: the file is no file, or too large.
+    Raises Damaged: the file is no file, or too large.
     """
     if not path.exists():
         return

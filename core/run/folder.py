@@ -30,8 +30,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """run.json; a run that says `running` while no process holds its lock is `interrupted`.
 
-        Raises:
-            Damaged: it is not what was written.
+        Raises Damaged: it is not what was written.
         """
         facts = read_json(self.folder / "run.json")
         if not is_run(facts) or facts["experiment"] != self.folder.absolute().parent.name:

@@ -26,12 +26,8 @@ def acquire(path: Path, *, for_everybody: bool = False, patience: float = 1.0) -
     Args:
         for_everybody: whether other users of this machine may take it as well.
         patience: seconds to try for, since `is_held` takes the lock for an instant.
-
-    Returns:
-        A descriptor to keep open, or None where another process has the lock.
-
-    Raises:
-        OSError: the file cannot be opened, is no regular file, or its file system knows no locks.
+    Returns: A descriptor to keep open, or None where another process has the lock.
+    Raises OSError: the file cannot be opened, is no regular file, or its file system knows no locks.
     """
     descriptor = _opened(path, 0o666 if for_everybody else 0o644)
     until = time.monotonic() + patience

@@ -35,11 +35,7 @@ _held: dict[Path, int] = {}  # descriptors of the locks of the runs that this pr
 
 
 def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> Run:
-    """Make the folder of a new run and hold its lock.
-
-    Raises:
-        OSError: the results folder cannot be written.
-    """
+    """Make the folder of a new run and hold its lock. Raises OSError: the results folder cannot be written."""
     parent = results / loaded.experiment.name
     parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -90,8 +86,7 @@ def _later_than_all(parent: Path) -> str:
 def hold(run: Run) -> bool:
     """Take the lock of a run and keep it until `release` or the end of this process; False where another process has it.
 
-    Raises:
-        OSError: the folder cannot be written, or its file system knows no locks.
+    Raises OSError: the folder cannot be written, or its file system knows no locks.
     """
     descriptor = lock.acquire(run.lock)
     if descriptor is None:
@@ -123,8 +118,7 @@ def as_yaml(loaded: Loaded) -> str:
 def experiment_of(run: Run) -> Experiment:
     """The experiment as this run resolved it; needs neither its subject nor its files.
 
-    Raises:
-        Damaged: its file is no experiment.
+    Raises Damaged: its file is no experiment.
     """
     path = run.folder / "experiment.yaml"
     try:

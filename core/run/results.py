@@ -52,8 +52,7 @@ class Results:
 def gather(run: Run) -> Results:
     """Read a run, finished or not, and judge it.
 
-    Raises:
-        Damaged: one of its files is missing, or does not hold what was written.
+    Raises Damaged: one of its files is missing, or does not hold what was written.
     """
     import pandas as pd
 

@@ -61,8 +61,7 @@ def method() -> str:
 
     Forked from a server that has torch loaded and one thread they take 15 ms, as fresh interpreters 2.6 s.
 
-    Raises:
-        Mistakes: $LAB_START names no method.
+    Raises Mistakes: $LAB_START names no method.
     """
     chosen_method = os.environ.get("LAB_START") or ("forkserver" if sys.platform == "linux" else "spawn")
     if chosen_method not in METHODS:
@@ -73,8 +72,7 @@ def method() -> str:
 def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
     """Start the server of trial processes, which imports torch meanwhile; its children inherit `environment`.
 
-    Raises:
-        Mistakes: $LAB_START names no method.
+    Raises Mistakes: $LAB_START names no method.
     """
     from multiprocessing import forkserver, resource_tracker
 

@@ -13,8 +13,6 @@
 * `params`: what an experiment may vary; `user_function`: how a user's function is called; `trial`: one point of an
   experiment; `preload`: what the server of trials has loaded besides.
 * `alternatives`: functions that stand where softmax stands and compute something else.
-
-Names load when they are first used, so that importing `lab.core.softmax.trial` for its parameters costs no torch.
 """
 
 from __future__ import annotations
@@ -32,31 +30,9 @@ if TYPE_CHECKING:
     from .topk import online_topk, safe_topk
 
 __all__ = [
-    "IDENTITY",
-    "SOFTMAXES",
-    "Counts",
-    "Softmax",
-    "count",
-    "log_softmax",
-    "logsumexp",
-    "merge",
-    "naive",
-    "normalizer",
-    "online",
-    "online_topk",
-    "safe",
-    "safe_topk",
-]
+    "IDENTITY", "SOFTMAXES", "Counts", "Softmax", "count", "log_softmax", "logsumexp", "merge", "naive",
+    "normalizer", "online", "online_topk", "safe", "safe_topk",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "counting": ("Counts", "count"),
-            "logarithms": ("log_softmax", "logsumexp"),
-            "operations": ("naive", "normalizer", "online", "safe"),
-            "reference": ("IDENTITY", "merge"),
-            "registry": ("SOFTMAXES", "Softmax"),
-            "topk": ("online_topk", "safe_topk"),
-        },
-    )
+    __getattr__ = names_of(__name__)

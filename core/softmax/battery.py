@@ -54,11 +54,8 @@ def check(task: Task, x: Tensor, *, stable: bool) -> dict[str, float]:
 
     Small inputs that the implementation refuses are skipped; x is not.
 
-    Args:
-        stable: false for what is promised only where e^x fits the dtype; large logits are then left out.
-
-    Returns:
-        error, error_allowed and error_ratio on x.
+    `stable` is false for what is promised only where e^x fits the dtype; large logits are then left out.
+    Returns: error, error_allowed and error_ratio on x.
 
     Raises:
         Wrong: with the first failing case.

@@ -17,11 +17,7 @@ Forward = Callable[[Tensor, int], Tensor]
 
 
 def differentiable(forward: Forward, x: Tensor, dim: int) -> Tensor:
-    """forward(x, dim), with gradients of any order where x requires them: y·(g − Σ g·y).
-
-    Args:
-        forward: computes softmax over `dim` and knows nothing of gradients.
-    """
+    """forward(x, dim), itself without gradients, with gradients of any order where x requires them: y·(g − Σ g·y)."""
     if not needs_gradient(x):
         return forward(x, dim)
     y: Tensor = _Softmax.apply(x, dim, forward)  # type: ignore[no-untyped-call]
@@ -39,8 +35,7 @@ def differentiable_logsumexp(forward: Forward, softmax: Forward, x: Tensor, dim:
 
     Taken of x and not of the result, e^(x − y): in bfloat16 a result of 8 is off by 1.6%.
 
-    Args:
-        softmax: with gradients of its own.
+    `softmax` has gradients of its own.
     """
     y: Tensor = _LogSumExp.apply(x, dim, forward, softmax)  # type: ignore[no-untyped-call]
     return y

@@ -33,11 +33,9 @@ MAX_RELATIVE_ERROR = {3: 8.8e-5, 4: 3.1e-6, 5: 1.8e-7}
 def exp2(x: Tensor, degree: int = 3) -> Tensor:
     """2^x for x ≤ 0, in x's dtype, float32 or float64.
 
-    Returns:
-        Like x; 0 below −126, where float32 has no normal number left; NaN for NaN. Its slope is that of p, not of 2^x.
-
-    Raises:
-        ValueError: there is no polynomial of that degree.
+    Returns: like x; 0 below −126, where float32 has no normal number left; NaN for NaN. Its slope is that of p, not of
+    2^x.
+    Raises ValueError: there is no polynomial of that degree.
     """
     if degree not in COEFFICIENTS:
         raise ValueError(f"polynomials of degree {', '.join(map(str, COEFFICIENTS))}, not {degree}")
@@ -57,12 +55,8 @@ def exp2_softmax(x: Tensor, dim: int = -1, *, degree: int = 5) -> Tensor:
         x: logits of any shape; float16 or bfloat16, and float32 for degree 5. Halves are computed in float32.
         dim: the dimension that sums to one.
         degree: of the polynomial; 3, 4 or 5.
-
-    Returns:
-        Probabilities, like x. The gradient is that of softmax as far as the polynomial is 2^f.
-
-    Raises:
-        Refused: the polynomial is coarser than x's dtype, so that the result would be wrong in it.
+    Returns: probabilities, like x. The gradient is that of softmax as far as the polynomial is 2^f.
+    Raises Refused: the polynomial is coarser than x's dtype, so that the result would be wrong in it.
     """
     if x.dtype is torch.float64 or (x.dtype is torch.float32 and degree < 5):
         raise Refused(

@@ -17,13 +17,8 @@ from .operations import BLOCK, accumulator, check_floating, needs_gradient, norm
 def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     """The logarithm of softmax, stable, in one pass for m and d and one for the result.
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
-        dim: the dimension whose exponentials sum to one.
-        block: columns per block, at least 1.
-
-    Returns:
-        Log-probabilities, like x; −∞ where x is −∞, NaN in a row of nothing but −∞.
+    Arguments as in `operations.online`.
+    Returns: log-probabilities, like x; −∞ where x is −∞, NaN in a row of nothing but −∞.
     """
     m, d = normalizer(x, dim, block=block)
     return _subtract_both(x, m, d.log())
@@ -32,13 +27,8 @@ def log_softmax(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
 def logsumexp(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     """log Σ e^x, stable, in one pass over x.
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
-        dim: the dimension that is reduced and disappears.
-        block: columns per block, at least 1.
-
-    Returns:
-        x's shape without `dim`, in x's dtype; −∞ for a row of nothing but −∞ or of no elements at all.
+    Arguments as in `operations.online`.
+    Returns: x's shape without `dim`, in x's dtype; −∞ for a row of nothing but −∞ or of no elements at all.
     """
     m, d = normalizer(x, dim, block=block)
     return _from_pair(m, d, dim).to(x.dtype)

@@ -29,13 +29,9 @@ def check_floating(x: Tensor) -> None:
 def naive(x: Tensor, dim: int = -1) -> Tensor:
     """Algorithm 1: e^x / Σ e^x, in x's own dtype throughout.
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
-        dim: the dimension that sums to one.
-
-    Returns:
-        Probabilities, like x. NaN where e^x overflows: from 11.1 in float16, 88.7 in float32, 89 in bfloat16, 709.8
-        in float64.
+    Arguments as in `safe`.
+    Returns: probabilities, like x. NaN where e^x overflows: from 11.1 in float16, 88.7 in float32, 89 in
+    bfloat16, 709.8 in float64.
     """
     check_floating(x)
     e = x.exp()
@@ -48,10 +44,8 @@ def safe(x: Tensor, dim: int = -1) -> Tensor:
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64.
         dim: the dimension that sums to one.
-
-    Returns:
-        Probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already sum to more
-        than float16 can hold.
+    Returns: probabilities, like x. In half precision the sum is kept in float32: 65,505 equal logits already
+    sum to more than float16 can hold.
     """
     check_floating(x)
     if x.numel() == 0:
@@ -90,12 +84,8 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
     operators nothing is saved over `safe`, whatever the block; it takes a fused kernel to save the pass.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
+        x, dim: as in `safe`.
         block: columns per block, at least 1.
-
-    Returns:
-        Probabilities, like x.
     """
     check_floating(x)
     if needs_gradient(x):
@@ -120,15 +110,10 @@ def online(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
 def normalizer(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> tuple[Tensor, Tensor]:
     """Lines 1–6 of Algorithm 3, with blocks of columns for elements.
 
-    Args:
-        x: logits of any shape.
-        dim: the dimension that is reduced.
-        block: columns per block, at least 1.
-
-    Returns:
-        m and d, shaped like x with `dim` of size 1, in float32 for halves. m is a constant to the gradient: whatever
-        is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope for any m. Where nothing
-        but −∞ was seen, m is the lowest finite number and d is 0.
+    Arguments as in `online`.
+    Returns: m and d, shaped like x with `dim` of size 1, in float32 for halves. m is a constant to the
+    gradient: whatever is built of m and d, softmax, log-softmax or logsumexp, has the same value and slope
+    for any m. Where nothing but −∞ was seen, m is the lowest finite number and d is 0.
     """
     m, d = initial_state(x, dim)
     for x_b in blocks(x, dim, block):

@@ -60,12 +60,9 @@ def _truth(row: Tensor, output: str) -> Tensor:
 def merge_ulp(dtype: torch.dtype, seed: int, triples: int = 10_000) -> float:
     """How far (a ⊕ b) ⊕ c is from a ⊕ (b ⊕ c), and a ⊕ b from b ⊕ a, at worst over random triples.
 
-    Args:
-        triples: m is normal with a standard deviation of 3, d uniform between 1 and 1000.
-
-    Returns:
-        The largest relative difference of d in units of the dtype's ε; infinity should ever an m differ, since maxima
-        are exact.
+    In `triples` m is normal with a standard deviation of 3, d uniform between 1 and 1000.
+    Returns: the largest relative difference of d in units of the dtype's ε; infinity should ever an m differ,
+    since maxima are exact.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -94,8 +91,7 @@ def exponential_error(mantissas: int = 1 << 14) -> float:
 
     Over negative floats of every exponent, subnormal ones too, down to the last whose e^a is a normal number.
 
-    Args:
-        mantissas: how many of each exponent, evenly spread; 2^23 are all.
+    Of each exponent so many `mantissas` are taken, evenly spread; 2^23 are all.
     """
     from .numba.exponential import exponentials_of
 

@@ -107,8 +107,7 @@ TRITON = frozenset(name for name in SOFTMAXES if name.endswith("-triton"))
 def find(name: str, output: str) -> Implementation:
     """The built-in implementation `name` of `output`.
 
-    Raises:
-        Refused: there is none; the message names the nearest and all that there are.
+    Raises Refused: there is none; the message names the nearest and all that there are.
     """
     known = implementations(output)
     if name in known:

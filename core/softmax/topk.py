@@ -15,17 +15,11 @@ def online_topk(x: Tensor, k: int, dim: int = -1, *, block: int = BLOCK) -> tupl
     values are ever computed.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64.
+        x, dim, block: as in `operations.online`.
         k: how many, at most the size of `dim`.
-        dim: the dimension that is searched.
-        block: columns per block, at least 1.
-
-    Returns:
-        Probabilities in x's dtype and columns (int64), both shaped like x with `dim` of size k, largest first. Equal
-        logits come in no promised order.
-
-    Raises:
-        ValueError: k is larger than the size of `dim`.
+    Returns: probabilities in x's dtype and columns (int64), both shaped like x with `dim` of size k, largest
+    first. Equal logits come in no promised order.
+    Raises ValueError: k is larger than the size of `dim`.
     """
     if k > x.shape[dim]:
         raise ValueError(f"k = {k} of only {x.shape[dim]} columns")

@@ -27,8 +27,7 @@ REFERENCE_COLUMNS = 1024
 def case(params: Params, context: trial.Context) -> trial.Case:
     """One implementation on one matrix of normal logits, the same for all variants of a seed.
 
-    Raises:
-        Refused: the implementation is unknown or does not do this.
+    Raises Refused: the implementation is unknown or does not do this.
     """
     import torch
 

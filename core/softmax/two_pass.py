@@ -24,16 +24,7 @@ _LN2_LOW = math.log(2) - _LN2_HIGH
 
 
 def two_pass(x: Tensor, dim: int = -1, *, block: int = BLOCK) -> Tensor:
-    """The two-pass algorithm with blocks of columns for elements.
-
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
-        block: columns per block, at least 1.
-
-    Returns:
-        Probabilities, like x.
-    """
+    """The two-pass algorithm with blocks of columns for elements. Arguments and returns as in `operations.online`."""
     check_floating(x)
     if x.numel() == 0:
         return torch.empty_like(x)

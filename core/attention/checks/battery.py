@@ -69,12 +69,10 @@ def check(
         gradients: also those of q, k and v.
         shapes: the small cases; none for the point alone.
         of_options: with `gradients`, also those of the sink and of a mask that is added.
-
     Returns:
         error, error_allowed and error_ratio on the point, and with `gradients` grad_error_ratio. The worst over all
         cases: error_of_allowed, with `gradients` grad_error_of_allowed, and lse_error where it returns a log-sum-exp.
         cases, refused and nan_astray (cases whose NaN got further): how many there were.
-
     Raises:
         Wrong: with the first failing case.
         Refused: the point itself is refused.

@@ -22,9 +22,7 @@ def of_rounded_scores(truth: Inputs, dtype: torch.dtype) -> float:
     Args:
         truth: in float64.
         dtype: float32 or float64.
-
-    Returns:
-        the largest of all rows, in the output's unit.
+    Returns: the largest of all rows, in the output's unit.
     """
     S = scores(truth.q.detach(), truth.k.detach(), truth.options).detach()
     S = S.masked_fill(S.isneginf().all(-1, keepdim=True), 0)  # such a row gives 0

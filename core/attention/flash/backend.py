@@ -43,8 +43,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Te
     A row that may attend to nothing gives 0, −∞ as its L (or that of the sink), and gradients of 0. A NaN or an infinity
     in q, k, v or dO stays with the rows that attend to it, in O, L and the first derivative.
 
-    Raises:
-        Refused: in the backward pass of the second derivative; a third one is in `standard`.
+    Raises Refused: in the backward pass of the second derivative; a third one is in `standard`.
     """
     options = seeded(options)
     mask, sink = options.attn_mask, options.sink

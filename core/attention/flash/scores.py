@@ -56,8 +56,7 @@ class Scores:
 
         Q_i is (g, rows, d), K_j (g, columns, d).
 
-        Args:
-            capped: with a soft cap, gets tanh(s/c), which the backward pass needs.
+        `capped` gets tanh(s/c) with a soft cap, which the backward pass needs.
         """
         g, rows, columns = *Q_i.shape[:2], K_j.shape[1]
         options, size = self.job.options, (g, rows, columns)

@@ -52,8 +52,7 @@ def second_derivative(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of a loss on (dq, dk, dv, dmask, dsink) with respect to q, k, v, mask, sink, dO and dL.
 
-    Args:
-        of_gradients: of that loss with respect to those five, None where it does not look.
+    `of_gradients` is that loss's with respect to those five, None where it does not look.
     """
     q, k, v, α = job.q, job.k, job.v, job.options.scale
     dO = torch.zeros_like(O) if dO is None else dO

@@ -36,9 +36,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     Args:
         q, k, v: with addresses, as are all tensors of the options: see `addresses`.
         options: with a seed where there is dropout.
-
-    Raises:
-        Refused: on another device than a CPU, in float64, and in the backward pass of its gradients.
+    Raises Refused: on another device than a CPU, in float64, and in the backward pass of its gradients.
     """
     sink = options.sink
     wanted = (

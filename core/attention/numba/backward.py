@@ -40,15 +40,11 @@ def backward(q, k, v, mask, o, do, lse, dlse, dq, dk, dv, ends, task, extras, sc
 
     Args:
         q, k, v, o, do: `Rows`.
-        mask: `Mask`.
         lse, dlse: addresses of (batch, heads, queries) float32.
         dq: address of (parts of a head, batch, heads, queries, d) float32; need not be 0.
         dk, dv: `Rows` of tensors with heads of k, all 0, whose rows are a multiple of LANES.
         ends: int64 (parts of a head + 1,), the keys at which parts begin, then the number of keys.
-        task, extras: `Task`, `Extras`.
-        counter: address of an int64, 0 at first.
-        scratch: float32 (`room(…)`,), of this thread alone.
-        bits: int32 (QUERIES,), of this thread alone.
+        mask, task, extras, counter, scratch, bits: as in `forward`.
     """
     parts = ends.size - 1
     item = take(counter)

@@ -49,14 +49,9 @@ def decode(q, k, v, mask, o, lse, task, extras, scale, counter, finished, kept, 
     """Take parts from `counter` until there are none left; the thread that ends the last part of a head merges them.
 
     Args:
-        q, k, v, o: `Rows`.
-        mask: `Mask`.
-        lse: address of (batch, heads, queries) float32.
-        task, extras: `Task`, `Extras`, without dropout.
-        counter: address of an int64, 0 at first.
+        q, k, v, mask, o, lse, task, extras, counter, scratch: as in `forward`, without dropout.
         finished: address of int64 (batch · heads of k,), 0 at first.
         kept: float32 (batch · heads of k, parts, `room_of_part(…)`).
-        scratch: float32 (`room(…)`,), of this thread alone.
     """
     parts = kept.shape[1]
     item = take(counter)

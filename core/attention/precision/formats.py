@@ -31,8 +31,7 @@ def quantised(x: Tensor, rows: int | None = None) -> Tensor:
 def hadamard(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The orthogonal Hadamard matrix (n, n), by Sylvester: its entries are ±1/√n.
 
-    Raises:
-        ValueError: n is no power of two.
+    Raises ValueError: n is no power of two.
     """
     if n < 1 or n & (n - 1):
         raise ValueError(f"a Hadamard matrix is made here for powers of two, not for {n}")

@@ -17,8 +17,7 @@ __all__ = ["Params", "trial"]
 def trial(params: Params, context: contract.Context) -> Mapping[str, float]:
     """One draw of inputs, by the seed; the same for all variants of the same shape. Seed 0 alone reports memory.
 
-    Raises:
-        Refused: incoherent processing with a head_dim that is no power of two.
+    Raises Refused: incoherent processing with a head_dim that is no power of two.
     """
     import torch
 

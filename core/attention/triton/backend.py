@@ -35,8 +35,7 @@ def flash_triton(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Ten
     interpreter, whose products know no bfloat16, half precision is computed in float32. A NaN in a masked key
     changes nothing; one in dO may reach dV of keys that are masked in its row, in the same tile.
 
-    Raises:
-        Refused: in the backward pass of its gradients.
+    Raises Refused: in the backward pass of its gradients.
     """
     options = seeded(options)
     dtype = q.dtype

@@ -53,9 +53,8 @@ def tanh(x):
 def scores(qk, i, j, rule, KIND: tl.constexpr, EDGE: tl.constexpr, ENDS: tl.constexpr):
     """The scores u, −∞ where masked, and tanh of the soft cap (anything without one).
 
-    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an
-    EDGE the band masks, and with ENDS the end of the keys; queries past the last are read as 0 and not
-    stored.
+    Where the kind is FOLDED they are qk itself, and else scores times log₂e: `powers` takes either. At an EDGE the
+    band masks, and with ENDS the end of the keys; queries past the last are read as 0 and not stored.
     """
     mask, mask_i, mask_j, queries, keys, scale, cap, slope, low, high, shift = rule
     u, t = qk, qk

@@ -19,11 +19,7 @@ DOCUMENTS = 8
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
-    """Measure one loss on one text; the seed is that of the language too.
-
-    Raises:
-        Refused: k above the vocabulary.
-    """
+    """Measure one loss on one text; the seed is that of the language too. Raises Refused: k above the vocabulary."""
     import torch
 
     from . import minimisers, two_vocabularies

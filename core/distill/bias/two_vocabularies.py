@@ -59,10 +59,7 @@ def minimise(name: str, text: Text) -> Minimised:
     """Minimise a loss, by its name in `names.TWO`, from the truth, on the documents of a text in subword tokens."""
     characters, lengths = by_characters(text)
     pairs = [
-        (
-            tokens(row[1 : 1 + length], characters.view.pieces),
-            tokens(pieces[1:], text.view.pieces),
-        )
+        (tokens(row[1 : 1 + length], characters.view.pieces), tokens(pieces[1:], text.view.pieces))
         for row, length, pieces in zip(characters.ids.tolist(), lengths, text.ids.tolist(), strict=True)
     ]
     words = name == "alm-words"
@@ -109,15 +106,11 @@ def _loss(
     if name == "marginal":
         target = marginal(log_p, alignment, tree)
     else:
-        target = exact_marginal(
-            partial(_prefix_log_probs, text.truth), partial(_encode, text), students, tree
-        )
+        encode = text.view.encode
+        predict = partial(_prefix_log_probs, text.truth)
+        target = exact_marginal(predict, lambda piece: encode(piece.decode()), students, tree)
     target = target.clamp(min=FLOOR)
     return lambda logits: soft_targets(logits, target, alignment.student.mask)
-
-
-def _encode(text: Text, piece: bytes) -> list[int]:
-    return text.view.encode(piece.decode())
 
 
 def _prefix_log_probs(truth: Truth, prefixes: list[tuple[int, ...]]) -> Tensor:
@@ -135,11 +128,7 @@ def _lowest(loss: Callable[[Tensor], Tensor], log_p: Tensor, units: float) -> tu
     """The least loss found, and the student there as log-probabilities; each position has its own logits."""
     logits = log_p.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
-        [logits],
-        max_iter=STEPS,
-        tolerance_grad=1e-9,
-        tolerance_change=1e-12,
-        line_search_fn="strong_wolfe",
+        [logits], max_iter=STEPS, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:

@@ -30,9 +30,7 @@ def check_models(
         params: of the known language, whose views stand in for models that are None.
         nearby: resolves paths of the experiment's file.
         signal, student, teacher, text, characters: as in `Params`.
-
-    Raises:
-        ValueError: a folder that holds no model, a file that holds no text, vocabularies that do not fit the signal.
+    Raises ValueError: a folder that holds no model, a file that holds no text, vocabularies that do not fit the signal.
     """
     try:
         source = source_of(params)

@@ -54,11 +54,7 @@ class Training:
 
 
 def set_up(params: Params, context: Context) -> Training:
-    """Make all that a training needs, or take it from the cache.
-
-    Raises:
-        ValueError, Unusable: as `trial`.
-    """
+    """Make all that a training needs, or take it from the cache. Raises ValueError, Unusable: as `trial`."""
     source = source_of(params)
     teacher = _teacher(params, source, context)
     letters = view(source.language, "char")

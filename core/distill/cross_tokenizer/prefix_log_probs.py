@@ -31,9 +31,7 @@ def prefix_log_probs(model: Any, rows: Tensor, prefixes: list[Prefix]) -> tuple[
         model: the teacher, ours or one of `lab.core.lm.hugging_face`.
         rows: (documents, 1 + tokens) of the teacher's tokens, its tokenizer's `start` first; padding does no harm.
         prefixes: without `start`.
-
-    Returns:
-        (prefixes, V) in float32.
+    Returns: (prefixes, V) in float32.
     """
     cache = model.empty_cache(len(rows), rows.shape[1])
     own = model.logits(model.hidden(rows, cache)).float().log_softmax(-1).cpu()

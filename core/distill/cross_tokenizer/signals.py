@@ -38,8 +38,7 @@ STATES = "hidden-states", "dskd-cma"
 def signal_terms(text: str) -> dict[str, float]:
     """The signals with their weights.
 
-    Raises:
-        ValueError: as `weighted`, `teacher-text` beside another signal, or no signal that is complete.
+    Raises ValueError: as `weighted`, `teacher-text` beside another signal, or no signal that is complete.
     """
     found = weighted(text, SIGNALS)
     if "teacher-text" in found and len(found) > 1:

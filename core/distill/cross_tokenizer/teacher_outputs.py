@@ -53,11 +53,7 @@ class TeacherModel:
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutputs:
-    """A teacher's outputs on a text, from the cache or computed.
-
-    Attributes:
-        rebuild: make a damaged file again; otherwise it raises `Unusable`.
-    """
+    """A teacher's outputs on a text, from the cache or computed; `rebuild` makes a damaged file again."""
 
     teacher: TeacherModel
     text: TokenizedTexts
@@ -94,8 +90,7 @@ class TeacherOutputs:
     def generated(self, context: Context, bytes: int) -> list[str]:
         """Texts that the teacher generates, of `bytes` bytes together.
 
-        Raises:
-            ValueError: it generates nothing, or no text in UTF-8.
+        Raises ValueError: it generates nothing, or no text in UTF-8.
         """
         key = json.dumps([self._key, "writes", bytes])
 

@@ -61,8 +61,7 @@ class Tokenizer:
     def tokens(self, text: str) -> Tokens:
         """A text's tokens with the bytes at which they end.
 
-        Raises:
-            ValueError: the tokens do not decode to the text; the message names the first byte that differs.
+        Raises ValueError: the tokens do not decode to the text; the message names the first byte that differs.
         """
         if self.dummy_space:
             found = tokens(self.encode(text), self.pieces, dummy_space=True)
@@ -89,13 +88,10 @@ def of_view(view: View) -> Tokenizer:
 
 
 def of_hugging_face(words: Vocabulary, rows: int) -> Tokenizer:
-    """A tokenizer of transformers.
+    """A tokenizer of transformers, for an embedding of so many rows, which may be more than the tokens.
 
     Its vocabulary decides the convention of `pieces`: with a Ġ tokens are `byte-level`, with a ▁ `sentencepiece`, else
     `plain`.
-
-    Args:
-        rows: of the model's embedding, which may be more than the tokens.
     """
     tokenizer: Any = words.tokenizer
     vocabulary: dict[str, int] = tokenizer.get_vocab()
@@ -164,8 +160,7 @@ class TokenizedTexts:
 def tokenize(student: Tokenizer, teacher: Tokenizer, texts: Sequence[str]) -> TokenizedTexts:
     """The documents in the tokens of both.
 
-    Raises:
-        ValueError: a tokenizer whose tokens do not decode to the text; the message says whose, where, and how.
+    Raises ValueError: a tokenizer whose tokens do not decode to the text; the message says whose, where, and how.
     """
     found = []
     for number, text in enumerate(texts):
@@ -206,8 +201,7 @@ def decode_rows(view: View, ids: Tensor) -> list[str]:
 def documents_of_file(path: Path, length: int) -> list[str]:
     """The documents of a file: pieces of at most `length` characters, cut at white space.
 
-    Raises:
-        ValueError: fewer than two of them, or no UTF-8.
+    Raises ValueError: fewer than two of them, or no UTF-8.
     """
     try:
         words = path.read_text(encoding="utf-8").split()

@@ -19,13 +19,12 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     Teacher, text, weights and order are the seed's, the same for all variants but `teacher-text`; held-out text is
     one for all seeds.
 
-    Returns:
-        Of a student of characters `Figures.measures` on held-out text. Of any `bits`, −log₂ of held-out text in its
-        own tokens by the text's bytes; where the language is known `excess_bits`, that less the truth's own: an
-        unbiased estimate of `kl_bits`, and where tokens are no characters an upper bound, since only one way to write
-        the text counts. `teacher/…` the teacher's own; `lead`, the student's excess (or bits) less its teacher's;
-        `parameters`; `compute` in 10⁹ operations and `total_compute` with the teacher's; `bytes_per_character` that
-        was read of the teacher's files.
+    Returns: of a student of characters `Figures.measures` on held-out text. Of any `bits`, −log₂ of held-out
+    text in its own tokens by the text's bytes; where the language is known `excess_bits`, that less the
+    truth's own: an unbiased estimate of `kl_bits`, and where tokens are no characters an upper bound, since
+    only one way to write the text counts. `teacher/…` the teacher's own; `lead`, the student's excess (or
+    bits) less its teacher's; `parameters`; `compute` in 10⁹ operations and `total_compute` with the
+    teacher's; `bytes_per_character` that was read of the teacher's files.
 
     Raises:
         Unusable: the teacher's outputs in the cache are damaged.

@@ -9,8 +9,6 @@
     bpe = view(language, "bpe", size=512)
     ids = bpe.rows(language.write(np.random.default_rng(1), documents=64, characters=500), columns=128)
     evaluate(Truth(language, bpe), ids, model).measures()["kl_bits"]
-
-Names load when they are first asked for, so that importing `lab.core.distill.language` costs no torch.
 """
 
 from __future__ import annotations
@@ -28,33 +26,9 @@ if TYPE_CHECKING:
     from .views import VIEWS, View, view
 
 __all__ = [
-    "MARK",
-    "VIEWS",
-    "Entropies",
-    "Figures",
-    "Language",
-    "Oracle",
-    "Reading",
-    "Scored",
-    "Truth",
-    "View",
-    "entropies",
-    "evaluate",
-    "figures",
-    "invalid_words",
-    "view",
-    "word_hmm",
-]
+    "MARK", "VIEWS", "Entropies", "Figures", "Language", "Oracle", "Reading", "Scored", "Truth", "View",
+    "entropies", "evaluate", "figures", "invalid_words", "view", "word_hmm",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "entropy": ("Entropies", "entropies"),
-            "evaluation": ("Figures", "evaluate", "figures", "invalid_words"),
-            "hmm": ("MARK", "Language", "Scored", "word_hmm"),
-            "oracle": ("Oracle",),
-            "truth": ("Reading", "Truth"),
-            "views": ("VIEWS", "View", "view"),
-        },
-    )
+    __getattr__ = names_of(__name__)

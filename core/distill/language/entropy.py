@@ -37,11 +37,8 @@ class Entropies:
 def entropies(language: Language, *, documents: int = 200, words: int = 20, seed: int = 0) -> Entropies:
     """The entropies of a language in its stationary state.
 
-    Args:
-        documents, words: of the sample, `words` contexts in each of `documents` documents.
-
-    Raises:
-        ValueError: fewer than two documents, or no words.
+    The sample has `words` contexts in each of `documents` documents.
+    Raises ValueError: fewer than two documents, or no words.
     """
     if documents < 2 or words < 1:
         raise ValueError(f"{documents} documents of {words} words; it takes at least 2 of 1")

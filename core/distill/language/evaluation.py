@@ -94,9 +94,7 @@ def figures(reading: Reading, logits: Tensor, rows: slice = slice(None)) -> Figu
     Args:
         logits: (rows, tokens, V) of what follows each token, as a model gives them; log-probabilities are logits too.
         rows: of the reading, those that the logits are of.
-
-    Raises:
-        ValueError: logits of another shape, or no token whose distribution is defined.
+    Raises ValueError: logits of another shape, or no token whose distribution is defined.
     """
     ids, size = reading.ids[rows], reading.truth.view.size
     if logits.shape != (*ids.shape, size):
@@ -157,9 +155,7 @@ def evaluate(truth: Truth, ids: Tensor, model: Callable[[Tensor], Tensor], batch
     Args:
         ids: (documents, tokens), `<eos>` first, padded behind the end.
         model: ids to logits.
-
-    Raises:
-        ValueError: what `Truth.read` and `figures` refuse, or no documents.
+    Raises ValueError: what `Truth.read` and `figures` refuse, or no documents.
     """
     reading = truth.read(ids)
     blocks = [slice(first, first + batch) for first in range(0, len(ids), batch)]

@@ -37,9 +37,7 @@ class Language:
         prior: (S,) π, the probabilities of the first word's topic.
         transition: (S, S) A, from a topic in its row to the next word's.
         emission: (S, W) E, the probabilities of a topic's words.
-
-    Raises:
-        ValueError: the shapes do not fit, a row is no distribution, or a word is there twice or cannot be written.
+    Raises ValueError: the shapes do not fit, a row is no distribution, or a word is there twice or cannot be written.
     """
 
     words: tuple[str, ...]
@@ -102,11 +100,7 @@ class Language:
         return np.asarray(found / found.sum())
 
     def draw(self, rng: np.random.Generator, documents: int, words: int) -> np.ndarray:
-        """(documents, words) numbers of words.
-
-        Raises:
-            ValueError: a negative count.
-        """
+        """(documents, words) numbers of words. Raises ValueError: a negative count."""
         if documents < 0 or words < 0:
             raise ValueError(f"{documents} documents of {words} words; neither may be negative")
         topics = np.empty((words, documents), dtype=np.int64)
@@ -131,8 +125,7 @@ class Language:
     def write(self, rng: np.random.Generator, documents: int, characters: int) -> list[str]:
         """Texts of whole words, each the shortest with at least `characters` characters.
 
-        Raises:
-            ValueError: a negative count.
+        Raises ValueError: a negative count.
         """
         if characters < 0:
             raise ValueError(f"characters is {characters}; it may not be negative")
@@ -150,11 +143,9 @@ class Language:
         A word that the language lacks, or that is impossible there, has a log-probability of −inf, and the belief
         stays as if it were absent.
 
-        Args:
-            numbers: (documents, words) of words, or `NO_WORD`.
-
-        Returns:
-            (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k | before).
+        `numbers` are those of (documents, words) words, or `NO_WORD`.
+        Returns: (documents, words + 1, S) b before each word and after the last, and (documents, words) log p(w_k |
+        before).
         """
         documents, words = numbers.shape
         emission = np.vstack([self.emission.T, np.zeros(self.topics)])  # NO_WORD is its last row
@@ -230,9 +221,7 @@ def word_hmm(
         shared: the share of the words that all topics have.
         zipf: 0 is a uniform distribution.
         stay: the probability that the next word is of the same topic; the other topics are equally likely.
-
-    Raises:
-        ValueError: a parameter out of range; the message has its name.
+    Raises ValueError: a parameter out of range; the message has its name.
     """
     if topics < 1:
         raise ValueError(f"topics is {topics}; it must be at least 1")

@@ -20,9 +20,7 @@ def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, .
     Args:
         alphabet: all characters there are, the mark among them.
         size: of the pieces.
-
-    Raises:
-        ValueError: fewer pieces than characters, or more than the words in these texts have.
+    Raises ValueError: fewer pieces than characters, or more than the words in these texts have.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -40,11 +38,7 @@ def learnt(texts: Sequence[str], alphabet: str, size: int) -> tuple[tuple[str, .
 
 
 def merged(word: str, rank: Mapping[tuple[str, str], int]) -> list[str]:
-    """The pieces of a word: repeatedly the pair with the lowest rank is merged, the leftmost of equals.
-
-    Args:
-        rank: the index of each merge.
-    """
+    """The pieces of a word: repeatedly the pair with the lowest rank is merged, the leftmost of equals."""
     pieces = list(word)
     while len(pieces) > 1:
         ranks = [rank.get(pair, len(rank)) for pair in zip(pieces, pieces[1:], strict=False)]

@@ -24,11 +24,7 @@ from .views import View
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A language in the tokens of one view.
-
-    Raises:
-        ValueError: the view is of other words.
-    """
+    """A language in the tokens of one view. Raises ValueError: the view is of other words."""
 
     language: Language
     view: View
@@ -47,11 +43,8 @@ class Truth:
         An impossible token has probability 0, and no distribution is defined after it until the next mark. Such a
         word does not change the belief; the words after it are predicted as usual.
 
-        Args:
-            ids: (batch, tokens), `<eos>` first in each row, padded behind the end.
-
-        Raises:
-            ValueError: a row that does not begin with `<eos>`, or an id that no token has.
+        ids are (batch, tokens), `<eos>` first in each row, padded behind the end.
+        Raises ValueError: a row that does not begin with `<eos>`, or an id that no token has.
         """
         ids = np.asarray(ids.cpu() if isinstance(ids, Tensor) else ids)
         real = self._checked(ids)
@@ -181,8 +174,7 @@ class Reading:
 
         Uniform where it is undefined (`possible`), and behind the end: finite there, so that it can be masked by 0.
 
-        Args:
-            rows: of the batch; a block at a time where all together are too many.
+        `rows` are of the batch; a block at a time where all together are too many.
         """
         numbers = np.arange(len(self.ids))[rows]
         width = self.ids.shape[1]

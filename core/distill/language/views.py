@@ -98,8 +98,7 @@ class View(Vocabulary):
     def encode(self, text: str) -> list[int]:
         """The ids of a text, as it stands: `<eos>` only where the text has it.
 
-        Raises:
-            ValueError: a letter that no word has, or, by words, one that is none.
+        Raises ValueError: a letter that no word has, or, by words, one that is none.
         """
         known = self._spellings
         *words, rest = text.split(MARK)
@@ -109,13 +108,9 @@ class View(Vocabulary):
         return ids + self._spelt(rest)
 
     def rows(self, texts: Sequence[str], columns: int | None = None) -> Tensor:
-        """(texts, columns) ids of documents, each with `<eos>` before it, padded behind its end.
+        """(texts, columns) ids of documents, each with `<eos>` before it, padded behind its end, or cut off at `columns`.
 
-        Args:
-            columns: what is longer is cut off there; None takes the longest.
-
-        Raises:
-            ValueError: a text that cannot be encoded, or no columns.
+        Raises ValueError: a text that cannot be encoded, or no columns.
         """
         if columns is not None and columns < 1:
             raise ValueError(f"columns is {columns}; it must be at least 1")
@@ -137,9 +132,7 @@ def view(language: Language, name: str, *, size: int = 512, seed: int = 0) -> Vi
         name: one of `VIEWS`.
         size: tokens of `bpe`, `<pad>` and `<eos>` included.
         seed: of the text that the merges of `bpe` are learnt from.
-
-    Raises:
-        ValueError: no such view, or a size that the language does not allow.
+    Raises ValueError: no such view, or a size that the language does not allow.
     """
     if name not in VIEWS:
         raise ValueError(f"no view {name}.{did_you_mean(name, VIEWS)} There are: {', '.join(VIEWS)}")

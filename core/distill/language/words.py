@@ -16,11 +16,7 @@ MOST = sum(len(SYLLABLES) ** length for length in range(1, len(SHARES) + 1))
 
 
 def pseudo_words(rng: np.random.Generator, count: int) -> tuple[str, ...]:
-    """Different words in random order.
-
-    Raises:
-        ValueError: more words than there are, or none.
-    """
+    """Different words in random order. Raises ValueError: more words than there are, or none."""
     if not 1 <= count <= MOST:
         raise ValueError(
             f"words is {count}; there are between 1 and {MOST:,} of at most {len(SHARES)} syllables"

@@ -15,8 +15,6 @@ All are means over the unmasked tokens, and 0 with a gradient of 0 where every t
 number of unmasked tokens of the whole batch, the losses of its pieces sum to that of the whole. The losses shift
 nothing: logits[t] predict token t + 1, and mask and labels have the positions of the logits. The teacher's tensors
 are detached.
-
-Names load when they are first asked for, so that importing `lab.core.distill.losses` costs no torch.
 """
 
 from __future__ import annotations
@@ -34,51 +32,11 @@ if TYPE_CHECKING:
     from .sparse import Sampled, TopK, random_sampling, sampled_targets, top_k, top_k_targets
 
 __all__ = [
-    "Sampled",
-    "TopK",
-    "attention_transfer",
-    "crd",
-    "feature",
-    "forward_kl",
-    "hard_argmax",
-    "hard_data",
-    "hard_draw",
-    "jsd",
-    "layer_pairs",
-    "linear_projector",
-    "minilm_relations",
-    "mlp_projector",
-    "random_sampling",
-    "reverse_kl",
-    "rkd_angle",
-    "rkd_distance",
-    "sampled_targets",
-    "similarity",
-    "skew",
-    "top_k",
-    "top_k_targets",
-    "tvd",
-    "uld",
-]
+    "Sampled", "TopK", "attention_transfer", "crd", "feature", "forward_kl", "hard_argmax", "hard_data",
+    "hard_draw", "jsd", "layer_pairs", "linear_projector", "minilm_relations", "mlp_projector",
+    "random_sampling", "reverse_kl", "rkd_angle", "rkd_distance", "sampled_targets", "similarity", "skew",
+    "top_k", "top_k_targets", "tvd", "uld",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "contrastive": ("crd",),
-            "cross_tokenizer": ("uld",),
-            "features": ("attention_transfer", "feature", "layer_pairs", "linear_projector", "mlp_projector"),
-            "relations": ("minilm_relations", "rkd_angle", "rkd_distance", "similarity"),
-            "response": (
-                "forward_kl",
-                "hard_argmax",
-                "hard_data",
-                "hard_draw",
-                "jsd",
-                "reverse_kl",
-                "skew",
-                "tvd",
-            ),
-            "sparse": ("Sampled", "TopK", "random_sampling", "sampled_targets", "top_k", "top_k_targets"),
-        },
-    )
+    __getattr__ = names_of(__name__)

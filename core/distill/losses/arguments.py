@@ -69,8 +69,7 @@ def check_labels(labels: Tensor, student_logits: Tensor, mask: Tensor | None) ->
 def bool_mask(mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
     """The mask as booleans, true where a token counts; None if all do.
 
-    Raises:
-        ValueError: the mask has another shape.
+    Raises ValueError: the mask has another shape.
     """
     if mask is not None and list(mask.shape) != list(shape):
         raise ValueError(f"mask has shape {_shape(mask)}, but the tokens {tuple(shape)}")
@@ -80,8 +79,7 @@ def bool_mask(mask: Tensor | None, shape: Sequence[int]) -> Tensor | None:
 def divisor(mask: Tensor | None, shape: Sequence[int], num_items: float | None) -> float:
     """The divisor of a sum over tokens: num_items if given, else the number of unmasked tokens; at least 1.
 
-    Raises:
-        ValueError: num_items is negative.
+    Raises ValueError: num_items is negative.
     """
     if num_items is not None and not num_items >= 0:
         raise ValueError(f"num_items is {num_items:g}; it must be 0 or more")

@@ -44,22 +44,14 @@ def crd(
     projectors remove, and only as far as positions differ.
 
     Args:
-        student_hidden: (batch, tokens, d_S) or (examples, d_S).
-        teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         student_projector, teacher_projector: from d_S and d_T to one width; both are trained with the student.
         labels: (batch, tokens), the token that each position predicts: positions of one label are no negatives, as in
             the paper where classes are known. Without labels all other positions are.
         tau: τ, above 0.
-        points: the number of positions drawn where more are unmasked, since pairs grow as the square.
-        generator: for that draw, on the CPU; torch's own without one.
 
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 for fewer than two positions.
-
-    Raises:
-        ValueError: shapes that do not match, τ that is not above 0, points below 2, or a teacher whose states are NaN or
-            infinite.
+    Other arguments and the result are those of `rkd_distance`.
+    Raises ValueError: shapes that do not match, τ that is not above 0, points below 2, or a teacher whose
+    states are NaN or infinite.
     """
     if not 0 < tau < math.inf:
         raise ValueError(f"tau is {tau:g}; it must be above 0 and finite")

@@ -46,20 +46,14 @@ def feature(
     Args:
         student_hidden: (batch, tokens, d_S) or (examples, d_S).
         teacher_hidden: (batch, tokens, d_T) or (examples, d_T), constant to the gradient.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one. What stands elsewhere, NaN
-            included, does not matter.
+        mask, num_items: as in `forward_kl`.
         projector: P, from d_S to d_T; needed where these differ.
         kind: one of `KINDS`.
         power: the mean of h_T², for "mse"; that of the unmasked positions if None. Where a batch comes in pieces, or
             batches shall have equal weight, a number measured once over the data.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
-            power that is not above 0, or a teacher whose states are NaN or infinite (the message says where).
+    Returns: scalar, in float32 unless the states are float64; 0 if all is masked.
+    Raises ValueError: shapes that do not match, a projector that is missing or makes another width, an unknown kind, a
+    power that is not above 0, or a teacher whose states are NaN or infinite (the message says where).
     """
     _check_name("kind", kind, KINDS)
     h_S, h_T = states(student_hidden, teacher_hidden, mask)
@@ -103,13 +97,9 @@ def attention_transfer(
         kind: one of `ATTENTION_KINDS`.
         heads: "match" compares head with head, in order; "mean" the averages over heads, for unequal numbers.
         num_items: the number of unmasked queries of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the maps are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes that do not match, other numbers of heads under "match", an unknown kind or heads, maps that
-            are no probabilities for "kl", or a teacher that is NaN (the message says where).
+    Returns: scalar, in float32 unless the maps are float64; 0 if all is masked.
+    Raises ValueError: shapes that do not match, other numbers of heads under "match", an unknown kind or
+    heads, maps that are no probabilities for "kl", or a teacher that is NaN (the message says where).
     """
     _check_name("kind", kind, ATTENTION_KINDS)
     _check_name("heads", heads, ("match", "mean"))
@@ -172,9 +162,7 @@ def layer_pairs(
     Args:
         mapping: "last", the last from the last; "uniform", every layer i of the student's S from the teacher's at the
             same share of its T, ⌈(i + 1)·T/S⌉ − 1, so that the last learns from the last (TinyBERT, arXiv:1909.10351); or pairs (student, teacher).
-
-    Raises:
-        ValueError: no layers, an unknown mapping, no pairs, or one outside the models.
+    Raises ValueError: no layers, an unknown mapping, no pairs, or one outside the models.
     """
     if student_layers < 1 or teacher_layers < 1:
         raise ValueError(
@@ -197,8 +185,7 @@ def layer_pairs(
 def states(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """The unmasked positions of both, (positions, width); the teacher's are detached and in float32 at least.
 
-    Raises:
-        ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
+    Raises ValueError: shapes that do not match, or a teacher whose states are NaN or infinite (the message says where).
     """
     shape = student_hidden.shape[:-1]
     if len(shape) not in (1, 2) or teacher_hidden.shape[:-1] != shape:

@@ -40,13 +40,9 @@ def rkd_distance(
         mask: (batch, tokens), true or 1 where a token counts; all of them without one.
         points: the number of positions drawn where more are unmasked, since pairs grow as the square.
         generator: for that draw, on the CPU; torch's own without one.
-
-    Returns:
-        Scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that are all 0 stay
-        0, without a NaN.
-
-    Raises:
-        ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
+    Returns: scalar, in float32 unless the states are float64; 0 for fewer than two positions. Distances that
+    are all 0 stay 0, without a NaN.
+    Raises ValueError: shapes that do not match, points below 2, or a teacher whose states are NaN or infinite.
     """
     s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 2, generator)
     difference = F.smooth_l1_loss(_distances(s), _distances(t), reduction="none")
@@ -69,10 +65,7 @@ def rkd_angle(
 
     Minimiser, with a loss of 0: all angles agree, that is the states up to scale, rotation and translation.
 
-    Args:
-        points: the number of positions drawn where more are unmasked, since triples grow as the cube.
-
-    Other arguments, returns and errors are those of `rkd_distance`, with three positions for two.
+    Arguments, returns and errors are those of `rkd_distance`, with three positions for two and triples for pairs.
     """
     s, t, _ = subsample(student_hidden, teacher_hidden, mask, points, 3, generator)
     difference = F.smooth_l1_loss(_cosines(s), _cosines(t), reduction="none")
@@ -127,18 +120,12 @@ def minilm_relations(
         student: one tensor or several (queries, keys, values, say), each (batch, heads, tokens, head_dim), or
             (batch, tokens, width), which is one head. Grouped keys and values may have fewer heads.
         teacher: as many, constant to the gradient.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one. What stands elsewhere, NaN
-            included, does not matter.
+        mask, num_items: as in `forward_kl`.
         relation_heads: A_r; as many as the teacher's tensor has heads unless given.
         causal: position i has relations to j ≤ i only.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the student's are float64; 0 if all is masked.
-
-    Raises:
-        ValueError: shapes or numbers of tensors that do not match, a width that relation_heads does not divide, or a
-            teacher that is not finite (the message says where).
+    Returns: scalar, in float32 unless the student's are float64; 0 if all is masked.
+    Raises ValueError: shapes or numbers of tensors that do not match, a width that relation_heads does not
+    divide, or a teacher that is not finite (the message says where).
     """
     students = [student] if isinstance(student, Tensor) else list(student)
     teachers = [teacher] if isinstance(teacher, Tensor) else list(teacher)

@@ -50,17 +50,10 @@ def hard_data(
     Its least value is the entropy of the data, not 0. There is no temperature: the data have none.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         labels: (batch, tokens), the token that each position predicts, already shifted; any number where masked, such
             as −100.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar.
-
-    Raises:
-        ValueError: shapes that do not match, or a label outside the vocabulary.
+        student_logits, mask, num_items: as in `forward_kl`.
+    Returns: scalar. Raises ValueError: shapes that do not match, or a label outside the vocabulary.
     """
     check_student(student_logits)
     check_labels(labels, student_logits, mask)
@@ -81,10 +74,8 @@ def hard_draw(
     Its gradient is, on average over draws, that of `forward_kl`: noisier, not biased. The value is larger, on average by
     T² times the entropy of p_T, and is not 0 at q = p.
 
-    Args:
-        generator: for the draws, on the device of the logits; torch's own without one.
-
-    Other arguments, returns and errors are those of `forward_kl`.
+    `generator` is for the draws, on the device of the logits; torch's own without one. Other arguments, returns and
+    errors are those of `forward_kl`.
     """
     check_logits(student_logits, teacher_logits, temperature)
     mask = bool_mask(mask, teacher_logits.shape[:-1])
@@ -141,14 +132,10 @@ def forward_kl(
             included, does not matter. All masked: 0, with a gradient of 0.
         temperature: T, above 0.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the student's logits are float64; +∞ where the student has a probability of 0 and the
-        teacher has not.
-
-    Raises:
-        ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher whose logits are
-            NaN (the message says where).
+    Returns: scalar, in float32 unless the student's logits are float64; +∞ where the student has a
+    probability of 0 and the teacher has not.
+    Raises ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher
+    whose logits are NaN (the message says where).
     """
     return _mean(
         _kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items, _kl_and_slope
@@ -194,10 +181,8 @@ def jsd(
     goes to 0 from either side, as β·KL(p‖q) and (1 − β)·KL(q‖p). A sweep over β therefore compares weights as much
     as divergences: near the ends, tune the learning rate, or divide by β·(1 − β).
 
-    Args:
-        beta: β, the teacher's share of the mixture; ½ is the Jensen-Shannon divergence, at most log 2 nats.
-
-    Other arguments, returns and errors are those of `forward_kl`; also ValueError for a beta outside [0, 1].
+    β is the teacher's share of the mixture; ½ is the Jensen-Shannon divergence, at most log 2 nats. Other arguments,
+    returns and errors are those of `forward_kl`; also ValueError for a beta outside [0, 1].
     """
     check_share("beta", beta)
     if beta == 0:
@@ -227,10 +212,8 @@ def skew(
     The mixture is never below λ·p, so the loss stays under −log λ and its gradient does not explode where the student has
     next to nothing. λ = 0 is `forward_kl`; λ = 1 is 0 for every student.
 
-    Args:
-        lam: λ, the teacher's share of the mixture.
-
-    Other arguments, returns and errors are those of `forward_kl`; also ValueError for a lam outside [0, 1].
+    λ is the teacher's share of the mixture. Other arguments, returns and errors are those of `forward_kl`; also
+    ValueError for a lam outside [0, 1].
     """
     check_share("lam", lam)
     if lam == 0:
@@ -276,9 +259,8 @@ def _mean(
 ) -> Tensor:
     """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary).
 
-    Args:
-        with_slope: the divergence and its derivative by the student's logits / temperature, where it is known; it may
-            write over both arguments.
+    `with_slope` gives the divergence and its derivative by the student's logits / temperature, where it is known; it may
+    write over both arguments.
     """
     check_logits(student_logits, teacher_logits, temperature)
 

@@ -87,18 +87,10 @@ def mean_over_tokens(
 
     Args:
         loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
-        mask: the shape of student_logits without the last dimension; true or 1 where a token counts.
-        temperature: divides the logits.
-        scale: a factor.
-        num_items: replaces the number of unmasked tokens.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         slope: `loss` with its derivative; autograd computes it if this is None.
-
-    Returns:
-        Scalar, in float32 unless the logits are float64; differentiable once.
-
-    Raises:
-        ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
+    Returns: scalar, in float32 unless the logits are float64; differentiable once.
+    Raises ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
     """
     check_temperature(temperature)
     shape = student_logits.shape[:-1]
@@ -148,8 +140,7 @@ def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) -> Tensor:
     """`log_probs` of the teacher at the tokens of a slab, detached.
 
-    Raises:
-        ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
+    Raises ValueError: one of them has logits that are NaN or +∞, or nothing but −∞.
     """
     with torch.no_grad():
         found = log_probs(slab.of(teacher_logits), temperature)

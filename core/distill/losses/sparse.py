@@ -50,9 +50,7 @@ class TopK:
         log_probs: the same shape, log p_T of these, largest first; −∞ is a probability of 0.
         vocabulary: the number of tokens in the vocabulary.
         temperature: the T of p_T.
-
-    Raises:
-        ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
+    Raises ValueError: shapes that differ, ids outside the vocabulary, or log-probabilities that are NaN or above 0.
     """
 
     ids: Tensor
@@ -81,11 +79,8 @@ class Sampled:
     Attributes:
         ids: (batch, tokens, width) or (examples, width), integers.
         counts: the same shape; 0 in columns that a position does not use.
-        vocabulary: the number of tokens in the vocabulary.
-        temperature: the T of p_T.
-
-    Raises:
-        ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
+        vocabulary, temperature: as of `TopK`.
+    Raises ValueError: shapes that differ, ids outside the vocabulary, or negative counts.
     """
 
     ids: Tensor
@@ -113,9 +108,8 @@ def top_k_targets(
         k: between 1 and the vocabulary.
         temperature: T.
         mask: where it is 0 nothing is computed, and the result has id 0 with a probability of 0.
-
-    Raises:
-        ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says where).
+    Raises ValueError: k out of range, a temperature that is not above 0, or logits that are NaN (the message says
+    where).
     """
     check_temperature(temperature)
     *shape, vocabulary = teacher_logits.shape
@@ -145,9 +139,7 @@ def sampled_targets(
         temperature: T.
         mask: where it is 0 nothing is drawn, and the counts are 0.
         generator: on the device of the logits; torch's own without one.
-
-    Raises:
-        ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
+    Raises ValueError: n below 1, a temperature that is not above 0, or logits that are NaN (the message says where).
     """
     check_temperature(temperature)
     if n < 1:
@@ -185,21 +177,13 @@ def top_k(
       its shape from the data, but too little mass: (1 − P)², where p has 1 − P.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         teacher_logits: the same shape; or a `TopK` of these positions and this temperature.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        temperature: T, above 0.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
         rest: one of `RESTS`.
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the student's logits are float64.
-
-    Raises:
-        ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
-            labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
+    Raises ValueError: shapes or vocabularies that differ, k missing or out of range, an unknown rest, "truth" without
+    labels, a `TopK` of another temperature, or a teacher whose logits are NaN (the message says where).
     """
     if rest not in RESTS:
         raise ValueError(f"unknown rest {rest!r}; known: {', '.join(RESTS)}")
@@ -248,20 +232,12 @@ def random_sampling(
     average by T² times what the entropy of c/n falls short of that of p, and is not 0 at q = p.
 
     Args:
-        student_logits: (batch, tokens, vocabulary) or (examples, classes).
         teacher_logits: the same shape; or a `Sampled` of these positions and this temperature.
-        mask: (batch, tokens), true or 1 where a token counts; all of them without one.
-        temperature: T, above 0.
+        student_logits, mask, temperature, num_items: as in `forward_kl`.
         n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
         generator: for the draws, on the device of the logits; torch's own without one.
-        num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
-
-    Returns:
-        Scalar, in float32 unless the student's logits are float64.
-
-    Raises:
-        ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or with
-            nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
+    Raises ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or
+    with nothing drawn at an unmasked position, or a teacher whose logits are NaN (the message says where).
     """
     if isinstance(teacher_logits, Sampled):
         target = teacher_logits

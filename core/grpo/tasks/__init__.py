@@ -30,19 +30,9 @@ from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predic
 from .split import draw
 
 __all__ = [
-    "SPLITS",
-    "TASKS",
-    "Mixture",
-    "Problem",
-    "Split",
-    "Task",
-    "draw",
-    "final_answer",
-    "predicted_accuracy",
-    "says",
-    "task",
-    "vocabulary",
-]
+    "SPLITS", "TASKS", "Mixture", "Problem", "Split", "Task", "draw", "final_answer", "predicted_accuracy",
+    "says", "task", "vocabulary",
+]  # fmt: skip
 
 TASKS: dict[str, Callable[..., Task]] = {
     "chain": chain.chain,
@@ -59,7 +49,6 @@ def task(name: str, **options: Any) -> Task:
     Args:
         name: one of `TASKS`, or `gym/NAME` for a task of reasoning-gym.
         options: the parameters of its function.
-
     Raises:
         ValueError: an unknown task or option, with the nearest name, or a value that the task refuses.
         ModuleNotFoundError: a gym task without reasoning-gym installed.

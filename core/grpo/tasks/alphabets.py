@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 def in_second(rng: Generator, mixture: Mixture, leap: np.ndarray, steps: int) -> np.ndarray:
     """(traces, steps): whether each operation of each trace is written in the second alphabet.
 
-    Args:
-        leap: (traces,), whether a trace takes two operations to a step; both are in the same alphabet.
+    `leap` (traces,): whether a trace takes two operations to a step; both are in the same alphabet.
     """
     n = len(leap)
     mixed = rng.random(n) < mixture.mixed

@@ -70,8 +70,8 @@ def compose(x: str, y: str) -> str:
 def structure_of(name: str, operators: Iterable[str], generators: Sequence[str] = GENERATORS) -> Structure:
     """z2, z10 or s5 with the operators named.
 
-    Raises:
-        ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no permutation.
+    Raises ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no
+    permutation.
     """
     possible = {"z2": "+", "z10": "+-*", "s5": "*"}
     if name not in possible:
@@ -113,9 +113,7 @@ def chain(
         base, train, harder: least and largest depth; a test problem is as deep as one of `train`.
         generators: of s5, what may follow an operator.
         alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
-
-    Raises:
-        ValueError: a parameter without meaning; the message names it.
+    Raises ValueError: a parameter without meaning; the message names it.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")
     kind = structure_of(structure, operators, generators)

@@ -22,16 +22,11 @@ if TYPE_CHECKING:
 
 
 def over_strings(
-    name: str,
-    answer: Callable[[str], str],
-    base: Sequence[int],
-    train: Sequence[int],
-    harder: Sequence[int],
+    name: str, answer: Callable[[str], str], base: Sequence[int], train: Sequence[int], harder: Sequence[int]
 ) -> Task:
     """A task whose answer is a function of a random string of digits; the difficulty is its length.
 
-    Raises:
-        ValueError: base, train or harder is not two lengths, in order.
+    Raises ValueError: base, train or harder is not two lengths, in order.
     """
     ranges = {
         "base": depths("base", base),

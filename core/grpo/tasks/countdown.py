@@ -37,9 +37,7 @@ def countdown(numbers: int = 3, harder_numbers: int = 4, largest: int = 9) -> Ta
         numbers: how many, 2 to 4, in all splits but harder.
         harder_numbers: more, at most 5. A harder problem takes more tries than a problem of the other splits can.
         largest: numbers are drawn from 1 to this.
-
-    Raises:
-        ValueError: a parameter outside these bounds.
+    Raises ValueError: a parameter outside these bounds.
     """
     if not 2 <= numbers < harder_numbers <= 5:
         raise ValueError(
@@ -157,8 +155,7 @@ def evaluate(expression: str) -> tuple[Fraction, list[int]]:
     Whole numbers without signs or leading zeros, + - * /, parentheses; nothing else, no spaces, and no more than
     `LONGEST` characters. Read by hand: `eval` would run whatever a model comes to write.
 
-    Raises:
-        ValueError: anything else, or a division by zero.
+    Raises ValueError: anything else, or a division by zero.
     """
     if len(expression) > LONGEST:
         raise ValueError(f"{len(expression)} characters; at most {LONGEST} are read")

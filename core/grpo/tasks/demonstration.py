@@ -42,9 +42,7 @@ def demonstrations(
         trace: from the parts of a problem to its trace and answer.
         guess: (parts of a problem, a random whole number) to a random answer.
         letters: a second alphabet for the digits of traces; see `alphabets.py`.
-
-    Raises:
-        ValueError: the mixture asks for a second alphabet, and there is none.
+    Raises ValueError: the mixture asks for a second alphabet, and there is none.
     """
     if letters is None and (mixture.second or mixture.mixed):
         raise ValueError("the shares second and mixed ask for traces in a second alphabet, and there is none")

@@ -35,7 +35,6 @@ def gym(name: str, harder: Mapping[str, Any] | None = None, **config: Any) -> Ta
         name: in reasoning-gym.
         harder: changes to `config` for the split "harder"; without it there is no such split.
         config: passed to reasoning-gym.
-
     Raises:
         ModuleNotFoundError: reasoning-gym is not installed.
         ValueError: reasoning-gym has no such task, or refuses the configuration.

@@ -61,9 +61,7 @@ class Mixture:
         mixed: the share of long traces that mix two alphabets, step by step; see `alphabets.py`.
         second: the share of the other long traces that are in the second alphabet throughout.
         second_noise: ε of a step in the second alphabet; None: `noise`.
-
-    Raises:
-        ValueError: a share is outside 0 to 1; the message names it.
+    Raises ValueError: a share is outside 0 to 1; the message names it.
     """
 
     long: float = 0.2
@@ -149,9 +147,7 @@ def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
         mixture: p is `long`, ε `noise` and `second_noise`.
         depth: k, steps of a trace.
         classes: m, the number of answers among which a guess chooses.
-
-    Raises:
-        ValueError: depth below 0, or no classes.
+    Raises ValueError: depth below 0, or no classes.
     """
     if depth < 0 or classes < 1:
         raise ValueError(

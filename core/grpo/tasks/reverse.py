@@ -13,7 +13,6 @@ def reverse(
 ) -> Task:
     """The task; `base`, `train` and `harder` are the smallest and the largest length of the string.
 
-    Raises:
-        ValueError: one of them is not two whole numbers, in order and at least 1.
+    Raises ValueError: one of them is not two whole numbers, in order and at least 1.
     """
     return over_strings("reverse", lambda string: string[::-1], base, train, harder)

@@ -48,11 +48,7 @@ def sample(task: Task, mixture: Mixture) -> Sample:
 
 
 def check_task(task: Task, mixture: Mixture) -> None:
-    """Check a sample of a task against what `Task` promises.
-
-    Raises:
-        ValueError: the first mistake, in one line.
-    """
+    """Check a sample of a task against what `Task` promises. Raises ValueError: the first mistake, in one line."""
     drawn = _call("drawing problems and demonstrations", sample, task, mixture)
     if drawn != _call("drawing problems and demonstrations again", sample, task, mixture):
         raise ValueError("the same random numbers give other problems or demonstrations at a second call")
@@ -95,8 +91,7 @@ def with_tokenizer(task: Task, mixture: Mixture, words: Words) -> Task:
     Its longest prompt and completion are estimated: the longest of a sample in the new tokens, times the task's longest
     over the longest of the sample in its own tokens.
 
-    Raises:
-        ValueError: a prompt or a demonstration does not survive encoding and decoding.
+    Raises ValueError: a prompt or a demonstration does not survive encoding and decoding.
     """
     drawn = sample(task, mixture)
     before = len(words.encode(""))  # tokens that a tokenizer puts before any text

@@ -11,7 +11,6 @@ from .problem import Task
 def sort(base: Sequence[int] = (2, 5), train: Sequence[int] = (4, 6), harder: Sequence[int] = (7, 8)) -> Task:
     """The task; `base`, `train` and `harder` are the smallest and the largest length of the string.
 
-    Raises:
-        ValueError: one of them is not two whole numbers, in order and at least 1.
+    Raises ValueError: one of them is not two whole numbers, in order and at least 1.
     """
     return over_strings("sort", lambda string: "".join(sorted(string)), base, train, harder)

@@ -41,11 +41,8 @@ def draw(
 ) -> list[Drawn[T]]:
     """`count` problems of a split, drawn independently: where few exist, some come twice.
 
-    Args:
-        candidates: (rng, count, split) to at most `count` problems, held out or not.
-
-    Raises:
-        ValueError: an unknown split, a negative count, or a split without problems.
+    `candidates` makes (rng, count, split) to at most `count` problems, held out or not.
+    Raises ValueError: an unknown split, a negative count, or a split without problems.
     """
     if split not in SPLITS:
         raise ValueError(f"no split {split}; there are {', '.join(SPLITS)}")
@@ -70,8 +67,7 @@ def draw(
 def depths(name: str, given: Sequence[int], least: int = 1) -> Range:
     """The least and the largest depth of a split.
 
-    Raises:
-        ValueError: not two whole numbers, in order and at least `least`; the message names the parameter.
+    Raises ValueError: not two whole numbers, in order and at least `least`; the message names the parameter.
     """
     whole = all(isinstance(each, int) and not isinstance(each, bool) for each in given)
     if len(given) != 2 or not whole or not least <= given[0] <= given[1]:

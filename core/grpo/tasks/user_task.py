@@ -18,10 +18,8 @@ def user_task(name: str, function: Callable[..., Any], depths: Mapping[str, Any]
     Args:
         name: of the function in the experiment, `./file.py:function`.
         depths: base, train and harder, each the smallest and the largest.
-
-    Raises:
-        ValueError: the function has another required parameter, raises, or does not return a `Task`; or `check_task`
-            fails. One line.
+    Raises ValueError: the function has another required parameter, raises, or does not return a `Task`; or
+    `check_task` fails. One line.
     """
     takes = inspect.signature(function).parameters
     for argument, parameter in takes.items():

@@ -26,26 +26,9 @@ if TYPE_CHECKING:
     from .unnormalised import sigmoid, softpick
 
 __all__ = [
-    "ALTERNATIVES",
-    "Alternative",
-    "entmax15",
-    "sigmoid",
-    "sink",
-    "softcapped",
-    "softmax1",
-    "softpick",
-    "sparsemax",
-    "ssmax",
-]
+    "ALTERNATIVES", "Alternative", "entmax15", "sigmoid", "sink", "softcapped", "softmax1", "softpick",
+    "sparsemax", "ssmax",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "registry": ("ALTERNATIVES", "Alternative"),
-            "scaled": ("softcapped", "ssmax"),
-            "sinks": ("sink", "softmax1"),
-            "sparse": ("entmax15", "sparsemax"),
-            "unnormalised": ("sigmoid", "softpick"),
-        },
-    )
+    __getattr__ = names_of(__name__)

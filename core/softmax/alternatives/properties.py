@@ -23,16 +23,6 @@ def fading(function: Function, columns: int, dtype: torch.dtype, device: torch.d
     return float(function(x)[0, columns // 2])
 
 
-def share_of_zeros(weights: Tensor) -> float:
-    """How many weights are exactly 0."""
-    return float((weights == 0).double().mean())
-
-
-def largest_total(weights: Tensor) -> float:
-    """The largest sum of a row."""
-    return float(weights.double().sum(-1).max())
-
-
 def of_nothing(function: Function, dtype: torch.dtype, device: torch.device) -> float | None:
     """The sum of a row in which all are −∞, or None where that is NaN."""
     total = float(function(torch.full((1, 8), -math.inf, dtype=dtype, device=device)).sum())

@@ -21,13 +21,10 @@ def ssmax(x: Tensor, dim: int = -1, *, s: Tensor | float = SSMAX_S) -> Tensor:
     The larger n, the steeper, so that one logit above the others keeps its share in long rows.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
+        x, dim: as in `operations.safe`.
         s: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
-
-    Returns:
-        Like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors with it. A row of
-        nothing but −∞ is NaN.
+    Returns: like x. Stable: the largest logit is subtracted before the rest is scaled up, rounding errors
+    with it. A row of nothing but −∞ is NaN.
     """
     if x.numel() == 0:
         return torch.empty_like(x)
@@ -40,12 +37,10 @@ def softcapped(x: Tensor, dim: int = -1, *, cap: float = CAP) -> Tensor:
     """softmax(c·tanh(x/c)): logits lie within ±c (Gemma 2, arXiv:2408.00118).
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
+        x, dim: as in `operations.safe`.
         cap: c, above 0.
-
-    Returns:
-        Like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the cap.
+    Returns: like x; no probability is less than e^(−2c) of another. −∞ stays −∞, as where a mask is added after the
+    cap.
     """
     wide = x.to(accumulator(x.dtype))
     capped = torch.where(wide == -math.inf, wide, cap * torch.tanh(wide / cap))

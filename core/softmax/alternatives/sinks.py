@@ -18,13 +18,10 @@ def sink(x: Tensor, dim: int = -1, *, s: Tensor | float = 1.0) -> Tensor:
     """Probabilities that sum to less than 1.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to at most one.
+        x, dim: as in `operations.safe`.
         s: the sink's logit: a number, or a tensor that broadcasts with x where `dim` has size 1. Differentiable.
-
-    Returns:
-        Like x; 0 everywhere in a row of nothing but −∞. Stable, because the largest of x and s is subtracted: the
-        largest of x alone would let e^s overflow.
+    Returns: like x; 0 everywhere in a row of nothing but −∞. Stable, because the largest of x and s is
+    subtracted: the largest of x alone would let e^s overflow.
     """
     dtype = accumulator(x.dtype)
     s = torch.as_tensor(s, dtype=dtype, device=x.device)

@@ -19,13 +19,9 @@ from ..operations import accumulator
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
     """The point of the simplex nearest to x (Martins & Astudillo, arXiv:1602.02068).
 
-    Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
-
-    Returns:
-        Like x. Stable: the largest logit is subtracted, and no exponential is taken. NaN in a row of nothing but −∞, or
-        with +∞ or NaN.
+    Arguments as in `operations.safe`.
+    Returns: like x. Stable: the largest logit is subtracted, and no exponential is taken. NaN in a row of
+    nothing but −∞, or with +∞ or NaN.
     """
     if x.numel() == 0:
         return torch.empty_like(x)

@@ -24,8 +24,7 @@ GRADIENT_ROWS = 8
 def case(params: Params, context: trial.Context) -> trial.Case:
     """One function on one matrix of normal logits, the same for all variants of a seed.
 
-    Raises:
-        Refused: the function is unknown, or it is not said which one yours computes.
+    Raises Refused: the function is unknown, or it is not said which one yours computes.
     """
     from ..battery import Task, check
     from ..trial import logits
@@ -58,8 +57,8 @@ def _properties(function: Callable[[Tensor], Tensor], x: Tensor) -> dict[str, fl
     weights = function(x)
     found = {
         "fading": properties.fading(function, x.shape[-1], x.dtype, x.device),
-        "zeros": properties.share_of_zeros(weights),
-        "total": properties.largest_total(weights),
+        "zeros": float((weights == 0).double().mean()),
+        "total": float(weights.double().sum(-1).max()),  # the largest sum of a row
         "of_nothing": properties.of_nothing(function, x.dtype, x.device),
         "widest_ratio": properties.widest_ratio(function, x.device),
         "reductions": properties.reductions(lambda: function(x)),

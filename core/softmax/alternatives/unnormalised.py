@@ -18,9 +18,7 @@ def sigmoid(x: Tensor, dim: int = -1) -> Tensor:
     Args:
         x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
         dim: the dimension whose size is n; at logits of 0 the weights sum to just under one.
-
-    Returns:
-        Like x. Stable: σ is, and no row is summed.
+    Returns: like x. Stable: σ is, and no row is summed.
     """
     n = max(x.shape[dim] if x.dim() else 1, 1)
     return torch.sigmoid(x.to(accumulator(x.dtype)) - math.log(n)).to(x.dtype)
@@ -33,13 +31,10 @@ def softpick(x: Tensor, dim: int = -1, *, epsilon: float = SOFTPICK_EPSILON) -> 
     the sum, where the formula would count it as 1.
 
     Args:
-        x: logits of any shape; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to at most one.
+        x, dim: as in `operations.safe`; the sum is at most one.
         epsilon: ε, so that a row of zeros is 0 and not 0/0.
-
-    Returns:
-        Like x. Stable: both sides are multiplied by e^(−m), m the largest of x and 0, and near x = 0 e^x − 1 is taken
-        as one function.
+    Returns: like x. Stable: both sides are multiplied by e^(−m), m the largest of x and 0, and near x = 0 e^x
+    − 1 is taken as one function.
     """
     if x.numel() == 0:
         return torch.empty_like(x)

@@ -22,15 +22,9 @@ from .tensors import compute, topk_rows
 def safe(x: Tensor, dim: int = -1) -> Tensor:
     """Algorithm 2 in three loops, which compute each exponential once.
 
-    Args:
-        x: logits of any shape on the CPU; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
-
-    Returns:
-        Probabilities, like x. Differentiable, twice if need be.
-
-    Raises:
-        Refused: another device or dtype; or there is no Numba.
+    Arguments as in `operations.safe`, on the CPU.
+    Returns: probabilities, like x. Differentiable, twice if need be.
+    Raises Refused: another device or dtype; or there is no Numba.
     """
     return _softmax("safe-numba", x, dim)
 

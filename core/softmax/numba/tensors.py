@@ -37,8 +37,7 @@ _DTYPES = frozenset({*_AS_INTEGERS, torch.float32, torch.float64})
 def kernel_of(output: str, name: str, x: Tensor) -> Kernel:
     """The kernel of that name in the registry.
 
-    Raises:
-        Refused: another device or dtype than it takes; or there is no Numba.
+    Raises Refused: another device or dtype than it takes; or there is no Numba.
     """
     if not x.is_cpu:
         raise Refused(f"{output} {name} works on the CPU, not on {x.device.type}")
@@ -73,11 +72,8 @@ def kernels() -> dict[tuple[str, str], Kernel]:
 def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
     """Softmax or its logarithm, like x, or logsumexp, without `dim`; without gradients.
 
-    Args:
-        x: with an address: see `addresses`.
-
-    Raises:
-        Refused: as `kernel_of`.
+    x has an address: see `addresses`.
+    Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of(output, name, x)
     moves = dim != -1 and dim != x.dim() - 1
@@ -96,11 +92,8 @@ def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
 def topk_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest probabilities along the last dimension, in float32 for halves, and their columns.
 
-    Args:
-        x: with an address, and at least one dimension.
-
-    Raises:
-        Refused: as `kernel_of`.
+    x has an address, and at least one dimension.
+    Raises Refused: as `kernel_of`.
     """
     kernel = kernel_of("top-k", "online-numba", x)
     v = x.new_empty((*x.shape[:-1], k), dtype=accumulator(x.dtype))

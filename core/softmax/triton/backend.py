@@ -27,15 +27,9 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def safe(x: Tensor, dim: int = -1) -> Tensor:
     """Algorithm 2, in one read of a row of up to `BLOCK`, else in three.
 
-    Args:
-        x: logits of any shape on CUDA; float16, bfloat16, float32 or float64. Halves are computed in float32.
-        dim: the dimension that sums to one.
-
-    Returns:
-        Probabilities, like x. Differentiable, twice if need be.
-
-    Raises:
-        Refused: another device or dtype; or there is no Triton.
+    Arguments as in `operations.safe`, on CUDA.
+    Returns: probabilities, like x. Differentiable, twice if need be.
+    Raises Refused: another device or dtype; or there is no Triton.
     """
     return _softmax("safe-triton", x, dim)
 

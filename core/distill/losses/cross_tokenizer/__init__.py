@@ -16,8 +16,6 @@ Text that the teacher wrote needs no loss of its own: `retokenise` it and take c
 Logits at a position are those of the token at that position, the model's output one position earlier. Losses are
 means over unmasked units, and the teacher's tensors are detached. With `num_items`, the number of units of the whole
 batch, the losses of its pieces sum to that of the whole.
-
-Names load when they are first asked for, so that importing this costs no torch.
 """
 
 from __future__ import annotations

@@ -38,10 +38,8 @@ def align(student: Tokens, teacher: Tokens, boundaries: Iterable[int] | None = N
         student, teacher: the same text, cut by both tokenizers.
         boundaries: spans end at these bytes and nowhere else; at every common end where none are given. A boundary
             inside a token of either side is ignored. Tokens after the last boundary belong to no span.
-
-    Raises:
-        ValueError: the texts are not the same; the first byte that differs is named, with both pieces. Or a boundary
-            outside of the text.
+    Raises ValueError: the texts are not the same; the first byte that differs is named, with both pieces. Or
+    a boundary outside of the text.
     """
     _check_text(student, teacher)
     allowed = None if boundaries is None else frozenset(boundaries)
@@ -129,9 +127,7 @@ def align_batch(
     Args:
         pairs: the student's tokens and the teacher's, for each text.
         boundaries: for each text, if spans are to end at them only.
-
-    Raises:
-        ValueError: a text that does not align; the message begins with its index in the batch.
+    Raises ValueError: a text that does not align; the message begins with its index in the batch.
     """
     if boundaries is not None and len(boundaries) != len(pairs):
         raise ValueError(f"{len(pairs)} texts need as many boundaries, not {len(boundaries)}")

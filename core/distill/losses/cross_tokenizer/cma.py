@@ -71,9 +71,7 @@ def dskd_cma(
         student, teacher: the rest of what both make of the same texts. The heads and embeddings are constant here.
         query: 2·d_S to 2·d_T; to_student: d_T to d_S; to_teacher: d_S to d_T. Modules of the caller's, to be trained.
         temperature: T.
-
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     positive(temperature=temperature)
     mask_S, mask_T = student.mask.bool(), teacher.mask.bool()

@@ -29,8 +29,7 @@ def jsd(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
 
     It goes to 0 at both ends; at β = 0 it is KL(p‖q) instead and at β = 1 KL(q‖p), as in TRL.
 
-    Raises:
-        ValueError: β outside of [0, 1].
+    Raises ValueError: β outside of [0, 1].
     """
     if not 0 <= beta <= 1:
         raise ValueError(f"beta is {beta}; it must lie in [0, 1]")
@@ -53,18 +52,13 @@ def soft_targets(
 ) -> Tensor:
     """`forward_kl` with targets that a unit may lack; mean over unmasked units.
 
-    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit whose targets are all −∞ counts as
-    0.
+    Targets may hold −∞, as those of `to_student` and of the marginals do; a unit of nothing but −∞ counts as 0.
 
     Args:
         student_logits: (batch, units, V).
         teacher_logits: (batch, units, V), logits or log-probs in the student's vocabulary.
-        mask: (batch, units), true or 1 where a unit counts.
-        temperature: T.
-        num_items: units of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
+        mask, temperature, num_items: as in `forward_kl`, of units.
+    Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     targets = masked_teacher(teacher_logits, mask)
     has_target = (targets > -math.inf).any(-1)

@@ -38,18 +38,13 @@ def hidden_states(
     bytes were cut. Positions inside a span have no target, and equal states need not give equal logits.
 
     Args:
-        student_hidden: (batch, student's tokens, d_S), at the positions of the logits.
-        teacher_hidden: (batch, teacher's tokens, d_T).
-        alignment: of the batch.
+        student_hidden, teacher_hidden: (batch, tokens of each, d_S or d_T), at the positions of the logits.
+        alignment, mask, num_items: as in `uld`, of spans.
         projector: P, a module from d_S to d_T. It is the caller's: in the optimiser, but in neither the student's
             checkpoint nor its number of parameters. An all-zero P gives the student no gradient at first.
-        mask: (batch, spans), true or 1 where a span counts.
         measure: "squares" or "cosine".
         power: mean h_T² over the whole batch, where this is a piece of it; without effect on the cosine.
-        num_items: spans of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, an unknown measure, or NaN in the teacher.
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}; known: {', '.join(MEASURES)}")

@@ -38,20 +38,14 @@ def gold(
     teacher's); and in spans that are cut differently, entries of the same name are different events (`merged`).
 
     Args:
-        student_logits: (batch, student's tokens, V_s).
-        teacher_logits: (batch, teacher's tokens, V_t).
-        alignment: of the batch.
+        student_logits, teacher_logits, alignment, mask, num_items: as in `uld`, of spans.
         shared: the tokens that both vocabularies have.
-        mask: (batch, spans), true or 1 where a span counts.
         temperature: of all distributions. No T².
         merge: "bayesian" or "observed".
         beta: of the divergence; 0 is KL(p‖q) and 1 is KL(q‖p) (`jsd`).
         weights: a and b; the share of the teacher's tokens that are shared and the share that are not, unless given.
-        num_items: spans of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: no shared tokens, or one that a side does not have; shapes that do not match; an unknown merge,
-            T ≤ 0, β outside of [0, 1], a negative weight, or NaN in the teacher.
+    Raises ValueError: no shared tokens, or one that a side does not have; shapes that do not match; an
+    unknown merge, T ≤ 0, β outside of [0, 1], a negative weight, or NaN in the teacher.
     """
     sizes = student_logits.shape[-1], teacher_logits.shape[-1]
     _check_shared(shared, sizes)

@@ -39,19 +39,13 @@ def alm(
     words.
 
     Args:
-        student_logits: (batch, student's tokens, V_s).
-        teacher_logits: (batch, teacher's tokens, V_t).
-        alignment: of the batch.
-        mask: (batch, spans), true or 1 where a span counts.
+        student_logits, teacher_logits, alignment, mask, num_items: as in `uld`, of spans.
         tau: τ; at 1 unlikely spans have almost no gradient.
         next_marks: the student's tokens that begin with a mark, (V_s,), and the teacher's, (V_t,), from `begins_with`.
             ℓ + log Σ p(those) behind the span takes the place of ℓ. The logits then need one more position than there
             are tokens, for what follows the last one.
         both_ends: with next_marks, take off log Σ p(those) at the first token of a span that begins with a mark.
-        num_items: spans of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, τ ≤ 0, or NaN in the teacher.
     """
     positive(tau=tau)
     if both_ends and next_marks is None:
@@ -71,11 +65,7 @@ def alm(
 
 
 def begins_with(pieces: Sequence[bytes], mark: bytes = b" ") -> Tensor:
-    """(V,), true for tokens that begin with a mark.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """(V,), true for tokens that begin with a mark. Raises ValueError: there are none."""
     found = torch.tensor([piece.startswith(mark) for piece in pieces], device="cpu")
     if not found.any():
         raise ValueError(f"none of {len(pieces)} tokens begins with {mark!r}")

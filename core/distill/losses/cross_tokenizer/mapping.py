@@ -28,9 +28,7 @@ def exact_string(
     Args:
         student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
         also: pairs (student's id, teacher's id) of special tokens that mean the same.
-
-    Raises:
-        ValueError: no token of one vocabulary is in the other.
+    Raises ValueError: no token of one vocabulary is in the other.
     """
     pairs = shared(student_pieces, teacher_pieces, also)
     same = by_bytes(student_pieces)
@@ -49,12 +47,9 @@ def min_ed(
     the longer beginning is taken, since that is what the text goes on with; then the lowest id. Special tokens are sent
     nowhere unless `also` says so.
 
-    Args:
-        student_pieces, teacher_pieces: the bytes of each id (`pieces`): Ġ and ▁ are spaces on both sides.
-        also: pairs (student's id, teacher's id) of special tokens that mean the same.
+    Arguments are those of `exact_string`.
 
-    Raises:
-        ValueError: a vocabulary of special tokens only.
+    Raises ValueError: a vocabulary of special tokens only.
     """
     same = by_bytes(student_pieces)
     if not same or not any(teacher_pieces):
@@ -88,9 +83,7 @@ def edit_distances(word: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
         word: (length,), codes of characters.
         words: (words, width), padded with anything.
         lengths: (words,).
-
-    Returns:
-        (words,) whole numbers.
+    Returns: (words,) whole numbers.
     """
     steps = torch.arange(words.shape[1] + 1, device="cpu")
     row = steps.expand(len(words), -1)
@@ -110,13 +103,9 @@ def to_student(teacher_logits: Tensor, mapping: Tensor, size: int, merge: str = 
         size: V_s.
         merge: of the tokens that are sent to one, "max" takes the likeliest, as FuseLLM and DSKD do, "sum" all. What
             is sent nowhere is left out, and the rest scaled to sum to 1.
-
-    Returns:
-        (…, V_s); −∞ for student's tokens that nothing is sent to, and for all where the teacher gives those that are
-        sent no probability.
-
-    Raises:
-        ValueError: an unknown merge, or a mapping for other vocabularies.
+    Returns: (…, V_s); −∞ for student's tokens that nothing is sent to, and for all where the teacher gives
+    those that are sent no probability.
+    Raises ValueError: an unknown merge, or a mapping for other vocabularies.
     """
     if merge not in MERGES:
         raise ValueError(f"unknown merge {merge!r}; known: {', '.join(MERGES)}")
@@ -157,17 +146,11 @@ def mapped_kl(
     trains on the text's own token there, which a cross-entropy beside this loss does as well.
 
     Args:
-        student_logits: (batch, units, V_s), or (batch, student's tokens, V_s) with an alignment.
-        teacher_logits: (batch, units, V_t), or (batch, teacher's tokens, V_t) with an alignment.
+        student_logits, teacher_logits, mask, alignment, num_items: as in `uld`.
         mapping: (V_t,), from `exact_string` or `min_ed`.
-        mask: (batch, units), true or 1 where a unit counts; units are spans where there is an alignment.
         temperature: T, of both; the teacher's after it was carried over.
-        alignment: compare at the first tokens of its spans.
         merge: what becomes of several tokens that are sent to one (`to_student`).
-        num_items: units of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, T ≤ 0, an unknown merge, or NaN in the teacher.
     """
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)
     p = to_student(masked_teacher(teacher_logits, mask), mapping, student_logits.shape[-1], merge)

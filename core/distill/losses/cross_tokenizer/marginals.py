@@ -52,13 +52,9 @@ def marginal(teacher_logits: Tensor, alignment: Alignment, trie: Trie) -> Tensor
         teacher_logits: (batch, teacher's tokens, V_t).
         alignment: of the batch; the student's tokens are characters.
         trie: of both vocabularies.
-
-    Returns:
-        (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
-
-    Raises:
-        ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a character
-            that the teacher cannot go on to.
+    Returns: (batch, student's tokens, V_s) in float64; −∞ for what no token goes on with; 0 in padding. Constant.
+    Raises ValueError: shapes that do not match, NaN in the teacher, a special token among the student's, or a
+    character that the teacher cannot go on to.
     """
     side, ids = alignment.teacher, alignment.teacher.ids
     logp = masked_teacher(over_tokens(teacher_logits, side, "teacher_logits"), None).double().log_softmax(-1)
@@ -84,13 +80,10 @@ def exact_marginal(teacher: Teacher, encode: Encode, texts: Sequence[Tokens], tr
             such as half a word in a vocabulary of words.
         texts: the student's tokens, characters, of each text.
         trie: of both vocabularies.
-
-    Returns:
-        (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text. Constant.
-
-    Raises:
-        ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a special token
-            among the student's, or a character that the teacher cannot go on to.
+    Returns: (texts, longest text, V_s) in float64; −∞ for what no token goes on with; 0 behind the end of a text.
+    Constant.
+    Raises ValueError: a tokenizer to which the rule about beginnings does not apply, NaN in the teacher, a
+    special token among the student's, or a character that the teacher cannot go on to.
     """
     known: dict[tuple[int, ...], int] = {}
     contexts: list[list[int]] = []

@@ -24,9 +24,7 @@ class Tokens:
         ids: of the tokens.
         ends: the byte offset at which each token ends; a special token ends where it begins.
         text: the bytes that the tokens write together.
-
-    Raises:
-        ValueError: as many ends as ids are needed, none before the one in front of it, the last at the text's end.
+    Raises ValueError: as many ends as ids are needed, none before the one in front of it, the last at the text's end.
     """
 
     ids: tuple[int, ...]
@@ -56,9 +54,7 @@ def tokens(ids: Iterable[int], pieces: Sequence[bytes], *, dummy_space: bool = F
         dummy_space: the tokenizer writes a space before the text that the text does not have (SentencePiece's
             add_dummy_prefix): the first byte, if it is a space, is not counted. A first token that is nothing but that
             space becomes empty, and belongs to no span.
-
-    Raises:
-        ValueError: an id that pieces does not have.
+    Raises ValueError: an id that pieces does not have.
     """
     ids = tuple(ids)
     wrong = next((i for i in ids if not 0 <= i < len(pieces)), None)
@@ -94,12 +90,8 @@ def pieces(
         convention: one of `CONVENTIONS`.
         special: tokens that write nothing.
         literal: tokens that stand for themselves whatever the convention, such as added tokens.
-
-    Returns:
-        The bytes by id; empty where no token has the id.
-
-    Raises:
-        ValueError: an unknown convention, or a token that is not written in it.
+    Returns: the bytes by id; empty where no token has the id.
+    Raises ValueError: an unknown convention, or a token that is not written in it.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"unknown convention {convention!r}; known: {', '.join(CONVENTIONS)}")
@@ -121,8 +113,7 @@ def retokenise(text: bytes, encode: Callable[[bytes], Iterable[int]], pieces: Se
     minimiser is the teacher's distribution over texts, whatever the vocabularies; texts found by beam search give its
     mode.
 
-    Raises:
-        ValueError: the student's tokens write other bytes.
+    Raises ValueError: the student's tokens write other bytes.
     """
     found = tokens(encode(text), pieces)
     at = first_difference(found.text, text)

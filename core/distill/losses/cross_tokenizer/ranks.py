@@ -36,9 +36,7 @@ def uld(
         temperature: of both distributions.
         alignment: compare at the first tokens of its spans.
         num_items: units of the whole batch, where this is a piece of it.
-
-    Raises:
-        ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
+    Raises ValueError: shapes that do not match, T ≤ 0, or NaN in the teacher.
     """
     positive(temperature=temperature)
     student_logits, teacher_logits, mask = common_units(student_logits, teacher_logits, mask, alignment)

@@ -51,12 +51,8 @@ def merged(logits: Tensor, side: AlignedTokens, merge: str = "bayesian", tempera
         side: the tokens, and the spans they belong to.
         merge: one of `MERGES`.
         temperature: of all distributions that are multiplied.
-
-    Returns:
-        (batch, spans, V), log-probs; sums of exp at most 1 for bayesian. Anything where there is no span.
-
-    Raises:
-        ValueError: an unknown merge, shapes that do not match, or a temperature ≤ 0.
+    Returns: (batch, spans, V), log-probs; sums of exp at most 1 for bayesian. Anything where there is no span.
+    Raises ValueError: an unknown merge, shapes that do not match, or a temperature ≤ 0.
     """
     if merge not in MERGES:
         raise ValueError(f"unknown merge {merge!r}; known: {', '.join(MERGES)}")
@@ -73,8 +69,7 @@ def merged(logits: Tensor, side: AlignedTokens, merge: str = "bayesian", tempera
 def gather_tokens(logp: Tensor, side: AlignedTokens) -> Tensor:
     """The entries of (batch, tokens, V) at the tokens' own ids, (batch, tokens); 0 in padding.
 
-    Raises:
-        ValueError: an id that the vocabulary does not have.
+    Raises ValueError: an id that the vocabulary does not have.
     """
     largest = int(side.ids.max()) if side.ids.numel() else 0
     if largest >= logp.shape[-1]:
@@ -99,8 +94,7 @@ def common_units(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Logits of both sides as (batch, units, …), and the mask of the units: spans where there is an alignment.
 
-    Raises:
-        ValueError: not as many units on both sides.
+    Raises ValueError: not as many units on both sides.
     """
     if alignment is not None:
         student_logits = at_starts(student_logits, alignment.student, "student_logits")
@@ -117,8 +111,7 @@ def common_units(
 def span_mask(alignment: Alignment, mask: Tensor | None) -> Tensor:
     """(batch, spans), true where there is a span and the mask, if given, is true.
 
-    Raises:
-        ValueError: a mask of another shape.
+    Raises ValueError: a mask of another shape.
     """
     if mask is None:
         return alignment.mask
@@ -137,8 +130,7 @@ def take(x: Tensor, at: Tensor) -> Tensor:
 def over_tokens(x: Tensor, side: AlignedTokens, name: str = "logits") -> Tensor:
     """(batch, tokens, …) without the positions behind the tokens, zeros in padding.
 
-    Raises:
-        ValueError: fewer positions than tokens, or another batch.
+    Raises ValueError: fewer positions than tokens, or another batch.
     """
     batch, length = side.mask.shape
     if x.dim() != 3 or x.shape[0] != batch or x.shape[1] < length:

@@ -64,9 +64,8 @@ def trie(student_pieces: Sequence[bytes], teacher_pieces: Sequence[bytes]) -> Tr
     Args:
         student_pieces: the bytes of each id of the student's: characters or bytes, none the beginning of another.
         teacher_pieces: the bytes of each id of the teacher's.
-
-    Raises:
-        ValueError: a student's token that begins with another or stands twice, or a teacher's that they do not spell.
+    Raises ValueError: a student's token that begins with another or stands twice, or a teacher's that they do not
+    spell.
     """
     letters = _letters(student_pieces)
     children: list[dict[int, int]] = [{}]

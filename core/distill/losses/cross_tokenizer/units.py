@@ -13,8 +13,7 @@ def masked(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
 
     Padding may hold any number, and 0 · ∞ would be NaN, also in a gradient.
 
-    Raises:
-        ValueError: shapes that do not match.
+    Raises ValueError: shapes that do not match.
     """
     if x.dim() != 3:
         raise ValueError(f"{name} have shape {tuple(x.shape)}; three axes are needed: batch, tokens, values")
@@ -26,11 +25,7 @@ def masked(x: Tensor, mask: Tensor | None, name: str) -> Tensor:
 
 
 def masked_teacher(x: Tensor, mask: Tensor | None, name: str = "teacher_logits") -> Tensor:
-    """`masked`, detached.
-
-    Raises:
-        ValueError: a NaN where the mask is true.
-    """
+    """`masked`, detached. Raises ValueError: a NaN where the mask is true."""
     x = masked(x.detach(), mask, name)
     nan = x.isnan().any(-1)
     if nan.any():
@@ -47,13 +42,7 @@ def positive(**numbers: float) -> None:
 
 
 def mean(x: Tensor, mask: Tensor | None, num_items: float | None) -> Tensor:
-    """The sum over unmasked units, divided by their number; by num_items where a batch comes in pieces.
-
-    Args:
-        x: (batch, units).
-        mask: (batch, units); all count without one.
-        num_items: units of the whole batch, so that the pieces' losses add up to its loss.
-    """
+    """The sum over unmasked units (batch, units), divided by their number; by num_items for a piece of a batch."""
     if mask is not None:
         x = torch.where(mask.bool(), x, 0)
     units = x.numel() if mask is None else mask.bool().sum()

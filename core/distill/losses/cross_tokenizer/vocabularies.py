@@ -11,11 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shared:
-    """Tokens that are the same on both sides, one pair each.
-
-    Attributes:
-        student, teacher: (pairs,), their ids.
-    """
+    """Tokens that are the same on both sides, one pair each: (pairs,) the ids that student and teacher give them."""
 
     student: Tensor
     teacher: Tensor
@@ -26,12 +22,9 @@ def shared(
 ) -> Shared:
     """The tokens that write the same bytes, in the order of the student's ids.
 
-    Args:
-        student_pieces, teacher_pieces: the bytes of each id (`pieces`).
-        also: pairs (student's id, teacher's id) of special tokens that mean the same.
+    Arguments are those of `mapping.exact_string`.
 
-    Raises:
-        ValueError: there are none.
+    Raises ValueError: there are none.
     """
     student, teacher = by_bytes(student_pieces), by_bytes(teacher_pieces)
     pairs = [(i, teacher[piece]) for piece, i in student.items() if piece in teacher]
@@ -57,8 +50,7 @@ def by_bytes(pieces: Sequence[bytes]) -> dict[bytes, int]:
 def require_same(student_pieces: Sequence[bytes], teacher_pieces: Sequence[bytes]) -> None:
     """Raise ValueError for vocabularies that differ, also ones of equal size; for losses that compare entry by entry.
 
-    Raises:
-        ValueError: another size, or entries that differ; how many, and the first of them.
+    Raises ValueError: another size, or entries that differ; how many, and the first of them.
     """
     sizes = len(student_pieces), len(teacher_pieces)
     if sizes[0] != sizes[1]:
