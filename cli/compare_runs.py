@@ -135,7 +135,7 @@ def _print_screen(
     for (where, what), rows in _grouped(after, shown).items():
         cells = [[escape(each) for each in (row[0], *row[3:])] for row in rows]
         screen.print(f"[quiet]{escape(f'{where}: {what}' if where else what)}[/]")
-        screen.print(table(["", f">{a}", f">{b}", ">change"], cells))
+        screen.print(table(["", f">{a}", f">{b}", ">change"], cells, shorten=(0, 1, 2)))
         screen.print()
     if not elsewhere.empty:
         cells = [[escape(each) for each in (*row[:3], row[5])] for row in _rows(after, elsewhere)]

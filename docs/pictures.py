@@ -59,5 +59,7 @@ def report(page: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    screen("lab run grpo --quick --variants accuracy+format,accuracy,random", "step  40", HERE / "live-grpo.svg")
+    screen(
+        "lab run grpo --quick --variants accuracy+format,accuracy,random", "step  40", HERE / "live-grpo.svg"
+    )
     report(Path("results/report.html"), HERE / "report.png")

@@ -40,55 +40,11 @@ if TYPE_CHECKING:
     from .vocabularies import Shared, require_same, shared
 
 __all__ = [
-    "AlignedTokens",
-    "Alignment",
-    "Shared",
-    "Span",
-    "Tokens",
-    "Trie",
-    "View",
-    "align",
-    "align_batch",
-    "alm",
-    "begins_with",
-    "dskd_cma",
-    "exact_marginal",
-    "exact_string",
-    "gold",
-    "hidden_states",
-    "mapped_kl",
-    "marginal",
-    "merged",
-    "min_ed",
-    "pieces",
-    "require_same",
-    "retokenise",
-    "shared",
-    "soft_targets",
-    "span_logp",
-    "to_student",
-    "tokens",
-    "trie",
-    "uld",
-    "word_ends",
-]
+    "Alignment", "Shared", "AlignedTokens", "Span", "Tokens", "Trie", "View", "align", "align_batch", "alm",
+    "begins_with", "dskd_cma", "exact_marginal", "exact_string", "gold", "hidden_states", "mapped_kl",
+    "marginal", "merged", "min_ed", "pieces", "require_same", "retokenise", "shared", "soft_targets",
+    "span_logp", "to_student", "tokens", "trie", "uld", "word_ends",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
-    __getattr__ = names_of(
-        __name__,
-        {
-            "alignment": ("AlignedTokens", "Alignment", "Span", "align", "align_batch", "word_ends"),
-            "cma": ("View", "dskd_cma"),
-            "divergence": ("soft_targets",),
-            "hidden": ("hidden_states",),
-            "hybrid": ("gold",),
-            "likelihoods": ("alm", "begins_with"),
-            "mapping": ("exact_string", "mapped_kl", "min_ed", "to_student"),
-            "marginals": ("exact_marginal", "marginal"),
-            "offsets": ("Tokens", "pieces", "retokenise", "tokens"),
-            "ranks": ("uld",),
-            "spans": ("merged", "span_logp"),
-            "tree": ("Trie", "trie"),
-            "vocabularies": ("Shared", "require_same", "shared"),
-        },
-    )
+    __getattr__ = names_of(__name__)
