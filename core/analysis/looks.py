@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .statistics import FEWEST, LEVEL, Interval, Region, would_clear
+from .statistics import FEWEST, LEVEL
 
 FIRST_ERROR = 2 * 2.0**-FEWEST
 
@@ -49,26 +49,4 @@ def last_and_next(planned: int, complete: int) -> tuple[Look | None, Look]:
         if look.n > complete:
             return last, look
         last = look
-    raise AssertionError("looks have no end")
-
-
-def more_to_settle(
-    interval: Interval, region: Region, planned: int, complete: int, at_most: int = 1000
-) -> int | None:
-    """How many more replicates until a look at which the interval would clear the nearest bound of `region`.
-
-    The estimate and the spread are taken as they stand, so this is a middling guess: by then about half of all such
-    cases, or more, are settled. `chance_with` gives the odds.
-
-    Returns:
-        None when the estimate sits on a bound, when it would take more than `at_most`, or when the spread is unknown
-        (one replicate, or a proportion over prompts, which more seeds do not help).
-    """
-    if interval.spread is None or interval.n < 2:
-        return None
-    for look in looks(planned):
-        if look.n > complete + at_most:
-            return None
-        if look.n > complete and would_clear(interval, region, look.n, look.level):
-            return look.n - complete
     raise AssertionError("looks have no end")

@@ -291,3 +291,31 @@ def chance_with(interval: Interval, n: int, region: Region, level: float = LEVEL
         return None
     estimate, working = _working(interval, region)
     return chance_to_settle(estimate, interval.spread, n, working, level)
+
+
+def chance_to_clear(interval: Interval, n: int, region: Region, level: float = LEVEL) -> float | None:
+    """How likely a run that goes on from `interval` to `n` replicates clears `region`; None where that is not known
+    (a spread that no two different replicates show, or a proportion over prompts).
+
+    Unlike `chance_to_settle` it counts the replicates that are there, and what they leave unknown of the truth.
+    """
+    if not interval.spread or interval.n < 2 or n <= interval.n:
+        return None
+    estimate, (low, high) = _working(interval, region)
+    shift, spread = _continuations(interval.n, n)
+    means = estimate + interval.spread * shift
+    half = _t_quantile(n, level) * interval.spread * spread / math.sqrt(n)
+    inside = (low <= means - half) & (means + half <= high)
+    return float(np.mean(inside | (means + half < low) | (means - half > high)))
+
+
+@lru_cache(maxsize=32)
+def _continuations(k: int, n: int) -> tuple[Floats, Floats]:
+    """What `k` replicates of mean 0 and standard deviation 1 may become as `n`: 10,000 equally likely means and standard
+    deviations, of truths as the k leave them (nothing was known of mean and deviation before)."""
+    rng, draws, new = np.random.default_rng(0), 10_000, n - k
+    deviation = np.sqrt((k - 1) / rng.chisquare(k - 1, draws))
+    mean = deviation * math.sqrt(1 / k + 1 / new) * rng.normal(size=draws)  # of the new ones
+    within = deviation**2 * rng.chisquare(new - 1, draws) if new > 1 else 0.0
+    squares = (k - 1) + within + mean**2 * k * new / n
+    return mean * new / n, np.sqrt(squares / (n - 1))

@@ -1,0 +1,107 @@
+"""What would settle a claim: how many replicates, how likely they are to, and the command that adds them.
+
+An interval narrows as t(n)/√n with its number of replicates n, t being Student's quantile at the level of the look (see
+`looks`). The first look to come at which an interval of this estimate and this spread would clear the nearest bound is
+what a claim needs. By then the estimate itself has moved, so it is a middling guess; `chance` gives the odds, with the
+doubt about estimate and spread in them. tests/core/analysis/test_settle.py simulates both.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..experiment.schema import Experiment
+from .conditions import Conditions
+from .looks import Look, last_and_next, looks
+from .regions import stand
+from .statistics import Interval, Region, chance_to_clear, would_clear
+
+MOST_TIMES = 32  # as many replicates as there are; what needs more is said to be too close to its bound
+ENDLESS = 1024
+
+
+@dataclass(frozen=True)
+class Settling:
+    """What would settle a claim that is not settled.
+
+    Attributes:
+        replicates: of the run in all, at a look; None: there is no such number, and `why_not` says why. For a preview
+            the number at which a verdict is given.
+        more: how many of them are still to come; None where `replicates` is.
+        chance: how likely the claim is settled by then, between 0 and 1; None where it is not known.
+        why_not: why more replicates would not settle it; "" where they would.
+    """
+
+    replicates: int | None = None
+    more: int | None = None
+    chance: float | None = None
+    why_not: str = ""
+
+
+def settling(
+    steps: Sequence[Interval], region: Region, conditions: Conditions, noun: str, strict: bool = False
+) -> Settling:
+    """What would settle a claim whose `steps` do not all lie inside `region`, nor any outside.
+
+    Args:
+        steps: the intervals of its measure, of which each has to be decided.
+        conditions: how far the run is, and for how many replicates it was made.
+        noun: what a replicate is called: seed or repeat.
+        strict: whether the ends of the region are not accepted.
+    """
+    last, following = last_and_next(conditions.planned, conditions.complete)
+    judged_at = last or following
+    open_steps = [step for step in steps if step.low is None or stand(step, region, strict) == "across"]
+    if prompts := [step.n for step in open_steps if step.scale == "prompts"]:
+        return Settling(why_not=f"all {noun}s agree; {prompts[0]} prompts are too few to settle it")
+    for look in looks(conditions.planned):
+        if look.n > ENDLESS * judged_at.n:
+            return Settling(why_not=f"too close to the bound for any number of {noun}s to settle")
+        if look.n > conditions.complete and all(
+            would_clear(step, region, look.n, _level(step, judged_at, look)) for step in open_steps
+        ):
+            break
+    if look.n > MOST_TIMES * judged_at.n:
+        return Settling(
+            why_not=f"too close to the bound: it would take about {look.n:,} {noun}s, {look.n // judged_at.n} times as many"
+        )
+    return _at(look, open_steps, region, conditions, judged_at)
+
+
+def next_verdict(steps: Sequence[Interval], region: Region, conditions: Conditions) -> Settling:
+    """The look to come, at which a preview becomes a verdict, and how likely that one is settled."""
+    last, following = last_and_next(conditions.planned, conditions.complete)
+    return _at(following, steps, region, conditions, last or following)
+
+
+def _at(
+    look: Look, steps: Sequence[Interval], region: Region, conditions: Conditions, judged_at: Look
+) -> Settling:
+    # Steps of an order share their variants, so the chances of several do not multiply.
+    chance = (
+        chance_to_clear(steps[0], look.n, region, _level(steps[0], judged_at, look))
+        if len(steps) == 1
+        else None
+    )
+    return Settling(look.n, look.n - conditions.complete, chance)
+
+
+def _level(step: Interval, judged_at: Look, look: Look) -> float:
+    """The level of a step at a later look: the steps of an order share what the look may err."""
+    return 1 - (1 - look.level) * (1 - step.level) / (1 - judged_at.level)
+
+
+def command(found: Settling, experiment: Experiment, run: str, *options: str) -> str:
+    """What to paste so that a run, named by its letters, gets so many replicates; "" where that would not help.
+
+    >>> command(verdict.settling, experiment, "djfg")
+    'lab run softmax --resume djfg --repeats 24'
+    """
+    if found.replicates is None:
+        return ""
+    count = f"--{'seeds' if experiment.seeds is not None else 'repeats'}"
+    return shlex.join(
+        ["lab", "run", experiment.name, "--resume", run, count, str(found.replicates), *options]
+    )
