@@ -24,7 +24,6 @@ import pandas as pd
 from ..experiment.schema import Claim, Expect, Experiment
 from . import digits
 from .conditions import Conditions, busy_among, control_doubt, up_to, without_busy
-from .looks import last_and_next
 from .measures import Measured, measured
 from .regions import stand
 from .setting import differences, is_elsewhere, starred_word
@@ -52,12 +51,12 @@ def judge(
         conditions: how far the run is and what disturbed it; left out: it is complete and undisturbed.
     """
     conditions = conditions or Conditions(experiment.replicates, experiment.replicates)
-    look, following = last_and_next(conditions.planned, conditions.complete)
+    look = conditions.look
     readings = read(experiment, values, status)
     if look is not None:
         readings = up_to(readings, look.n)
         curves = curves if curves is None or curves.empty else curves[curves["replicate"] < look.n]
-    level = (look or following).level
+    level = (look or conditions.next_look).level
     undisturbed = without_busy(readings, conditions)
     verdicts = []
     for claim in experiment.claims:
@@ -155,7 +154,7 @@ def _word(
     if is_elsewhere(claim, environment):
         word, beside = starred_word(claim, experiment.metrics[claim.measure.metric].unit, observed)
         elsewhere = f"claimed for {_device_words(claim)}, seen on {_device_words(environment)}: {beside}"
-    look, following = last_and_next(conditions.planned, conditions.complete)
+    look, following = conditions.look, conditions.next_look
     early, to_come = _too_early(observed, conditions, noun), following.n - conditions.complete
     if early or busy or off:
         leaning = word if elsewhere else _by_estimate(observed, region, strict)
@@ -181,14 +180,14 @@ def _word(
 
 def _too_early(observed: Measured, conditions: Conditions, noun: str) -> str:
     """What a first verdict still needs; empty once its first look is due."""
-    look, following = last_and_next(conditions.planned, conditions.complete)
-    if look is not None:
+    if conditions.look is not None:
         if observed.replicates >= FEWEST:
             return ""
         return f"{observed.replicates} of the {FEWEST} {noun}s a verdict takes"
-    if observed.replicates < following.n:
-        return f"{observed.replicates} of the {following.n} {noun}s a verdict takes"
-    return f"other trials of its first {following.n} {noun}s are still to come"
+    first = conditions.next_look.n
+    if observed.replicates < first:
+        return f"{observed.replicates} of the {first} {noun}s a verdict takes"
+    return f"other trials of its first {first} {noun}s are still to come"
 
 
 def _region(expect: Expect) -> Region:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..experiment.schema import Experiment
 from .conditions import Conditions
-from .looks import Look, last_and_next, looks
+from .looks import Look, looks
 from .regions import stand
 from .statistics import Interval, Region, chance_to_clear, would_clear
 
@@ -51,45 +51,42 @@ def settling(
         noun: what a replicate is called: seed or repeat.
         strict: whether the ends of the region are not accepted.
     """
-    last, following = last_and_next(conditions.planned, conditions.complete)
-    judged_at = last or following
+    judged_at = conditions.look or conditions.next_look
     open_steps = [step for step in steps if step.low is None or stand(step, region, strict) == "across"]
     if prompts := [step.n for step in open_steps if step.scale == "prompts"]:
         return Settling(why_not=f"all {noun}s agree; {prompts[0]} prompts are too few to settle it")
-    for look in looks(conditions.planned):
+    for look in looks(conditions.planned, conditions.again):
         if look.n > ENDLESS * judged_at.n:
             return Settling(why_not=f"too close to the bound for any number of {noun}s to settle")
         if look.n > conditions.complete and all(
-            would_clear(step, region, look.n, _level(step, judged_at, look)) for step in open_steps
+            would_clear(step, region, look.n, _level(step, conditions, look)) for step in open_steps
         ):
             break
     if look.n > MOST_TIMES * judged_at.n:
         return Settling(
             why_not=f"too close to the bound: it would take about {look.n:,} {noun}s, {look.n // judged_at.n} times as many"
         )
-    return _at(look, open_steps, region, conditions, judged_at)
+    return _at(look, open_steps, region, conditions)
 
 
 def next_verdict(steps: Sequence[Interval], region: Region, conditions: Conditions) -> Settling:
     """The look to come, at which a preview becomes a verdict, and how likely that one is settled."""
-    last, following = last_and_next(conditions.planned, conditions.complete)
-    return _at(following, steps, region, conditions, last or following)
+    return _at(conditions.next_look, steps, region, conditions)
 
 
-def _at(
-    look: Look, steps: Sequence[Interval], region: Region, conditions: Conditions, judged_at: Look
-) -> Settling:
+def _at(look: Look, steps: Sequence[Interval], region: Region, conditions: Conditions) -> Settling:
     # Steps of an order share their variants, so the chances of several do not multiply.
     chance = (
-        chance_to_clear(steps[0], look.n, region, _level(steps[0], judged_at, look))
+        chance_to_clear(steps[0], look.n, region, _level(steps[0], conditions, look))
         if len(steps) == 1
         else None
     )
     return Settling(look.n, look.n - conditions.complete, chance)
 
 
-def _level(step: Interval, judged_at: Look, look: Look) -> float:
+def _level(step: Interval, conditions: Conditions, look: Look) -> float:
     """The level of a step at a later look: the steps of an order share what the look may err."""
+    judged_at = conditions.look or conditions.next_look
     return 1 - (1 - look.level) * (1 - step.level) / (1 - judged_at.level)
 
 

@@ -71,7 +71,8 @@ class Interval:
 
 
 @lru_cache
-def _t_quantile(n: int, level: float) -> float:
+def t_quantile(n: int, level: float) -> float:
+    """Half the width of an interval of `n` replicates, in standard errors."""
     return float(special.stdtrit(n - 1, 0.5 + level / 2))
 
 
@@ -105,7 +106,7 @@ def _student(x: Floats, grain: float, level: float) -> Interval:
         sure = mean if n >= FEWEST else None
         return Interval(mean, sure, sure, n, level, spread=0.0)
     spread = math.sqrt(float(((x - mean) ** 2).sum()) / (n - 1))
-    half = _t_quantile(n, level) * spread / math.sqrt(n)
+    half = t_quantile(n, level) * spread / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n, level, spread)
 
 
@@ -262,7 +263,7 @@ def would_clear(interval: Interval, region: Region, n: int, level: float) -> boo
         return False
     if interval.spread == 0:
         return n >= FEWEST
-    return _t_quantile(n, level) * interval.spread / math.sqrt(n) <= distance
+    return t_quantile(n, level) * interval.spread / math.sqrt(n) <= distance
 
 
 def chance_to_settle(estimate: float, spread: float, n: int, region: Region, level: float = LEVEL) -> float:
@@ -278,7 +279,7 @@ def chance_to_settle(estimate: float, spread: float, n: int, region: Region, lev
     error = spread / math.sqrt(n)
     # The half-width varies with the sample's own variance: averaged over 2000 equally likely values of it.
     tails = (np.arange(2000) + 0.5) / 2000
-    half = _t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
+    half = t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
     low, high = (bound - estimate for bound in region)
     inside = special.ndtr((high - half) / error) - special.ndtr((low + half) / error)
     outside = special.ndtr((low - half) / error) + special.ndtr(-(high + half) / error)
@@ -304,7 +305,7 @@ def chance_to_clear(interval: Interval, n: int, region: Region, level: float = L
     estimate, (low, high) = _working(interval, region)
     shift, spread = _continuations(interval.n, n)
     means = estimate + interval.spread * shift
-    half = _t_quantile(n, level) * interval.spread * spread / math.sqrt(n)
+    half = t_quantile(n, level) * interval.spread * spread / math.sqrt(n)
     inside = (low <= means - half) & (means + half <= high)
     return float(np.mean(inside | (means + half < low) | (means - half > high)))
 

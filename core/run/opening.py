@@ -6,6 +6,7 @@ import calendar
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +20,15 @@ from ..experiment.checks import COLUMNS
 from ..experiment.document import read
 from ..experiment.load import Loaded
 from ..experiment.mistakes import Mistakes
-from ..experiment.schema import Experiment
+from ..experiment.schema import Experiment, point_words
 from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
 from .files import Damaged, write_json
-from .folder import Run
+from .folder import Run, result_in
 from .plan import references
 from .stored import fits_tables
+from .trial_rows import complete_replicates, fitting
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they read as 1 and 0
 TIME = "%Y%m%dT%H%M%SZ"
@@ -164,12 +166,18 @@ def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
 
     Trials that the machine ended are done again; with `failed` all trials that failed.
     """
+    facts, planned = run.facts, planned_replicates(run)
+    again = [*looks_again(facts), *_look_taken_again(run, planned, looks_again(facts), failed)]
     for path in run.to_try_again(failed):
         path.unlink()
-    planned = planned_replicates(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    sessions = int(run.facts.get("sessions", 1)) + 1
-    run.update(status="running", sessions=sessions, planned=planned)
+    run.update(status="running", sessions=int(facts.get("sessions", 1)) + 1, planned=planned, again=again)
+
+
+def close_at(run: Run, loaded: Loaded) -> None:
+    """End a run, all of whose planned trials of `loaded` are done, as one of so many replicates; trials beyond them stay."""
+    write(run.folder / "experiment.yaml", as_yaml(loaded))
+    run.update(status="finished")
 
 
 def planned_replicates(run: Run) -> int:
@@ -178,3 +186,35 @@ def planned_replicates(run: Run) -> int:
     if isinstance(planned, int) and not isinstance(planned, bool) and planned > 0:
         return planned
     return experiment_of(run).replicates
+
+
+def looks_again(facts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The looks at a run that were taken once more, see `Conditions`."""
+    return tuple(facts.get("again", ()))
+
+
+def _look_taken_again(run: Run, planned: int, again: tuple[int, ...], failed: bool) -> list[int]:
+    """The look, if any, that gave verdicts without the trials which are about to be done again.
+
+    A variant of which fewer than six replicates were left had none.
+    """
+    from ..analysis.looks import last_and_next
+    from ..analysis.statistics import FEWEST
+
+    ended = [result for path in run.to_try_again(failed) if (result := result_in(path.parent)) is not None]
+    if not ended:
+        return []
+    experiment = experiment_of(run)
+    look, _ = last_and_next(
+        planned, complete_replicates(experiment, fitting(experiment, run.results())[0]), again
+    )
+    if look is None:
+        return []
+    # A check that passes only now has everything at its point timed anew.
+    missing = Counter(
+        (trial["variant"], point_words(trial["point"]))
+        for trial in ended
+        if trial["kind"] != "peaks" and trial["replicate"] < look.n
+    )
+    had_verdicts = any(look.n - count >= FEWEST for count in missing.values())
+    return [look.n] if had_verdicts or any(trial["kind"] == "check" for trial in ended) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..atomic import write
@@ -11,7 +11,7 @@ from ..experiment.schema import Experiment
 from ..safe_text import csv_of
 from ..trial import TwoCuts
 from .folder import Run
-from .opening import experiment_of, planned_replicates
+from .opening import experiment_of, looks_again, planned_replicates
 from .trial_rows import (
     busy_processes,
     complete_replicates,
@@ -84,8 +84,12 @@ def gather(run: Run) -> Results:
         planned=planned_replicates(run),
         complete=complete_replicates(experiment, trials),
         busy=busy_processes(keys, trials),
-        off=off_in(control_table, keys),
+        again=looks_again(facts),
     )
+    # The control of a verdict is of the repeats that it is about; the one in tables, as they are, of all.
+    look = conditions.look
+    judged = values if look is None else values[values["replicate"] < look.n]
+    conditions = replace(conditions, off=off_in(control(experiment, judged), keys))
     samples, cuts = samples_of(experiment, run, trials)
     impossible = above_ceilings(values, keys)
     believed = values[~impossible]
