@@ -149,7 +149,7 @@ def _word(
     if not observed.sampled:
         stands = [stand(step, region, strict) for step in observed.steps]
         return ("holds", "", None) if all(s == "inside" for s in stands) else ("fails here", "", None)
-    noun = "seed" if experiment.seeds is not None else "repeat"
+    noun = experiment.noun
     word, elsewhere = _by_interval(observed, region, strict), ""
     if is_elsewhere(claim, environment):
         word, beside = starred_word(claim, experiment.metrics[claim.measure.metric].unit, observed)

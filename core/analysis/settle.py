@@ -9,14 +9,18 @@ doubt about estimate and spread in them. tests/core/analysis/test_settle.py simu
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..experiment.schema import Experiment
 from .conditions import Conditions
 from .looks import Look, looks
 from .regions import stand
 from .statistics import Interval, Region, chance_to_clear, would_clear
+
+if TYPE_CHECKING:
+    from .verdicts import Verdict
 
 MOST_TIMES = 32  # as many replicates as there are; what needs more is said to be too close to its bound
 ENDLESS = 1024
@@ -102,3 +106,33 @@ def command(found: Settling, experiment: Experiment, run: str, *options: str) ->
     return shlex.join(
         ["lab", "run", experiment.name, "--resume", run, count, str(found.replicates), *options]
     )
+
+
+def open_claims(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The claims that a run may still settle: unclear or a preview, with a number of replicates."""
+    return [v for v in verdicts if v.word in ("unclear", "preview") and v.more is not None]
+
+
+def look_to_come(verdicts: Sequence[Verdict], conditions: Conditions, noun: str) -> Look | str:
+    """The sequential rule of `lab run --until settled`: the next look as long as a claim is open; else why not, in words.
+
+    Every look that it leads to is one of `looks`, so whatever stops it, all of them together err as often as one run
+    may. It ends where each claim is settled, where no number of replicates would settle what is left, and after so many
+    times the replicates of the first look as `settling` would advise.
+    """
+    if look_is_due := open_claims(verdicts):
+        if conditions.next_look.n <= MOST_TIMES * next(looks(conditions.planned)).n:
+            return conditions.next_look
+        return f"still open at {conditions.complete} {noun}s: {names(look_is_due)}"
+    hopeless = [v for v in verdicts if v.word in ("unclear", "preview") and v.settling is not None]
+    if not hopeless:
+        return f"nothing is open at {conditions.complete} {noun}s"
+    reasons = [f"{v.claim}: {v.settling.why_not}" for v in hopeless if v.settling is not None]
+    more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return f"more {noun}s would not settle what is open: {'; '.join(reasons[:3])}{more}"
+
+
+def names(verdicts: Sequence[Verdict]) -> str:
+    """The ids of claims, at most four."""
+    ids = [verdict.claim for verdict in verdicts]
+    return ", ".join(ids if len(ids) <= 4 else [*ids[:3], f"{len(ids) - 3} more"])

@@ -174,10 +174,10 @@ def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
     run.update(status="running", sessions=int(facts.get("sessions", 1)) + 1, planned=planned, again=again)
 
 
-def close_at(run: Run, loaded: Loaded) -> None:
-    """End a run, all of whose planned trials of `loaded` are done, as one of so many replicates; trials beyond them stay."""
+def close_at(run: Run, loaded: Loaded, counts: Mapping[str, int]) -> None:
+    """End a run that has all trials of `loaded` as one of no more replicates; trials beyond them stay."""
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    run.update(status="finished")
+    run.update(status="finished", counts=counts)
 
 
 def planned_replicates(run: Run) -> int:

@@ -26,6 +26,7 @@ from .warnings import above_ceilings, ceiling_warnings, warnings_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.conditions import Conditions
     from ..analysis.verdicts import Verdict
 
 
@@ -44,6 +45,7 @@ class Results:
     cuts: Mapping[TwoCuts, Sequence[str]]  # of the first seed, and which variants keep it
     comparison: pd.DataFrame
     control: pd.DataFrame
+    conditions: Conditions
     verdicts: Sequence[Verdict]
     summary: str
     warnings: Sequence[str]
@@ -105,6 +107,7 @@ def gather(run: Run) -> Results:
         cuts=cuts,
         comparison=compare(experiment, values, status),
         control=control_table,
+        conditions=conditions,
         verdicts=judge(experiment, believed, status, curves, setting, conditions),
         summary=fill(experiment, believed, status),
         warnings=[
