@@ -15,15 +15,12 @@ class WithResume(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given: list[str] = []
-        words = iter(args)
-        for word in words:
+        for index, word in enumerate(args):
             if word == "--":
-                given += [word, *words]
-            elif given and given[-1] == "--resume":
-                is_id = ID.fullmatch(word) is not None
-                given[-1:] = [f"--resume={word}"] if is_id else ["--resume=", word]
+                given += args[index:]
+                break
+            if given and given[-1] == "--resume=" and ID.fullmatch(word):
+                given[-1] += word
             else:
-                given.append(word)
-        if given and given[-1] == "--resume":
-            given[-1] = "--resume="
+                given.append("--resume=" if word == "--resume" else word)
         return super().parse_args(ctx, given)

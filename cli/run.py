@@ -109,6 +109,8 @@ def run(
     for word in fail_on or ():
         if word not in ("fails", "wrong", "unclear"):
             stop(f"--fail-on {word}: fails, wrong or unclear")
+    if not names and resume and resume in experiment_files():
+        names, resume = [resume], ""  # an experiment whose name could be a run's letters
     if until not in (None, "settled"):
         stop(f"--until {until}: settled")
     if budget is not None and until is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from .options import RESULTS, Json, ResultsFolder
 from .remove_runs import remove_runs
-from .screen import ago, duration, err, out, print_json, table
+from .screen import ago, duration, err, out, print_json, stop, table
 
 
 class ListUnlessRemoved(TyperGroup):
@@ -69,14 +70,17 @@ def result_words(facts: Mapping[str, Any]) -> str:
     return str(facts.get("result") or "" if facts["status"] == "finished" else facts["status"])
 
 
-def _stop_or_hint(name: str | None, results: Any) -> None:
+def _stop_or_hint(name: str | None, results: Path) -> None:
     """Where there is no run: the command that makes one; a name that nothing is called is a mistake."""
-    from .experiment_file import path_of
+    from ..core.experiment.discovery import experiment_files
+    from ..core.run.folder import runs
+    from ..core.suggest import nearest
 
-    if name is not None:
-        path_of(name)
+    known = experiment_files()
+    if name is not None and name not in known:
+        names = {run.folder.parent.name for run in runs(results)}
+        stop(f'no run of "{name}" in {results}/.{nearest(name, names | set(known))}    all: lab runs')
+    of, example = (f" of {name}", name) if name else ("", "flash-attn --quick")
     err().print(
-        f"no runs{f' of {name}' if name else ''} in {results}/ yet; to make one: lab run {name or 'flash-attn --quick'}",
-        markup=False,
-        soft_wrap=True,
+        f"no runs{of} in {results}/ yet; to make one: lab run {example}", markup=False, soft_wrap=True
     )

@@ -27,7 +27,7 @@ def next_round(run: Run, workers: int, deadline: float | None, screen: Console) 
     Raises:
         OutOfTime: the trials of that look would take longer.
     """
-    from ..core.analysis.settle import look_to_come, names, open_claims
+    from ..core.analysis.settle import last_look, look_to_come, names, open_claims
     from ..core.run.estimate import seconds_to_do
     from ..core.run.execute import OutOfTime
     from ..core.run.plan import plan
@@ -46,7 +46,7 @@ def next_round(run: Run, workers: int, deadline: float | None, screen: Console) 
     if deadline is not None and expected is not None and expected > (left := deadline - time.monotonic()):
         rest = f"{about(left)} of the budget are left" if left > 0 else "the budget is spent"
         raise OutOfTime(f"{at_now}. The next look is at {following.n}{takes}; {rest}")
-    screen.print(f"{at_now}. On to the look at {following.n}{takes}")
+    screen.print(f"{at_now}. On to the look at {following.n}{takes}; the last is at {last_look(conditions)}")
     screen.print(cost(following, noun), style="quiet")
     return loaded
 

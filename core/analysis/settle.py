@@ -36,12 +36,14 @@ class Settling:
         more: how many of them are still to come; None where `replicates` is.
         chance: how likely the claim is settled by then, between 0 and 1; None where it is not known.
         why_not: why more replicates would not settle it; "" where they would.
+        is_close: whether that is only because the estimate lies close to the bound, from where it may yet move.
     """
 
     replicates: int | None = None
     more: int | None = None
     chance: float | None = None
     why_not: str = ""
+    is_close: bool = False
 
 
 def settling(
@@ -61,15 +63,17 @@ def settling(
         return Settling(why_not=f"all {noun}s agree; {prompts[0]} prompts are too few to settle it")
     for look in looks(conditions.planned, conditions.again):
         if look.n > ENDLESS * judged_at.n:
-            return Settling(why_not=f"too close to the bound for any number of {noun}s to settle")
+            return Settling(
+                why_not=f"too close to the bound for any number of {noun}s to settle", is_close=True
+            )
         if look.n > conditions.complete and all(
             would_clear(step, region, look.n, _level(step, conditions, look)) for step in open_steps
         ):
             break
     if look.n > MOST_TIMES * judged_at.n:
-        return Settling(
-            why_not=f"too close to the bound: it would take about {look.n:,} {noun}s, {look.n // judged_at.n} times as many"
-        )
+        times = look.n // judged_at.n
+        why = f"too close to the bound: it would take about {look.n:,} {noun}s, {times} times as many"
+        return Settling(why_not=why, is_close=True)
     return _at(look, open_steps, region, conditions)
 
 
@@ -109,25 +113,38 @@ def command(found: Settling, experiment: Experiment, run: str, *options: str) ->
 
 
 def open_claims(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The claims that a run may still settle: unclear or a preview, with a number of replicates."""
-    return [v for v in verdicts if v.word in ("unclear", "preview") and v.more is not None]
+    """The claims that more replicates may settle: unclear or a preview, and for no other reason than too few of them."""
+    return [
+        v
+        for v in verdicts
+        if v.word in ("unclear", "preview")
+        and v.settling is not None
+        and (v.settling.more or v.settling.is_close)
+    ]
+
+
+def last_look(conditions: Conditions) -> int:
+    """The replicates of the last look of `lab run --until settled`; whoever wants more says how many."""
+    return MOST_TIMES * next(looks(conditions.planned)).n
 
 
 def look_to_come(verdicts: Sequence[Verdict], conditions: Conditions, noun: str) -> Look | str:
     """The sequential rule of `lab run --until settled`: the next look as long as a claim is open; else why not, in words.
 
-    Every look that it leads to is one of `looks`, so whatever stops it, all of them together err as often as one run
-    may. It ends where each claim is settled, where no number of replicates would settle what is left, and after so many
-    times the replicates of the first look as `settling` would advise.
+    Every look that it leads to is one of `looks`, so whatever stops it, all of them together err as often as one run may.
     """
-    if look_is_due := open_claims(verdicts):
-        if conditions.next_look.n <= MOST_TIMES * next(looks(conditions.planned)).n:
+    now = f"at {conditions.complete} {noun}s"
+    if open_ones := open_claims(verdicts):
+        if conditions.next_look.n <= last_look(conditions):
             return conditions.next_look
-        return f"still open at {conditions.complete} {noun}s: {names(look_is_due)}"
-    hopeless = [v for v in verdicts if v.word in ("unclear", "preview") and v.settling is not None]
-    if not hopeless:
-        return f"nothing is open at {conditions.complete} {noun}s"
-    reasons = [f"{v.claim}: {v.settling.why_not}" for v in hopeless if v.settling is not None]
+        return f"still open {now}, the last look: {names(open_ones)}"
+    reasons = [
+        f"{v.claim}: {v.settling.why_not}"
+        for v in verdicts
+        if v.word in ("unclear", "preview") and v.settling
+    ]
+    if not reasons:
+        return f"nothing is open {now}"
     more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return f"more {noun}s would not settle what is open: {'; '.join(reasons[:3])}{more}"
 
