@@ -196,7 +196,8 @@ def looks_again(facts: Mapping[str, Any]) -> tuple[int, ...]:
 def _look_taken_again(run: Run, planned: int, again: tuple[int, ...], failed: bool) -> list[int]:
     """The look, if any, that gave verdicts without the trials which are about to be done again.
 
-    A variant of which fewer than six replicates were left had none.
+    A training that failed lets no claim about its variant be tested, so it is the timing processes that count. Where
+    fewer than six were left of a point, it had no verdict.
     """
     from ..analysis.looks import last_and_next
     from ..analysis.statistics import FEWEST
@@ -211,10 +212,11 @@ def _look_taken_again(run: Run, planned: int, again: tuple[int, ...], failed: bo
     if look is None:
         return []
     # A check that passes only now has everything at its point timed anew.
+    if any(trial["kind"] == "check" for trial in ended):
+        return [look.n]
     missing = Counter(
-        (trial["variant"], point_words(trial["point"]))
+        point_words(trial["point"])
         for trial in ended
-        if trial["kind"] != "peaks" and trial["replicate"] < look.n
+        if trial["kind"] == "time" and trial["replicate"] < look.n
     )
-    had_verdicts = any(look.n - count >= FEWEST for count in missing.values())
-    return [look.n] if had_verdicts or any(trial["kind"] == "check" for trial in ended) else []
+    return [look.n] if any(look.n - count >= FEWEST for count in missing.values()) else []
