@@ -169,7 +169,7 @@ def _word(
         judged_at = f"judged at {look.n} of {conditions.complete} {noun}s; the next look is at {following.n}"
     to_settle = None
     if elsewhere:
-        detail, to_settle = elsewhere, Settling(why_not=f"it is about {_device_words(claim)}")
+        detail, to_settle = elsewhere, Settling(why_not=f"claimed for {_device_words(claim)}")
     elif word == "unclear":
         to_settle = settling(observed.steps, region, conditions, noun, strict)
         detail = _unclear(to_settle, noun)
