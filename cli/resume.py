@@ -57,7 +57,8 @@ def loaded_to_resume(run: Run, options: RunOptions) -> Loaded:
     facts = run.facts
     _refuse_other_resources(run, facts, options)
     _refuse_fewer(run, facts, options.request)
-    refuse_changed_files(run, facts)
+    if why := why_it_cannot_go_on(run, facts):
+        stop(why)
     loaded = load_document(read(run.folder / "experiment.yaml"), options.request, is_resolved=True)
     if not options.dry_run:
         reopen(run, loaded, options.retry_failed)
@@ -99,12 +100,14 @@ def _called(title: str | None, options: RunOptions) -> Iterator[Run]:
     from ..core.run.folder import runs
     from ..core.suggest import nearest
 
-    found = runs(options.results, title)
-    yield from (run for run in found if options.resume in (run.id, run.folder.name))
-    of, letters = f" of {title}" if title else "", options.resume or ""
-    stop(
-        f"no run {letters}{of} in {options.results}/.{nearest(letters, [run.id for run in found])}    all: lab runs"
-    )
+    letters = options.resume or ""
+    everywhere = [run for run in runs(options.results) if letters in (run.id, run.folder.name)]
+    yield from (run for run in everywhere if title in (None, run.folder.parent.name))
+    if everywhere:
+        stop(f"run {letters} is of {everywhere[0].folder.parent.name}, not of {title}")
+    known = [run.id for run in runs(options.results, title)]
+    of = f" of {title}" if title else ""
+    stop(f"no run {letters}{of} in {options.results}/.{nearest(letters, known)}    all: lab runs")
 
 
 def _unfinished(title: str, options: RunOptions) -> Iterator[Run]:
@@ -153,18 +156,16 @@ def _refuse_fewer(run: Run, facts: dict[str, Any], request: Request) -> None:
             stop(f"run {run.id} has {had} {noun}; --resume adds to them: --{noun} {had + 1} or more")
 
 
-def refuse_changed_files(run: Run, facts: dict[str, Any]) -> None:
+def why_it_cannot_go_on(run: Run, facts: dict[str, Any]) -> str | None:
+    """What has changed since a run began, so that it mixes no versions; None where nothing has."""
     from ..core.own_files import digest
     from ..core.run.environment import code_digest
 
     if facts.get("code") not in (None, code_digest()):
-        stop(
-            f"lab itself has changed since run {run.id} began; a run mixes no versions of the code: start a new one"
-        )
+        return f"lab itself has changed since run {run.id} began; a run mixes no versions of the code: start a new one"
     for name, then in facts["files"].items():
         path = Path(name)
         if not path.exists() or digest(path) != then:
             what = "has changed" if path.exists() else "is gone"
-            stop(
-                f"{path.name} {what} since run {run.id} began; a run mixes no versions of a file: start a new one"
-            )
+            return f"{path.name} {what} since run {run.id} began; a run mixes no versions of a file: start a new one"
+    return None

@@ -14,6 +14,8 @@ from .options import RESULTS, Json, ResultsFolder
 from .remove_runs import remove_runs
 from .screen import ago, duration, err, out, print_json, stop, table
 
+SHOWN = 20  # of a long list, the newest: what fits a terminal
+
 
 class ListUnlessRemoved(TyperGroup):
     """`lab runs` and `lab runs softmax` list; `lab runs rm` removes."""
@@ -33,6 +35,7 @@ runs_app.command("rm")(remove_runs)
 @runs_app.command("list")
 def list_runs(
     name: Annotated[str | None, typer.Argument(help="Of this experiment only")] = None,
+    all_: Annotated[bool, typer.Option("--all", help=f"Not only the newest {SHOWN}")] = False,
     results: ResultsFolder = RESULTS,
     json: Json = False,
 ) -> None:
@@ -49,7 +52,7 @@ def list_runs(
         _stop_or_hint(name, results)
         return
     rows = []
-    for run in found:
+    for run in found if all_ else found[:SHOWN]:
         facts = run.facts
         note = f"{facts['label']} ({facts['preset']})" if facts["preset"] else facts["label"]
         rows.append(
@@ -63,6 +66,9 @@ def list_runs(
             ]
         )
     out().print(table(["run", "experiment", "when", ">took", "result", "label"], rows, shorten=4))
+    if len(rows) < len(found):
+        of = f" {name}" if name else ""
+        err().print(f"{len(found) - len(rows):,} older: lab runs{of} --all", style="quiet")
 
 
 def result_words(facts: Mapping[str, Any]) -> str:

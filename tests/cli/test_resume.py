@@ -102,7 +102,7 @@ def test_letters_name_the_run_with_or_without_its_experiment(results: Path) -> N
     assert chosen(results, "bbbb") == chosen(results, "bbbb", None) == "bbbb"
     assert chosen(results, "20261130T120001Z-bbbb") == "bbbb"
     assert "no run bbbc of known" in remark(results, "bbbc") and "bbbb?" in remark(results, "bbbc")
-    assert "no run bbbb of learning" in remark(results, "bbbb", "learning")
+    assert remark(results, "bbbb", "learning") == "run bbbb is of known, not of learning"
     finished = remark(results, "aaaa")
     assert "run aaaa is finished" in finished and "--repeats N" in finished and "--retry-failed" in finished
     assert chosen(results, "aaaa", repeats=12) == "aaaa"

@@ -216,7 +216,7 @@ def test_kill_in_the_middle_then_resume(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/trial.json")} == before
 
     resumed = subprocess.run(
-        [lab, "run", str(KNOWN), "--resume", "--json"],
+        [lab, "run", str(KNOWN), "--resume", folder.name[-4:], "--json"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -245,7 +245,8 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     os.killpg(started.pid, signal.SIGINT)  # the whole foreground group, as a terminal does it
     output, _ = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert "--resume" in output and "Traceback" not in output
+    folder = next(tmp_path.glob("results/known/*"))
+    assert f"lab run known --resume {folder.name[-4:]}" in output and "Traceback" not in output
     facts = json.loads(next(tmp_path.glob("results/known/*/run.json")).read_text())
     assert facts["status"] == "interrupted" and facts["counts"]["ok"] >= 1
 
