@@ -38,6 +38,12 @@ class Conditions:
     def next_look(self) -> Look:
         return last_and_next(self.planned, self.complete, self.again)[1]
 
+    @property
+    def is_always_busy(self) -> bool:
+        """Whether no process of the points that were disturbed had the machine for itself."""
+        points = {point for point, _ in self.busy}
+        return 0 < len(points) * self.complete <= len(self.busy)
+
 
 def up_to(readings: Readings, n: int) -> Readings:
     """The first `n` replicates of every figure."""

@@ -135,6 +135,8 @@ def look_to_come(verdicts: Sequence[Verdict], conditions: Conditions, noun: str)
     """
     now = f"at {conditions.complete} {noun}s"
     if open_ones := open_claims(verdicts):
+        if conditions.is_always_busy and conditions.look and all(v.word == "preview" for v in open_ones):
+            return f"the machine was busy with something else in every process, {now}: {names(open_ones)}"
         if conditions.next_look.n <= last_look(conditions):
             return conditions.next_look
         return f"still open {now}, the last look: {names(open_ones)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,9 @@ import pytest
 
 from lab.core.analysis.conditions import Conditions
 from lab.core.analysis.judge import judge
-from lab.core.analysis.looks import looks
+from lab.core.analysis.looks import Look, looks
 from lab.core.analysis.regions import stand
-from lab.core.analysis.settle import MOST_TIMES, Settling, command, next_verdict, settling
+from lab.core.analysis.settle import MOST_TIMES, Settling, command, look_to_come, next_verdict, settling
 from lab.core.analysis.statistics import (
     FEWEST,
     Interval,
@@ -129,6 +130,34 @@ def test_a_preview_says_when_a_verdict_is_given() -> None:
     assert found == Settling(replicates=6, more=5)
     two = next_verdict([mean_interval([1.2, 1.3])], (1.0, INF), Conditions(2, 2))
     assert (two.replicates, two.more) == (6, 4) and two.chance is not None and 0 < two.chance < 1
+
+
+def test_the_rule_says_why_it_goes_no_further() -> None:
+    """A figure on its bound goes on to the last look, one of too few prompts nowhere, and a machine that is always busy
+    is to be left alone first."""
+    made = experiment()
+    values = pd.DataFrame(
+        [(name, "time", i, value) for i in range(192) for name, value in (("safe", 1.27 * (1 + 0.1 * (-1) ** i)), ("online", 1.0))],
+        columns=["variant", "metric", "replicate", "value"],
+    )  # fmt: skip
+
+    def rule(n: int, **conditions: Any) -> Look | str:
+        at = Conditions(6, n, **conditions)
+        return look_to_come(
+            judge(made, values[values.replicate < n], None, None, {"device": "cpu"}, at), at, "repeat"
+        )
+
+    assert isinstance(rule(6), Look) and rule(96) == list(itertools.islice(looks(6), 6))[-1]
+    assert rule(192) == "still open at 192 repeats, the last look: claim"
+    busy = frozenset(((), i) for i in range(6))
+    assert (
+        rule(6, busy=busy) == "the machine was busy with something else in every process, at 6 repeats: claim"
+    )
+    assert isinstance(rule(6, busy=frozenset(list(busy)[:5])), Look)  # one was not: there may be more of them
+    off = rule(6, off={("", ()): "time of safe came out 8% above itself"})
+    assert isinstance(off, str) and off.startswith(
+        "more repeats would not settle what is open: claim: A/A control off"
+    )
 
 
 def experiment(**changes: object) -> Experiment:
