@@ -14,12 +14,16 @@ from ..core.experiment.request import Request
 from .experiment_file import path_of
 from .options import results_words
 from .run_options import RunOptions
-from .screen import ago, stop
+from .screen import Stopped, ago, err, stop
 from .until import cost
 
 if TYPE_CHECKING:
     from ..core.experiment.load import Loaded
     from ..core.run.folder import Run
+
+
+class NothingToResume(Stopped):
+    """No full run of an experiment is unfinished."""
 
 
 def run_to_resume(name: str | None, options: RunOptions) -> Run:
@@ -135,9 +139,12 @@ def _stop_without(title: str, options: RunOptions) -> NoReturn:
     other = next((run for run in runs(options.results, title) if _has_trials_left(run, options)), None)
     if other is not None:
         command = " ".join(["lab run", title, "--resume", other.id, *where])
-        stop(f"no unfinished full run of {title} in {options.results}/; one that is not full: {command}")
-    start = " ".join(["lab run", title, *where])
-    stop(f"no unfinished run of {title} in {options.results}/; to start one: {start}")
+        said = f"no unfinished full run of {title} in {options.results}/; one that is not full: {command}"
+    else:
+        start = " ".join(["lab run", title, *where])
+        said = f"no unfinished run of {title} in {options.results}/; to start one: {start}"
+    err().print(said, markup=False, soft_wrap=True)
+    raise NothingToResume(said, 2)
 
 
 def _refuse_other_resources(run: Run, facts: dict[str, Any], options: RunOptions) -> None:

@@ -15,6 +15,7 @@ from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from .experiment_file import path_of
 from .perform import Done
+from .resume import NothingToResume
 from .run_options import RunOptions
 from .screen import Stopped, duration, err, print_json, table
 
@@ -68,6 +69,8 @@ def _ended(
         return Done(INTERRUPTED, None, "interrupted")
     except Mistakes as mistakes:
         return _not_run(2, str(mistakes))
+    except NothingToResume:
+        return Done(0, None, "nothing to go on with")
     except Stopped as stopped:  # it has printed why
         return Done(stopped.exit_code, None, f"not run: {stopped.message.splitlines()[0]}")
     except BrokenPipeError:

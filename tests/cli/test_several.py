@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli.perform import Done
+from lab.cli.resume import NothingToResume
 from lab.cli.run_options import RunOptions
 from lab.cli.screen import Screen, stop
 from lab.cli.several import run_several
@@ -50,6 +51,7 @@ def ended(
         ([0, OSError(28, "No space left on device"), 0], 1, 3),
         ([0, 130, 0], 130, 2),  # Ctrl-C is for all of them
         ([0, KeyboardInterrupt(), 0], 130, 2),
+        ([0, NothingToResume("no unfinished run", 2), 0], 0, 3),  # that is what one wants of --all --resume
     ],
 )
 def test_it_goes_on_after_a_failure_and_ends_with_the_worst(
