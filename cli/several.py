@@ -13,7 +13,6 @@ from rich.table import Table
 from ..core.experiment.discovery import find
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
-from .experiment_file import path_of
 from .perform import Done
 from .resume import NothingToResume
 from .run_options import RunOptions
@@ -53,7 +52,7 @@ def _subjects(names: Sequence[str]) -> list[str]:
     """What these experiments are about, for one server of trial processes."""
     subjects: list[object] = []
     for name in names:
-        path = path_of(name)  # a name that nothing is called ends it all before hours have gone by
+        path = find(name)  # a name that nothing is called ends it all before hours have gone by
         with suppress(Mistakes):  # what is wrong in a file is told when it is its turn
             subjects.append(read(path).data.get("trial"))
     return [subject for subject in subjects if isinstance(subject, str)]

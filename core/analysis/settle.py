@@ -106,10 +106,8 @@ def command(found: Settling, experiment: Experiment, run: str, *options: str) ->
     """
     if found.replicates is None:
         return ""
-    count = f"--{'seeds' if experiment.seeds is not None else 'repeats'}"
-    return shlex.join(
-        ["lab", "run", experiment.name, "--resume", run, count, str(found.replicates), *options]
-    )
+    count = [f"--{experiment.noun}s", str(found.replicates)]
+    return shlex.join(["lab", "run", experiment.name, "--resume", run, *count, *options])
 
 
 def open_claims(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -146,7 +144,8 @@ def look_to_come(verdicts: Sequence[Verdict], conditions: Conditions, noun: str)
         if v.word in ("unclear", "preview") and v.settling
     ]
     if not reasons:
-        return f"nothing is open {now}"
+        untested = sum(v.word == "not tested" for v in verdicts)
+        return f"nothing is open {now}" + (f"; {untested} could not be tested" if untested else "")
     more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return f"more {noun}s would not settle what is open: {'; '.join(reasons[:3])}{more}"
 
