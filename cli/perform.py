@@ -57,11 +57,13 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
         Mistakes: the file or the options are wrong.
     """
     from ..core.run.execute import warm_up
+    from ..core.run.opening import experiment_of, release
 
     deadline = None if options.budget is None else time.monotonic() + options.budget
     resources = _resources(options.device, options.threads or 1, options.workers)
     if isinstance(document.data.get("trial"), str) and not options.dry_run:
         warm_up(document.data["trial"])
+    finished = experiment_of(run).replicates if run is not None and run.is_finished else 0
     # A task or a model of the user's is tried when it is named, which can take seconds.
     with waiting(screen, "reading what the experiment names …"):
         if run is None:
@@ -72,11 +74,9 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
     _print_plan(loaded, resources, screen)
     if options.dry_run:
         return Done(0, _print_trials(loaded, run, options, screen), "dry run")
-    from ..core.run.opening import release
-
     run = run or _create(document, loaded, options, resources, preset)
     try:
-        return _perform(run, loaded, options, resources, deadline, screen)
+        return _perform(run, loaded, options, resources, deadline, finished, screen)
     finally:
         release(run)
 
@@ -87,14 +87,15 @@ def _perform(
     options: RunOptions,
     resources: Resources,
     deadline: float | None,
+    finished: int,
     screen: Console,
 ) -> Done:
-    """The trials that are left, the rounds of --until, the last screen."""
+    """The trials that are left, the rounds of --until, the last screen; with `finished` replicates it was finished before."""
     from ..core.run.execute import Interrupted, OutOfTime
     from ..core.run.opening import reopen
     from .until import back_to_complete, next_round
 
-    stopped, finished = "", 0  # why --until has ended; with how many replicates the run was finished before
+    stopped = ""  # why --until has ended
     try:
         _run_trials(run, loaded, options, resources, deadline, screen)
         while options.until and not stopped:
@@ -276,5 +277,10 @@ def _done(run: Run, code: int, data: dict[str, Any]) -> Done:
 
 def _resume_command(run: Run, options: RunOptions) -> str:
     words = ["lab", "run", run.facts["experiment"], "--resume", run.id]
-    until = ["--until", "settled"] if options.until else []
-    return " ".join([*words, *until, *results_words(options.results)])
+    request = options.request
+    grows = [
+        (f"--{noun}", getattr(request, noun)) for noun in ("repeats", "seeds") if options.resume is not None
+    ]
+    words += [str(part) for flag, count in grows if count for part in (flag, count)]
+    words += ["--until", "settled"] if options.until else []
+    return " ".join([*words, *results_words(options.results)])

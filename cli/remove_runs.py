@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from .options import RESULTS, Json, ResultsFolder
-from .screen import Stopped, err, people, print_json, stop, table
+from .screen import Stopped, err, people, print_json, stop, table, waiting
 from .time_spans import seconds_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def remove_runs(
     removed, kept = [], {}
     for run in chosen:
         try:
-            why = remove(run, results)
+            with waiting(err(), f"removing {run.id} …"):
+                why = remove(run, results)
         except OSError as error:
             why = f"{error.filename}: {error.strerror}"
         if why is None:
@@ -92,7 +93,8 @@ def _ask(runs: list[Run]) -> None:
     """Show what would be removed, and end the command unless somebody agrees."""
     from ..core.run.removal import size
 
-    sizes = {run.folder: size(run) for run in runs}
+    with waiting(err(), "adding up sizes …"):
+        sizes = {run.folder: size(run) for run in runs}
     rows = [
         [run.id, escape(run.folder.parent.name), *_story(run), f"{sizes[run.folder] / 1e6:.1f} MB"]
         for run in runs

@@ -50,7 +50,7 @@ def test_from_look_to_look_until_each_claim_is_settled(lab: Lab, tmp_path: Path)
 
 def test_ctrl_c_and_a_short_budget_leave_the_last_look_as_it_was(lab: Lab, tmp_path: Path) -> None:
     """Stopped on the way from six seeds to twelve, the run stays the finished one that it was; then a budget that is
-    shorter than what is left of the round; then it is settled by the command that was printed."""
+    shorter than what is left of the round, and none at all; then it is settled by the command that was printed."""
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
     command = ["lab", "run", str(NOISY), "-s", "seconds=0.4", "--until", "settled", "--workers", "2"]
     started = subprocess.Popen(
@@ -76,6 +76,8 @@ def test_ctrl_c_and_a_short_budget_leave_the_last_look_as_it_was(lab: Lab, tmp_p
     short = lab(*shlex.split(hint)[1:], "--budget", "1s", "--json")
     assert short.returncode == 0, short.stderr
     assert "budget" in json.loads(short.stdout)["until"] and is_as_at_six()
+    none = lab(*shlex.split(hint)[1:], "--budget", "0.01s")  # spent before anything is looked at
+    assert none.returncode == 0 and is_as_at_six(), none.stderr
     assert lab(*shlex.split(hint)[1:]).returncode == 0
     assert words(gather(run)) == {"better": "holds", "far": "holds"} and run.facts["again"] == []
 
