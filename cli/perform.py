@@ -105,7 +105,7 @@ def _perform(
                 screen.print(escape(stopped))
             else:
                 finished, loaded = loaded.experiment.replicates, following
-                reopen(run, loaded)
+                reopen(run, loaded, is_new_session=False)
                 _run_trials(run, loaded, options, resources, deadline, screen, is_warm=True)
     except (Interrupted, KeyboardInterrupt) as why:
         if finished:

@@ -161,7 +161,7 @@ def missing_names(experiment: Experiment) -> list[str]:
     return found
 
 
-def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
+def reopen(run: Run, loaded: Loaded, failed: bool = False, is_new_session: bool = True) -> None:
     """Go on with a run that is held, perhaps with more replicates than before.
 
     Trials that the machine ended are done again; with `failed` all trials that failed.
@@ -171,7 +171,8 @@ def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
     for path in run.to_try_again(failed):
         path.unlink()
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    run.update(status="running", sessions=int(facts.get("sessions", 1)) + 1, planned=planned, again=again)
+    sessions = int(facts.get("sessions", 1)) + is_new_session
+    run.update(status="running", sessions=sessions, planned=planned, again=again)
 
 
 def close_at(run: Run, loaded: Loaded, counts: Mapping[str, int]) -> None:

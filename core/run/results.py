@@ -90,8 +90,8 @@ def gather(run: Run) -> Results:
     )
     # The control of a verdict is of the repeats that it is about; the one in tables, as they are, of all.
     look = conditions.look
-    judged = values if look is None else values[values["replicate"] < look.n]
-    conditions = replace(conditions, off=off_in(control(experiment, judged), keys))
+    judged = control_table if look is None else control(experiment, values[values["replicate"] < look.n])
+    conditions = replace(conditions, off=off_in(judged, keys))
     samples, cuts = samples_of(experiment, run, trials)
     impossible = above_ceilings(values, keys)
     believed = values[~impossible]
@@ -113,7 +113,7 @@ def gather(run: Run) -> Results:
         warnings=[
             *alarms(experiment, values),
             *ceiling_warnings(values[impossible], keys),
-            *warnings_of(facts, environment, trials, off_words(control_table, keys)),
+            *warnings_of(facts, environment, trials, off_words(judged, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
             *left_out,
         ],

@@ -40,7 +40,7 @@ def test_from_look_to_look_until_each_claim_is_settled(lab: Lab, tmp_path: Path)
     assert "claims are judged by 99.53% intervals at 24 seeds, 1.51x as wide as 95% ones" in told
     facts, claims = run.facts, {claim["claim"]: claim for claim in data["claims"]}
     assert (facts["status"], facts["planned"], facts["again"], facts["full"]) == ("finished", 6, [], True)
-    assert facts["counts"] == {"planned": 72, "ok": 72}
+    assert facts["counts"] == {"planned": 72, "ok": 72} and facts["sessions"] == 1
     assert {claim["word"] for claim in claims.values()} == {"holds"}
     assert claims["better"]["replicates"] == 24 and claims["better"]["interval"]["level"] == 0.9953125
     again = lab("run", NOISY, "--until", "settled", "--resume")  # the newest full one, though it is finished

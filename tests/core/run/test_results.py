@@ -250,6 +250,7 @@ def test_a_verdict_rests_on_the_control_of_its_own_repeats(tmp_path: Path) -> No
             path.write_text(json.dumps(trial))
     seen = gather(run)
     assert seen.control["off"].any() and word(seen, "same") == "holds"
+    assert not any("claims about times there are not judged" in warning for warning in seen.warnings)
     for path in run.folder.glob("trials/time.size=2.*/trial.json"):
         trial = json.loads(path.read_text())
         trial["samples"]["base" + AGAIN] = [1.5 * x for x in trial["samples"]["base"]]
