@@ -14,7 +14,7 @@ from .options import RESULTS, Json, ResultsFolder
 from .remove_runs import remove_runs
 from .screen import ago, duration, err, out, print_json, stop, table
 
-SHOWN = 20  # of a long list, the newest: what fits a terminal
+SHOWN = 50  # of thousands nobody reads more, and a table of them takes seconds
 
 
 class ListUnlessRemoved(TyperGroup):

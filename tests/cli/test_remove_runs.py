@@ -59,14 +59,14 @@ def test_runs_are_listed_all_or_of_one_experiment(results: Path) -> None:
 
 def test_of_many_runs_the_newest_are_shown(results: Path) -> None:
     (one,) = (results / "learning").iterdir()
-    for minute in range(30):
+    for minute in range(60):
         shutil.copytree(one, one.with_name(f"20250101T00{minute:02}00Z-many"))
     code, out, said = lab("learning")
-    assert code == 0 and out.count("many") == 20 and "dddd" not in out
+    assert code == 0 and out.count("many") == 50 and "dddd" not in out
     assert "11 older: lab runs learning --all" in said
     code, out, said = lab("learning", "--all")
-    assert out.count("many") == 30 and "dddd" in out and not said
-    assert len(json.loads(lab("learning", "--json")[1])) == 31
+    assert out.count("many") == 60 and "dddd" in out and not said
+    assert len(json.loads(lab("learning", "--json")[1])) == 61
 
 
 @pytest.mark.parametrize(
