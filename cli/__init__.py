@@ -8,6 +8,9 @@ In reading order:
     overviews         the experiments that `lab`, `lab list` and `lab claims` show
     experiment_file   the file of the experiment that a command names
     run_options, perform, resume   a run from question to exit code; `compare` makes a quick one by it
+    until, several    `lab run --until settled`; `lab run A B C`
+    remove_runs       `lab runs rm`
+    optional_value, time_spans     `--resume [ID]`; 90s, 20m, 30d
     live_view, timing_view, training_view   the view while a run works
     run_results       the results of a run: tables, plots, page, exit code, JSON
     last_screen       the last screen of a run

@@ -14,9 +14,10 @@ from .env import env
 from .home import home as print_home
 from .list import list_experiments
 from .new import new
+from .optional_value import WithResume
 from .report import report
 from .run import run
-from .runs import list_runs
+from .runs import runs_app
 from .screen import err, use_streams
 from .show import show
 from .validate import validate
@@ -33,14 +34,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(run)
+app.command("run", cls=WithResume)(run)
 app.command("compare")(compare)
 app.command("report")(report)
 app.command("verify")(verify)
 app.command("list")(list_experiments)
 app.command("claims")(list_claims)
 app.command("show")(show)
-app.command("runs")(list_runs)
+app.add_typer(runs_app, name="runs")
 app.command("env")(env)
 app.command("validate")(validate)
 app.command("new")(new)

@@ -98,12 +98,12 @@ def _runs_to_show(name: str, results: Path) -> list[Run]:
     has_quick = "quick" in shaped(document).presets
     what = "making a quick one" if has_quick else "making one"
     err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
-    code = perform(
+    done = perform(
         document, RunOptions(request=Request(preset="quick" if has_quick else None), results=results), err()
     )
     run = newest(results, title, finished=True)
     if run is None:
-        raise typer.Exit(code)
+        raise typer.Exit(done.code)
     return [run]
 
 

@@ -40,6 +40,7 @@ class LiveView:
     workers: int
     already: Mapping[str, float]  # key → seconds of what an earlier session has done
     expected: Mapping[tuple[str, str], float]  # seconds by kind and point, from the last run
+    is_warm: bool = False  # torch is loaded
     started: float = field(default_factory=time.monotonic)
     ended: dict[str, float] = field(default_factory=dict)
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
@@ -59,7 +60,7 @@ class LiveView:
         if self.console.is_terminal:
             self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
-        else:
+        elif not self.is_warm and len(self.already) < len(self.trials):
             self.console.print(LOADING)
         return self
 

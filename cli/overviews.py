@@ -13,7 +13,7 @@ from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
 from .experiment_file import print_hidden
-from .options import RESULTS
+from .options import results_folder
 from .screen import about, err, table
 
 
@@ -41,7 +41,7 @@ def experiments_table(found: Iterable[dict[str, Any]]) -> Table:
 
     rows = []
     for data in found:
-        run = newest(RESULTS, data["name"], full=True, finished=True)
+        run = newest(results_folder(), data["name"], full=True, finished=True)
         took = about(float(run.facts["seconds"])) if run is not None else ""
         rows.append(
             [

@@ -16,8 +16,10 @@ class RunOptions:
     device: str = "auto"
     threads: int | None = None
     workers: int | None = None
-    resume: bool = False
+    resume: str | None = None  # the letters of a run; "": the newest unfinished full one
     retry_failed: bool = False
+    until: bool = False  # until each claim is settled
+    budget: float | None = None  # seconds for that
     label: str = ""
     results: Path = Path("results")
     dry_run: bool = False

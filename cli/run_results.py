@@ -102,7 +102,7 @@ def claim_data(verdict: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     data = {"place" if key == "point" else key: value for key, value in asdict(verdict).items()}
-    return data | {"place": dict(verdict.point)}
+    return data | {"place": dict(verdict.point), "more": verdict.more}
 
 
 def records(table: Any) -> list[dict[str, Any]]:

@@ -179,9 +179,17 @@ def waiting(console: Console, message: str) -> AbstractContextManager[object]:
     return console.status(message) if console.is_terminal else nullcontext()
 
 
+class Stopped(typer.Exit):
+    """The end of a command, with the reason that was printed."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(code)
+        self.message = message
+
+
 def stop(message: object, code: int = 2) -> NoReturn:
     """Print what is wrong and end the command."""
     console = err()
     for line in str(message).splitlines():
         console.print(escape(line), soft_wrap=True)
-    raise typer.Exit(code)
+    raise Stopped(str(message), code)

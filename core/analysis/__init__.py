@@ -15,6 +15,7 @@ In reading order:
     two_runs      what changed from one run to another
     conditions    how far a run is, and what disturbed its clock
     setting       the setting of the source beside that of the run
+    settle        what would settle a claim that is not settled
     judge         the rule: from a claim and a run to a verdict
     verdicts      verdicts, their table and counts
     summary       fills the summary of an experiment

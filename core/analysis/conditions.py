@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..experiment.schema import Experiment, Measure
+from .looks import Look, last_and_next
 from .measures import Measured
 from .tables import PointValues, Readings
 
@@ -19,12 +20,29 @@ class Conditions:
         complete: replicates all of whose trials have ended, in whatever way.
         busy: point and replicate of each timing process whose machine was busy with something else.
         off: by tier and point, why the A/A control there is off.
+        again: looks that were taken once more, since trials which had failed there were done again.
     """
 
     planned: int
     complete: int
     busy: frozenset[tuple[PointValues, int]] = frozenset()
     off: Mapping[tuple[str, PointValues], str] = field(default_factory=dict)
+    again: tuple[int, ...] = ()
+
+    @property
+    def look(self) -> Look | None:
+        """The look whose verdicts stand; None before the first."""
+        return last_and_next(self.planned, self.complete, self.again)[0]
+
+    @property
+    def next_look(self) -> Look:
+        return last_and_next(self.planned, self.complete, self.again)[1]
+
+    @property
+    def is_always_busy(self) -> bool:
+        """Whether no process of the points that were disturbed had the machine for itself."""
+        points = {point for point, _ in self.busy}
+        return 0 < len(points) * self.complete <= len(self.busy)
 
 
 def up_to(readings: Readings, n: int) -> Readings:

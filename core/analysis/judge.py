@@ -24,10 +24,10 @@ import pandas as pd
 from ..experiment.schema import Claim, Expect, Experiment
 from . import digits
 from .conditions import Conditions, busy_among, control_doubt, up_to, without_busy
-from .looks import last_and_next, more_to_settle
 from .measures import Measured, measured
 from .regions import stand
 from .setting import differences, is_elsewhere, starred_word
+from .settle import Settling, next_verdict, settling
 from .statistics import FEWEST, Interval, Region
 from .tables import NotTested, Readings, read
 from .verdicts import LETTERS, Verdict
@@ -51,12 +51,12 @@ def judge(
         conditions: how far the run is and what disturbed it; left out: it is complete and undisturbed.
     """
     conditions = conditions or Conditions(experiment.replicates, experiment.replicates)
-    look, following = last_and_next(conditions.planned, conditions.complete)
+    look = conditions.look
     readings = read(experiment, values, status)
     if look is not None:
         readings = up_to(readings, look.n)
         curves = curves if curves is None or curves.empty else curves[curves["replicate"] < look.n]
-    level = (look or following).level
+    level = (look or conditions.next_look).level
     undisturbed = without_busy(readings, conditions)
     verdicts = []
     for claim in experiment.claims:
@@ -112,8 +112,8 @@ def _verdict(
 ) -> Verdict:
     measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
     unit = "x" if measure.kind == "ratio" else "" if measure.axis or metric is None else metric.unit
-    word, detail, more = (
-        ("not tested", "", None)
+    word, detail, to_settle = (
+        ("not tested", "", Settling(why_not=said))
         if observed is None
         else _word(claim, experiment, environment, observed, conditions, busy, off)
     )
@@ -126,7 +126,7 @@ def _verdict(
         claim=claim.id, says=claim.says, source=claim.source, paper=claim.paper, threshold=claim.threshold,
         note=claim.note, letter=LETTERS[metric.kind] if metric else "", measure=measure.kind,
         metric=measure.metric, variants=tuple(measure.variants), unit=unit, expected=expected(claim.expect),
-        region=_region(claim.expect), word=word, more=more,
+        region=_region(claim.expect), word=word, settling=to_settle,
         detail="; ".join(part for part in details if part),
         here=_here(measure.kind, unit, observed) if observed else "",
         interval=observed.steps[0] if observed and len(observed.steps) == 1 else None,
@@ -143,19 +143,18 @@ def _word(
     conditions: Conditions,
     busy: str,
     off: str,
-) -> tuple[str, str, int | None]:
-    """The word, the rest of the sentence, and how many more replicates would settle the claim."""
+) -> tuple[str, str, Settling | None]:
+    """The word, the rest of the sentence, and what would settle the claim."""
     region, strict = _region(claim.expect), claim.expect.order is not None
     if not observed.sampled:
         stands = [stand(step, region, strict) for step in observed.steps]
         return ("holds", "", None) if all(s == "inside" for s in stands) else ("fails here", "", None)
-    noun = "seed" if experiment.seeds is not None else "repeat"
+    noun = experiment.noun
     word, elsewhere = _by_interval(observed, region, strict), ""
     if is_elsewhere(claim, environment):
         word, beside = starred_word(claim, experiment.metrics[claim.measure.metric].unit, observed)
         elsewhere = f"claimed for {_device_words(claim)}, seen on {_device_words(environment)}: {beside}"
-    look, following = last_and_next(conditions.planned, conditions.complete)
-    more = None if elsewhere else _more(observed, region, conditions)
+    look, following = conditions.look, conditions.next_look
     early, to_come = _too_early(observed, conditions, noun), following.n - conditions.complete
     if early or busy or off:
         leaning = word if elsewhere else _by_estimate(observed, region, strict)
@@ -163,29 +162,32 @@ def _word(
             f"{to_come} more on a quiet one would give a verdict" if busy and not early and not off else ""
         )
         why = "; ".join(part for part in (early, busy, off, way_out, elsewhere) if part)
-        return "preview", f"leans to {leaning}: {why}", None if off else max(to_come, more or 0)
+        found = Settling(why_not=off) if off else next_verdict(observed.steps, region, conditions)
+        return "preview", f"leans to {leaning}: {why}", found
     judged_at = ""
     if look is not None and conditions.complete > look.n:
         judged_at = f"judged at {look.n} of {conditions.complete} {noun}s; the next look is at {following.n}"
+    to_settle = None
     if elsewhere:
-        detail, more = elsewhere, None
+        detail, to_settle = elsewhere, Settling(why_not=f"claimed for {_device_words(claim)}")
     elif word == "unclear":
-        detail = _unclear(observed, more, noun)
+        to_settle = settling(observed.steps, region, conditions, noun, strict)
+        detail = _unclear(to_settle, noun)
     else:
-        detail, more = _agreement(observed, noun), None
-    return word, "; ".join(part for part in (detail, judged_at) if part), more
+        detail = _agreement(observed, noun)
+    return word, "; ".join(part for part in (detail, judged_at) if part), to_settle
 
 
 def _too_early(observed: Measured, conditions: Conditions, noun: str) -> str:
     """What a first verdict still needs; empty once its first look is due."""
-    look, following = last_and_next(conditions.planned, conditions.complete)
-    if look is not None:
+    if conditions.look is not None:
         if observed.replicates >= FEWEST:
             return ""
         return f"{observed.replicates} of the {FEWEST} {noun}s a verdict takes"
-    if observed.replicates < following.n:
-        return f"{observed.replicates} of the {following.n} {noun}s a verdict takes"
-    return f"other trials of its first {following.n} {noun}s are still to come"
+    first = conditions.next_look.n
+    if observed.replicates < first:
+        return f"{observed.replicates} of the {first} {noun}s a verdict takes"
+    return f"other trials of its first {first} {noun}s are still to come"
 
 
 def _region(expect: Expect) -> Region:
@@ -209,23 +211,10 @@ def _by_estimate(observed: Measured, region: Region, strict: bool) -> str:
     return "holds" if all(stand(point, region, strict) == "inside" for point in points) else "fails here"
 
 
-def _more(observed: Measured, region: Region, conditions: Conditions) -> int | None:
-    """Replicates until a look at which every undecided step is decided; None when one of them would stay so."""
-    needs = [
-        0 if step.low is not None and stand(step, region) != "across"
-        else more_to_settle(step, region, conditions.planned, conditions.complete)
-        for step in observed.steps
-    ]  # fmt: skip
-    return None if None in needs else max(need for need in needs if need is not None)
-
-
-def _unclear(observed: Measured, more: int | None, noun: str) -> str:
-    prompts = [step.n for step in observed.steps if step.scale == "prompts"]
-    if prompts:
-        return f"all {observed.replicates} {noun}s agree; {prompts[0]} prompts are too few to settle it"
-    if more is None:
-        return f"too close to the bound for any number of {noun}s to settle"
-    return f"{more} more {noun}{'s would settle' if more > 1 else ' would settle'} it, at this spread"
+def _unclear(found: Settling, noun: str) -> str:
+    if found.more is None:
+        return found.why_not
+    return f"{found.more} more {noun}{'s would settle' if found.more > 1 else ' would settle'} it, at this spread"
 
 
 def _agreement(observed: Measured, noun: str) -> str:

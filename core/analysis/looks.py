@@ -12,16 +12,18 @@ an error among looks is Lan and DeMets' alpha spending, 1983):
     error, %     3.125   0.9375  0.4688  0.2344
 
 The first error, 2·2⁻⁶, is the largest that six replicates which all agree can be held against (see `statistics`);
-each later look takes half of what is left. Between two looks the verdict of the last one stands.
-tests/core/analysis/test_sequential.py simulates this.
+each later look takes half of what is left. Between two looks the verdict of the last one stands. A look at which failed
+trials were done again, so that it is taken twice on different figures, counts as two. Simulated in
+tests/core/analysis/test_sequential.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .statistics import FEWEST, LEVEL, Interval, Region, would_clear
+from .statistics import FEWEST, LEVEL, t_quantile
 
 FIRST_ERROR = 2 * 2.0**-FEWEST
 
@@ -34,40 +36,29 @@ class Look:
     level: float
 
 
-def looks(planned: int) -> Iterator[Look]:
-    """All looks at a run that was made for so many replicates, without end."""
+def looks(planned: int, again: Sequence[int] = ()) -> Iterator[Look]:
+    """All looks at a run that was made for so many replicates, without end; those of `again` are taken once more."""
     n, error, left = max(planned, FEWEST), FIRST_ERROR, 1 - LEVEL - FIRST_ERROR
+    more = Counter(again)
     while True:
         yield Look(n, 1 - error)
-        n, error, left = 2 * n, left / 2, left / 2
+        error, left = left / 2, left / 2
+        if more[n]:
+            more[n] -= 1
+        else:
+            n *= 2
 
 
-def last_and_next(planned: int, complete: int) -> tuple[Look | None, Look]:
+def last_and_next(planned: int, complete: int, again: Sequence[int] = ()) -> tuple[Look | None, Look]:
     """The last look that so many complete replicates allow, None before the first; and the one after it."""
     last = None
-    for look in looks(planned):
+    for look in looks(planned, again):
         if look.n > complete:
             return last, look
         last = look
     raise AssertionError("looks have no end")
 
 
-def more_to_settle(
-    interval: Interval, region: Region, planned: int, complete: int, at_most: int = 1000
-) -> int | None:
-    """How many more replicates until a look at which the interval would clear the nearest bound of `region`.
-
-    The estimate and the spread are taken as they stand, so this is a middling guess: by then about half of all such
-    cases, or more, are settled. `chance_with` gives the odds.
-
-    Returns: None when the estimate sits on a bound, when it would take more than `at_most`, or when the
-    spread is unknown (one replicate, or a proportion over prompts, which more seeds do not help).
-    """
-    if interval.spread is None or interval.n < 2:
-        return None
-    for look in looks(planned):
-        if look.n > complete + at_most:
-            return None
-        if look.n > complete and would_clear(interval, region, look.n, look.level):
-            return look.n - complete
-    raise AssertionError("looks have no end")
+def widening(look: Look) -> float:
+    """What looking more than once costs: how many times as wide an interval at this look is as one of 95%."""
+    return t_quantile(look.n, look.level) / t_quantile(look.n, LEVEL)

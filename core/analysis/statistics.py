@@ -71,7 +71,8 @@ class Interval:
 
 
 @lru_cache
-def _t_quantile(n: int, level: float) -> float:
+def t_quantile(n: int, level: float) -> float:
+    """Half the width of an interval of `n` replicates, in standard errors."""
     return float(special.stdtrit(n - 1, 0.5 + level / 2))
 
 
@@ -105,7 +106,7 @@ def _student(x: Floats, grain: float, level: float) -> Interval:
         sure = mean if n >= FEWEST else None
         return Interval(mean, sure, sure, n, level, spread=0.0)
     spread = math.sqrt(float(((x - mean) ** 2).sum()) / (n - 1))
-    half = _t_quantile(n, level) * spread / math.sqrt(n)
+    half = t_quantile(n, level) * spread / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n, level, spread)
 
 
@@ -273,7 +274,7 @@ def would_clear(interval: Interval, region: Region, n: int, level: float) -> boo
         return False
     if interval.spread == 0:
         return n >= FEWEST
-    return _t_quantile(n, level) * interval.spread / math.sqrt(n) <= distance
+    return t_quantile(n, level) * interval.spread / math.sqrt(n) <= distance
 
 
 def chance_to_settle(estimate: float, spread: float, n: int, region: Region, level: float = LEVEL) -> float:
@@ -289,7 +290,7 @@ def chance_to_settle(estimate: float, spread: float, n: int, region: Region, lev
     error = spread / math.sqrt(n)
     # The half-width depends on the sample's variance: average over 2000 equally likely values of it.
     tails = (np.arange(2000) + 0.5) / 2000
-    half = _t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
+    half = t_quantile(n, level) * error * np.sqrt(special.chdtri(n - 1, tails) / (n - 1))
     low, high = (bound - estimate for bound in region)
     inside = special.ndtr((high - half) / error) - special.ndtr((low + half) / error)
     outside = special.ndtr((low - half) / error) + special.ndtr(-(high + half) / error)
@@ -302,3 +303,31 @@ def chance_with(interval: Interval, n: int, region: Region, level: float = LEVEL
         return None
     estimate, working = _working(interval, region)
     return chance_to_settle(estimate, interval.spread, n, working, level)
+
+
+def chance_to_clear(interval: Interval, n: int, region: Region, level: float = LEVEL) -> float | None:
+    """How likely a run that goes on from `interval` to `n` replicates clears `region`; None where that is not known
+    (a spread that no two different replicates show, or a proportion over prompts).
+
+    Unlike `chance_to_settle` it counts the replicates that are there, and what they leave unknown of the truth.
+    """
+    if not interval.spread or interval.n < 2 or n <= interval.n:
+        return None
+    estimate, (low, high) = _working(interval, region)
+    shift, spread = _continuations(interval.n, n)
+    means = estimate + interval.spread * shift
+    half = t_quantile(n, level) * interval.spread * spread / math.sqrt(n)
+    inside = (low <= means - half) & (means + half <= high)
+    return float(np.mean(inside | (means + half < low) | (means - half > high)))
+
+
+@lru_cache(maxsize=32)
+def _continuations(k: int, n: int) -> tuple[Floats, Floats]:
+    """What `k` replicates of mean 0 and standard deviation 1 may become as `n`: 10,000 equally likely means and standard
+    deviations, of truths as the k leave them (nothing was known of mean and deviation before)."""
+    rng, draws, new = np.random.default_rng(0), 10_000, n - k
+    deviation = np.sqrt((k - 1) / rng.chisquare(k - 1, draws))
+    mean = deviation * math.sqrt(1 / k + 1 / new) * rng.normal(size=draws)  # of the new ones
+    within = deviation**2 * rng.chisquare(new - 1, draws) if new > 1 else 0.0
+    squares = (k - 1) + within + mean**2 * k * new / n
+    return mean * new / n, np.sqrt(squares / (n - 1))

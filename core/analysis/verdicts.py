@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..experiment.schema import Scalar, point_words
 from .looks import FIRST_ERROR
+from .settle import Settling
 from .statistics import LEVEL, Interval, Region, chance_with
 
 LETTERS = {"counted": "C", "timed": "T", "trained": "R"}
@@ -37,8 +38,8 @@ class Verdict:
         detail: the rest of the sentence: why not tested, what a preview leans to, what would settle it.
         differences: what differs between the source's setting and this run.
         replicates: seeds or repeats (pairs) that were judged; 0 where not tested, 1 for counted.
-        more: how many more of them would settle an unclear claim or turn a preview into a verdict; None:
-            unknown, or nothing to settle.
+        settling: how many of them would settle an unclear claim or turn a preview into a verdict, or why none would;
+            None where it is settled.
         holds_for: what a sampled verdict is limited to, "these two teachers", where the file says so.
     """
 
@@ -62,12 +63,17 @@ class Verdict:
     point: tuple[tuple[str, Scalar], ...] = ()
     differences: tuple[str, ...] = ()
     replicates: int = 0
-    more: int | None = None
+    settling: Settling | None = None
     holds_for: str = ""
 
     @property
     def estimate(self) -> float | None:
         return None if self.interval is None else self.interval.estimate
+
+    @property
+    def more(self) -> int | None:
+        """How many more replicates would settle it; None: no number of them, or it is settled."""
+        return None if self.settling is None else self.settling.more
 
     @property
     def settled(self) -> bool:

@@ -333,6 +333,11 @@ class Experiment(Part):
         return self
 
     @property
+    def noun(self) -> str:
+        """What a replicate is called: seed or repeat."""
+        return "seed" if self.seeds is not None else "repeat"
+
+    @property
     def replicates(self) -> int:
         return self.repeats or self.seeds or 1
 

@@ -6,6 +6,7 @@ In reading order:
     environment   device, threads and workers; machine and versions
     opening       opens a run: a new folder, or an old one to go on with
     folder        finds runs and reads them
+    removal       removes runs
     files         JSON files, written whole or by appending
     stored        the types of everything in those files
     lock          who works on a run; one timing at a time on a machine

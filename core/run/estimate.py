@@ -56,3 +56,9 @@ def seconds_left(
         alone = trial.kind in ("time", "peaks")
         total += max(seconds, 0.0) / (1 if alone else workers)
     return total
+
+
+def seconds_to_do(run: Run, trials: Sequence[Trial], workers: int) -> float | None:
+    """Expected seconds of the trials that a run has not done, from those that it has."""
+    ended = {trial.key: float(done.get("seconds", 0.0)) for trial in trials if (done := run.result(trial))}
+    return seconds_left(trials, ended, {}, {}, workers)

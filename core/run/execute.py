@@ -29,12 +29,17 @@ class Interrupted(Exception):
     """The user pressed Ctrl-C, or the process got SIGTERM or SIGHUP; finished trials are kept."""
 
 
-def warm_up(subject: str) -> None:
-    """Start the server of trial processes, which loads torch meanwhile; returns at once."""
+class OutOfTime(Interrupted):
+    """The time that was given is spent; finished trials are kept."""
+
+
+def warm_up(*subjects: str) -> None:
+    """Start the server of trial processes, which loads torch and these subjects meanwhile; returns at once."""
     from ..measure.threads import thread_environment
 
     # One thread, whatever a trial gets: a process that forks must not have threads. Trials set their own number.
-    schedule.start_server(modules(subject), thread_environment(1))
+    loaded = [name for subject in subjects for name in modules(subject)]
+    schedule.start_server(list(dict.fromkeys(loaded)), thread_environment(1))
 
 
 def execute(
@@ -43,10 +48,12 @@ def execute(
     resources: Resources,
     on_event: Callable[[Event], None],
     on_wait: Callable[[str], None],
+    seconds: float | None = None,
 ) -> None:
     """Run every trial of the plan that has no result yet; `on_wait` gets a line that says what it waits for.
 
     Raises:
+        OutOfTime: they took longer than `seconds`.
         Interrupted: after everything that ran has been ended and the run is marked so.
         OSError: the results folder can no longer be written.
     """
@@ -57,7 +64,7 @@ def execute(
 
     status = "stopped"
     try:
-        with _interruptible():
+        with _interruptible(seconds):
             if loaded.subject.is_timing:
                 with alone_on_the_machine(run, on_wait):
                     _timing(loaded, run, resources, on_event)
@@ -66,9 +73,9 @@ def execute(
                     loaded, run, resources, seeds_abreast(plan(loaded), resources.workers), on_event
                 )
         status = "finished"
-    except (KeyboardInterrupt, Interrupted):
+    except (KeyboardInterrupt, Interrupted) as why:
         status = "interrupted"
-        raise Interrupted from None
+        raise (OutOfTime if isinstance(why, OutOfTime) else Interrupted) from None
     finally:
         run.update(status=status, seconds=elapsed(), counts=counts(run, loaded))
 
@@ -221,18 +228,24 @@ def _note_company(run: Run, on_wait: Callable[[str], None], message: str) -> Non
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as cleanly as Ctrl-C does; a SIGHUP that `nohup` ignores stays ignored."""
+def _interruptible(seconds: float | None) -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as cleanly as Ctrl-C does, and so does its time; a SIGHUP that `nohup` ignores stays
+    ignored."""
 
     def on_signal(number: int, frame: object) -> None:
-        raise Interrupted
+        raise OutOfTime if number == signal.SIGALRM else Interrupted
 
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    }
     for number, handler in previous.items():
-        if handler != signal.SIG_IGN:
+        if handler != signal.SIG_IGN or number == signal.SIGALRM:
             signal.signal(number, on_signal)
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -6,6 +6,7 @@ import calendar
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +20,15 @@ from ..experiment.checks import COLUMNS
 from ..experiment.document import read
 from ..experiment.load import Loaded
 from ..experiment.mistakes import Mistakes
-from ..experiment.schema import Experiment
+from ..experiment.schema import Experiment, point_words
 from ..experiment.summary import parse
 from . import lock
 from .environment import code_digest
 from .files import Damaged, write_json
-from .folder import Run
+from .folder import Run, result_in
 from .plan import references
 from .stored import fits_tables
+from .trial_rows import complete_replicates, fitting
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they read as 1 and 0
 TIME = "%Y%m%dT%H%M%SZ"
@@ -153,17 +155,24 @@ def missing_names(experiment: Experiment) -> list[str]:
     return found
 
 
-def reopen(run: Run, loaded: Loaded, failed: bool = False) -> None:
+def reopen(run: Run, loaded: Loaded, failed: bool = False, is_new_session: bool = True) -> None:
     """Go on with a run that is held, perhaps with more replicates than before.
 
     Trials that the machine ended are done again; with `failed` all trials that failed.
     """
+    facts, planned = run.facts, planned_replicates(run)
+    again = [*looks_again(facts), *_look_taken_again(run, planned, looks_again(facts), failed)]
     for path in run.to_try_again(failed):
         path.unlink()
-    planned = planned_replicates(run)
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    sessions = int(run.facts.get("sessions", 1)) + 1
-    run.update(status="running", sessions=sessions, planned=planned)
+    sessions = int(facts.get("sessions", 1)) + is_new_session
+    run.update(status="running", sessions=sessions, planned=planned, again=again)
+
+
+def close_at(run: Run, loaded: Loaded, counts: Mapping[str, int]) -> None:
+    """End a run that has all trials of `loaded` as one of no more replicates; trials beyond them stay."""
+    write(run.folder / "experiment.yaml", as_yaml(loaded))
+    run.update(status="finished", counts=counts)
 
 
 def planned_replicates(run: Run) -> int:
@@ -172,3 +181,37 @@ def planned_replicates(run: Run) -> int:
     if isinstance(planned, int) and not isinstance(planned, bool) and planned > 0:
         return planned
     return experiment_of(run).replicates
+
+
+def looks_again(facts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The looks at a run that were taken once more, see `Conditions`."""
+    return tuple(facts.get("again", ()))
+
+
+def _look_taken_again(run: Run, planned: int, again: tuple[int, ...], failed: bool) -> list[int]:
+    """The look, if any, that gave verdicts without the trials which are about to be done again.
+
+    A training that failed lets no claim about its variant be tested, so it is the timing processes that count. Where
+    fewer than six were left of a point, it had no verdict.
+    """
+    from ..analysis.looks import last_and_next
+    from ..analysis.statistics import FEWEST
+
+    ended = [result for path in run.to_try_again(failed) if (result := result_in(path.parent)) is not None]
+    if not ended:
+        return []
+    experiment = experiment_of(run)
+    look, _ = last_and_next(
+        planned, complete_replicates(experiment, fitting(experiment, run.results())[0]), again
+    )
+    if look is None:
+        return []
+    # A check that passes only now has everything at its point timed anew.
+    if any(trial["kind"] == "check" for trial in ended):
+        return [look.n]
+    missing = Counter(
+        point_words(trial["point"])
+        for trial in ended
+        if trial["kind"] == "time" and trial["replicate"] < look.n
+    )
+    return [look.n] if any(look.n - count >= FEWEST for count in missing.values()) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..atomic import write
@@ -11,7 +11,7 @@ from ..experiment.schema import Experiment
 from ..safe_text import csv_of
 from ..trial import TwoCuts
 from .folder import Run
-from .opening import experiment_of, planned_replicates
+from .opening import experiment_of, looks_again, planned_replicates
 from .trial_rows import (
     busy_processes,
     complete_replicates,
@@ -26,6 +26,7 @@ from .warnings import above_ceilings, ceiling_warnings, warnings_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.conditions import Conditions
     from ..analysis.verdicts import Verdict
 
 
@@ -44,6 +45,7 @@ class Results:
     cuts: Mapping[TwoCuts, Sequence[str]]  # of the first seed, and which variants keep it
     comparison: pd.DataFrame
     control: pd.DataFrame
+    conditions: Conditions
     verdicts: Sequence[Verdict]
     summary: str
     warnings: Sequence[str]
@@ -83,8 +85,12 @@ def gather(run: Run) -> Results:
         planned=planned_replicates(run),
         complete=complete_replicates(experiment, trials),
         busy=busy_processes(keys, trials),
-        off=off_in(control_table, keys),
+        again=looks_again(facts),
     )
+    # The control of a verdict is of the repeats that it is about; the one in tables, as they are, of all.
+    look = conditions.look
+    judged = control_table if look is None else control(experiment, values[values["replicate"] < look.n])
+    conditions = replace(conditions, off=off_in(judged, keys))
     samples, cuts = samples_of(experiment, run, trials)
     impossible = above_ceilings(values, keys)
     believed = values[~impossible]
@@ -100,12 +106,13 @@ def gather(run: Run) -> Results:
         cuts=cuts,
         comparison=compare(experiment, values, status),
         control=control_table,
+        conditions=conditions,
         verdicts=judge(experiment, believed, status, curves, setting, conditions),
         summary=fill(experiment, believed, status),
         warnings=[
             *alarms(experiment, values),
             *ceiling_warnings(values[impossible], keys),
-            *warnings_of(facts, environment, trials, off_words(control_table, keys)),
+            *warnings_of(facts, environment, trials, off_words(judged, keys)),
             *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
             *left_out,
         ],

@@ -36,7 +36,7 @@ def warnings_of(
     if again:
         found.append(
             f"the machine ended {len(again)} trial{'s' * (len(again) > 1)} ({', '.join(dict.fromkeys(again))}):"
-            " lab run … --resume tries again"
+            f" lab run {facts['experiment']} --resume {facts.get('id', '')} tries again"
         )
     for trial in trials:
         found += [f"{trial['variant']} {trial['replicate']}: {note}" for note in trial.get("notes", ())]

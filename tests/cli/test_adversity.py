@@ -176,7 +176,7 @@ def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -
     first.wait()
     assert Run(run).facts["status"] == "interrupted"
     both = [
-        subprocess.Popen([LAB, "run", LEARNING, "--resume"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([LAB, "run", LEARNING, "--resume", run.name[-4:]], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]  # fmt: skip
     said = [one.communicate(timeout=120)[1] for one in both]

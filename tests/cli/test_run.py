@@ -211,7 +211,7 @@ def test_kill_in_the_middle_then_resume(tmp_path: Path) -> None:
     time.sleep(1.0)  # orphans, if there were any, would go on writing
     assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/trial.json")} == before
 
-    resumed = forked_lab.lab(tmp_path, "run", KNOWN, "--resume", "--json")
+    resumed = forked_lab.lab(tmp_path, "run", KNOWN, "--resume", folder.name[-4:], "--json")
     assert resumed.returncode == 0, resumed.stderr
     data = json.loads(resumed.stdout)
     assert data["folder"].endswith(folder.name) and data["status"] == "finished"
@@ -235,7 +235,8 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     os.killpg(started.pid, signal.SIGINT)  # the whole foreground group, as a terminal does it
     output, _ = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert "--resume" in output and "Traceback" not in output
+    folder = next(tmp_path.glob("results/known/*"))
+    assert f"lab run known --resume {folder.name[-4:]}" in output and "Traceback" not in output
     facts = json.loads(next(tmp_path.glob("results/known/*/run.json")).read_text())
     assert facts["status"] == "interrupted" and facts["counts"]["ok"] >= 1
 

@@ -98,7 +98,7 @@ def test_a_finished_run_grows_by_seeds_without_doing_anything_again(
 ) -> None:
     first = lab(tmp_path, "run", LEARNING, "--seeds", "1")
     before = {path: path.stat().st_mtime_ns for path in first["at"].glob("trials/*/trial.json")}
-    grown = lab(tmp_path, "run", LEARNING, "--resume", "--seeds", "3")
+    grown = lab(tmp_path, "run", LEARNING, "--resume", first["at"].name[-4:], "--seeds", "3")
     assert grown["at"] == first["at"] and grown["counts"]["planned"] == 9
     assert "3 of 9 trials are done already" in grown["screen"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -110,7 +110,7 @@ def test_fewer_seeds_than_there_are_is_no_resuming(tmp_path: Path) -> None:
     first = lab(tmp_path, "run", LEARNING, "--seeds", "2", "--variants", "plain")
     before = (first["at"] / "experiment.yaml").read_text()
     for seeds in ("1", "2"):
-        again = forked_lab.lab(tmp_path, "run", LEARNING, "--resume", "--seeds", seeds)
+        again = forked_lab.lab(tmp_path, "run", LEARNING, "--resume", first["at"].name[-4:], "--seeds", seeds)
         assert again.returncode == 2, again.stdout
         assert "has 2 seeds" in again.stderr
     assert (first["at"] / "experiment.yaml").read_text() == before
@@ -145,7 +145,7 @@ def test_kill_in_the_middle_of_a_training_then_resume_from_its_checkpoint(
     with (run / records).open("a") as file:
         file.write('{"step": 99, "lo')  # as if it had been killed while it wrote
 
-    resumed = lab(tmp_path, "run", LEARNING, "--resume")
+    resumed = lab(tmp_path, "run", LEARNING, "--resume", run.name[-4:])
     assert resumed["at"] == run
     done = trials(run)["train.plain.0"]
     assert done["status"] == "ok" and done["metrics"]["resumed"] in (5, 10, 15)

@@ -14,6 +14,7 @@ import pytest
 from lab.core.analysis.conditions import Conditions
 from lab.core.analysis.judge import judge
 from lab.core.analysis.looks import looks
+from lab.core.analysis.settle import look_to_come
 from lab.core.analysis.statistics import ratio_interval
 from lab.core.analysis.verdicts import Verdict
 from lab.core.experiment.schema import Experiment
@@ -41,15 +42,15 @@ def experiment(regions: Sequence[dict[str, float]], draws: int = DRAWS) -> Exper
     )  # fmt: skip
 
 
-def measured(draws: int = DRAWS) -> tuple[np.ndarray, pd.DataFrame]:
-    """(draws, MOST) ratios whose truth is TRUTH, and the table of times they come from."""
+def measured(draws: int = DRAWS, most: int = MOST) -> tuple[np.ndarray, pd.DataFrame]:
+    """(draws, most) ratios whose truth is TRUTH, and the table of times they come from."""
     rng = np.random.default_rng(8)
-    over = rng.lognormal(0, 0.3, (draws, MOST))
-    ratio = TRUTH * rng.lognormal(0, 0.1, (draws, MOST))
+    over = rng.lognormal(0, 0.3, (draws, most))
+    ratio = TRUTH * rng.lognormal(0, 0.1, (draws, most))
     tables = []
     for side, times in (("of", over * ratio), ("over", over)):
-        names = np.repeat([f"{side}-{draw}" for draw in range(draws)], MOST)
-        replicates = np.tile(np.arange(MOST), draws)
+        names = np.repeat([f"{side}-{draw}" for draw in range(draws)], most)
+        replicates = np.tile(np.arange(most), draws)
         tables.append(
             pd.DataFrame(
                 {"variant": names, "metric": "time", "replicate": replicates, "value": times.ravel()}
@@ -131,3 +132,60 @@ def test_an_order_of_many_steps_errs_no_more_often() -> None:
     verdicts = judge(Experiment.model_validate(made), values, None, None, {"device": "cpu"})
     share = sum(verdict.word == "fails here" for verdict in verdicts) / draws
     assert share <= 0.03125 + 3 * math.sqrt(0.03125 / draws)
+
+
+def until_settled(region: dict[str, float], draws: int) -> dict[str, tuple[str, int]]:
+    """The last word on each claim, and at how many repeats, where each is a run of `lab run --until settled` of its own."""
+    made, (_, values) = experiment([region], draws), measured(draws, 192)
+    conditions, ended = Conditions(6, 6), dict[str, tuple[str, int]]()
+    while len(ended) < draws:
+        verdicts = judge(
+            made, values[values.replicate < conditions.complete], None, None, {"device": "cpu"}, conditions
+        )
+        to_come = {verdict.claim: look_to_come([verdict], conditions, "repeat") for verdict in verdicts}
+        for verdict in verdicts:
+            if isinstance(to_come[verdict.claim], str):
+                ended.setdefault(verdict.claim, (verdict.word, conditions.complete))
+        conditions = Conditions(6, conditions.next_look.n)
+    return ended
+
+
+@pytest.mark.parametrize(
+    "region", [{"at_least": TRUTH}, {"at_most": TRUTH}], ids=["from-above", "from-below"]
+)
+def test_until_settled_is_wrong_as_often_as_all_looks_may_be(region: dict[str, float]) -> None:
+    """The truth lies on the bound, so most go on to the end of the rule, and each "fails here" is false. One side of two
+    may err half of 5%."""
+    ended = until_settled(region, 400)
+    false = sum(word == "fails here" for word, _ in ended.values()) / len(ended)
+    most = sum(n == 192 for _, n in ended.values()) / len(ended)
+    print(f"false: {false:.2%}, at the last look: {most:.0%}")
+    assert false <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / len(ended)) and most > 0.9
+
+
+def test_until_settled_finds_out_what_can_be_found_out() -> None:
+    """A truth half a deviation above the bound: settled, and right, most of them long before the last look."""
+    ended = until_settled({"at_least": TRUTH * math.exp(-0.05)}, 200)
+    words = [word for word, _ in ended.values()]
+    assert words.count("holds") > 195 and words.count("fails here") <= 2
+    assert 24 <= np.median([n for _, n in ended.values()]) <= 96
+
+
+def test_looks_taken_again_after_a_failure_err_no_more_often() -> None:
+    """Ten repeats, of which one failed and is done again after the look, and so at the next: five looks in all."""
+    made, (_, values) = experiment([{"at_least": TRUTH}, {"at_most": TRUTH}], 400), measured(400)
+    false = set[str]()
+    for n, missing, again in (
+        (10, 3, ()),
+        (10, None, (10,)),
+        (20, 13, (10,)),
+        (20, None, (10, 20)),
+        (40, None, (10, 20)),
+    ):
+        seen = values[(values.replicate < n) & (values.replicate != missing)]
+        verdicts = judge(made, seen, None, None, {"device": "cpu"}, Conditions(10, n, again=again))
+        false |= {v.claim.rpartition("-")[0] for v in verdicts if v.word == "fails here"}
+        assert {v.replicates for v in verdicts} == {n - (missing is not None)}
+    share = len(false) / 400
+    print(f"false at some look: {share:.2%}")
+    assert 0.01 < share <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)

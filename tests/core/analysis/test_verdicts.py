@@ -92,8 +92,7 @@ def arms(r: float, metric: str = "time", n: int = 6, spread: float = 1.0) -> pd.
 )
 def test_a_ratio_beside_its_region(expect: dict[str, Any], word: str) -> None:
     found = verdict(ratio(expect), arms(1.3))
-    assert found.word == word
-    assert (found.more is not None) == (word == "unclear")
+    assert found.word == word and (found.settling is not None) == (word == "unclear")
     assert found.here == "1.30x [1.25, 1.35]" and found.unit == "x" and found.letter == "T"
     assert found.replicates == 6 and found.settled == (word in ("holds", "fails here"))
 
@@ -104,6 +103,11 @@ def test_unclear_says_what_would_settle_it() -> None:
     assert found.more == 18 and found.detail == "18 more repeats would settle it, at this spread"
     hopeless = verdict(ratio({"at_least": 1.3001}), arms(1.3))
     assert hopeless.more is None and "too close to the bound" in hopeless.detail
+    far = verdict(ratio({"at_least": 1.294}), arms(1.3))
+    assert (
+        far.more is None
+        and far.detail == "too close to the bound: it would take about 768 repeats, 128 times as many"
+    )
 
 
 @pytest.mark.parametrize("r, leaning", [(1.3, "holds"), (1.0, "fails here")])
@@ -359,7 +363,7 @@ def test_seeds_that_all_agree_get_the_interval_over_prompts() -> None:
     assert found.detail == "all 6 seeds agree: the interval is over prompts"
     close = verdict(right("value", {"at_least": 0.99}), values, training=True)
     assert close.word == "unclear" and close.more is None
-    assert close.detail == "all 6 seeds agree; 64 prompts are too few to settle it"
+    assert close.detail == "all seeds agree; 64 prompts are too few to settle it"
     apart = verdict(right("difference", {"at_least": 0.6}), values, training=True)
     # Newcombe's squares: 0.75 down by √(0.063² + 0.135²), up by √(0² + 0.106²)
     assert apart.word == "holds" and apart.here == "+0.75 [0.60, 0.86]"
@@ -448,7 +452,7 @@ def test_an_order_needs_every_step(levels: tuple[float, ...], increasing: str, d
     for direction, word in (("increasing", increasing), ("decreasing", decreasing)):
         found = verdict(order(direction), values, training=True)
         assert found.word == word and found.interval is None and found.expected == direction
-        assert (found.more is not None) == (word == "unclear")
+        assert (found.settling is not None) == (word == "unclear")
     assert " < " in verdict(order("increasing"), values, training=True).here or levels[0] > levels[1]
 
 

@@ -207,3 +207,54 @@ def test_every_timed_tier_has_a_control_of_its_own(tmp_path: Path) -> None:
 
     assert controls("base", "same", "tenth-slower") == ("base", "same")
     assert controls("base", "tenth-slower") == ("base", "tenth-slower") and controls("same") == ("same",)
+
+
+def failing(run: Run, keys: str) -> None:
+    """As if these trials had been killed."""
+    change(run, keys, status="failed", reason="its process was ended by SIGKILL", cause="machine")
+
+
+def test_a_look_with_trials_done_again_counts_as_two(tmp_path: Path) -> None:
+    """Ten repeats, judged without one of them; done again, the same look is judged at the level of the next."""
+    run = made(tmp_path, 10)
+    (before,) = {
+        verdict.interval.level
+        for verdict in gather(run).verdicts
+        if verdict.claim == "same" and verdict.interval
+    }
+    failing(run, "time.size=2.3")
+    assert next(v for v in gather(run).verdicts if v.claim == "same").replicates == 9
+    levels = []
+    for repeats in (10, 10, 20):
+        seen = next(v for v in gather(continued(run, repeats)).verdicts if v.claim == "same")
+        assert seen.interval is not None and seen.replicates == repeats
+        levels.append(1 - seen.interval.level)
+    assert 1 - before == 0.03125 and run.facts["again"] == [10]
+    assert levels == pytest.approx([0.009375, 0.009375, 0.0046875])  # the second time nothing had failed
+
+
+def test_a_look_that_gave_no_verdict_without_the_trial_counts_once(tmp_path: Path) -> None:
+    run = made(tmp_path, 6)
+    failing(run, "time.size=2.3")
+    assert word(gather(run), "same") == "preview"  # five repeats
+    again = next(v for v in gather(continued(run, 6)).verdicts if v.claim == "same")
+    assert run.facts["again"] == [] and again.word == "holds"
+    assert again.interval is not None and again.interval.level == 1 - 0.03125
+
+
+def test_a_verdict_rests_on_the_control_of_its_own_repeats(tmp_path: Path) -> None:
+    """Between two looks the control goes off; the verdict of the last look stands, and at the next look it falls."""
+    run = continued(made(tmp_path, 6), 11)
+    for path in run.folder.glob("trials/time.size=2.*/trial.json"):
+        trial = json.loads(path.read_text())
+        if trial["replicate"] >= 6:
+            trial["samples"]["base" + AGAIN] = [1.5 * x for x in trial["samples"]["base"]]
+            path.write_text(json.dumps(trial))
+    seen = gather(run)
+    assert seen.control["off"].any() and word(seen, "same") == "holds"
+    assert not any("claims about times there are not judged" in warning for warning in seen.warnings)
+    for path in run.folder.glob("trials/time.size=2.*/trial.json"):
+        trial = json.loads(path.read_text())
+        trial["samples"]["base" + AGAIN] = [1.5 * x for x in trial["samples"]["base"]]
+        path.write_text(json.dumps(trial))
+    assert word(gather(run), "same") == "preview"
