@@ -74,7 +74,11 @@ class Run:
 
     def results(self) -> list[dict[str, Any]]:
         """Every finished trial, in the order of their names."""
-        return [result for path in self._trial_files() if (result := result_in(path.parent)) is not None]
+        return [result for result in self.ends().values() if result is not None]
+
+    def ends(self) -> dict[str, dict[str, Any] | None]:
+        """Every finished trial by its name; None where its end can no longer be read."""
+        return {path.parent.name: result_in(path.parent) for path in self._trial_files()}
 
     def to_try_again(self, failed: bool = False) -> list[Path]:
         """The ends of trials that the machine ended; with `failed` those of all that failed or took too long."""
@@ -85,10 +89,6 @@ class Run:
             and result["status"] in ("failed", "timeout")
             and (failed or result.get("cause") == "machine")
         ]
-
-    def damaged(self) -> list[str]:
-        """The names of trials whose end can no longer be read; a run that goes on does them again."""
-        return [path.parent.name for path in self._trial_files() if result_in(path.parent) is None]
 
     def _trial_files(self) -> list[Path]:
         return sorted((self.folder / "trials").glob("*/trial.json"))
