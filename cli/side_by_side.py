@@ -9,23 +9,12 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from ..core.safe_text import csv_of
+from .runs_to_show import run_called
 from .screen import out, print_json, stop, table, write
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..core.run.folder import Run
-
-
-def run_called(name: str, letters: str, results: Path) -> Run:
-    """The run known by these letters; ends the command where there is none."""
-    from ..core.run.folder import by_id
-
-    run = by_id(results, name, letters)
-    if run is None:
-        stop(f"no run {letters} of {name} in {results}/: lab runs")
-    return run
 
 
 def print_side_by_side(
@@ -33,8 +22,9 @@ def print_side_by_side(
 ) -> None:
     """Two runs side by side. Their samples are never merged, and their times come from two sessions."""
     from ..core.run.results import gather
+    from .claim_lines import paper
     from .run_results import records
-    from .tables import paper, point_label
+    from .tables import point_label
 
     a, b = (gather(run_called(name, one, results)) for one in letters)
     if a.experiment.version != b.experiment.version:

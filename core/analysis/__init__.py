@@ -16,6 +16,7 @@ In reading order:
     setting       the setting of the source beside that of the run
     judge         the rule: from a claim and a run to a verdict
     verdicts      verdicts, their table and counts
+    replicates    the figures that a verdict was made of
     summary       fills the summary of an experiment
     digits        formats numbers
 """

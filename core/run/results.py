@@ -108,7 +108,11 @@ def gather(run: Run) -> Results:
             *alarms(experiment, values),
             *ceiling_warnings(values[impossible], keys),
             *warnings_of(facts, environment, trials, off_words(control_table, keys)),
-            *(f"trial {key} is left out: its trial.json is damaged" for key, end in ends.items() if end is None),
+            *(
+                f"trial {key} is left out: its trial.json is damaged"
+                for key, end in ends.items()
+                if end is None
+            ),
             *left_out,
         ],
     )

@@ -104,6 +104,7 @@ ALSO_OF_A_RUN: Mapping[str, Is] = {
     "result": a_text,
     "sessions": a_count,
     "workers": a_count,
+    "own": lambda value: value == [] or several(a_text)(value),
 }
 TRIAL: Mapping[str, Is] = {
     "kind": one_of("check", "peaks", "time", "train"),
