@@ -35,25 +35,25 @@ def _family(verdict: Verdict) -> str:
 def claims_grid(verdicts: Sequence[Verdict], experiment: Experiment, width: int) -> tuple[Grid, bool]:
     """A line for each: letter, id, what the source says where there is room, its figure, ours, the verdict; and whether there
     was room."""
-    rows = [
-        [verdict.letter, verdict.claim, paper(verdict, experiment), verdict.here or "-", verdict.word]
-        for verdict in verdicts
+    columns = [
+        ["", *(verdict.letter for verdict in verdicts)],
+        ["claim", *(verdict.claim for verdict in verdicts)],
+        ["here", *(verdict.here or "-" for verdict in verdicts)],
+        ["", *(verdict.word for verdict in verdicts)],
     ]
-    figures = [cut(row[2], WIDEST) for row in rows]
-    widths = [
-        max(map(cell_len, column)) for column in zip(*[["", "claim", "", "here", ""], *rows], strict=True)
-    ]
-    widths[2] = max(map(cell_len, ["paper", *figures]))
-    rest = width - sum(widths) - len(widths) * GAP
-    head, lines = ["", "claim", "paper", "here", ""], []
-    for row, figure, verdict in zip(rows, figures, verdicts, strict=True):
-        cells = [*map(escape, (row[0], row[1], figure, row[3])), styled_word(row[4])]
-        if rest >= SENTENCE:
-            cells.insert(2, f"[quiet]{escape(cut(verdict.says, rest))}[/]")
-        lines.append(cells)
-    if rest >= SENTENCE:
-        head.insert(2, "")
-    return table(head, lines), rest >= SENTENCE
+    rest = width - sum(max(map(cell_len, column)) + GAP for column in columns)
+    columns = [[*map(escape, column)] for column in columns]
+    columns[3] = ["", *(styled_word(verdict.word) for verdict in verdicts)]
+    figures = [paper(verdict, experiment) for verdict in verdicts]
+    if any(figures) and rest >= (narrowest := len("paper")):  # else it is left to `lab explain`
+        figures = [cut(figure, max(narrowest, min(rest, WIDEST))) for figure in figures]
+        columns.insert(2, ["paper", *map(escape, figures)])
+        rest -= max(map(cell_len, ["paper", *figures])) + GAP
+    if has_room := rest >= SENTENCE:
+        said = (f"[quiet]{escape(cut(verdict.says, rest))}[/]" for verdict in verdicts)
+        columns.insert(2, ["", *said])
+    head, *rows = zip(*columns, strict=True)
+    return table(head, rows), has_room
 
 
 def cut(text: str, columns: int) -> str:
@@ -82,8 +82,8 @@ def also(verdicts: Sequence[Verdict], width: int, lines: int, more: str) -> tupl
     return [f"   {line}" for line in found], not left
 
 
-def untested(results: Results) -> list[str]:
-    """What this run cannot test, in one line: `7 need accuracy, format, reverse: lab run grpo`."""
+def untested(results: Results, width: int) -> list[str]:
+    """What this run cannot test, in one line: `7 need accuracy, format, reverse: the full run: lab run grpo`."""
     verdicts = [verdict for verdict in results.verdicts if verdict.word == "not tested"]
     if not verdicts:
         return []
@@ -95,7 +95,9 @@ def untested(results: Results) -> list[str]:
     if names:
         count = sum(1 for some in lacking if some)
         source = "another preset" if facts["full"] else f"the full run: lab run {experiment.name}"
-        lines.append(f"{count} need{'s' if count == 1 else ''} {', '.join(names)}: {source}")
+        start = f"{count} need{'s' if count == 1 else ''} "
+        room = width - len(start) - len(source) - 5
+        lines.append(f"{start}{cut(', '.join(names), room)}: {source}")
     rest = [verdict for verdict, some in zip(verdicts, lacking, strict=True) if not some]
     if rest:
         why = f"{rest[0].detail}" if len(rest) == 1 else f"{rest[0].claim}: {rest[0].detail}, …"

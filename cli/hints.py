@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from ..core.run.folder import Run, ranked
+from ..core.run.folder import Run, first
 from .options import RESULTS
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def _elsewhere(run: Run) -> list[str]:
 def opens(run: Run) -> bool:
     """Whether a command that names the experiment and no run opens this one."""
     parent = run.folder.parent
-    first = next(iter(ranked(parent.parent, parent.name)), None)
-    return first is not None and first.folder == run.folder
+    shown = first(parent.parent, parent.name)
+    return shown is not None and shown.folder == run.folder

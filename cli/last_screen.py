@@ -19,6 +19,7 @@ from .tables import BAD, comparison_grid, point_label, states
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
 SUMMARY = 4  # lines
+WORTH_IT = 7  # times the replicates that are there: more of them are not proposed
 OPEN = ("fails here", "unclear", "preview")
 
 
@@ -110,7 +111,7 @@ def _wanted(results: Results, screen: Console) -> int:
     holding = [verdict for verdict in results.verdicts if verdict.word == "holds"]
     others = sum(1 for verdict in results.verdicts if verdict.word not in ("holds", "not tested"))
     ids = also(holding, screen.width, LINES, "")[0]
-    return 2 + others + len(ids) + len(untested(results))
+    return 2 + others + len(ids) + len(untested(results, screen.width))
 
 
 def _claims(results: Results, screen: Console, room: int) -> list[Text]:
@@ -119,7 +120,7 @@ def _claims(results: Results, screen: Console, room: int) -> list[Text]:
     if not results.verdicts:
         return []
     verdicts = [verdict for verdict in in_order(results.verdicts) if verdict.word != "not tested"]
-    without = [Text(f"   {line}", style="dim") for line in untested(results)]
+    without = [Text(f"   {line}", style="dim") for line in untested(results, screen.width)]
     room -= 2 + len(without)
     more = command("compare", results.run, results.experiment.name, "--claims")
     alone = sum(1 for verdict in verdicts if verdict.word != "holds")
@@ -196,7 +197,8 @@ def _next(results: Results, following: list[str], screen: Console) -> list[Text]
     first = [verdict for verdict in in_order(results.verdicts) if verdict.word in OPEN][:1]
     name = results.experiment.name
     explained = [command("explain", results.run, f"{name}/{verdict.claim}") for verdict in first]
-    nearest = sorted((verdict.more, at) for at, verdict in enumerate(results.verdicts) if verdict.more)
+    most = results.experiment.replicates * WORTH_IT
+    nearest = sorted((v.more, at) for at, v in enumerate(results.verdicts) if v.more and v.more <= most)
     settled = [found for _, at in nearest if (found := settling(results.verdicts[at], results))][:1]
     lines: list[Text] = []
     for one in [*settled, *explained, *following]:
