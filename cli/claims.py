@@ -49,7 +49,7 @@ def list_claims(
                 _print_line(claim, data, column, screen, wide)
         if not wide:
             screen.print(
-                "\n[quiet]ids and whole sentences: --wide · one with its verdict: lab explain EXPERIMENT/CLAIM[/]"
+                "\n[quiet]whole, with ids: --wide · with its verdict: lab explain EXPERIMENT/CLAIM[/]"
             )
 
 

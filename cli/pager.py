@@ -22,4 +22,4 @@ def paged(screen: Console) -> Iterator[Console]:
     if text.count("\n") < screen.height:
         sys.stdout.write(text)
     else:
-        echo_via_pager(text, color=not screen.no_color)
+        echo_via_pager(text)  # with colours where the pager shows them
