@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from ..core.experiment.discovery import experiment_files
 from ..core.suggest import nearest
 from .claim_lines import no_interval, noun_of
 from .hints import settling
@@ -44,7 +44,7 @@ def explain(
     """
     name, _, wanted = claim.rpartition("/")
     if not name:
-        _stop_without_claim(claim)
+        _stop_without_claim(claim, results)
     from ..core.analysis.replicates import replicates
     from .run_results import first_readable
 
@@ -82,20 +82,22 @@ def explain(
                 screen.print(f"[quiet]{key}[/]  [command]{escape(command)}[/]", soft_wrap=True)
 
 
-def _stop_without_claim(word: str) -> None:
+def _stop_without_claim(word: str, results: Path) -> NoReturn:
     """End the command; name the claims of that experiment, or the experiments that have a claim of that name."""
+    from ..core.run.folder import first
+    from ..core.run.opening import experiment_of
+
     ids = {
         data["name"]: [claim.get("id", "") for claim in data.get("claims") or []]
         for data in experiments(None)
     }
+    if (run := first(results, word)) is not None:
+        ids[word] = [claim.id for claim in experiment_of(run).claims]
     if word in ids:
         stop(f"which claim of {word}? lab explain {word}/CLAIM, with one of\n{', '.join(ids[word])}")
-    full = [f"{name}/{word}" for name, claims in ids.items() if word in claims]
-    if full:
+    if full := [f"{name}/{word}" for name, claims in ids.items() if word in claims]:
         stop(f"lab explain EXPERIMENT/CLAIM: {' or '.join(full)}")
-    stop(
-        f'no experiment "{word}".{nearest(word, experiment_files())}    a claim: lab explain EXPERIMENT/CLAIM'
-    )
+    stop(f'no experiment "{word}".{nearest(word, ids)}    a claim: lab explain EXPERIMENT/CLAIM')
 
 
 def _said(judged: Results, verdict: Verdict) -> Iterator[tuple[str, str]]:
