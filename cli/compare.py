@@ -212,7 +212,8 @@ def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console, *,
             screen.print(f"[name]{escape(words)}[/]")
         for made in tables:
             grid, left_out = comparison_grid(made, screen)
-            hidden += [name for name in left_out if name not in hidden]
+            beside = {column.name for column in made.metrics if column.compared}
+            hidden += [name for name in left_out if name not in {*hidden, *beside}]
             screen.print(grid)
     screen.print("\n[quiet]no figures there[/]" if empty else "")
     screen.print(
