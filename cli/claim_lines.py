@@ -10,11 +10,11 @@ from rich.cells import cell_len, chop_cells
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from ..core.experiment.schema import Experiment
 from .screen import GAP, styled_word, table
 
 if TYPE_CHECKING:
     from ..core.analysis.verdicts import Verdict
+    from ..core.experiment.schema import Experiment
     from ..core.run.results import Results
 
 ORDER = ("fails here", "unclear", "preview", "other device", "holds", "not tested")

@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.experiment.schema import Experiment
 from .tables import comparison, is_shown
 
 if TYPE_CHECKING:
+    from ..core.experiment.schema import Experiment
     from ..core.report.table import Cell, Row, Table, Tier
     from ..core.run.results import Results
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from ..core.run.results import Results
 from .claim_lines import also, claims_grid, in_order, legend, noun_of, untested
 from .headline import headline, largest
 from .hints import command, opens, settling
 from .screen import ago, duration
 from .tables import BAD, comparison_grid, point_label, states
+
+if TYPE_CHECKING:
+    from ..core.run.results import Results
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
 SUMMARY = 4  # lines

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape, render
 from rich.table import Table as Grid
 
-from ..core.experiment.schema import Experiment
 from .screen import GAP, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.experiment.schema import Experiment
     from ..core.report.table import Cell, Column, Row, Table
     from ..core.run.results import Results
 
