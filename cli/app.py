@@ -11,6 +11,7 @@ from ..core.experiment.mistakes import Mistakes
 from .claims import list_claims
 from .compare import compare
 from .env import env
+from .explain import explain
 from .home import home as print_home
 from .list import list_experiments
 from .new import new
@@ -26,8 +27,8 @@ from .verify import verify
 app = typer.Typer(
     name="lab",
     help="Claims from machine-learning papers, tried on this machine.",
-    epilog="run, show, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
-    "read a stranger's file first. list, claims, runs and report execute nothing.",
+    epilog="run, show, validate and verify execute the Python file that an experiment names in its trial: line; "
+    "read a stranger's file first. list, claims, runs, compare, explain and report execute nothing.",
     pretty_exceptions_enable=False,
     suggest_commands=False,  # click names the nearest one itself
     rich_markup_mode=None,
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.command("run", cls=WithResume)(run)
 app.command("compare")(compare)
+app.command("explain")(explain)
 app.command("report")(report)
 app.command("verify")(verify)
 app.command("list")(list_experiments)

@@ -2,41 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from rich.markup import escape
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
+from .claim_lines import cut
 from .options import Json, Word
 from .overviews import experiments
-from .screen import out, print_json, stop, table
+from .pager import paged
+from .screen import out, print_json, stop
+
+PLACE = 18  # columns that a figure and its place have at least
+WITH_IDS = 110  # columns from which the ids stand there too
 
 
-def list_claims(word: Word = None, json: Json = False) -> None:
-    """Claims of all experiments: what a source says, and where."""
-    claims = [(data, claim) for data in experiments(None) for claim in data.get("claims") or []]
-    if word:
-        claims = [
-            (data, claim) for data, claim in claims if word.lower() in _searched_text(claim, data).lower()
-        ]
+def list_claims(
+    word: Word = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Nothing cut: whole sentences and addresses")] = False,
+    json: Json = False,
+) -> None:
+    """Claims of all experiments, a line each: what a source says, the figure it gives, and where."""
+    found = {
+        data["name"]: (data, claims)
+        for data in experiments(None)
+        if (claims := [claim for claim in data.get("claims") or [] if _has(word, claim, data)])
+    }
     if json:
-        print_json([{"experiment": data["name"], **claim} for data, claim in claims])
+        print_json([{"experiment": name, **claim} for name, (_, claims) in found.items() for claim in claims])
         return
-    if not claims:
+    if not found:
         stop(f"no claim about {word}    all: lab claims", code=0)
-    rows = [
-        [
-            escape(data["name"]),
-            escape(claim["says"]),
-            escape(str(claim.get("paper", ""))),
-            escape(_source_words(claim, data)),
-        ]
-        for data, claim in claims
-    ]
-    out().print(table(["experiment", "claim", "paper", "source"], rows, shorten=(1, 3)))
+    with paged(out()) as screen:
+        for at, (data, claims) in enumerate(found.values()):
+            screen.print(
+                *([""] if at else []),
+                _heading(data, len(claims)),
+                sep="\n",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+            column = max(cell_len(str(claim.get("id", ""))) for claim in claims)
+            for claim in claims:
+                _print_line(claim, data, column, screen, wide)
+        if not wide:
+            screen.print(
+                "\n[quiet]whole, with ids: --wide · with its verdict: lab explain EXPERIMENT/CLAIM[/]"
+            )
 
 
-def _searched_text(claim: dict[str, Any], data: dict[str, Any]) -> str:
-    return f"{data['name']} {claim} {_source_words(claim, data)}"
+def _has(word: str | None, claim: dict[str, Any], data: dict[str, Any]) -> bool:
+    return not word or word.lower() in f"{data['name']} {claim} {_source_words(claim, data)}".lower()
+
+
+def _heading(data: dict[str, Any], count: int) -> Text:
+    return Text.assemble(
+        (data["name"], "bold"), f" · {data['title']} · {count} claim{'s' if count > 1 else ''}"
+    )
+
+
+def _print_line(
+    claim: dict[str, Any], data: dict[str, Any], column: int, screen: Console, wide: bool
+) -> None:
+    """The sentence, and dim its figure and its place: on a narrow screen without its id, and within one line. `wide`: all."""
+    name, says, figure = str(claim.get("id", "")), claim["says"], str(claim.get("paper", ""))
+    has_id = wide or screen.width >= WITH_IDS
+    start = f"  {name}{' ' * (column - cell_len(name))}" if has_id else ""
+    source = _source_words(claim, data) if wide else _where(claim)
+    rest = ", ".join(part for part in (figure, source) if part)
+    if not wide:
+        room = screen.width - cell_len(start) - 2
+        says = cut(says, room - (min(cell_len(rest), PLACE) + 2 if rest else 0))
+        rest = cut(rest, room - cell_len(says) - 2)
+    line = Text.assemble(f"{start}  {says}", (f"  {rest}", "dim"))
+    line.rstrip()
+    screen.print(line, soft_wrap=True)
+
+
+def _where(claim: dict[str, Any]) -> str:
+    """`milakov2018, §3`; nothing for a claim of ours."""
+    source = str(claim.get("source", ""))
+    return "" if source == "ours" else source
 
 
 def _source_words(claim: dict[str, Any], data: dict[str, Any]) -> str:

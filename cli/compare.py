@@ -1,31 +1,53 @@
-"""`lab compare`: the figures of a run, variant by variant, and the verdicts with their reasons."""
+"""`lab compare`: a run that was, on one screen; its tables, point by point, and its claims where they are asked for."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
-from ..core.experiment.document import read
 from ..core.safe_text import csv_of
-from .compare_runs import print_two_runs, run_called, share_of
-from .experiment_file import path_of
+from ..core.suggest import nearest
+from .claim_lines import claims_grid, in_order, legend, no_interval, noun_of, paper
+from .compare_runs import print_two_runs, share_of
+from .headline import largest
+from .hints import command
+from .last_screen import lines_of, print_one_screen
 from .options import RESULTS, ResultsFolder
-from .perform import perform
-from .run_options import RunOptions
-from .screen import ago, err, out, print_json, stop, write
+from .pager import paged
+from .runs_to_show import run_called, runs_to_show
+from .screen import ago, out, print_json, stop, write
+from .tables import BAD, comparison_grid, has_rows, plain_rows, point_label, states
+from .tables import comparison as tables_of
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..core.run.folder import Run
+    from ..core.experiment.schema import Experiment
     from ..core.run.results import Results
 
 FORMATS = ("table", "markdown", "csv", "latex", "json")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a comparison that was asked for."""
+
+    metric: str | None
+    rows: str | None
+    at: tuple[str, ...]
+    variants: tuple[str, ...]
+
+    @property
+    def is_all(self) -> bool:
+        return not (self.metric or self.rows or self.at or self.variants)
 
 
 def compare(
@@ -36,11 +58,22 @@ def compare(
     run: Annotated[
         str | None, typer.Option(help="This run, by its letters, instead of the newest full one")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Only this metric")] = None,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every variant at every point, and all claims; with --runs all that was compared"
+        ),
+    ] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="All claims, each with what it says")] = False,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS=VALUE", help="Every variant at this point: --at columns=4000"),
+    ] = None,
+    variants: Annotated[str | None, typer.Option(help="Only these, separated by commas")] = None,
+    metric: Annotated[str | None, typer.Option(help="Only this metric, by its name or heading")] = None,
     rows: Annotated[
         str | None, typer.Option(help="The axis whose values are shown; others stay at their largest")
     ] = None,
-    all_rows: Annotated[bool, typer.Option("--all", help="Every row, not only what changed")] = False,
     fail_if_worse: Annotated[
         str | None,
         typer.Option(help="With --runs: exit 3 if a figure is worse by more than this share, such as 5%"),
@@ -49,91 +82,109 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="The same as --format json")] = False,
     results: ResultsFolder = RESULTS,
 ) -> None:
-    """What the newest full run saw: each variant beside its tier's first, then the claims."""
+    """What the newest full run saw, on one screen: each variant beside its tier's first, then the claims.
+
+    lab compare softmax · lab compare softmax --at columns=4000 · lab compare softmax --all
+    """
     if format not in FORMATS:
         stop(f"--format {format}: {', '.join(FORMATS)}")
     format = "json" if json else format
     if runs is not None:
         limit = None if fail_if_worse is None else share_of(fail_if_worse)
         raise typer.Exit(
-            print_two_runs(name, runs, results, format, metric=metric, all_rows=all_rows, fail_if_worse=limit)
+            print_two_runs(name, runs, results, format, metric=metric, all_rows=all_, fail_if_worse=limit)
         )
     if fail_if_worse is not None:
         stop("--fail-if-worse compares two runs: --runs BEFORE AFTER")
     from .run_results import first_readable
 
-    judged = first_readable(_runs_to_show(name, results) if run is None else [run_called(name, run, results)])
-    comparison = _only(judged, metric, rows)
+    judged = first_readable([run_called(name, run, results)] if run else runs_to_show(name, results))
+    part = Part(metric, rows, tuple(at or ()), _split(variants))
+    comparison = _part_of(judged, part)
     if format == "json":
         _print_json(judged, comparison)
-    elif format == "table":
-        _print_tables(judged, comparison, out())
-    else:
+    elif format != "table":
         _print_text(judged, comparison, format)
+    elif part.is_all and not (all_ or claims):
+        print_one_screen(judged, out())
+    else:
+        with paged(out()) as screen:
+            if not claims or all_ or not part.is_all:
+                _print_tables(judged, comparison, screen, is_whole=all_ and part.is_all)
+            if claims or all_:
+                _print_claims(judged, screen)
 
 
-def _runs_to_show(name: str, results: Path) -> list[Run]:
-    """The newest full run, else the newest quick one, and those after it; where there is none, a quick one is made."""
-    from ..core.experiment.overview import NAME
-    from ..core.experiment.shape import shaped
-    from ..core.run.folder import newest, ranked, unreadable
-
-    has_runs = NAME.fullmatch(name) is not None and (results / name).is_dir()
-    document = None if has_runs else read(path_of(name))
-    title = name if document is None else shaped(document).name
-    for line in unreadable(results, title):
-        err().print(line, markup=False, soft_wrap=True)
-    found = ranked(results, title)
-    finished = [run for run in found if run.is_finished]
-    if finished:
-        return finished
-    if found and found[0].results():
-        err().print(
-            f"no finished run of {title}; this is {found[0].id}, unfinished: lab run {title} --resume"
-        )
-        return found
-    document = document or read(path_of(name))
-    from ..core.experiment.request import Request
-
-    has_quick = "quick" in shaped(document).presets
-    what = "making a quick one" if has_quick else "making one"
-    err().print(f"no run of {title} yet, {what}; the full one: lab run {title}\n")
-    done = perform(
-        document, RunOptions(request=Request(preset="quick" if has_quick else None), results=results), err()
-    )
-    run = newest(results, title, finished=True)
-    if run is None:
-        raise typer.Exit(done.code)
-    return [run]
+def _split(names: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (names or "").split(",") if part.strip())
 
 
-def _only(judged: Results, metric: str | None, rows: str | None) -> pd.DataFrame:
-    """The rows of the comparison that --metric and --rows name."""
-    from ..core.suggest import nearest
-    from .last_screen import largest
-
+def _part_of(judged: Results, part: Part) -> pd.DataFrame:
+    """The rows of the comparison that are asked for: all of the timed grid, where nothing is."""
     experiment, table = judged.experiment, judged.comparison
-    if metric is not None:
-        if metric not in experiment.metrics:
-            stop(f"--metric {metric}: no such metric.{nearest(metric, experiment.metrics)}")
-        table = table[table["metric"] == metric]
     keys = experiment.point_keys
-    if rows is not None and rows not in keys:
-        stop(f"--rows {rows}: no such axis.{nearest(rows, keys)}")
-    if rows is None:  # the timed grid; what was only checked is seen with --rows
-        for key in keys:
-            if key not in experiment.axes:
-                table = table[table[key] == experiment.params[key]]
-        return table
-    point = largest(experiment)
-    if rows not in experiment.axes:  # its grid in `checks`: the other keys stay where they were checked
-        grid = next(grid for grid in experiment.checks if rows in grid)
-        point |= {axis: values[0] for axis, values in experiment.axes.items()}
-        point |= {key: values[-1] for key, values in grid.items()}
-    for key in keys:
-        if key != rows:
-            table = table[table[key] == point[key]]
+    if part.metric is not None:
+        table = table[table["metric"] == metric_called(part.metric, experiment)]
+    for name in part.variants:
+        if name not in experiment.variants:
+            stop(f"--variants {name}: no such variant.{nearest(name, experiment.variants)}")
+    if part.variants:
+        table = table[table["variant"].isin(part.variants)]
+    if part.rows is not None and part.rows not in keys:
+        stop(f"--rows {part.rows}: no such axis.{nearest(part.rows, keys)}")
+    fixed = _point(judged, part.at)
+    if part.rows is not None:
+        fixed = _one_row_an_axis(experiment, part.rows) | fixed
+    else:  # the timed grid; what was only checked is seen with --rows or --at
+        fixed = {key: experiment.params[key] for key in keys if key not in experiment.axes} | fixed
+    for key, value in fixed.items():
+        table = table[table[key] == value]
     return table
+
+
+def _one_row_an_axis(experiment: Experiment, axis: str) -> dict[str, Any]:
+    """Where the other axes stay, when one of them has a row for each value."""
+    point = largest(experiment)
+    if axis not in experiment.axes:  # its grid in `checks`: the other keys stay where they were checked
+        grid = next(grid for grid in experiment.checks if axis in grid)
+        point |= {key: values[0] for key, values in experiment.axes.items()}
+        point |= {key: values[-1] for key, values in grid.items()}
+    return {key: value for key, value in point.items() if key != axis}
+
+
+def _point(judged: Results, at: Iterable[str]) -> dict[str, Any]:
+    """`columns=4000` as the value that the run has."""
+    point = {}
+    for word in at:
+        key, _, text = word.partition("=")
+        keys = judged.experiment.point_keys
+        if key not in keys:
+            stop(f"--at {word}: no axis {key}.{nearest(key, keys)}")
+        values = {str(value): value for value in judged.comparison[key].unique().tolist()}
+        named = {value_word: value for shown, value in values.items() for value_word in _ways(shown)}
+        if text.replace(",", "").lower() not in named:
+            stop(f"--at {word}: this run has {key}={', '.join(values)}")
+        point[key] = named[text.replace(",", "").lower()]
+    return point
+
+
+def _ways(shown: str) -> tuple[str, ...]:
+    """How a value may be written: `True` is also true and yes."""
+    words = {"True": ("true", "yes"), "False": ("false", "no")}
+    return (shown.lower(), *words.get(shown, ()))
+
+
+def metric_called(word: str, experiment: Experiment) -> str:
+    """A metric by its name, or by the heading that tables give it."""
+    if word in experiment.metrics:
+        return word
+    headings = {name: metric.label or name.replace("_", " ") for name, metric in experiment.metrics.items()}
+    found = [name for name, heading in headings.items() if heading.lower() == word.lower()]
+    if len(found) > 1:
+        stop(f"--metric {word}: that is the heading of {' and of '.join(found)}; name one of them")
+    if not found:
+        stop(f"--metric {word}: no such metric.{nearest(word, [*experiment.metrics, *headings.values()])}")
+    return found[0]
 
 
 def _points(judged: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -147,104 +198,97 @@ def _points(judged: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], 
     ]
 
 
-def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console) -> None:
-    from .tables import BAD, COMPARED, claims_grid, comparison_grid, has_rows, legend, point_label, states
-    from .tables import comparison as tables_of
-
+def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console, *, is_whole: bool) -> None:
     experiment, facts = judged.experiment, judged.facts
     preset = f" ({facts['preset']})" if facts["preset"] else ""
     version = f" · version {experiment.version}" if experiment.version > 1 else ""
     screen.print(
-        f"[name]{experiment.name}[/] · run {judged.run.id}{preset}, {ago(facts['started'])} · {str(facts['device']).upper()},"
-        f" {facts['threads']} thread{'s' if facts['threads'] > 1 else ''} · {_replicates(experiment)}{version}"
+        f"[name]{experiment.name}[/] · run {judged.run.id}{escape(preset)}, {ago(facts['started'])}"
+        f" · {str(facts['device']).upper()}, {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+        f" · {_replicates(experiment)}{version}"
     )
+    if is_whole and judged.summary:
+        screen.print(f"\n{escape(judged.summary)}")
     if len(experiment.tiers) > 1 and experiment.repeats is not None:
         screen.print(
             "[quiet]times are compared inside a tier only: a Python loop is no rival of a compiled kernel[/]"
         )
     hidden: list[str] = []
+    empty = True
     for point, rows in _points(judged, comparison):
         tables = [made for made in tables_of(experiment, rows) if has_rows(made)]
         if not tables:  # all refused: the reasons stand below
             continue
+        empty = False
         screen.print()
         if words := point_label(experiment, point):
             screen.print(f"[name]{escape(words)}[/]")
         for made in tables:
             grid, left_out = comparison_grid(made, screen)
-            hidden += [name for name in left_out if name not in hidden]
+            beside = {column.name for column in made.metrics if column.compared}
+            hidden += [name for name in left_out if name not in {*hidden, *beside}]
             screen.print(grid)
-    screen.print()
-    compared = "speed: times as fast as the first of its tier, paired by process"
-    if experiment.seeds is not None:
-        first = experiment.baseline if len(experiment.tiers) == 1 else "the first of its tier"
-        compared = f"change: minus {first}, paired by seed"
-    screen.print(f"[quiet]{compared}, 95% interval · ~ no difference seen · bold: best of its tier[/]")
+    screen.print("\n[quiet]no figures there[/]" if empty else "")
+    screen.print(
+        f"[quiet]{_compared(experiment)}, 95% interval · ~ no difference seen · bold: best of its tier[/]"
+    )
     if hidden:
-        metrics = [name for name in hidden if name not in COMPARED] or hidden
         screen.print(
-            f"[quiet]too wide for this terminal: {escape(', '.join(metrics))}; see one with --metric, all in lab report[/]"
+            f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"
         )
     for line in states(judged, (*BAD, "refused")):
         screen.print(escape(line), soft_wrap=True)
     _print_control(judged, screen)
     for warning in judged.warnings:
         screen.print(f"[open]note: {escape(warning)}[/]", soft_wrap=True)
-    if not judged.verdicts:
-        return
-    screen.print()
-    screen.print(claims_grid(judged.verdicts, experiment))
-    screen.print(f"[quiet]{legend(judged.verdicts)}[/]")
-    _print_reasons(judged, screen)
-    screen.print(
-        f"all plots: {judged.run.folder / 'plots'}/ · as text: --format markdown|latex|csv|json",
-        style="quiet",
-    )
 
 
-def _replicates(experiment: Any) -> str:
+def _compared(experiment: Experiment) -> str:
+    if experiment.seeds is None:
+        return "speed: times as fast as the first of its tier, paired by process"
+    first = experiment.baseline if len(experiment.tiers) == 1 else "the first of its tier"
+    return f"vs: minus {first}, paired by seed"
+
+
+def _replicates(experiment: Experiment) -> str:
     if experiment.repeats is not None:
         return f"{experiment.repeats} processes a point"
     return f"{experiment.seeds} seeds"
 
 
 def _print_control(judged: Results, screen: Console) -> None:
+    """The first of each tier beside itself, at every point."""
     from ..core.analysis import digits
 
     found: dict[str, list[str]] = {}
+    few = ""
     for row in judged.control.to_dict("records"):
-        shown = digits.format(row["ratio"], row["low"], row["high"], kind="ratio")
+        few = no_interval(row["n"], "repeat")
+        ends = (None, None) if few else (row["low"], row["high"])
+        shown = digits.format(row["ratio"], *ends, kind="ratio")
         found.setdefault(row["variant"], []).append(shown + (" off!" if row["off"] else ""))
     for variant, ratios in found.items():
-        line = f"A/A control, {variant} against itself: {', '.join(ratios)}"
+        line = f"A/A control, {variant} against itself: {', '.join(ratios)}{f' ({few})' if few else ''}"
         screen.print(f"[quiet]{escape(line)}[/]", soft_wrap=True)
 
 
-def _print_reasons(judged: Results, screen: Console) -> None:
-    """Print for each claim its source, who set the threshold, what would settle it, and how the setting differs."""
-    from ..core.analysis.verdicts import by_chance
-
+def _print_claims(judged: Results, screen: Console) -> None:
+    """Every claim with its sentence and why it is judged so; the rest is in `lab explain`."""
+    verdicts = in_order(judged.verdicts)
+    if not verdicts:
+        return
+    grid, has_sentences = claims_grid(verdicts, judged.experiment, screen.width)
+    head, *rows = lines_of(screen, grid)
     screen.print()
-    for verdict in judged.verdicts:
-        bounds = {
-            "ours": "threshold ours",
-            "paper": "threshold the paper's",
-            "arithmetic": "threshold by arithmetic",
-        }
-        parts = [
-            verdict.source,
-            f"expected {verdict.expected} ({bounds[verdict.threshold]})",
-            verdict.detail,
-            verdict.note,
-        ]
-        if verdict.differences:
-            parts.append("differs: " + "; ".join(verdict.differences))
-        screen.print(
-            f"[name]{escape(verdict.claim)}[/] [quiet]{escape(' · '.join(p for p in parts if p))}[/]",
-            soft_wrap=True,
-        )
-    if said := by_chance(judged.verdicts):
-        screen.print(f"[quiet]{said}[/]")
+    screen.print(head)
+    for verdict, row in zip(verdicts, rows, strict=True):
+        screen.print(row)
+        says = [] if has_sentences else [verdict.says]
+        if why := " · ".join([*says, *filter(None, [verdict.detail])]):
+            screen.print(Padding(Text(why, style="dim"), (0, 0, 0, 3)))
+    screen.print(f"\n[quiet]{escape(legend(verdicts, noun_of(judged.experiment)))}[/]")
+    one = command("explain", judged.run, f"{judged.experiment.name}/{verdicts[0].claim}")
+    screen.print(f"the reasoning behind one: [command]{escape(one)}[/]", soft_wrap=True)
 
 
 def _print_json(judged: Results, comparison: pd.DataFrame) -> None:
@@ -258,9 +302,6 @@ def _print_text(judged: Results, comparison: pd.DataFrame, format: str) -> None:
     if format == "csv":
         write(csv_of(comparison))
         return
-    from .tables import comparison as tables_of
-    from .tables import plain_rows, point_label
-
     written = markdown if format == "markdown" else latex
     for point, rows in _points(judged, comparison):
         for made in tables_of(judged.experiment, rows):
@@ -268,11 +309,9 @@ def _print_text(judged: Results, comparison: pd.DataFrame, format: str) -> None:
             right = [False, False, *[True] * (len(names) - 2)]
             write(written(point_label(judged.experiment, point), names, right, cells))
     if format == "markdown":
-        from .tables import paper
-
         claims = [
-            [v.letter, v.says, paper(v, judged.experiment), v.here or "-", v.word, v.source]
+            [v.letter, v.claim, v.says, paper(v, judged.experiment), v.here or "-", v.word, v.source]
             for v in judged.verdicts
         ]
-        names = ["", "claim", "paper", "here", "verdict", "source"]
-        write(markdown("claims", names, [False] * 6, claims))
+        names = ["", "id", "claim", "paper", "here", "verdict", "source"]
+        write(markdown("claims", names, [False] * 7, claims))

@@ -11,26 +11,16 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from ..core.safe_text import csv_of
+from .runs_to_show import run_called
 from .screen import out, print_json, stop, styled_word, table, write
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..core.run.folder import Run
     from ..core.run.results import Results
 
 FEW = 12  # rows on the first screen
-
-
-def run_called(name: str, letters: str, results: Path) -> Run:
-    """The run known by these letters; ends the command where there is none."""
-    from ..core.run.folder import by_id
-
-    run = by_id(results, name, letters)
-    if run is None:
-        stop(f"no run {letters} of {name} in {results}/: lab runs")
-    return run
 
 
 def share_of(text: str) -> float:
@@ -162,7 +152,7 @@ def _grouped(after: Results, figures: pd.DataFrame) -> dict[tuple[str, str], lis
 
 def _headline(after: Results, figures: pd.DataFrame) -> pd.DataFrame:
     """The first metric that a clock or a training gave, at the headline's point: what the change is about."""
-    from .last_screen import largest
+    from .headline import largest
 
     sampled = figures[figures["kind"] != "counted"]
     if sampled.empty:

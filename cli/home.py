@@ -16,8 +16,9 @@ def home() -> None:
     cores, gpu = usable_cores(), any(Path("/dev").glob("nvidia[0-9]*"))
     machine = f"CPU, {cores} core{'s' if cores > 1 else ''}, {'a GPU' if gpu else 'no GPU'}"
     screen.print(f"[name]lab[/] · claims from ML papers, tried on this machine    [quiet]{machine}[/]\n")
-    screen.print(experiments_table(experiments(None)))
+    screen.print(experiments_table(experiments(None), screen.width))
     screen.print(
+        "\n[quiet]~ expected here, before the first run[/]"
         "\nby paper or word: [command]lab list WORD[/]    all claims: [command]lab claims[/]"
         "\nstart with: [command]lab run flash-attn[/]    all commands: [command]lab --help[/]"
     )

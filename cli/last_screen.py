@@ -1,143 +1,172 @@
-"""The last screen of a run: at most 24 lines with its figures, verdicts and the next command."""
+"""One screen of a run: its figures at one point, its verdicts, the next command. A run ends with it; `lab compare` shows it again,
+with the room of the sentences given to claims."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from ..core.experiment.schema import Experiment
-from ..core.run.results import Results
-from .screen import duration
-from .tables import BAD, claims_grid, comparison, comparison_grid, legend, point_label, states
+from .claim_lines import also, claims_grid, in_order, legend, noun_of, untested
+from .headline import headline, largest
+from .hints import command, opens, settling
+from .screen import ago, duration
+from .tables import BAD, comparison_grid, point_label, states
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..core.analysis.verdicts import Verdict
+    from ..core.run.results import Results
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
-OPEN = ("fails here", "unclear", "preview")  # shown before what holds
+SUMMARY = 4  # lines
+WORTH_IT = 7  # times the replicates that are there: more of them are not proposed
+OPEN = ("fails here", "unclear", "preview")
 
 
 def print_last_screen(results: Results, screen: Console) -> None:
-    head = [*_lines(screen, Text.from_markup(_head(results))), Text()]
-    tail = [Text.from_markup(markup) for markup in _tail(results)]
-    summary = [*_lines(screen, Text(results.summary)), Text()] if results.summary else []
-    folder = Text(f"   {results.run.folder}", style="quiet")
-    fits = tail[-1].cell_len + folder.cell_len <= screen.width
-    if fits:
-        tail[-1] += folder
-    room = LINES - len(head) - len(summary) - len(tail) - (not fits)
-    body = _headline(results, screen)
-    body = _cut(body, room // 2 + 1, results.experiment.name)
-    claims = _fitting_claims(results, screen, room - len(body))
-    for line in [*head, *summary, *body, *claims, *tail]:
+    """The end of a run."""
+    run = results.run
+    following = [command("compare", run, run.folder.parent.name)]
+    following.append("lab report" if opens(run) else command("report", run))
+    when = duration(float(results.facts["seconds"]))
+    _print(results, screen, when, _summary(results, screen), following, LINES)
+
+
+def print_one_screen(results: Results, screen: Console) -> None:
+    """A run that was before: as much as the terminal holds."""
+    lines = max(LINES, screen.height - 1) if screen.is_terminal else LINES
+    following = [command("compare", results.run, results.experiment.name, "--all")]
+    _print(results, screen, ago(results.facts["started"]), [], following, lines)
+
+
+def _print(
+    results: Results, screen: Console, when: str, summary: list[Text], following: list[str], lines: int
+) -> None:
+    head = [*lines_of(screen, Text.from_markup(_head(results, when))), Text(), *summary]
+    tail = [*_needed(results), *_legend(results, screen)]
+    room = lines - len(head) - len(tail) - len(_next(results, following, screen))
+    table = _table(results, screen, room)
+    claims = _claims(results, screen, room - len(table))
+    spare = max(room - len(table) - len(claims), 0)
+    for line in [*head, *table, *claims, *_notes(results)[:spare], *tail]:
         screen.print(line, no_wrap=True, overflow="ellipsis", crop=True)
-    if not fits:
-        screen.print(folder, soft_wrap=True)  # to be copied: one word, whatever its length
+    for line in _next(results, following, screen):
+        screen.print(line, soft_wrap=True)  # a command is copied whole
 
 
-def _claims(results: Results, screen: Console, count: int) -> list[Text]:
-    """The first so many claims, an empty line behind them."""
-    verdicts = _open_first(results.verdicts)
-    if not verdicts:
-        return []
-    lines = _lines(screen, claims_grid(verdicts[:count], results.experiment))
-    if count < len(verdicts):
-        left = len(verdicts) - count
-        more = f"   {left} more claim{'s' if left > 1 else ''}: lab compare {results.experiment.name}"
-        lines.append(Text(more, style="dim"))
-    return [*lines, Text()]
-
-
-def _fitting_claims(results: Results, screen: Console, room: int) -> list[Text]:
-    """As many claims as fit, at least two."""
-    more = bisect_right(
-        range(3, len(results.verdicts) + 1), room, key=lambda n: len(_claims(results, screen, n))
-    )
-    return _claims(results, screen, 2 + more)
-
-
-def _cut(body: list[Text], most: int, name: str) -> list[Text]:
-    """The table within so many lines, an empty one behind it."""
-    if not body:
-        return []
-    if len(body) >= most:
-        left = len(body) - most + 2
-        body = [*body[: most - 2], Text(f"  {left} more lines: lab compare {name}", style="dim")]
-    return [*body, Text()]
-
-
-def _open_first(verdicts: Any) -> list[Verdict]:
-    """Claims that fail or are open, then timed and trained ones that hold, then counted ones, then those that this run has no
-    figure for: most of them, in a run of a few variants."""
-
-    def rank(verdict: Verdict) -> int:
-        if verdict.word in OPEN or verdict.word.endswith("*"):
-            return 0
-        if verdict.word == "not tested":
-            return 3
-        return 1 if verdict.letter != "C" else 2
-
-    return sorted(verdicts, key=rank)
-
-
-def _lines(screen: Console, what: RenderableType) -> list[Text]:
-    """A renderable as lines of this screen."""
-    lines = []
-    for line in screen.render_lines(what, screen.options.update(height=None), pad=False):
-        text = Text(no_wrap=True, overflow="ellipsis")
-        for segment in line:
-            text.append(segment.text, segment.style)
-        text.rstrip()
-        lines.append(text)
-    return lines
-
-
-def _head(results: Results) -> str:
+def _head(results: Results, when: str) -> str:
     from ..core.analysis.verdicts import tally
 
     facts = results.facts
-    threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+    threads = f", {facts['threads']} threads" if facts["threads"] > 1 else ""
+    preset = f" ({escape(str(facts['preset']))})" if facts["preset"] else ""
     parts = [
         f"[name]{results.experiment.name}[/]",
-        duration(float(facts["seconds"])),
-        f"run {results.run.id}" + (f" ({escape(str(facts['preset']))})" if facts["preset"] else ""),
+        when,
+        f"run {results.run.id}{preset}",
+        f"{str(facts['device']).upper()}{threads}",
         tally(results.verdicts),
-        f"{str(facts['device']).upper()}, {threads}",
     ]
     return " · ".join(part for part in parts if part)
 
 
-def _tail(results: Results) -> list[str]:
-    """What a reader must know of these figures, and the next command."""
-    from ..core.analysis.verdicts import by_chance
+def _summary(results: Results, screen: Console) -> list[Text]:
+    """The first sentences, as many as stand in a few lines, and an empty line."""
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z(])", results.summary) if results.summary else []
+    for count in range(len(sentences), 0, -1):
+        lines = lines_of(screen, Text(" ".join(sentences[:count])))
+        if len(lines) <= SUMMARY or count == 1:
+            return [*lines, Text()]
+    return []
 
-    name = results.experiment.name
+
+def _table(results: Results, screen: Console, room: int) -> list[Text]:
+    """The headline's table, an empty line behind it: at least its first rows, and more where claims leave room."""
+    found = headline(results)
+    if found is None:
+        return []
+    made, first = found
+    rows = made.tiers[0].rows
+    own = sum(row.own for row in rows)
+    fewest = min(first, 1 + own + max(2, room // 2 - 4 - own))
+    count = min(len(rows), max(fewest, room - _wanted(results, screen) - 3))
+    if count == len(rows) - 1:
+        count = len(rows)  # that one line would say that one is left out
+    grid, _ = comparison_grid(
+        replace(made, tiers=[replace(made.tiers[0], rows=rows[:count])]),
+        screen,
+        corner=point_label(results.experiment, largest(results.experiment)),
+    )
+    lines = lines_of(screen, grid)
+    if left := len(rows) - count:
+        more = command("compare", results.run, results.experiment.name, "--all")
+        lines.append(Text(f"{left} more variants: {more}", style="dim"))
+    return [*lines, Text()]
+
+
+def _wanted(results: Results, screen: Console) -> int:
+    """Lines that claims would take: a heading, one for each that does not hold, the ids of those that do, an empty line."""
+    if not results.verdicts:
+        return 0
+    holding = [verdict for verdict in results.verdicts if verdict.word == "holds"]
+    others = sum(1 for verdict in results.verdicts if verdict.word not in ("holds", "not tested"))
+    ids = also(holding, screen.width, LINES, "")[0]
+    return 2 + others + len(ids) + len(untested(results, screen.width))
+
+
+def _claims(results: Results, screen: Console, room: int) -> list[Text]:
+    """A line for each claim that fails or is open, and for as many of the others as fit; then the ids of the rest, what cannot be
+    tested, and an empty line. Room that is left goes to what the first of them say."""
+    if not results.verdicts:
+        return []
+    verdicts = [verdict for verdict in in_order(results.verdicts) if verdict.word != "not tested"]
+    without = [Text(f"   {line}", style="dim") for line in untested(results, screen.width)]
+    room -= 2 + len(without)
+    more = command("compare", results.run, results.experiment.name, "--claims")
+    alone = sum(1 for verdict in verdicts if verdict.word != "holds")
+    chosen: tuple[int, list[str]] = (0, [])
+    for count in range(min(len(verdicts), max(room, 0)), 0, -1):
+        rest, is_whole = also(verdicts[count:], screen.width, room - count, more)
+        if rest or count == len(verdicts):
+            chosen = count, rest
+        if is_whole or count <= min(alone, max(room - 1, 1)):
+            break
+    count, rest = chosen
+    grid, has_sentences = claims_grid(verdicts[:count], results.experiment, screen.width)
+    head, *rows = lines_of(screen, grid) if count else [Text()]
+    spare = 0 if has_sentences else room - count - len(rest)
+    lines = [head]
+    for at, row in enumerate(rows):
+        says = [Text(f"   {verdicts[at].says}", style="dim", overflow="ellipsis", no_wrap=True)]
+        lines += [row, *(says if at < spare else [])]
+    return [*lines, *(Text(line, style="dim") for line in rest), *without, Text()]
+
+
+def _needed(results: Results) -> list[Text]:
+    """What is wrong or failed, and what a reader must know of the figures."""
     problems = states(results, BAD)
-    lines = [f"[bad]{escape(line)}[/]" for line in problems[:3]]
+    more = command("compare", results.run, results.experiment.name, "--all")
     if len(problems) > 3:
-        lines.append(f"[bad]{len(problems) - 3} more: lab compare {name}[/]")
-    lines += [f"[quiet]{escape(line)}[/]" for line in _refused_here(results)[:2]]
-    lines += [f"[open]note: {escape(warning)}[/]" for warning in results.warnings[:2]]
-    if (control := _control(results)) is not None:
-        lines.append(f"[quiet]{escape(control)}[/]")
-    if results.verdicts:
-        lines.append(f"[quiet]{legend(results.verdicts)}[/]")
-    if said := by_chance(results.verdicts):
-        lines.append(f"[quiet]{said}[/]")
-    this = name if results.facts["full"] else f"{name} --run {results.run.id}"
-    return [*lines, f"next  [command]lab compare {this}[/] · [command]lab report[/]"]
+        problems = [*problems[:2], f"{len(problems) - 2} more: {more}"]
+    count = len(results.warnings)
+    of = f"note 1 of {count}" if count > 1 else "note"
+    found = [(line, "bad") for line in problems] + [
+        (f"{of}: {line}", "open") for line in results.warnings[:1]
+    ]
+    return [Text(line, style=style, no_wrap=True, overflow="ellipsis") for line, style in found]
+
+
+def _notes(results: Results) -> list[Text]:
+    """What is said where lines are left: variants that the table lacks because they refused, and the A/A control."""
+    control = _control(results)
+    lines = [*_refused_here(results), *([control] if control else [])]
+    return [Text(line, style="dim") for line in lines]
 
 
 def _refused_here(results: Results) -> list[str]:
-    """Variants that the headline's table lacks because they refused."""
-    from dataclasses import replace
-
     point, rows = largest(results.experiment), results.status
     for key in results.experiment.point_keys:
         rows = rows[rows[key] == point[key]]
@@ -160,31 +189,37 @@ def _control(results: Results) -> str | None:
     return f"A/A control: {row['variant']} beside itself {digits.format(row['ratio'], *ends, kind='ratio')}"
 
 
-def _headline(results: Results, screen: Console) -> list[Text]:
-    """The baseline's tier at the largest point; the rest is in `lab compare`."""
-    experiment = results.experiment
-    tier = experiment.variants[experiment.baseline].tier
-    point = largest(experiment)
-    rows: pd.DataFrame = results.comparison[results.comparison["tier"] == tier]
-    for key in experiment.point_keys:
-        rows = rows[rows[key] == point[key]]
-    made = comparison(experiment, rows)
-    if not made:
+def _legend(results: Results, screen: Console) -> list[Text]:
+    if not results.verdicts:
         return []
-    grid, _ = comparison_grid(made[0], screen, corner=point_label(experiment, point))
-    return _lines(screen, grid)
+    return lines_of(screen, Text(legend(results.verdicts, noun_of(results.experiment)), style="dim"))
 
 
-def largest(experiment: Experiment) -> dict[str, Any]:
-    """What `headline` says, else the largest value of each axis, and what `params` says of the rest."""
-    point: dict[str, Any] = {}
-    for key in experiment.point_keys:
-        values = experiment.axes.get(key)
-        if experiment.headline.get(key) in (values or []):
-            point[key] = experiment.headline[key]
-        elif values is None:
-            point[key] = experiment.params[key]
+def _next(results: Results, following: list[str], screen: Console) -> list[Text]:
+    """What to type next, and where the run lies: two lines where one is too short."""
+    first = [verdict for verdict in in_order(results.verdicts) if verdict.word in OPEN][:1]
+    name = results.experiment.name
+    explained = [command("explain", results.run, f"{name}/{verdict.claim}") for verdict in first]
+    most = results.experiment.replicates * WORTH_IT
+    nearest = sorted((v.more, at) for at, v in enumerate(results.verdicts) if v.more and v.more <= most)
+    settled = [found for _, at in nearest if (found := settling(results.verdicts[at], results))][:1]
+    lines: list[Text] = []
+    for one in [*settled, *explained, *following]:
+        part = Text(one, style="cyan")
+        if lines and lines[-1].cell_len + 3 + part.cell_len <= screen.width:
+            lines[-1].append(" · ").append_text(part)
         else:
-            numbers = [value for value in values if isinstance(value, int | float)]
-            point[key] = max(numbers) if len(numbers) == len(values) else values[-1]
-    return point
+            lines.append(Text("next  " if not lines else "      ").append_text(part))
+    return lines
+
+
+def lines_of(screen: Console, what: RenderableType) -> list[Text]:
+    """A renderable as lines of this screen."""
+    lines = []
+    for line in screen.render_lines(what, screen.options.update(height=None), pad=False):
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for segment in line:
+            text.append(segment.text, segment.style)
+        text.rstrip()
+        lines.append(text)
+    return lines

@@ -12,9 +12,10 @@ from ..core.experiment.discovery import experiment_files, hidden
 from ..core.experiment.document import read
 from ..core.experiment.mistakes import Mistakes
 from ..core.experiment.overview import overview
+from .claim_lines import cut
 from .experiment_file import print_hidden
 from .options import results_folder
-from .screen import about, err, table
+from .screen import GAP, NARROWEST, about, err, table
 
 
 def experiments(word: str | None) -> Iterator[dict[str, Any]]:
@@ -35,20 +36,28 @@ def experiments(word: str | None) -> Iterator[dict[str, Any]]:
             yield data
 
 
-def experiments_table(found: Iterable[dict[str, Any]]) -> Table:
-    """Experiments with their questions, counts of claims and minutes of the newest full run."""
+def experiments_table(found: Iterable[dict[str, Any]], width: int | None = None) -> Table:
+    """Experiments with their questions, counts of claims, and how long each takes here: the newest full run took; before the
+    first one `~`, what its file leads one to expect. Long questions are cut to a line where a `width` is given."""
+    from ..core.measure.machine import cpu_model, usable_cores
+    from ..core.run.estimate import measured_peak, seconds_by_file
     from ..core.run.folder import newest
 
-    rows = []
+    peak, cores = measured_peak(results_folder(), cpu_model()), usable_cores()
+    rows, found = [], list(found)
+    head = ["experiment", "asks", ">claims", ">takes here"]
+    others = max(len(data["name"]) for data in found) + sum(map(len, head[2:])) - 2 + 3 * GAP if found else 0
     for data in found:
+        asks = str(data.get("question", ""))
         run = newest(results_folder(), data["name"], full=True, finished=True)
-        took = about(float(run.facts["seconds"])) if run is not None else ""
+        seconds = seconds_by_file(data, peak, cores)
+        took = f"~{about(seconds)}" if seconds else ""
         rows.append(
             [
                 f"[name]{escape(data['name'])}[/]",
-                escape(str(data.get("question", ""))),
+                escape(asks if width is None else cut(asks, max(width - others, NARROWEST))),
                 str(len(data.get("claims") or [])),
-                took,
+                took if run is None else about(float(run.facts["seconds"])),
             ]
         )
-    return table(["experiment", "asks", ">claims", ">took here"], rows, shorten=1)
+    return table(head, rows, shorten=1)

@@ -214,6 +214,7 @@ def _create(
     document: Document, loaded: Loaded, options: RunOptions, resources: Resources, preset: str | None
 ) -> Run:
     from ..core.atomic import write
+    from ..core.experiment.own_variants import own_variants
     from ..core.run.environment import changes, environment_facts
     from ..core.run.opening import create
 
@@ -234,6 +235,7 @@ def _create(
         "device": resources.device,
         "threads": resources.threads,
         "workers": resources.workers,
+        "own": own_variants(loaded.experiment, document),
     }
     try:
         run = create(options.results, loaded, facts, environment_facts(resources))

@@ -1,4 +1,4 @@
-"""Tables for the terminal: variants by tier at a point, and claims with their verdicts."""
+"""Tables for the terminal: variants by tier at a point."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from rich.console import Console
 from rich.markup import escape, render
 from rich.table import Table as Grid
 
-from ..core.experiment.schema import Experiment
-from .screen import GAP, styled_word, table
+from .screen import GAP, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..core.analysis.verdicts import Verdict
-    from ..core.report.table import Cell, Table
+    from ..core.experiment.schema import Experiment
+    from ..core.report.table import Cell, Column, Row, Table
     from ..core.run.results import Results
 
 BAD = ("wrong", "failed", "timeout")
-COMPARED = ("speed", "change")
-LEGEND = {
-    "C": "C counted, no clock",
-    "T": "T timed here",
-    "R": "R trained here",
-}
 
 
 def comparison(experiment: Experiment, at_point: pd.DataFrame) -> list[Table]:
@@ -39,7 +32,8 @@ def comparison(experiment: Experiment, at_point: pd.DataFrame) -> list[Table]:
 
 def comparison_grid(made: Table, screen: Console, corner: str = "") -> tuple[Grid, list[str]]:
     """A table for the terminal: as many columns as fit, and the names of those that do not."""
-    names = [column.name for column in [*made.points, *made.metrics]]
+    columns_of = [*made.points, *made.metrics]
+    names = [column.name for column in columns_of]
     rows = _cells(made)
     columns = zip([corner, *names], *([render(cell).plain for cell in row] for row in rows), strict=True)
     ends = accumulate(max(map(cell_len, column)) + GAP for column in columns)
@@ -47,38 +41,46 @@ def comparison_grid(made: Table, screen: Console, corner: str = "") -> tuple[Gri
         sum(1 for end in ends if end - GAP <= screen.width) - 1
     )  # the variants' own column does not count
     shown = min(len(names), max(fitting, 2))
-    head = [corner, *(f">{name}" for name in names[:shown])]
+    head = [
+        corner,
+        *(f">{column.name}" if column.is_number else column.name for column in columns_of[:shown]),
+    ]
     return table(head, [row[: shown + 1] for row in rows]), names[shown:]
 
 
+def is_shown(row: Row) -> bool:
+    """Whether a row has anything to show: figures, something worse than a refusal, or whatever became of the user's own."""
+    return bool(row.cells) or row.status in BAD or row.own
+
+
 def has_rows(made: Table) -> bool:
-    """Whether a table has anything to show: figures, or something worse than a refusal."""
-    return any(row.cells or row.status in BAD for tier in made.tiers for row in tier.rows)
+    return any(is_shown(row) for tier in made.tiers for row in tier.rows)
 
 
 def _cells(made: Table) -> list[list[str]]:
     """A row for each variant, and for the name of each tier: markup for the terminal, all as long as the heading."""
-    names = [column.name for column in [*made.points, *made.metrics]]
+    columns = [*made.points, *made.metrics]
     rows: list[list[str]] = []
     for tier in made.tiers:
-        found = [row for row in tier.rows if row.cells or row.status in BAD]
+        found = [row for row in tier.rows if is_shown(row)]
         if found and len(made.tiers) > 1:
             note = " (not timed)" if tier.name == "reference" else ""
             rows.append([f"[quiet]{escape(tier.name + note)}[/]"])
         indent = "  " if len(made.tiers) > 1 else ""
         for row in found:
-            cells = zip(names, [*row.point, *row.cells], strict=False) if row.cells else ()
-            marked = [_marked(name, cell) for name, cell in cells] or [f"[bad]{row.status}[/]"]
-            rows.append([indent + escape(row.variant), *marked])
-    return [row + [""] * (len(names) + 1 - len(row)) for row in rows]
+            cells = zip(columns, [*row.point, *row.cells], strict=False) if row.cells else ()
+            marked = [_marked(column, cell) for column, cell in cells] or [f"[bad]{row.status}[/]"]
+            variant = f"[name]{escape(row.variant)}[/]" if row.own else escape(row.variant)
+            rows.append([indent + variant, *marked])
+    return [row + [""] * (len(columns) + 1 - len(row)) for row in rows]
 
 
-def _marked(name: str, cell: Cell) -> str:
+def _marked(column: Column, cell: Cell) -> str:
     """Bold for the best, `~` where no difference is seen. Of a figure itself the digits tell how sure it is; what is
     compared has its interval."""
     if cell.same:
         return "~"
-    text = escape(f"{cell.text} {cell.interval}".strip() if name in COMPARED else cell.text)
+    text = escape(f"{cell.text} {cell.interval}".strip() if column.compared else cell.text)
     return f"[bold]{text}[/]" if cell.best else text
 
 
@@ -99,40 +101,6 @@ def plain_rows(made: Table) -> tuple[list[str], list[list[str]]]:
         if row.cells
     ]
     return names, rows
-
-
-def claims_grid(verdicts: Sequence[Verdict], experiment: Experiment) -> Grid:
-    rows = [
-        [
-            verdict.letter,
-            escape(verdict.says),
-            escape(paper(verdict, experiment)),
-            escape(verdict.here or "-"),
-            styled_word(verdict.word),
-        ]
-        for verdict in verdicts
-    ]
-    return table(["", "claim", "paper", "here", ""], rows, shorten=1)
-
-
-def paper(verdict: Verdict, experiment: Experiment) -> str:
-    """The figure of the source, with its device where that is another: `1.3x, V100`."""
-    from ..core.report.words import quoted
-
-    claim = next(claim for claim in experiment.claims if claim.id == verdict.claim)
-    device = claim.setting.get("device")
-    figure = quoted(verdict.paper, verdict.measure, verdict.unit)
-    return ", ".join(str(part) for part in (figure, device) if part)
-
-
-def legend(verdicts: Sequence[Verdict]) -> str:
-    parts = [text for letter, text in LEGEND.items() if any(verdict.letter == letter for verdict in verdicts)]
-    parts += [
-        f"for {escape(limit)}" for limit in dict.fromkeys(verdict.holds_for for verdict in verdicts) if limit
-    ]
-    if any(verdict.word.endswith("*") for verdict in verdicts):
-        parts.append("* claimed for another device")
-    return "  ".join(parts)
 
 
 def point_label(experiment: Experiment, point: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ In reading order:
     settle        what would settle a claim that is not settled
     judge         the rule: from a claim and a run to a verdict
     verdicts      verdicts, their table and counts
+    replicates    the figures that a verdict was made of
     summary       fills the summary of an experiment
     digits        formats numbers
 """

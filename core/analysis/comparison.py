@@ -42,12 +42,12 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
     clash = [key for key in keys if key in ("variant", *COMPARISON)]
     if clash:
         raise ValueError(f"an axis cannot be called {clash[0]}: the comparison has a column of that name")
-    readings = read(experiment, values, status)
+    readings, tiers = read(experiment, values, status), experiment.tiers
     rows: list[dict[str, Any]] = []
     for point in in_order(experiment, readings):
         present = readings.measured.get(point, set())
         for name, metric in experiment.metrics.items():
-            for tier, members in experiment.tiers.items():
+            for tier, members in tiers.items():
                 rows += _tier_rows(experiment, readings, point, name, metric, tier, members, name in present)
     kernels = _kernels(status, keys)
     for row in rows:
@@ -76,7 +76,9 @@ def _tier_rows(
     """The rows of one tier at one point for one metric."""
     metric = readings.with_prompts(metric, point, members)
     figures = {variant: readings.figures.get((variant, point, name), {}) for variant in members}
-    leader = _leader(figures, metric) if tier != "reference" else None
+    found = {variant: _value(figure, metric) for variant, figure in figures.items()}
+    baseline = members[0] if tier != "reference" else ""
+    leader = _leader([interval for interval, _ in found.values()], metric) if baseline else None
     rows = []
     for variant in members:
         figure = figures[variant]
@@ -85,16 +87,15 @@ def _tier_rows(
             if not present or variant not in readings.variants:
                 continue
             state, reason = "missing", f"no {name} in this run"
-        baseline = experiment.baseline_of(variant) or ""
         other = figures[baseline] if baseline else {}
-        found, spread = _value(figure, metric)
+        value, spread = found[variant]
         ratio, change, word = _against(figure, other, metric) if variant != baseline else _itself(figure)
         rows.append(
             {"variant": variant, **dict(zip(readings.keys, point, strict=True)), "metric": name}
             | {"tier": tier, "baseline": baseline, "kind": metric.kind, "unit": metric.unit}
-            | _columns("estimate", found) | {"n": len(figure), "spread": spread}
+            | _columns("estimate", value) | {"n": len(figure), "spread": spread}
             | _columns("ratio", ratio) | _columns("change", change)
-            | {"difference": word, "best": _is_best(variant, leader, figures, metric)}
+            | {"difference": word, "best": _is_best(variant, value, leader, figures, metric)}
             | {"status": state or "ok", "reason": reason}
         )  # fmt: skip
     return rows
@@ -117,9 +118,10 @@ def _value(figure: Replicates, metric: Metric) -> tuple[Interval | None, float]:
         found = value_of(figure, metric)
     except ValueError:  # an infinite error is worth showing, without an interval
         return Interval(float(np.median(x)), None, None, len(x)), math.nan
+    if metric.kind == "counted" or len(x) < 2:
+        return found, math.nan
     first, middle, third = np.quantile(x, [0.25, 0.5, 0.75])
-    relative = metric.kind != "counted" and len(x) > 1 and middle != 0
-    return found, float((third - first) / abs(middle)) if relative else math.nan
+    return found, float((third - first) / abs(middle)) if middle else math.nan
 
 
 def _itself(figure: Replicates) -> tuple[Interval | None, Interval | None, str]:
@@ -162,18 +164,22 @@ def _word(ratio: Interval | None, change: Interval, metric: Metric) -> str:
     return "lower" if interval.estimate < null else "higher"
 
 
-def _leader(figures: dict[str, Replicates], metric: Metric) -> float | None:
+def _leader(found: Sequence[Interval | None], metric: Metric) -> float | None:
     """The best estimate of a tier."""
-    estimates = [found.estimate for figure in figures.values() if (found := _value(figure, metric)[0])]
-    finite = [estimate for estimate in estimates if math.isfinite(estimate)]
+    finite = [value.estimate for value in found if value is not None and math.isfinite(value.estimate)]
     if metric.better is None or not finite:
         return None
     return min(finite) if metric.better == "lower" else max(finite)
 
 
-def _is_best(variant: str, leader: float | None, figures: dict[str, Replicates], metric: Metric) -> bool:
+def _is_best(
+    variant: str,
+    mine: Interval | None,
+    leader: float | None,
+    figures: dict[str, Replicates],
+    metric: Metric,
+) -> bool:
     """Whether a variant leads and beats every rival that has a figure; counted numbers may share the lead."""
-    mine, _ = _value(figures[variant], metric)
     if leader is None or mine is None or mine.estimate != leader:
         return False
     rivals = [figure for other, figure in figures.items() if other != variant and figure]

@@ -111,6 +111,11 @@ def scaled(value: float | None, unit: str) -> tuple[float, str]:
     return 1000.0 ** (index - family.index(unit)), family[index]
 
 
+def is_scaled(unit: str) -> bool:
+    """Whether figures of this unit may move to a neighbour, so that each needs its own unit."""
+    return any(unit in names for names in _FAMILIES)
+
+
 def _half_width(low: float | None, high: float | None) -> float:
     """0 where there is no interval to take digits from."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):

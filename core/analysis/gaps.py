@@ -30,6 +30,12 @@ def with_gaps(experiment: Experiment, values: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def worse_than(experiment: Experiment, gap: Gap) -> str:
+    """`worse than no teacher`: what a gap below nothing reads, since how far below is no share of anything."""
+    zero = experiment.variants.get(gap.zero)
+    return f"worse than {zero.group if zero and zero.group else gap.zero}"
+
+
 def _rows(experiment: Experiment, name: str, gap: Gap, values: pd.DataFrame) -> Iterator[dict[str, Any]]:
     keys = experiment.point_keys
     better = experiment.metrics[gap.of].better

@@ -21,9 +21,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..experiment.schema import Claim, Expect, Experiment
+from ..experiment.schema import Claim, Expect, Experiment, Metric
 from . import digits
 from .conditions import Conditions, busy_among, control_doubt, up_to, without_busy
+from .gaps import worse_than
 from .measures import Measured, measured
 from .regions import stand
 from .setting import differences, is_elsewhere, starred_word
@@ -128,7 +129,7 @@ def _verdict(
         metric=measure.metric, variants=tuple(measure.variants), unit=unit, expected=expected(claim.expect),
         region=_region(claim.expect), word=word, settling=to_settle,
         detail="; ".join(part for part in details if part),
-        here=_here(measure.kind, unit, observed) if observed else "",
+        here=_here(measure.kind, unit, observed, _below_nothing(experiment, metric)) if observed else "",
         interval=observed.steps[0] if observed and len(observed.steps) == 1 else None,
         point=tuple(point.items()), replicates=observed.replicates if observed else 0,
         differences=tuple(differences(claim, experiment, point, environment)), holds_for=holds_for,
@@ -241,11 +242,18 @@ def expected(expect: Expect) -> str:
     return f"at least {low:.10g}" if math.isfinite(low) else f"at most {high:.10g}"
 
 
-def _here(kind: str, unit: str, observed: Measured) -> str:
+def _below_nothing(experiment: Experiment, metric: Metric | None) -> str:
+    return worse_than(experiment, metric.gap) if metric and metric.gap else ""
+
+
+def _here(kind: str, unit: str, observed: Measured, below_nothing: str) -> str:
+    """The figure in words; `below_nothing`: what a share reads that lies wholly below 0, where it is a gap's."""
     if observed.figures:
         shown = [digits.number(figure.estimate, *figure.printed) for figure in observed.figures]
         signs = [">" if step.estimate < 0 else "<" if step.estimate > 0 else "=" for step in observed.steps]
         words = shown[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, shown[1:], strict=True))
         return f"{words} {unit}" if unit else words
     found = observed.steps[0]
+    if below_nothing and kind == "value" and (found.estimate if found.high is None else found.high) < 0:
+        return below_nothing
     return digits.format(found.estimate, *found.printed, unit, kind=kind)

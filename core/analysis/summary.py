@@ -11,6 +11,7 @@ from ..experiment.schema import Experiment
 from ..experiment.summary import End, Figure, Piece, Text, parse
 from . import digits
 from .estimates import difference_of, ratio_of, value_of
+from .gaps import worse_than
 from .tables import NotTested, Readings, ends, point_of, read
 
 LACKING = "\0"  # in the place of a figure that is not there
@@ -65,6 +66,10 @@ def _figure(piece: Figure, experiment: Experiment, readings: Readings) -> str:
     metric = readings.with_prompts(metric, point, [piece.of, piece.over or piece.of])
     if piece.over is None:
         found = value_of(of, metric)
+        if math.isnan(found.estimate):
+            raise NotTested(f"{piece.of} has no {piece.metric}")
+        if metric.gap and (found.estimate if found.high is None else found.high) < 0:
+            return f"none ({worse_than(experiment, metric.gap)})"
         return digits.format(found.estimate, *found.printed, metric.unit, with_interval=False)
     over = readings.get(piece.over, point, piece.metric)
     found = (ratio_of if piece.kind == "ratio" else difference_of)(of, over, metric)

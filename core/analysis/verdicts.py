@@ -112,14 +112,12 @@ def tally(verdicts: Iterable[Verdict]) -> str:
 
 
 def by_chance(verdicts: Iterable[Verdict]) -> str:
-    """`of 23 sampled claims judged, at most 1.2 false by chance`: what to expect where each may err in 5 of 100 runs.
+    """`at most 1.2 of 23 sampled false by chance`: what to expect where each may err in 5 of 100 runs.
 
     Counted numbers do not vary, so they are not among them; empty where nothing sampled was judged.
     """
     judged = sum(1 for v in verdicts if v.letter != "C" and v.word not in ("preview", "not tested"))
-    claims = "claim" if judged == 1 else "claims"
-    expected_false = f"{judged * (1 - LEVEL):.2g}"
-    return f"of {judged} sampled {claims} judged, at most {expected_false} false by chance" if judged else ""
+    return f"at most {judged * (1 - LEVEL):.2g} of {judged} sampled false by chance" if judged else ""
 
 
 def chances(verdicts: Iterable[Verdict], replicates: int) -> dict[str, float | None]:

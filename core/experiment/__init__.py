@@ -16,5 +16,6 @@ In reading order:
     warnings        claims that say less than they seem to
     summary         parses the sentence with figures in braces
     request, overrides   presets, -s, --add, --variants
+    own_variants    variants that the user added
     mistakes        a mistake and its position
 """

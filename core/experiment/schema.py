@@ -288,6 +288,13 @@ class Experiment(Part):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     question: str
+    takes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that all of it takes, about, on two cores that multiply matrices at 93 GFLOP/s each; `lab` says "
+        "what that comes to on another machine",
+    )
     sources: dict[str, Source] = {}
     version: int = Field(
         1, ge=1, description="raised when the meaning of its numbers changes; versions are never mixed"

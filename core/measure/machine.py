@@ -43,7 +43,7 @@ def machine_facts(gpus: bool | None = None) -> dict[str, Any]:
     if gpus is None:
         gpus = "torch" in sys.modules
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "architecture": platform.machine(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
@@ -72,7 +72,8 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cpu_model() -> str | None:
+def cpu_model() -> str | None:
+    """The name of the processor."""
     if sys.platform == "darwin":
         return sysctl("machdep.cpu.brand_string")
     match = re.search(r"^model name\s*: *(.+)$", _read("/proc/cpuinfo") or "", re.MULTILINE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis import digits
+from ..analysis.gaps import worse_than
 from ..analysis.statistics import FEWEST
 from ..experiment.schema import ABOVE_ANY_CEILING, RATES, Experiment, Metric
 from .words import TERMS, human, named, value_words
@@ -20,11 +21,13 @@ WORSE = {"": 0, "ok": 0, "missing": 1, "refused": 2, "timeout": 3, "failed": 4, 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; `term` explains it."""
+    """A heading; `term` explains it. What is `compared` has the baseline's figure taken off or divided by."""
 
     name: str
     term: str = ""
     is_number: bool = True
+    better: str | None = None
+    compared: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """`status` other than "ok" takes the place of the figures, with its reason."""
+    """`status` other than "ok" takes the place of the figures, with its reason. `variant` is the name as it is shown, with
+    its kernel; `name` the bare one. `own`: added by the user."""
 
     variant: str
     point: list[Cell]
     cells: list[Cell]
     status: str = "ok"
     reason: str = ""
+    name: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,16 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
     varying = [key for key in keys if rows[key].nunique(dropna=False) > 1]
     there = set(rows["metric"][rows["estimate"].notna()]) or set(rows["metric"])
     metrics = {name: metric for name, metric in experiment.metrics.items() if name in there}
+    zeros = {name: worse_than(experiment, metric.gap) for name, metric in metrics.items() if metric.gap}
     tiers = []
     for tier, members in experiment.tiers.items():
         ranked = sum(name in set(rows["variant"]) for name in members) > 1
         name, note = _heading(tier, members[0], ranked)
         for group, grouped in experiment.groups(members).items():
             found = [
-                row for who in grouped for row in _rows(who, metrics, rows[rows["variant"] == who], varying)
+                row
+                for who in grouped
+                for row in _rows(who, metrics, rows[rows["variant"] == who], varying, zeros)
             ]
             if found:
                 tiers.append(Tier(f"{tier}, {group}".removeprefix(", ") if group else name, note, found))
@@ -106,9 +115,10 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
         [title] * bool(title) + [f"{human(key)} = {value_words(x)}" for key, x in constant.items()]
     )
     points = [Column(human(key), is_number=all(map(_is_number, rows[key]))) for key in varying]
-    return Table(
-        title, points, [column for name in metrics for column in _columns(name, metrics[name])], tiers
-    )
+    leaders = {str(who) for who in rows["baseline"].unique() if who}
+    beside = leaders.pop() if len(leaders) == 1 else "its first"
+    columns = [column for name in metrics for column in _columns(name, metrics[name], beside)]
+    return Table(title, points, columns, tiers)
 
 
 def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
@@ -117,14 +127,18 @@ def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
     return tier or "all variants", f"compared with {leader}" if ranked else ""
 
 
-def _columns(name: str, metric: Metric) -> list[Column]:
+def _columns(name: str, metric: Metric, beside: str = "") -> list[Column]:
+    """The columns of a metric; `beside` is the variant that the others' figures are compared with."""
     better = f"; {metric.better} is better" if metric.better else ""
     means = f"{metric.says}; " if metric.says else ""
-    columns = [Column(metric.label or human(name), f"{means}{TERMS[metric.kind]}{better}")]
+    columns = [
+        Column(metric.label or human(name), f"{means}{TERMS[metric.kind]}{better}", better=metric.better)
+    ]
     if is_speed(name, metric):
-        columns.append(Column("speed", TERMS["speed"]))
+        columns.append(Column("speed", TERMS["speed"], compared=True))
     elif _is_compared(metric):
-        columns.append(Column("change", f"{human(name)}: this variant's figure minus the baseline's"))
+        said = f"{human(name)}: this variant's figure minus that of {beside}"
+        columns.append(Column(f"vs {beside}", said, compared=True))
     return columns
 
 
@@ -138,14 +152,17 @@ def is_speed(name: str, metric: Metric) -> bool:
     return metric.kind == "timed" and metric.better == "lower" and name not in RATES
 
 
-def _rows(variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: list[str]) -> list[Row]:
-    """One row per point; a variant that came to the same bad end everywhere gets a single one."""
+def _rows(
+    variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: list[str], zeros: dict[str, str]
+) -> list[Row]:
+    """One row per point; a variant that came to the same bad end everywhere gets a single one. `zeros`: what a gap below
+    nothing reads, by metric."""
     if rows.empty:
         return []
     ends = set(zip(rows["status"], rows["reason"].fillna(""), strict=True)) - {("missing", "")}
     bad = [end for end in ends if end[0] not in ("ok", "missing")]
     if len(bad) == 1 and not (rows["status"] == "ok").any():
-        return [Row(variant, [Cell("all", "") for _ in keys], [], *bad[0])]
+        return [Row(variant, [Cell("all", "") for _ in keys], [], *bad[0], name=variant)]
     found = []
     for _, here in rows.groupby(keys, sort=False, dropna=False) if keys else [((), rows)]:
         by_metric: dict[str, dict[Any, Any]] = {str(row["metric"]): row for row in here.to_dict("records")}
@@ -153,12 +170,12 @@ def _rows(variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: li
         point = [Cell(value_words(first[key]), _sort(first[key])) for key in keys]
         worst = max(by_metric.values(), key=lambda row: WORSE.get(str(row["status"]), 1))
         if worst["status"] not in ("ok", "missing"):
-            found.append(Row(variant, point, [], str(worst["status"]), str(worst["reason"] or "")))
+            found.append(Row(variant, point, [], str(worst["status"]), str(worst["reason"] or ""), variant))
             continue
         if all(row["status"] == "missing" for row in by_metric.values()):
             continue  # why it has no figures at all stands where it was timed
-        cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name))]
-        found.append(Row(named(variant, here.get("kernel", ())), point, cells))
+        cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name), zeros)]
+        found.append(Row(named(variant, here.get("kernel", ())), point, cells, name=variant))
     return _joined(found)
 
 
@@ -183,11 +200,13 @@ def _joined(rows: list[Row]) -> list[Row]:
     return joined
 
 
-def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:
+def _cells(name: str, metric: Metric, row: dict[Any, Any] | None, zeros: dict[str, str]) -> list[Cell]:
     if row is None or not _is_number(row["estimate"]) or math.isnan(row["estimate"]):
         return [Cell("", math.nan)] * len(_columns(name, metric))
     if name == "of_peak" and row["estimate"] > ABOVE_ANY_CEILING:
         return [Cell("no ceiling", row["estimate"])]
+    if metric.gap and (row["estimate"] if math.isnan(row["high"]) else row["high"]) < 0:
+        return [Cell(zeros[name], row["estimate"])]
     figure = _figure([row["estimate"], *_ends(row, "low", "high")], metric.unit, "value", bool(row["best"]))
     if is_speed(name, metric):
         # Times as fast: the baseline's time over this one's, so that more is better, as people say it.
@@ -197,7 +216,8 @@ def _cells(name: str, metric: Metric, row: dict[Any, Any] | None) -> list[Cell]:
         return [figure, _figure(times, "", "ratio", same=row["difference"] == "~")]
     if _is_compared(metric):
         change = [row.get("change", math.nan), *_ends(row, "change_low", "change_high")]
-        return [figure, _figure(change, metric.unit, "difference", same=row["difference"] == "~")]
+        unit = metric.unit if digits.is_scaled(metric.unit) else ""  # else it stands beside the figure itself
+        return [figure, _figure(change, unit, "difference", same=row["difference"] == "~")]
     return [figure]
 
 

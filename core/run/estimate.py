@@ -1,18 +1,62 @@
-"""Expected seconds until a run ends: from its own trials so far, and from the last run before it."""
+"""Expected seconds until a run ends: from its own trials so far, from the last run before it, else from its file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..experiment.schema import point_words
-from .folder import Run
-from .plan import Trial
+from .folder import Run, newest_first
+from .stored import a_number
+
+if TYPE_CHECKING:  # lists show what a run may take, and have no time to import the schema
+    from .plan import Trial
 
 Seconds = Mapping[tuple[str, str], float]  # mean seconds by kind and point
 
 
+GFLOPS, CORES = 93.0, 2  # of the machine that `takes` of an experiment file is about
+LOOKED_AT = 20  # runs, for a peak
+
+
+def seconds_by_file(data: Mapping[str, Any], peak: float | None, cores: int) -> float | None:
+    """What `takes` of a file comes to on this machine: less with a higher peak (GFLOP/s; None: not measured yet), and less with
+    more cores where trials stand side by side. None where the file says nothing."""
+    takes = data.get("takes")
+    if not isinstance(takes, int | float) or not a_number(takes) or takes <= 0:
+        return None
+    side_by_side = CORES / cores if "seeds" in data else 1.0
+    return float(takes) * side_by_side * (GFLOPS / peak if peak else 1.0)
+
+
+def measured_peak(results: Path, cpu: str | None) -> float | None:
+    """GFLOP/s of matrix products on a machine with this processor, from the newest run that measured them."""
+    for run in islice(newest_first(results), LOOKED_AT):
+        metrics = (run.result("peaks") or {}).get("metrics") or {}
+        peak = metrics.get("matmul_gflops")
+        if (
+            isinstance(peak, int | float)
+            and a_number(peak)
+            and peak > 0
+            and metrics.get("device") == "cpu"
+            and _is_of(run, cpu)
+        ):
+            return float(peak)
+    return None
+
+
+def _is_of(run: Run, cpu: str | None) -> bool:
+    try:
+        return bool(run.environment.get("cpu") == cpu)
+    except OSError:
+        return False
+
+
 def seconds_by_point(run: Run | None) -> dict[tuple[str, str], float]:
     """Mean seconds of a run's trials, by kind and point."""
+    from ..experiment.schema import point_words
+
     gathered: dict[tuple[str, str], list[float]] = {}
     for result in run.results() if run is not None else []:
         gathered.setdefault((result["kind"], point_words(result["point"])), []).append(
@@ -33,6 +77,8 @@ def seconds_left(
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
     else as long as the longest of its kind.
     """
+    from ..experiment.schema import point_words
+
     here: dict[tuple[str, str], list[float]] = {}
     kinds: dict[str, list[float]] = {}
     for trial in trials:

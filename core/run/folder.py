@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +35,11 @@ class Run:
 
         Raises Damaged: it is not what was written.
         """
-        facts = read_json(self.folder / "run.json")
-        if not is_run(facts) or facts["experiment"] != self.folder.absolute().parent.name:
-            raise Damaged(self.folder / "run.json")
+        path = self.folder / "run.json"
+        found = path.stat()
+        facts = dict(_run_json(path, found.st_ino, found.st_mtime_ns, found.st_size))
+        if facts["experiment"] != self.folder.absolute().parent.name:
+            raise Damaged(path)
         if facts["status"] == "running" and not lock.is_held(self.lock):
             facts["status"] = "interrupted"
         return facts
@@ -73,7 +78,11 @@ class Run:
 
     def results(self) -> list[dict[str, Any]]:
         """Every finished trial, in the order of their names."""
-        return [result for path in self._trial_files() if (result := result_in(path.parent)) is not None]
+        return [result for result in self.ends().values() if result is not None]
+
+    def ends(self) -> dict[str, dict[str, Any] | None]:
+        """Every finished trial by its name; None where its end can no longer be read."""
+        return {path.parent.name: result_in(path.parent) for path in self._trial_files()}
 
     def to_try_again(self, failed: bool = False) -> list[Path]:
         """The ends of trials that the machine ended; with `failed` those of all that failed or took too long."""
@@ -85,23 +94,30 @@ class Run:
             and (failed or result.get("cause") == "machine")
         ]
 
-    def damaged(self) -> list[str]:
-        """The names of trials whose end can no longer be read; a run that goes on does them again."""
-        return [path.parent.name for path in self._trial_files() if result_in(path.parent) is None]
-
     def _trial_files(self) -> list[Path]:
         return sorted((self.folder / "trials").glob("*/trial.json"))
 
 
+@cache
+def _run_json(path: Path, *version: int) -> dict[str, Any]:
+    """The facts of a run, read once while its file stays as it is (`version`): lists ask for them several times, of thousands."""
+    facts = read_json(path)
+    if not is_run(facts):
+        raise Damaged(path)
+    return facts
+
+
 def runs(results: Path, name: str | None = None) -> list[Run]:
     """All runs that can be read, the newest first."""
-    return [run for run in _all(results, name) if why_unreadable(run) is None]
+    return [run for run in newest_first(results, name) if why_unreadable(run) is None]
 
 
 def unreadable(results: Path, name: str | None = None) -> list[str]:
     """A line for each run that `runs` passes over: which, and why."""
     return [
-        f"{run.folder} is passed over: {why}" for run in _all(results, name) if (why := why_unreadable(run))
+        f"{run.folder} is passed over: {why}"
+        for run in newest_first(results, name)
+        if (why := why_unreadable(run))
     ]
 
 
@@ -115,19 +131,22 @@ def why_unreadable(run: Run) -> str | None:
     return None
 
 
-def _all(results: Path, name: str | None) -> list[Run]:
-    """The newest first. No pattern is matched: a name may come from a command line."""
+def newest_first(results: Path, name: str | None = None) -> Iterator[Run]:
+    """Every folder of a run, unread. No pattern is matched: a name may come from a command line."""
     if name is not None and not NAME.fullmatch(name):
-        return []
+        return
     parents = [results / name] if name else _folders(results)
-    found = [
-        Run(folder) for parent in parents for folder in _folders(parent) if (folder / "run.json").exists()
-    ]
-    return sorted(found, key=lambda run: run.folder.name, reverse=True)
+    folders = [folder for parent in parents for folder in _folders(parent)]
+    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+        if (folder / "run.json").exists():
+            yield Run(folder)
 
 
 def _folders(parent: Path) -> list[Path]:
-    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    if not parent.is_dir():
+        return []
+    with os.scandir(parent) as entries:
+        return [parent / entry.name for entry in entries if entry.is_dir()]
 
 
 def result_in(folder: Path) -> dict[str, Any] | None:
@@ -141,7 +160,9 @@ def result_in(folder: Path) -> dict[str, Any] | None:
 
 def newest(results: Path, name: str, *, full: bool | None = None, finished: bool | None = None) -> Run | None:
     """The newest run of an experiment, full or quick, finished or not."""
-    for run in runs(results, name):
+    for run in newest_first(results, name):  # not more of them than it takes
+        if why_unreadable(run) is not None:
+            continue
         facts = run.facts
         if full is not None and facts["full"] != full:
             continue
@@ -158,6 +179,14 @@ def ranked(results: Path, name: str) -> list[Run]:
         run
         for run, its in sorted(facts, key=lambda one: (one[1]["status"] != "finished", not one[1]["full"]))
     ]
+
+
+def first(results: Path, name: str) -> Run | None:
+    """The first of `ranked`, without reading them all."""
+    for kind in ({"full": True, "finished": True}, {"finished": True}, {"full": True}, {}):
+        if (run := newest(results, name, **kind)) is not None:
+            return run
+    return None
 
 
 def by_id(results: Path, name: str, letters: str) -> Run | None:

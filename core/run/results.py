@@ -68,7 +68,8 @@ def gather(run: Run) -> Results:
 
     experiment, facts, environment = experiment_of(run), run.facts, run.environment
     setting = {**facts.get("params", {}), **environment}  # compared with the setting of each claim
-    trials, left_out = fitting(experiment, run.results())
+    ends = run.ends()
+    trials, left_out = fitting(experiment, [end for end in ends.values() if end is not None])
     keys = experiment.point_keys
     values = pd.DataFrame(
         value_rows(experiment, trials, environment),
@@ -113,7 +114,11 @@ def gather(run: Run) -> Results:
             *alarms(experiment, values),
             *ceiling_warnings(values[impossible], keys),
             *warnings_of(facts, environment, trials, off_words(judged, keys)),
-            *(f"trial {key} is left out: its trial.json is damaged" for key in run.damaged()),
+            *(
+                f"trial {key} is left out: its trial.json is damaged"
+                for key, end in ends.items()
+                if end is None
+            ),
             *left_out,
         ],
     )

@@ -105,6 +105,7 @@ ALSO_OF_A_RUN: Mapping[str, Is] = {
     "sessions": a_count,
     "workers": a_count,
     "again": lambda value: isinstance(value, list) and all(map(a_count, value)),
+    "own": lambda value: value == [] or several(a_text)(value),
 }
 TRIAL: Mapping[str, Is] = {
     "kind": one_of("check", "peaks", "time", "train"),

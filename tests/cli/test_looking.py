@@ -117,6 +117,13 @@ WRONG = {
     "compare known --metric tme": "Did you mean time?",
     "compare known --rows sze": "Did you mean size?",
     "compare known --format tex": "markdown",
+    "compare known --at sze=1": "Did you mean size?",
+    "compare known --at size=3": "size=1, 2",
+    "compare known --variants bse": "Did you mean base?",
+    "compare known --run zzzz": "no run zzzz",
+    "explain known": "which claim of known?",
+    "explain known/twce": "no claim twce",
+    "explain sofmax/x": "Did you mean softmax?",
     "compare known --runs zzzz yyyy": "no run zzzz",
     "run softmax --preset quik": "Did you mean quick?",
     "run softmax -s colums=3": "Did you mean columns?",
@@ -186,18 +193,15 @@ def test_the_report_stands_alone(workspace: Path, run_ids: dict[str, str]) -> No
     assert "# " in (workspace / "results" / "report.md").read_text()
 
 
-def test_where_there_is_no_run_compare_makes_a_quick_one_and_says_so(tmp_path: Path) -> None:
-    text = (
-        KNOWN.read_text()
-        .replace("sample_seconds: 0.1", "sample_seconds: 0.05")
-        .replace("timeout: 3", "timeout: 1")
-    )
-    (tmp_path / "known.yaml").write_text(text)
+@pytest.mark.parametrize("command", ["compare known.yaml", "explain known.yaml/faster", "compare softmax"])
+def test_reading_makes_no_run_but_names_the_command_that_does(command: str, tmp_path: Path) -> None:
+    shutil.copy(KNOWN, tmp_path)
     shutil.copy(KNOWN.parent / "known_trial.py", tmp_path)
-    done = lab(tmp_path, "compare", "./known.yaml")
-    assert "no run of known yet, making a quick one" in done.stderr
-    assert "base" in done.stdout and "making" not in done.stdout
-    assert [run["preset"] for run in json.loads(lab(tmp_path, "runs", "--json").stdout)] == ["quick"]
+    name = command.split()[1].partition("/")[0]
+    done = lab(tmp_path, *command.replace("known.yaml", "./known.yaml").split())
+    assert done.returncode == 2 and not done.stdout and len(done.stderr.splitlines()) == 1
+    assert f"lab run {name.replace('known', './known')} --quick" in done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_new_writes_what_validates_and_overwrites_nothing(tmp_path: Path) -> None:

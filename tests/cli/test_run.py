@@ -151,7 +151,7 @@ def test_the_control_is_in_the_result(known: dict[str, Any], lab: Any) -> None:
 
 
 def test_the_kernel_that_ran_stands_behind_the_name(known: dict[str, Any], lab: Any) -> None:
-    shown = lab("compare", "known", cwd=known["folder"].parents[2]).stdout
+    shown = lab("compare", "known", "--all", cwd=known["folder"].parents[2]).stdout
     assert "base (spin 1)" in shown and "base (spin 2)" in shown
     assert "same (spin 1, spin 2)" in (known["folder"] / "plots" / "time-by-size.svg").read_text()
 

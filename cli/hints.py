@@ -1,0 +1,58 @@
+"""Commands that a screen names: each opens the run that the screen is about."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ..core.run.folder import Run, first
+from .options import results_folder
+
+if TYPE_CHECKING:
+    from ..core.analysis.verdicts import Verdict
+    from ..core.run.results import Results
+
+
+def command(verb: str, run: Run, *arguments: str) -> str:
+    """`lab compare softmax --all --run djfg`: `--run` where the bare command would open another run, `--results` where it would
+    look elsewhere."""
+    parts = ["lab", verb, *arguments]
+    if not opens(run):
+        parts += ["--run", run.id]
+    return shlex.join(parts + _elsewhere(run))
+
+
+def settling(verdict: Verdict, results: Results) -> str | None:
+    """The command that gives as many replicates as would settle a claim; None where none would, or it is settled.
+
+    A run of other code cannot go on: then it is a new run of so many.
+    """
+    from ..core.analysis import settle
+
+    found, experiment, run = verdict.settling, results.experiment, results.run
+    if found is None or found.replicates is None:
+        return None
+    if not _can_go_on(run):
+        count = [f"--{experiment.noun}s", str(found.replicates)]
+        return shlex.join(["lab", "run", experiment.name, *count, *_elsewhere(run)])
+    return settle.command(found, experiment, run.id, *_elsewhere(run))
+
+
+@cache
+def _can_go_on(run: Run) -> bool:
+    from .resume import why_it_cannot_go_on
+
+    return why_it_cannot_go_on(run, run.facts) is None
+
+
+def _elsewhere(run: Run) -> list[str]:
+    results = run.folder.parent.parent
+    return ["--results", str(results)] if results != results_folder() else []
+
+
+def opens(run: Run) -> bool:
+    """Whether a command that names the experiment and no run opens this one."""
+    parent = run.folder.parent
+    shown = first(parent.parent, parent.name)
+    return shown is not None and shown.folder == run.folder

@@ -1,0 +1,49 @@
+"""The run that a reading command is about. Reading never makes one: where there is none, the command that would is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.experiment.document import read
+from .experiment_file import path_of
+from .screen import err, stop
+
+if TYPE_CHECKING:
+    from ..core.run.folder import Run
+
+
+def run_called(name: str, letters: str, results: Path) -> Run:
+    """The run known by these letters; ends the command where there is none."""
+    from ..core.run.folder import by_id, runs
+    from ..core.suggest import nearest
+
+    run = by_id(results, name, letters)
+    if run is None:
+        there = nearest(letters, (one.id for one in runs(results, name)))
+        stop(f"no run {letters} of {name} in {results}/.{there}    all: lab runs")
+    return run
+
+
+def runs_to_show(name: str, results: Path) -> list[Run]:
+    """The newest full run, else the newest quick one, and those after it; ends the command where there is none."""
+    from ..core.experiment.overview import NAME
+    from ..core.experiment.shape import shaped
+    from ..core.run.folder import ranked, unreadable
+
+    has_runs = NAME.fullmatch(name) is not None and (results / name).is_dir()
+    title = name if has_runs else shaped(read(path_of(name))).name
+    for line in unreadable(results, title):
+        err().print(line, markup=False, soft_wrap=True)
+    found = ranked(results, title)
+    finished = [run for run in found if run.is_finished]
+    if finished:
+        return finished
+    if found and found[0].results():
+        err().print(
+            f"no finished run of {title}; this is {found[0].id}, unfinished: lab run {title} --resume {found[0].id}"
+        )
+        return found
+    stop(
+        f"no run of {name} in {results}/ yet; to make one: lab run {name} --quick, or without --quick a full one"
+    )
