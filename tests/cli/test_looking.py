@@ -196,15 +196,15 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(place: Path) -> None:
 
 def test_the_report_stands_alone(place: Path, letters: dict[str, str]) -> None:
     done = lab(place, "report", "known")
-    assert done.returncode == 0 and "report.html" in done.stdout
-    page = (place / "results" / "report.html").read_text()
+    assert done.returncode == 0 and "report-known.html" in done.stdout
+    page = (place / "results" / "report-known.html").read_text()
     assert letters["full"] in page
     fetched = re.findall(r"""(?:src|href|data)\s*=\s*["']?([^"'\s>]+)|url\(([^)]+)\)|@import\s+(\S+)""", page)
     for target in (next(filter(None, groups)).strip("\"'") for groups in fetched):
         assert target.startswith(("#", "data:")), f"{target} is fetched from elsewhere"
     for private in (str(place), str(Path.home()) + "/"):
         assert private not in page
-    assert "# " in (place / "results" / "report.md").read_text()
+    assert "# " in (place / "results" / "report-known.md").read_text()
 
 
 def test_where_there_is_no_run_compare_makes_a_quick_one_and_says_so(tmp_path: Path) -> None:
