@@ -189,7 +189,7 @@ def _downloads(
         (
             "comparison, CSV",
             f"{id}-comparison.csv",
-            data_url(_bytes(csv_of(_rounded(comparison))), "text/csv"),
+            data_url(_bytes(csv_of(_rounded(_with_figures(comparison)))), "text/csv"),
         ),
         (
             "claims, JSON",
@@ -199,10 +199,15 @@ def _downloads(
     ]
 
 
+def _with_figures(table: pd.DataFrame) -> pd.DataFrame:
+    """Without what was not asked for or was refused at a point; the page says so in words."""
+    return table[table["estimate"].notna() | ~table["status"].isin(["ok", "missing", "refused"])]
+
+
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     """To seven digits: half the bytes, and more than any of these figures has."""
     floats = table.select_dtypes("float")
-    return table.assign(**{name: floats[name].map(lambda x: float(f"{x:.7g}")) for name in floats})
+    return table.assign(**{str(name): floats[name].map(lambda x: float(f"{x:.7g}")) for name in floats})
 
 
 def _bytes(text: str) -> bytes:
