@@ -21,7 +21,7 @@ from ..trial import TwoCuts
 from . import words
 from .privacy import scrub
 from .section import machine, sections
-from .table import Row
+from .table import Row, Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -80,7 +80,7 @@ def write_pages(pages: Sequence[Page], *files: Path) -> None:
         "letters": words.LETTERS,
         "family": words.family,
         "is_folded": is_folded,
-        "rows_folded": lambda table: [row for tier in table.tiers for row in tier.rows if is_folded(row)],
+        "folded": folded,
     }
     for file in files:
         beside = {"beside": lambda plot, folder=file.parent: _beside(plot, folder)}
@@ -90,6 +90,15 @@ def write_pages(pages: Sequence[Page], *files: Path) -> None:
             template = _environment(_for_html).get_template("report.html")
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file, template.render(context | beside))
+
+
+def folded(table: Table) -> list[tuple[str, Row]]:
+    """The rows of a table that are folded, those that say the same at the same point as one: whose they are, and the row."""
+    found: dict[tuple[str, ...], tuple[list[str], Row]] = {}
+    for row in (row for tier in table.tiers for row in tier.rows if is_folded(row)):
+        says = (row.status, row.reason, *(cell.text for cell in row.point))
+        found.setdefault(says, ([], row))[0].append(row.variant)
+    return [(", ".join(dict.fromkeys(variants)), row) for variants, row in found.values()]
 
 
 def is_folded(row: Row) -> bool:

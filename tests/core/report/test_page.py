@@ -68,10 +68,15 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+DRAWN: dict[str, Path] = {}
+"""Where the plots of an experiment were drawn last: the same ones are copied from there."""
+
+
 def page(seen: Any, folder: Path, **changes: Any) -> Page:
-    plots = draw_all(
-        seen.experiment, seen.comparison, seen.verdicts, seen.curves, folder / seen.experiment.name
-    )
+    folder = folder / seen.experiment.name
+    before = DRAWN.get(seen.experiment.name)
+    plots = draw_all(seen.experiment, seen.comparison, seen.verdicts, seen.curves, folder, before)
+    DRAWN[seen.experiment.name] = folder
     fixed: dict[str, Any] = {
         "experiment": seen.experiment, "run": RUN, "environment": MACHINE, "comparison": seen.comparison,
         "verdicts": seen.verdicts, "summary": "First.\nSecond.", "plots": plots, "warnings": ["busy: noisier"],
