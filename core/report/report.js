@@ -125,7 +125,8 @@ for (const plot of all("svg[data-spots]")) {
   };
   plot.addEventListener("pointermove", point);
   plot.addEventListener("pointerdown", point);
-  plot.addEventListener("pointerleave", away);
+  plot.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") away(); });
+  document.addEventListener("pointerdown", away, true); // before the plot that is touched shows its own
   plot.addEventListener("blur", away);
   plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) go(); });
   plot.addEventListener("keydown", (event) => {
@@ -248,4 +249,10 @@ for (const table of all("table.sortable")) {
   });
 }
 
-addEventListener("beforeprint", () => all("details").forEach((part) => { part.open = true; }));
+// What is folded is printed, and folded again.
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = all("details:not([open])");
+  unfolded.forEach((part) => { part.open = true; });
+});
+addEventListener("afterprint", () => unfolded.forEach((part) => { part.open = false; }));

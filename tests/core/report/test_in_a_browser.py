@@ -155,6 +155,30 @@ def test_arrows_go_from_value_to_value_and_from_line_to_line(opened: Chrome) -> 
     assert texts(opened, "#tip") == []
 
 
+def test_a_finger_shows_a_value_until_it_touches_elsewhere(opened: Chrome) -> None:
+    figure = opened.find_element("css selector", "svg[data-spots]")
+    opened.execute_script(
+        "const [x, y] = JSON.parse(arguments[0].dataset.spots)[0][2][0];"
+        "const at = new DOMPoint(x, y).matrixTransform(arguments[0].getScreenCTM());"
+        "for (const kind of ['pointerdown', 'pointerleave']) arguments[0].dispatchEvent(new PointerEvent(kind,"
+        "  {clientX: at.x, clientY: at.y, pointerType: 'touch', bubbles: kind === 'pointerdown'}))",
+        figure,
+    )
+    assert texts(opened, "#tip")[0].startswith("loop\ncolumns 1,000: ")
+    opened.find_element("css selector", "h2").click()
+    assert texts(opened, "#tip") == []
+
+
+def test_what_is_folded_is_printed_and_folded_again(opened: Chrome) -> None:
+    count = "return [document.querySelectorAll('details').length, document.querySelectorAll('details[open]').length]"
+    all_, before = opened.execute_script(count)
+    assert opened.execute_script("dispatchEvent(new Event('beforeprint'));" + count) == [all_, all_]
+    assert (
+        opened.execute_script("dispatchEvent(new Event('afterprint'));" + count) == [all_, before]
+        and before < all_
+    )
+
+
 def test_claims_are_chosen_by_verdict_and_by_words(opened: Chrome) -> None:
     words = ".claims tbody .verdict"
     assert len(texts(opened, words)) == 5, "one of six is not tested, and folded"
