@@ -25,10 +25,13 @@ def results_of(run: Run) -> Results:
     return results
 
 
-def plots_of(results: Results, folder: Path) -> list[Path]:
+def plots_of(results: Results, folder: Path, drawn_before: Path | None = None) -> list[Path]:
+    """Draw what is not drawn yet, in `folder` or in `drawn_before`. Returns the SVG files."""
     from ..core.report.plot import draw_all
 
-    return draw_all(results.experiment, results.comparison, results.verdicts, results.curves, folder)
+    return draw_all(
+        results.experiment, results.comparison, results.verdicts, results.curves, folder, drawn_before
+    )
 
 
 def first_readable(runs: Sequence[Run]) -> Results:

@@ -130,7 +130,10 @@ class Plot(Part):
         description="an axis, `variant`, `step` of a training experiment, or a metric: then a line runs over the axis "
         "that `where` leaves open"
     )
-    y: str = Field(description="a metric, or `METRIC / baseline`: its ratio to the tier's first variant")
+    y: str = Field(
+        description="a metric, or `METRIC / baseline`: its ratio to the tier's first variant, of a time drawn as the speed "
+        "that tables show"
+    )
     hue: str = "variant"
     scale: Literal["linear", "log-x", "log-y", "log-log"] = "linear"
     where: Point = {}

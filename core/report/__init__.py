@@ -11,9 +11,11 @@ In reading order:
     plot       draws a plot and writes its files
     style, layout, marks, ticks   fonts and colours; around the axes; inside the axes; scales
     claimed    the figures that sources claim, in a plot
+    spots      where each value stands in a plot, and its words
+    citation   the finding in a sentence, and BibTeX
     section    the section of one experiment, as data
     cuts       a text as two tokenizers cut it
-    page       the report in HTML and Markdown; templates: report.html, report.md
+    page       the report in HTML and Markdown; templates: report.html, report.md, with report.css and report.js
     svg        a plot inside an HTML page
     privacy    removes what identifies the user
 """

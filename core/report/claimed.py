@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..experiment.schema import Claim, Experiment, Plot
-from .series import Picture, end, is_ratio, metric_of
+from .series import Picture, end, is_ratio, metric_of, shows_speed
 from .words import claimed
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Line]:
     for claim in _concerned(plot, experiment, picture):
         value = _height(claim, plot, experiment)
         if value is not None:
-            inverted = is_ratio(plot) and value != claim.paper
-            # A line at 0.2 that says 5x needs to say whose; otherwise its height is the figure.
-            whose = f"{claim.measure.over}: " if inverted else ""
-            found[value] = Line(value, f"{whose}claimed {_said(claim, experiment)}")
+            of, over = claim.measure.of[0], claim.measure.over
+            whose = f"{over if experiment.baseline_of(over or '') == of else of}: " if is_ratio(plot) else ""
+            as_drawn = claim.model_copy(update={"paper": float(f"{value:.3g}")})
+            found[value] = Line(value, f"{whose}claimed {_said(as_drawn, experiment)}")
     return list(found.values())
 
 
@@ -79,9 +79,12 @@ def _height(claim: Claim, plot: Plot, experiment: Experiment) -> float | None:
     if measure.kind != "ratio" or measure.over is None:
         return None
     if experiment.baseline_of(measure.of[0]) == measure.over:
-        return figure
-    # "Five times as fast as the baseline" takes a fifth of its time.
-    return 1 / figure if figure and experiment.baseline_of(measure.over) == measure.of[0] else None
+        is_drawn = not shows_speed(plot, experiment)
+    elif experiment.baseline_of(measure.over) == measure.of[0]:
+        is_drawn = shows_speed(plot, experiment)  # the baseline's time over this one's
+    else:
+        return None
+    return figure if is_drawn else 1 / figure if figure else None
 
 
 def _said(claim: Claim, experiment: Experiment) -> str:

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 INCH = 72.0
 EDGE = 6.0
 HEIGHT = 142.0  # of the axes, for lines
+SIDE = 32  # characters of the y axis' name before it is broken
 NAME = 22  # characters of a variant's name before it is broken
 CAPTION = 7.5
+FAR = 26.0  # between a line's end and its name
+LEADER = 12.0  # from a line's end across to its name
+LEADING = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def arrange(
     figure: Figure,
     axes: Axes,
     titles: Titles,
-    x_label: str,
+    labels: tuple[str, str],
     notes: Sequence[str],
     *,
     rows: int = 0,
@@ -45,11 +49,13 @@ def arrange(
     """Give everything its place; the figure grows downwards with its rows and notes.
 
     Args:
+        labels: of the axes, x and y.
         rows: of dots; 0 for lines.
         names: put each line's name at its end, or into a legend when names would touch.
         legend: a legend in any case.
     """
     width = style.SIZE[0] * INCH
+    x_label, y_label = labels
     heading = _wrapped(titles.title, width, style.LARGE)
     below = [line for note in notes for line in _wrapped(note, width, CAPTION)]
     top = EDGE + len(heading) * style.LARGE * 1.25 + (style.SMALL * 1.5 if titles.subtitle else 0) + 10
@@ -59,9 +65,11 @@ def arrange(
     figure.set_size_inches(width / INCH, height / INCH)
     figure.set_label(shown(titles.title))
 
+    if y_label:
+        axes.set_ylabel("\n".join(textwrap.wrap(shown(y_label), SIDE)), fontsize=style.SMALL, labelpad=3)
     _place(axes, (0.1 * width, bottom, 0.7 * width, middle), width, height)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    direct = names and _ends_apart(axes)
+    direct = names and bool(_heights_of_names(axes))
     right = _names_width(axes, renderer, direct) if names or legend else EDGE
     left = EDGE + _overhang(axes, renderer)
     if rows:
@@ -69,8 +77,8 @@ def arrange(
     _place(axes, (left, bottom, width - left - right - EDGE, middle), width, height)
     ticks.thin_out(axes)
 
-    if direct and _ends_apart(axes):
-        _name_ends(axes)
+    if direct and (heights := _heights_of_names(axes)):
+        _name_ends(axes, heights)
     elif names or legend:
         _legend(axes, by_end=names)
     y = height - EDGE
@@ -112,13 +120,43 @@ def _lines(axes: Axes) -> list[Any]:
     return sorted(named, key=lambda line: -float(line.get_ydata()[-1]))
 
 
-def _ends_apart(axes: Axes) -> bool:
-    """Whether all lines end at the right and far enough from one another to carry their names there."""
-    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in _lines(axes)]
-    if len({x for x, _ in ends}) > 1:
-        return False
-    heights = [float(axes.transData.transform(end)[1]) * INCH / axes.figure.dpi for end in ends]
-    return all(above - below >= style.SMALL * 1.15 for above, below in pairwise(heights))
+def _heights_of_names(axes: Axes) -> list[float]:
+    """Where each line's name stands at its end, in points from below; none where a name would stand too far off."""
+    lines = _lines(axes)
+    if len({line.get_xdata()[-1] for line in lines}) != 1:
+        return []
+    point = INCH / axes.figure.dpi
+    ends = [
+        float(axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1]) * point
+        for line in lines
+    ]
+    sizes = [style.SMALL * 1.2 * (1 + _broken(line.get_label()).count("\n")) for line in lines]
+    heights = spread(ends, sizes, axes.bbox.y0 * point, axes.bbox.y1 * point)
+    return heights if all(abs(a - b) <= FAR for a, b in zip(heights, ends, strict=True)) else []
+
+
+def spread(ends: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
+    """The heights nearest to `ends`, in the mean square, at which labels of these sizes do not touch.
+
+    Args:
+        ends: from the highest to the lowest.
+        low, high: between which the labels' middles stay where there is room.
+    """
+    gaps = [0.0, *((a + b) / 2 for a, b in pairwise(sizes))]
+    down = [sum(gaps[: i + 1]) for i in range(len(ends))]
+    blocks: list[list[float]] = []  # labels that touch move together, to the mean of where each would be
+    for end, offset in zip(ends, down, strict=True):
+        blocks.append([end + offset])
+        while len(blocks) > 1 and _mean(blocks[-2]) < _mean(blocks[-1]):
+            lower = blocks.pop()
+            blocks[-1] += lower
+    tops = [_mean(block) for block in blocks for _ in block]
+    # Below the axes' top and above their foot; the foot gives way where there are more labels than room.
+    return [min(max(top, low + down[-1]), high) - offset for top, offset in zip(tops, down, strict=True)]
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
 
 
 def _names_width(axes: Axes, renderer: Any, direct: bool) -> float:
@@ -127,19 +165,24 @@ def _names_width(axes: Axes, renderer: Any, direct: bool) -> float:
         probe = axes.text(0, 0, _broken(line.get_label()), fontsize=style.SMALL)
         longest = max(longest, probe.get_window_extent(renderer).width * INCH / axes.figure.dpi)
         probe.remove()
-    return longest + (4 if direct else 34)
+    return longest + (LEADER - 3 if direct else 34)
 
 
-def _name_ends(axes: Axes) -> None:
-    for line in _lines(axes):
+def _name_ends(axes: Axes, heights: Sequence[float]) -> None:
+    """The name of each line at its end, with a stroke to the end from a name that had to give way."""
+    point = INCH / axes.figure.dpi
+    for line, height in zip(_lines(axes), heights, strict=True):
+        end = (line.get_xdata()[-1], line.get_ydata()[-1])
+        up = height - float(axes.transData.transform(end)[1]) * point
         axes.annotate(
             _broken(line.get_label()),
-            (line.get_xdata()[-1], line.get_ydata()[-1]),
-            xytext=(7, 0),
+            end,
+            xytext=(LEADER, up),
             textcoords="offset points",
             va="center",
             fontsize=style.SMALL,
             annotation_clip=False,
+            arrowprops=None if abs(up) < 2 else LEADING | {"color": line.get_color()},
         )
 
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW = 15.0  # points between two rows of dots
+SERIES = "series-"  # and its number, by which what was measured is known among what is drawn; of a dot also the place
 # Where the label of a claimed line may stand: left, right or in the middle; so many pixels above or below it.
 LABEL_POSITIONS = ((0.0, 10), (1.0, 10), (0.5, 10), (0.0, -10), (1.0, -10), (0.5, -10))
 
 
 def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """One line per series; the interval of a point is a vertical stroke through it."""
-    for series in picture.series:
+    for number, series in enumerate(picture.series):
         line_style = styles[series.name]
         ax.plot(
             series.x,
@@ -33,6 +34,7 @@ def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
             marker=line_style.marker,
             markersize=line_style.size,
             markeredgewidth=0,
+            gid=f"{SERIES}{number}",
             zorder=2 if line_style.colour == style.GREY else 3,
         )
         _strokes(ax, series, series.x, line_style)
@@ -47,7 +49,7 @@ def draw_limit(ax: Axes, limit: Series) -> None:
 
 def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """Curves over steps, each with a band; a few markers tell them apart without colour."""
-    for series in picture.series:
+    for number, series in enumerate(picture.series):
         line_style = styles[series.name]
         every = max(1, len(series.x) // 6)
         ax.plot(
@@ -61,6 +63,7 @@ def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
             markersize=line_style.size - 0.5,
             markeredgewidth=0,
             markevery=every,
+            gid=f"{SERIES}{number}",
             zorder=3,
         )
         ax.fill_between(
@@ -77,7 +80,7 @@ def draw_dots(
     several = len(picture.series) > 1 and not alone
     for position in picture.x:
         first = row
-        for series in picture.series:
+        for number, series in enumerate(picture.series):
             if position not in series.x:
                 continue
             at = series.x.index(position)
@@ -94,6 +97,7 @@ def draw_dots(
                 markeredgewidth=0,
                 clip_on=False,  # a dot at zero, or at the largest value, is a whole dot
                 label=series.label if series.name not in labels else None,
+                gid=f"{SERIES}{number}-{at}",
             )
             labels.append(series.name)
             ax.annotate(
@@ -121,6 +125,13 @@ def draw_dots(
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return rows
+
+
+def draw_reference(ax: Axes, value: float, is_height: bool) -> None:
+    """Where nothing differs: a ratio's 1, a difference's 0."""
+    (ax.axhline if is_height else ax.axvline)(
+        value, color=style.INK, linewidth=0.8, alpha=0.6, zorder=1, gid="reference"
+    )
 
 
 def draw_claimed(ax: Axes, lines: Sequence[Line], picture: Picture) -> list[Line]:

@@ -21,6 +21,7 @@ from ..trial import TwoCuts
 from . import words
 from .privacy import scrub
 from .section import machine, sections
+from .table import Row, Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,7 +41,7 @@ class Page:
         environment: what environment.json says.
         comparison, verdicts: as core/analysis makes them.
         summary: sentences, already filled in.
-        plots: SVG files, the PNG of each beside it.
+        plots: SVG files, the PNG and the PDF of each beside it.
         warnings: what makes the numbers less certain: a busy machine, a control that is off.
         samples: text that trainings have kept, (step, text) by variant.
         cuts: texts to be drawn as two tokenizers cut them, and the variants that keep each.
@@ -60,8 +61,17 @@ class Page:
 
 def write_report(pages: Sequence[Page], folder: Path, name: str = "report") -> tuple[Path, Path]:
     """Write `folder/report.html` and `folder/report.md`; each replaces the old one at once."""
+    html, markdown = folder / f"{name}.html", folder / f"{name}.md"
+    write_pages(pages, html, markdown)
+    return html, markdown
+
+
+def write_pages(pages: Sequence[Page], *files: Path) -> None:
+    """Write each file, as HTML or as Markdown by its suffix; each replaces the old one at once."""
+    found = sections(pages)
     context = {
-        "sections": sections(pages),
+        "sections": found,
+        "totals": {name: sum(section.tally.get(name, 0) for section in found) for name in words.MARKS},
         "machines": list(dict.fromkeys(machine(page.environment) for page in pages)),
         "written": datetime.now(UTC).strftime("%d %b %Y").lstrip("0"),
         "marks": words.MARKS,
@@ -69,15 +79,31 @@ def write_report(pages: Sequence[Page], folder: Path, name: str = "report") -> t
         "how_to_read": words.HOW_TO_READ,
         "letters": words.LETTERS,
         "family": words.family,
-        "beside": lambda plot: _beside(plot, folder),
+        "is_folded": is_folded,
+        "folded": folded,
     }
-    html = _environment(_for_html).get_template("report.html").render(context)
-    markdown = _environment(_for_markdown, escape=False).get_template("report.md").render(context)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / f"{name}.html", folder / f"{name}.md"
-    for path, text in zip(written, (html, markdown), strict=True):
-        write(path, text)
-    return written
+    for file in files:
+        beside = {"beside": lambda plot, folder=file.parent: _beside(plot, folder)}
+        if file.suffix == ".md":
+            template = _environment(_for_markdown, escape=False).get_template("report.md")
+        else:
+            template = _environment(_for_html).get_template("report.html")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(file, template.render(context | beside))
+
+
+def folded(table: Table) -> list[tuple[str, Row]]:
+    """The rows of a table that are folded, those that say the same at the same point as one: whose they are, and the row."""
+    found: dict[tuple[str, ...], tuple[list[str], Row]] = {}
+    for row in (row for tier in table.tiers for row in tier.rows if is_folded(row)):
+        says = (row.status, row.reason, *(cell.text for cell in row.point))
+        found.setdefault(says, ([], row))[0].append(row.variant)
+    return [(", ".join(dict.fromkeys(variants)), row) for variants, row in found.values()]
+
+
+def is_folded(row: Row) -> bool:
+    """Whether a row of a table says no more than that there is nothing to see."""
+    return row.status == "refused" or row.status == "ok" and not any(cell.text for cell in row.cells)
 
 
 @cache
@@ -97,6 +123,7 @@ def _environment(finalize: Any, escape: bool = True) -> jinja2.Environment:
     )
     environment.globals["zip"] = zip
     environment.filters["raw"] = Markup
+    environment.filters["short"] = lambda key: f"{key:.6g}" if isinstance(key, float) else key
     environment.filters["indented"] = lambda text: Markup(
         "\n".join(" " * 6 + visible(line) for line in _LINE_ENDS.split(scrub(text)))
     )

@@ -1,20 +1,26 @@
 """The one plotting function, for every experiment, and how a figure is kept.
 
 figure = draw(plot, experiment, comparison, verdicts)
-save(figure, folder, "time-by-columns")        # .svg and .png
+save(figure, folder, "time-by-columns")        # .svg, .png and .pdf
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..atomic import replacing
+from ..atomic import replacing, write
 from ..experiment.schema import Experiment, Plot
+from ..source_digest import source_digest
 from . import claimed, layout, marks, style, ticks
-from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points
+from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points, shows_speed
+from .spots import spots
 from .words import human, value_words
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..analysis.verdicts import Verdict
+
+KINDS = (".svg", ".png", ".pdf")
 
 
 def draw(
@@ -41,11 +49,20 @@ def draw(
         comparison: as `analysis.comparison.compare` makes it.
         curves: `variant`, point columns, `metric`, `replicate`, `step`, `value`; for `x: step` only.
     """
+    return _drawn(plot, experiment, comparison, verdicts, _picture(plot, experiment, comparison, curves))
+
+
+def _drawn(
+    plot: Plot,
+    experiment: Experiment,
+    comparison: pd.DataFrame,
+    verdicts: Sequence[Verdict],
+    picture: Picture,
+) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    picture = _picture(plot, experiment, comparison, curves)
     with style.applied():
         figure = Figure(figsize=style.SIZE, dpi=100)
         FigureCanvasAgg(figure)
@@ -55,16 +72,22 @@ def draw(
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)
         notes = _notes(plot, experiment, picture, verdicts, log_y)
+        value_label = _name_of_y(plot, experiment, picture)
+        is_dots = plot.x != "step" and not is_numeric(picture.x)
+        if (reference := _reference(plot, picture, log_y)) is not None:
+            marks.draw_reference(axes, reference, is_height=not is_dots)
         if not picture.series:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "nothing to draw", ha="center", transform=axes.transAxes)
-            layout.arrange(figure, axes, titles, "", notes)
-        elif plot.x != "step" and not is_numeric(picture.x):
+            layout.arrange(figure, axes, titles, ("", ""), notes)
+        elif is_dots:
             rows = marks.draw_dots(axes, picture, styles, _texts(plot, experiment, picture))
             ticks.set_values(axes, log_y, unit, "x")
             if not log_y and min(picture.y) >= 0:
                 axes.set_xlim(left=0)
-            layout.arrange(figure, axes, titles, "", notes, rows=rows, legend=_needs_legend(picture))
+            layout.arrange(
+                figure, axes, titles, (value_label, ""), notes, rows=rows, legend=_needs_legend(picture)
+            )
         else:
             (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, styles)
             if (bound := limit(plot, experiment, comparison)) is not None:
@@ -73,23 +96,41 @@ def draw(
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
             ticks.set_values(axes, log_y, unit)  # again: a claimed figure may have moved the ends
-            layout.arrange(figure, axes, titles, _name_of_x(plot, experiment), notes, names=True)
+            labels = _name_of_x(plot, experiment), value_label
+            layout.arrange(figure, axes, titles, labels, notes, names=True)
         for text in figure.findobj(Text):
             text.set_text(layout.shown(text.get_text()))
     return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write `name.svg` (transparent) and `name.png` (on white, for slides); each replaces the old one at once."""
+def save(
+    figure: Figure, folder: Path, name: str, facts: Mapping[str, str] | None = None
+) -> tuple[Path, Path]:
+    """Write `name.svg` (transparent), `name.png` (on white, for slides) and `name.pdf`; each replaces the old one at once.
+
+    Args:
+        facts: attributes of the SVG, `data-…`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    svg, png, pdf = (folder / f"{name}{kind}" for kind in KINDS)
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) | {"Title": figure.get_label()}
+    undated = dict.fromkeys(("CreationDate", "Creator", "Producer")) | {"Title": figure.get_label()}
     with style.applied():
-        with replacing(svg) as file:
-            nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            figure.savefig(file, format="svg", metadata=nothing | {"Title": figure.get_label()})
+        with replacing(pdf) as file:
+            figure.savefig(file, format="pdf", metadata=undated)
         with replacing(png) as file:
             figure.savefig(file, format="png", dpi=style.DPI, facecolor="white")
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata=nothing)
+    # The SVG comes last: what it says of the state that was drawn is true of all three.
+    write(svg, text.getvalue().replace("<svg ", f"<svg {_attributes(facts or {})}", 1))
     return svg, png
+
+
+def _attributes(facts: Mapping[str, str]) -> str:
+    from markupsafe import escape
+
+    return "".join(f'{name}="{escape(value)}" ' for name, value in facts.items())
 
 
 def draw_all(
@@ -98,12 +139,60 @@ def draw_all(
     verdicts: Sequence[Verdict],
     curves: pd.DataFrame | None,
     folder: Path,
+    drawn_before: Path | None = None,
 ) -> list[Path]:
-    """Draw and keep every plot of an experiment. Returns the SVG files; the PNG files lie beside them."""
-    named = zip(plot_names(experiment), experiment.plots, strict=True)
-    return [
-        save(draw(plot, experiment, comparison, verdicts, curves), folder, name)[0] for name, plot in named
-    ]
+    """Draw and keep every plot of an experiment. Returns the SVG files; PNG and PDF lie beside them.
+
+    A plot of the same figures that lies in `folder` is left as it is; one in `drawn_before` is copied.
+    """
+    found = []
+    states = _states(experiment, comparison, verdicts, curves)
+    for name, plot, state in zip(plot_names(experiment), experiment.plots, states, strict=True):
+        found.append(folder / f"{name}.svg")
+        if _is_drawn(folder, name, state):
+            continue
+        if drawn_before is not None and _is_drawn(drawn_before, name, state):
+            folder.mkdir(parents=True, exist_ok=True)
+            for kind in KINDS:
+                shutil.copyfile(drawn_before / f"{name}{kind}", folder / f"{name}{kind}")
+            continue
+        picture = _picture(plot, experiment, comparison, curves)
+        figure = _drawn(plot, experiment, comparison, verdicts, picture)
+        looks = style.styles([series.name for series in picture.series], experiment)
+        at = spots(figure, picture, looks, _spot_words(plot, experiment, picture))
+        save(figure, folder, name, {"data-state": state, "data-spots": at})
+    return found
+
+
+def _states(
+    experiment: Experiment,
+    comparison: pd.DataFrame,
+    verdicts: Sequence[Verdict],
+    curves: pd.DataFrame | None,
+) -> Iterator[str]:
+    """A digest for each plot of all that decides how it looks: the figures, the file, the code."""
+    from pandas.util import hash_pandas_object
+
+    known = hashlib.sha256(f"{source_digest(__name__)} {version('matplotlib')}".encode())
+    known.update(experiment.model_dump_json().encode())
+    known.update(repr([(verdict.claim, verdict.here) for verdict in verdicts]).encode())
+    for table in (comparison, curves):
+        if table is not None:
+            known.update(repr(list(table.columns)).encode())
+            known.update(hash_pandas_object(table, index=False).to_numpy().tobytes())
+    for number in range(len(experiment.plots)):
+        one = known.copy()
+        one.update(str(number).encode())
+        yield one.hexdigest()[:32]
+
+
+def _is_drawn(folder: Path, name: str, state: str) -> bool:
+    """Whether all files of a plot are there, of this state."""
+    svg, *others = (folder / f"{name}{kind}" for kind in KINDS)
+    if not all(path.is_file() for path in (svg, *others)):
+        return False
+    with svg.open("rb") as file:
+        return f'data-state="{state}"'.encode() in file.read(1000)
 
 
 def plot_names(experiment: Experiment) -> list[str]:
@@ -128,7 +217,9 @@ def _title(plot: Plot, experiment: Experiment) -> str:
     if plot.title:
         return plot.title
     what = human(metric_of(plot))
-    if is_ratio(plot):
+    if shows_speed(plot, experiment):
+        what = "speed beside the baseline"
+    elif is_ratio(plot):
         what += ", times that of the baseline"
     by = {"step": "over training", "variant": "by variant"}.get(plot.x, f"by {human(plot.x)}")
     return f"{what[0].upper()}{what[1:]} {by}"
@@ -141,13 +232,38 @@ def _name_of_x(plot: Plot, experiment: Experiment) -> str:
     return f"{metric.label or human(plot.x)}{f', {metric.unit}' if metric.unit else ''}"
 
 
+def _name_of_y(plot: Plot, experiment: Experiment, picture: Picture) -> str:
+    """`time, ms`, `right, share`, `times as fast as safe`: what the values are and in which unit."""
+    name = metric_of(plot)
+    metric = experiment.metrics.get(name)
+    said = (metric.label if metric else "") or human(name)
+    if is_ratio(plot):
+        names = [*(series.name for series in picture.series), *map(str, picture.x)]
+        beside = {experiment.baseline_of(name) for name in names if name in experiment.variants}
+        whose = str(beside.pop()) if len(beside) == 1 and None not in beside else "the first of its tier"
+        return f"times as fast as {whose}" if shows_speed(plot, experiment) else f"{said} / that of {whose}"
+    if metric is None or metric.unit in ticks.BYTES:  # bytes stand on the ticks
+        return said
+    unit = metric.unit or ("share" if metric.out_of is not None or metric.range == (0, 1) else "")
+    return f"{said}, {unit}" if unit else said
+
+
+def _reference(plot: Plot, picture: Picture, log_y: bool) -> float | None:
+    """Where nothing differs: a ratio's 1, and the zero of what falls on both its sides."""
+    if not picture.series:
+        return None
+    if is_ratio(plot):
+        return 1.0
+    return 0.0 if not log_y and min(picture.y) < 0 < max(picture.y) else None
+
+
 def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
-    """Unit, direction, and how much stands behind a point."""
+    """Direction, and how much stands behind a point."""
     metric = experiment.metrics.get(metric_of(plot))
     if metric is None:
         return ""
-    parts = [] if is_ratio(plot) or metric.unit in ticks.BYTES else [metric.unit]  # bytes stand on the ticks
-    parts.append(f"{metric.better} is better" if metric.better else "")
+    better = "higher" if shows_speed(plot, experiment) else metric.better
+    parts = [f"{better} is better" if better else ""]
     few, many = picture.replicates
     noun = "seed" if experiment.seeds is not None else "process"
     plural = f"{noun}{'es' if noun == 'process' else 's'}" if many != 1 else noun
@@ -194,6 +310,30 @@ def _texts(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tuple[s
         for series in picture.series
         for x, y, low, high in zip(series.x, series.y, series.low, series.high, strict=True)
     }
+
+
+def _spot_words(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tuple[str, Any], str]:
+    """`columns 4,000: 0.88 ms [0.85, 0.91]` of each value."""
+    from ..analysis import digits
+
+    kind, unit = "ratio" if is_ratio(plot) else "value", "" if is_ratio(plot) else _unit(plot, experiment)
+    return {
+        (
+            series.name,
+            x,
+        ): f"{_place(plot, experiment, series.name, x)}{digits.format(y, low, high, unit, kind=kind)}"
+        for series in picture.series
+        for x, y, low, high in zip(series.x, series.y, series.low, series.high, strict=True)
+    }
+
+
+def _place(plot: Plot, experiment: Experiment, name: str, x: Any) -> str:
+    """`columns 4,000: `; empty where the series is named after its place."""
+    if str(x) == name:
+        return ""
+    metric = experiment.metrics.get(plot.x)
+    at = f"{value_words(float(f'{x:.3g}'))} {metric.unit}".strip() if metric else value_words(x)
+    return f"{'' if plot.x == 'variant' else human(plot.x) + ' '}{at}: "
 
 
 def _unit(plot: Plot, experiment: Experiment) -> str:

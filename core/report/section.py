@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ..analysis import digits
 from ..analysis.verdicts import Verdict, by_chance
 from ..experiment.schema import Experiment
 from ..safe_text import csv_of, one_line
-from . import svg, words
+from . import citation, svg, words
 from .cuts import Drawing, drawing
 from .privacy import command_without_secrets, is_private, scrub
 from .table import Table, tables
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from .page import Page
 
-LARGEST = 150_000  # bytes of a plot that is worth carrying a second time, to be saved from the report
+# What a person has to see first; what a run says nothing of comes last.
+ORDER = ("fails here", "unclear", "preview", "holds", words.OTHER_DEVICE, words.NOT_TESTED)
 THRESHOLDS = {"ours": "us", "paper": "the source", "arithmetic": "arithmetic"}
 
 
@@ -38,10 +39,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot: its markup, its files to save as (label, file name, data URL), where the PNG lies."""
+    """A plot: its markup, the name of its files, the PDF as a data URL (the page's script makes the others), the PNG's place."""
 
     svg: Markup
-    files: list[tuple[str, str, Markup]]
+    name: str
+    pdf: Markup | None
     png: Path
     title: str
 
@@ -75,11 +77,14 @@ class Section:
     figures: list[Figure]
     samples: Mapping[str, Sequence[tuple[int, str]]]
     drawings: list[Drawing]
-    claims: list[Judged]
+    claims: list[Judged]  # those that the run judged, as in ORDER
+    untested: list[Judged]
     tables: list[Table]
     environment: list[tuple[str, str]]
     command: Markup
     downloads: list[tuple[str, str, Markup]]
+    finding: str = ""
+    bibtex: str = ""
 
 
 def sections(pages: Sequence[Page]) -> list[Section]:
@@ -98,7 +103,11 @@ def _section(page: Page, id: str, name: str) -> Section:
 
     experiment, verdicts = page.experiment, page.verdicts
     tally = words.tally(verdict.word for verdict in verdicts)
-    return Section(
+    claims = sorted(
+        (_judged(verdict, experiment) for verdict in verdicts),
+        key=lambda claim: ORDER.index(words.family(claim.verdict.word)),
+    )
+    section = Section(
         id=id,
         name=name,
         experiment=experiment,
@@ -112,12 +121,15 @@ def _section(page: Page, id: str, name: str) -> Section:
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
         samples=page.samples,
         drawings=[drawing(cuts, _of(variants, experiment)) for cuts, variants in page.cuts.items()],
-        claims=[_judged(verdict, experiment) for verdict in verdicts],
+        claims=[claim for claim in claims if claim.verdict.word != words.NOT_TESTED],
+        untested=[claim for claim in claims if claim.verdict.word == words.NOT_TESTED],
         tables=tables(experiment, page.comparison),
         environment=facts(page.environment),
         command=Markup(Markup.escape(one_line(command_without_secrets(str(page.run.get("command", "")))))),
         downloads=_downloads(page.comparison, verdicts, id),
     )
+    quoted = citation.finding(section, page.run, machine(page.environment))
+    return replace(section, finding=quoted, bibtex=citation.bibtex(experiment))
 
 
 def _of(variants: Sequence[str], experiment: Experiment) -> str:
@@ -139,13 +151,15 @@ def _judged(verdict: Verdict, experiment: Experiment) -> Judged:
 def _figure(path: Path, prefix: str) -> Figure:
     from markupsafe import Markup
 
-    png = path.with_suffix(".png")
+    pdf = path.with_suffix(".pdf")
     drawn = scrub(path.read_text(encoding="utf-8"))
-    kept = [("SVG", path.name, drawn.encode(), "image/svg+xml")]
-    if png.exists():
-        kept.insert(0, ("PNG", png.name, png.read_bytes(), "image/png"))
-    files = [(label, name, data_url(raw, type)) for label, name, raw, type in kept if len(raw) <= LARGEST]
-    return Figure(Markup(svg.inline(drawn, prefix, path.stem)), files, png, path.stem.replace("-", " "))
+    return Figure(
+        Markup(svg.inline(drawn, prefix, path.stem)),
+        path.stem,
+        data_url(pdf.read_bytes(), "application/pdf") if pdf.exists() else None,
+        path.with_suffix(".png"),
+        path.stem.replace("-", " "),
+    )
 
 
 def _facts(run: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -175,7 +189,7 @@ def _downloads(
         (
             "comparison, CSV",
             f"{id}-comparison.csv",
-            data_url(_bytes(csv_of(comparison)), "text/csv"),
+            data_url(_bytes(csv_of(_rounded(_with_figures(comparison)))), "text/csv"),
         ),
         (
             "claims, JSON",
@@ -183,6 +197,17 @@ def _downloads(
             data_url(_bytes(json.dumps(claims, indent=1)), "application/json"),
         ),
     ]
+
+
+def _with_figures(table: pd.DataFrame) -> pd.DataFrame:
+    """Without what was not asked for or was refused at a point; the page says so in words."""
+    return table[table["estimate"].notna() | ~table["status"].isin(["ok", "missing", "refused"])]
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """To seven digits: half the bytes, and more than any of these figures has."""
+    floats = table.select_dtypes("float")
+    return table.assign(**{str(name): floats[name].map(lambda x: float(f"{x:.7g}")) for name in floats})
 
 
 def _bytes(text: str) -> bytes:

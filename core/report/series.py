@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.statistics import FEWEST
 from ..analysis.tables import ends
 from ..experiment.schema import Experiment, Plot, Scalar
+from .table import is_speed
 from .words import human, named, value_words
 
 if TYPE_CHECKING:
@@ -18,12 +20,14 @@ HUGE = 1e150  # matplotlib squares what it draws
 BEYOND = "infinite, or too large to draw"
 FINE = 200  # places at which the lowest of several bounds is drawn
 REACH = 8  # so many times further left than the first place
-OVER_BASELINE = " / baseline"  # y: "time / baseline" shows the ratio to the tier's baseline
+OVER_BASELINE = (
+    " / baseline"  # y: "memory / baseline" shows the ratio to the tier's baseline, of times the speed
+)
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line, or one row of dots. An interval that does not exist is NaN at both ends.
+    """One line, or one row of dots. An interval that does not exist is NaN at both ends, as is that of a preview.
 
     Attributes:
         name: what tells it from the others: a variant, or a value of the plot's `hue`.
@@ -78,6 +82,12 @@ def is_ratio(plot: Plot) -> bool:
     return plot.y.endswith(OVER_BASELINE)
 
 
+def shows_speed(plot: Plot, experiment: Experiment) -> bool:
+    """Whether a plot of ratios has "so many times as fast", as the tables have."""
+    metric = metric_of(plot)
+    return is_ratio(plot) and metric in experiment.metrics and is_speed(metric, experiment.metrics[metric])
+
+
 def is_numeric(values: list[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
@@ -89,6 +99,10 @@ def points(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Pict
         return Picture([], fixed=fixed)
     names = ("ratio", "ratio_low", "ratio_high") if is_ratio(plot) else ("estimate", "low", "high")
     rows = rows.rename(columns=dict(zip(names, ("y", "y_low", "y_high"), strict=True)))
+    if shows_speed(plot, experiment):
+        y, low, high = (rows[end].where(rows[end] != 0) for end in ("y", "y_low", "y_high"))
+        rows = rows.assign(y=1 / y, y_low=1 / high, y_high=1 / low)
+    rows[["y_low", "y_high"]] = rows[["y_low", "y_high"]].where(rows["n"] >= FEWEST)
     good = rows[(rows["status"] == "ok") & _is_finite(rows["y"])]
     if is_numeric(list(rows[plot.x])):
         good = good[_is_finite(good[plot.x])]
@@ -115,7 +129,8 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     reduced = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
         found = mean_interval(list(group["value"]))
-        ends = {"y_low": _or_nan(found.low), "y_high": _or_nan(found.high)}
+        low, high = (found.low, found.high) if len(group) >= FEWEST else (None, None)
+        ends = {"y_low": _or_nan(low), "y_high": _or_nan(high)}
         reduced.append(dict(zip(keys, key, strict=True)) | {"y": found.estimate} | ends)
     frame = type(rows)(reduced)
     per_arm = rows.groupby(keys[:-1], dropna=False)["replicate"].nunique()

@@ -7,6 +7,7 @@ replaces by the colour of its own text.
 
 from __future__ import annotations
 
+import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ SMALL, NORMAL, LARGE = 8.0, 8.5, 10.0
 # Okabe and Ito's eight without yellow and black; orange and sky blue darkened, vermillion shifted away from orange,
 # until each stands out at least 3:1 from white and from the dark page alike.
 PALETTE = ("#0072b2", "#c58700", "#009e73", "#d0480a", "#cc79a7", "#3a95cc", "#8a63c9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 GREY = "#858b91"
 
@@ -39,34 +40,64 @@ class LineStyle:
     size: float = 4.5
 
 
-def nth_style(index: int) -> LineStyle:
-    """The style of the nth line. Colours repeat after seven, with another dash (four and seven share no factor)."""
-    turn = index % len(PALETTE)
-    return LineStyle(PALETTE[turn], MARKERS[turn], DASHES[index % len(DASHES)])
+def looks(experiment: Experiment) -> dict[str, LineStyle]:
+    """The look of each variant in all plots of an experiment: no two share both colour and marker.
+
+    Colours are given so that those which stand in one plot differ while there are colours. Where a search begins
+    depends on the name, so that a variant looks alike in other experiments and beside one's own.
+    """
+    seen_with: dict[str, set[str]] = {name: set() for name in experiment.variants}
+    for plot in experiment.plots:
+        drawn = [name for name in plot.variants or experiment.variants if name in seen_with]
+        for name in drawn:
+            seen_with[name].update(drawn)
+    first = [name for plot in experiment.plots for name in plot.variants if name in seen_with]
+    chosen: dict[str, LineStyle] = {}
+    for name in dict.fromkeys([*first, *experiment.variants]):
+        chosen[name] = _next(name, experiment.variants[name].tier, chosen, seen_with[name])
+    return chosen
 
 
-def styles(names: list[str], experiment: Experiment) -> dict[str, LineStyle]:
-    """A style for each name, the same in all plots of an experiment when the names are its variants.
+def _next(name: str, tier: str, chosen: dict[str, LineStyle], beside: set[str]) -> LineStyle:
+    """The first look that is not taken, of the colour and the marker that the fewest of those beside it have.
 
     The tier `reference` is there to be read, not to be ranked: thin and grey.
     """
-    variants = list(experiment.variants)
-    ranked = [name for name in variants if experiment.variants[name].tier != "reference"]
-    # Those that plots name come first, so that what stands in one plot differs in colour while there are colours.
-    named = [name for plot in experiment.plots for name in plot.variants]
-    ranked.sort(key=lambda name: named.index(name) if name in named else len(named) + variants.index(name))
-    chosen: dict[str, LineStyle] = {}
-    for index, name in enumerate(names):
-        if name in ranked:
-            chosen[name] = nth_style(ranked.index(name))
-        elif name in variants:
-            nth = [other for other in variants if other not in ranked].index(name)
-            chosen[name] = LineStyle(
-                GREY, MARKERS[nth % len(MARKERS)], DASHES[nth % len(DASHES)], width=0.8, size=3
-            )
-        else:
-            chosen[name] = nth_style(index)
-    return chosen
+    start = zlib.crc32(name.encode())
+    colours = [GREY] if tier == "reference" else _from(PALETTE, start)
+    markers = _from(MARKERS, start)
+    taken = {(look.colour, look.marker) for look in chosen.values()}
+    near = [chosen[other] for other in beside if other in chosen]
+    all_looks = [(colour, marker) for colour in colours for marker in markers]
+    colour, marker = min(
+        [look for look in all_looks if look not in taken] or all_looks,
+        key=lambda look: (
+            sum(other.colour == look[0] for other in near),
+            sum(other.marker == look[1] for other in near),
+        ),
+    )
+    dash = DASHES[MARKERS.index(marker) % len(DASHES)]
+    if tier == "reference":
+        return LineStyle(colour, marker, dash, width=0.8, size=3)
+    return LineStyle(colour, marker, dash)
+
+
+def _from(choices: tuple[str, ...], start: int) -> tuple[str, ...]:
+    start %= len(choices)
+    return choices[start:] + choices[:start]
+
+
+def styles(names: list[str], experiment: Experiment) -> dict[str, LineStyle]:
+    """A look for each line: that of a variant of this name, or of the nth value of another hue."""
+    known = looks(experiment)
+    return {name: known.get(name) or nth_style(index) for index, name in enumerate(names)}
+
+
+def nth_style(index: int) -> LineStyle:
+    """The look of the nth line: the numbers of colours and of markers share no factor, so 77 differ."""
+    return LineStyle(
+        PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)]
+    )
 
 
 def applied() -> AbstractContextManager[None]:
@@ -102,6 +133,7 @@ def applied() -> AbstractContextManager[None]:
         "axes.facecolor": "none",
         "savefig.facecolor": "none",
         "svg.fonttype": "none",  # text stays text: it can be searched, and takes the colour of the page
+        "pdf.fonttype": 42,  # whole letters: what publishers ask for, and can be searched
         "svg.hashsalt": "lab",  # the same plot gives the same file
         "text.parse_math": False,  # a name may hold a dollar sign
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..analysis.verdicts import Verdict
 
 OTHER_DEVICE = "other device"
+NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ MARKS = {
     "unclear": Mark("?", "unclear", "the interval reaches over the edge of what the claim expects; more replicates may settle it"),
     "preview": Mark("…", "preview", "too few replicates for a verdict, or a clock that cannot be trusted: the reason stands beside it"),
     OTHER_DEVICE: Mark("*", "elsewhere", "claimed for another kind of device: seen here, counted neither way"),
-    "not tested": Mark("–", "untested", "this run has no figure for it"),
+    NOT_TESTED: Mark("–", "untested", "this run has no figure for it"),
 }  # fmt: skip
 
 TERMS = {

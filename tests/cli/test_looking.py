@@ -182,15 +182,15 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(workspace: Path) -> None
 
 def test_the_report_stands_alone(workspace: Path, run_ids: dict[str, str]) -> None:
     done = lab(workspace, "report", "known")
-    assert done.returncode == 0 and "report.html" in done.stdout
-    page = (workspace / "results" / "report.html").read_text()
+    assert done.returncode == 0 and "report-known.html" in done.stdout
+    page = (workspace / "results" / "report-known.html").read_text()
     assert run_ids["full"] in page
     fetched = re.findall(r"""(?:src|href|data)\s*=\s*["']?([^"'\s>]+)|url\(([^)]+)\)|@import\s+(\S+)""", page)
     for target in (next(filter(None, groups)).strip("\"'") for groups in fetched):
         assert target.startswith(("#", "data:")), f"{target} is fetched from elsewhere"
     for private in (str(workspace), str(Path.home()) + "/"):
         assert private not in page
-    assert "# " in (workspace / "results" / "report.md").read_text()
+    assert "# " in (workspace / "results" / "report-known.md").read_text()
 
 
 @pytest.mark.parametrize("command", ["compare known.yaml", "explain known.yaml/faster", "compare softmax"])

@@ -102,8 +102,8 @@ def test_twice_as_fast_is_twice_as_fast_in_every_table(results_folder: Path) -> 
     for format in ("table", "markdown", "latex", "csv", "json"):
         shown[format] = lab("compare", "known", "--format", format)[1]
     assert lab("report", "known")[0] == 0
-    shown["report.md"] = (results_folder / "report.md").read_text()
-    html = re.findall(r"<tr>.*?</tr>", (results_folder / "report.html").read_text(), re.DOTALL)
+    shown["report.md"] = (results_folder / "report-known.md").read_text()
+    html = re.findall(r"<tr>.*?</tr>", (results_folder / "report-known.html").read_text(), re.DOTALL)
     shown["report.html"] = "\n".join(" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in html)
     for where in ("last screen", "table", "markdown", "latex", "report.md", "report.html"):
         rows = [
@@ -179,17 +179,53 @@ def test_a_folder_that_cannot_be_written_is_reported_from_all_the_same(
 
 def test_a_report_elsewhere_leaves_the_results_as_they_were(results_folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in results_folder.rglob("*") if path.is_file()}
-    code, out, _ = lab("report", "--out", str(tmp_path / "mine.html"), "--json")
-    assert code == 0 and json.loads(out)["html"] == str(tmp_path / "mine.html")
+    there = tmp_path / "there"
+    there.mkdir()
+    code, out, _ = lab("report", "--out", str(there / "mine.html"), "--json")
+    written = json.loads(out)
+    assert code == 0 and (written["html"], written["markdown"]) == (str(there / "mine.html"), None)
+    assert [path.name for path in there.iterdir()] == ["mine.html"], "one file, with all that is in it"
+    assert lab("report", "--out", str(there / "mine.md"))[0] == 0
+    plots = re.findall(r"!\[.*?\]\((.*?)\)", (there / "mine.md").read_text())
+    assert len(plots) == 4 and all((there / plot).with_suffix(".pdf").is_file() for plot in plots)
+    assert lab("report", "--out", str(there))[0] == 0
+    assert {path.name for path in there.glob("report*")} == {"report.html", "report.md", "report-plots"}
     assert {path: path.read_bytes() for path in results_folder.rglob("*") if path.is_file()} == before
-    page = (tmp_path / "mine.md").read_text()
-    plots = re.findall(r"!\[.*?\]\((.*?)\)", page)
-    assert len(plots) == 4 and all((tmp_path / plot).is_file() for plot in plots)
-    (tmp_path / "folder").mkdir()
-    assert (
-        lab("report", "--out", str(tmp_path / "folder"))[0] == 0
-        and (tmp_path / "folder/report.html").is_file()
-    )
+
+
+@pytest.mark.parametrize("out", ["page.pdf", "page", "absent/"])
+def test_a_report_is_html_or_markdown(out: str, results_folder: Path) -> None:
+    code, _, err = lab("report", "--out", out)
+    assert code == 2 and ".html or .md" in err and len(err.splitlines()) == 1
+
+
+def test_a_page_over_a_part_leaves_the_page_over_all(results_folder: Path) -> None:
+    assert lab("report")[0] == 0
+    over_all = (results_folder / "report.html").read_bytes()
+    (run,) = runs(results_folder, "known")
+    for arguments, name in (
+        (["known"], "report-known"),
+        (["learning", "known"], "report-learning-known"),
+        (["--run", run.id], f"report-known-{run.id}"),
+        (["--run", run.folder.name, "known"], f"report-known-{run.id}"),
+    ):
+        code, out, _ = lab("report", *arguments, "--json")
+        assert code == 0 and json.loads(out)["html"] == str(Path("results") / f"{name}.html")
+        assert (results_folder / f"{name}.md").is_file()
+    assert (results_folder / "report.html").read_bytes() == over_all
+
+
+def test_runs_are_reported_by_their_letters(results_folder: Path) -> None:
+    (known,), (learning,) = runs(results_folder, "known"), runs(results_folder, "learning")
+    again = known.folder.with_name(f"20200101T000000Z-{learning.id}")
+    shutil.copytree(known.folder, again)
+    code, out, _ = lab("report", "--run", again.name, "--run", known.id, "--json")
+    assert code == 0 and json.loads(out)["runs"] == [learning.id, known.id]
+    assert f"known, run {known.id}" in Path(json.loads(out)["html"]).read_text()
+    code, _, err = lab("report", "--run", learning.id)
+    assert code == 2 and again.name in err and learning.folder.name in err
+    code, _, err = lab("report", "--run", "zzzz")
+    assert code == 2 and err.startswith("no run zzzz in results/")
 
 
 @pytest.mark.parametrize("name", ["/tmp", "../results", "..", "*", "known/", "[", "\ud800", "."])

@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from lab.core.analysis.comparison import compare
 from lab.core.analysis.statistics import mean_interval
+from lab.core.experiment.discovery import experiment_files
+from lab.core.experiment.load import load
 from lab.core.experiment.schema import Plot
+from lab.core.report import layout, style, ticks
 from lab.core.report import plot as plotting
-from lab.core.report import style, ticks
-from lab.core.report.plot import draw, draw_all, save
+from lab.core.report.plot import KINDS, draw, draw_all, save
 
 from .conftest import timing
 
@@ -55,11 +60,11 @@ def test_what_is_wrong_or_refused_is_named_and_not_drawn(timed: Any) -> None:
 def test_words_around_a_plot(timed: Any) -> None:
     said = words(draw(timed.experiment.plots[0], timed.experiment, timed.comparison, timed.verdicts))
     assert "Time by columns" in said
-    assert "ms · lower is better · 6 processes, 95% intervals" in said
+    assert "lower is better · 6 processes, 95% intervals" in said
     assert "online / safe: claimed 0.8x, §3; here 0." in said
 
 
-@pytest.mark.parametrize(("index", "value", "label"), [(1, 0.8, "claimed 0.8x, §3"), (0, None, "")])
+@pytest.mark.parametrize(("index", "value", "label"), [(1, 1.25, "online: claimed 1.25x, §3"), (0, None, "")])
 def test_a_claimed_ratio_is_a_line_on_a_ratio_plot_only(
     timed: Any, index: int, value: float | None, label: str
 ) -> None:
@@ -112,10 +117,12 @@ def test_files_are_whole_and_nothing_else_is_left(timed: Any, tmp_path: Path) ->
     assert [path.name for path in paths] == [
         "time-by-columns.svg", "time-baseline-by-columns.svg", "accesses-by-variant.svg"
     ]  # fmt: skip
-    assert sorted(tmp_path.iterdir()) == sorted([*paths, *(path.with_suffix(".png") for path in paths)])
+    assert sorted(tmp_path.iterdir()) == sorted(path.with_suffix(kind) for path in paths for kind in KINDS)
     for path in paths:
         assert path.read_text().rstrip().endswith("</svg>") and "<text" in path.read_text()
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        pdf = path.with_suffix(".pdf").read_bytes()
+        assert pdf.startswith(b"%PDF") and b"/Type3" not in pdf, "publishers refuse Type 3 letters"
 
 
 def test_two_plots_of_the_same_axes_have_two_names(make_timed: Callable[..., Any]) -> None:
@@ -138,7 +145,7 @@ def test_a_failed_write_leaves_the_old_file(
     with pytest.raises(OSError, match="no space"):
         save(draw(timed.experiment.plots[0], timed.experiment, timed.comparison, []), tmp_path, "plot")
     assert svg.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["plot.png", "plot.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plot.pdf", "plot.png", "plot.svg"]
 
 
 def test_the_same_plot_gives_the_same_file(timed: Any, tmp_path: Path) -> None:
@@ -150,7 +157,60 @@ def test_the_same_plot_gives_the_same_file(timed: Any, tmp_path: Path) -> None:
         )
         for name in "ab"
     )
-    assert first[0].read_bytes() == again[0].read_bytes()
+    for kind in KINDS:
+        assert first[0].with_suffix(kind).read_bytes() == again[0].with_suffix(kind).read_bytes()
+
+
+def test_a_plot_is_drawn_again_only_when_what_it_shows_has_changed(timed: Any, tmp_path: Path) -> None:
+    def drawn(comparison: pd.DataFrame, folder: Path, before: Path | None = None) -> list[float]:
+        paths = draw_all(timed.experiment, comparison, timed.verdicts, timed.curves, folder, before)
+        return [path.with_suffix(kind).stat().st_mtime_ns for path in paths for kind in KINDS]
+
+    first = drawn(timed.comparison, tmp_path)
+    assert drawn(timed.comparison, tmp_path) == first
+    (tmp_path / "time-by-columns.pdf").unlink()
+    again = drawn(timed.comparison, tmp_path)
+    assert again[3:] == first[3:] and all(a > b for a, b in zip(again[:3], first[:3], strict=True))
+    other = timed.comparison.assign(low=timed.comparison["low"] * 0.999)
+    assert all(a > b for a, b in zip(drawn(other, tmp_path), again, strict=True))
+    drawn(other, tmp_path / "copies", tmp_path)
+    for path in tmp_path.glob("*.*"):
+        assert (tmp_path / "copies" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_axes_are_named_with_their_units(timed: Any, trained: Any) -> None:
+    names = []
+    for seen in (timed, trained):
+        for plot in seen.experiment.plots:
+            axes = draw(plot, seen.experiment, seen.comparison, seen.verdicts, seen.curves).axes[0]
+            names.append((axes.get_xlabel(), axes.get_ylabel()))
+    assert names == [
+        ("columns", "time, ms"),
+        ("columns", "times as fast as safe"),
+        ("accesses", ""),
+        ("step", "accuracy"),
+    ]
+
+
+def test_a_ratio_of_times_is_drawn_as_the_speed_that_tables_show(timed: Any) -> None:
+    figure = draw(timed.experiment.plots[1], timed.experiment, timed.comparison, timed.verdicts)
+    rows = timed.comparison.query("variant == 'online' and metric == 'time'")
+    np.testing.assert_allclose(lines(figure)["online"].get_ydata(), 1 / rows["ratio"])
+    strokes = [s for s in figure.axes[0].collections if isinstance(s, LineCollection)]
+    ends = {end for stroke in strokes for (_, low), (_, high) in stroke.get_segments() for end in (low, high)}
+    assert {round(1 / end, 9) for end in [*rows["ratio_low"], *rows["ratio_high"]]} <= {
+        round(end, 9) for end in ends
+    }
+    assert "higher is better" in words(figure)
+    one = [line.get_ydata() for line in figure.axes[0].get_lines() if line.get_gid() == "reference"]
+    assert one == [[1, 1]], "where nothing differs"
+
+
+def test_a_preview_has_no_interval(make_timed: Callable[..., Any]) -> None:
+    quick = make_timed(repeats_done=2)
+    figure = draw(quick.experiment.plots[0], quick.experiment, quick.comparison, quick.verdicts)
+    assert not [s for s in figure.axes[0].collections if isinstance(s, LineCollection)]
+    assert "lower is better · 2 processes\n" in words(figure) + "\n"
 
 
 @pytest.mark.parametrize("spoil", ["empty", "nan", "one", "infinite", "zero"])
@@ -242,8 +302,21 @@ def test_names_may_hold_anything(make_timed: Callable[..., Any], tmp_path: Path)
 def test_variants_differ_without_colour(timed: Any) -> None:
     chosen = [style.nth_style(index) for index in range(14)]
     assert len({(look.marker, str(look.dash)) for look in chosen}) == 14
-    looks = style.styles(["loop", "safe"], timed.experiment)
+    looks = style.looks(timed.experiment)
     assert looks["loop"].colour == style.GREY and looks["loop"].width < looks["safe"].width
+
+
+@pytest.mark.parametrize("name", sorted(experiment_files()))
+def test_a_variant_keeps_its_look_and_no_two_share_both_colour_and_marker(name: str) -> None:
+    experiment = load(str(experiment_files()[name])).experiment
+    looks = style.looks(experiment)
+    assert looks.keys() == experiment.variants.keys()
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+    for plot in experiment.plots:
+        assert style.styles(plot.variants, experiment) == {name: looks[name] for name in plot.variants}
+    alone = experiment.model_copy(update={"variants": dict(reversed(experiment.variants.items()))})
+    named = {name for plot in experiment.plots for name in plot.variants}
+    assert {name: style.looks(alone)[name] for name in named} == {name: looks[name] for name in named}
 
 
 def test_colours_stand_out_on_white_and_on_dark() -> None:
@@ -271,17 +344,43 @@ def test_ticks_read_like_numbers(value: float, said: str) -> None:
     assert ticks.plain(value) == said
 
 
-def test_names_at_line_ends_give_way_to_a_legend_when_they_touch(timed: Any) -> None:
-    one = Plot(x="columns", y="time", scale="log-log", variants=["loop", "safe"])
-    apart = draw(one, timed.experiment, timed.comparison, [])
-    assert apart.axes[0].get_legend() is None and {"loop", "safe"} <= set(words(apart).splitlines())
-    touching = draw(timed.experiment.plots[0], timed.experiment, timed.comparison, [])
-    legend = touching.axes[0].get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == [
+def test_names_at_line_ends_make_room_for_one_another(timed: Any) -> None:
+    figure = draw(timed.experiment.plots[0], timed.experiment, timed.comparison, [])
+    names = {text.get_text(): text for text in figure.axes[0].texts}
+    assert figure.axes[0].get_legend() is None and set(names) >= {"loop", "safe", "online"}
+    figure.canvas.draw()
+    boxes = sorted(
+        (names[name].get_window_extent() for name in ("loop", "safe", "online")), key=lambda box: box.y0
+    )
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+
+
+def test_names_stand_in_a_legend_where_lines_end_in_different_places(timed: Any) -> None:
+    table = timed.comparison[
+        (timed.comparison["variant"] != "safe") | (timed.comparison["columns"] < 200_000)
+    ]
+    legend = draw(timed.experiment.plots[0], timed.experiment, table, []).axes[0].get_legend()
+    assert legend is not None and {text.get_text() for text in legend.get_texts()} == {
         "loop",
         "safe",
         "online",
-    ]
+    }
+
+
+@given(
+    ends=st.lists(st.floats(-50, 200), min_size=1, max_size=12),
+    sizes=st.lists(st.sampled_from([9.0, 18.0]), min_size=12, max_size=12),
+)
+def test_labels_never_touch_and_stay_where_they_have_room(ends: list[float], sizes: list[float]) -> None:
+    ends, sizes = sorted(ends, reverse=True), sizes[: len(ends)]
+    placed = layout.spread(ends, sizes, 0, 142)
+    for (a, b), (above, below) in zip(pairwise(placed), pairwise(sizes), strict=True):
+        assert a - b >= (above + below) / 2 - 1e-6
+    assert placed[0] <= 142 + 1e-6
+    if sum(sizes) <= 142:
+        assert placed[-1] >= -1e-6
+    if all(a - b >= 18 for a, b in pairwise(ends)) and ends[-1] >= 0 and ends[0] <= 142:
+        assert placed == pytest.approx(ends)
 
 
 def test_nothing_is_drawn_outside_the_figure(timed: Any, trained: Any) -> None:
