@@ -14,6 +14,7 @@ from .env import env
 from .home import home as print_home
 from .list import list_experiments
 from .new import new
+from .params import params
 from .report import report
 from .run import run
 from .runs import list_runs
@@ -25,7 +26,7 @@ from .verify import verify
 app = typer.Typer(
     name="lab",
     help="Claims from machine-learning papers, tried on this machine.",
-    epilog="run, show, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
+    epilog="run, show, params, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
     "read a stranger's file first. list, claims, runs and report execute nothing.",
     pretty_exceptions_enable=False,
     suggest_commands=False,  # click names the nearest one itself
@@ -40,6 +41,7 @@ app.command("verify")(verify)
 app.command("list")(list_experiments)
 app.command("claims")(list_claims)
 app.command("show")(show)
+app.command("params")(params)
 app.command("runs")(list_runs)
 app.command("env")(env)
 app.command("validate")(validate)
