@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from ..core.experiment.mistakes import Mistakes
 from .claims import list_claims
 from .compare import compare
+from .completion import Completing
 from .env import env
 from .home import home as print_home
 from .list import list_experiments
@@ -18,13 +20,14 @@ from .params import params
 from .report import report
 from .run import run
 from .runs import list_runs
-from .screen import err, use_streams
+from .screen import err, out, use_streams
 from .show import show
 from .validate import validate
 from .verify import verify
 
 app = typer.Typer(
     name="lab",
+    cls=Completing,
     help="Claims from machine-learning papers, tried on this machine.",
     epilog="run, show, params, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
     "read a stranger's file first. list, claims, runs and report execute nothing.",
@@ -48,8 +51,22 @@ app.command("validate")(validate)
 app.command("new")(new)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out().print(f"lab {version('paperlab')}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def home(context: typer.Context) -> None:
+def home(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop"),
+    ] = False,
+) -> None:
     if context.invoked_subcommand is None:
         print_home()
 

@@ -67,7 +67,7 @@ def _parameters(model: type[BaseModel], experiment: Experiment, way: tuple[str, 
         yield Parameter(
             ".".join(keys),
             _type(field.annotation, _bounds(field)),
-            tuple(_choices(field.annotation)),
+            tuple(choices(field.annotation)),
             None if field.is_required() else field.get_default(call_default_factory=True),
             field.is_required(),
             " ".join((field.description or "").split()),
@@ -88,7 +88,8 @@ def _members(kind: Any) -> list[Any]:
     return [] if kind is type(None) else [kind]
 
 
-def _choices(kind: Any) -> list[Any]:
+def choices(kind: Any) -> list[Any]:
+    """The values of a union of literals; empty for any other type."""
     members = _members(kind)
     if not all(typing.get_origin(member) is Literal for member in members):
         return []
@@ -97,8 +98,8 @@ def _choices(kind: Any) -> list[Any]:
 
 def _type(kind: Any, bounds: str = "") -> str:
     null = ", or null" if type(None) in typing.get_args(kind) else ""
-    if choices := _choices(kind):
-        return "one of " + ", ".join(str(value) or '""' for value in choices) + null
+    if found := choices(kind):
+        return "one of " + ", ".join(str(value) or '""' for value in found) + null
     return " or ".join(dict.fromkeys(map(_type_of_member, _members(kind)))) + bounds + null
 
 
