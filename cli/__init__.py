@@ -3,7 +3,9 @@
 In reading order:
 
     app               the command and its sub-commands, one file for each:
-    home, list, claims, show, params, runs, env, validate, new, run, compare, report, verify
+    home, list, claims, show, params, runs, env, validate, new, run, compare, report, export,
+    verify
+    completion        what the shell offers at Tab
     options           options that several of them take
     overviews         the experiments that `lab`, `lab list` and `lab claims` show
     experiment_file   the file of the experiment that a command names

@@ -13,6 +13,7 @@ from .claims import list_claims
 from .compare import compare
 from .completion import Completing
 from .env import env
+from .export import export
 from .home import home as print_home
 from .list import list_experiments
 from .new import new
@@ -30,7 +31,7 @@ app = typer.Typer(
     cls=Completing,
     help="Claims from machine-learning papers, tried on this machine.",
     epilog="run, show, params, validate, verify and compare execute the Python file that an experiment names in its trial: line; "
-    "read a stranger's file first. list, claims, runs and report execute nothing.",
+    "read a stranger's file first. list, claims, runs, report and export execute nothing.",
     pretty_exceptions_enable=False,
     suggest_commands=False,  # click names the nearest one itself
     rich_markup_mode=None,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("export")(export)
 app.command("verify")(verify)
 app.command("list")(list_experiments)
 app.command("claims")(list_claims)

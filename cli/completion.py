@@ -146,6 +146,7 @@ BY_NAME: dict[str, Complete] = {
     "fail_on": _words("fails", "wrong", "unclear"), "to": _words("tensorboard", "mlflow"),
 }  # fmt: skip
 BY_COMMAND: dict[str, Complete] = {
+    "export run": lambda context, incomplete: [*experiments(context, incomplete), *runs(context, incomplete)],
     "compare format": _words("table", "markdown", "csv", "latex", "json"),
     "list format": _words("table", "markdown"),
     "new name": _words(),
