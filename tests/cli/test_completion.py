@@ -7,28 +7,48 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lab.cli.app import app
+
 from ..conftest import KNOWN, LAB
 
+Offered = Callable[[str, str], list[str]]
 
-def offered(shell: str, line: str, cwd: Path, **environment: str) -> list[str]:
-    """The words that are offered at the end of a line."""
+
+@pytest.fixture
+def offered(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Offered:
+    """(shell, line) to the words that are offered at the end of the line: by `lab`'s command, in this process."""
+
+    def at_the_end(shell: str, line: str) -> list[str]:
+        for name, value in asked(shell, line).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            app(prog_name="lab")
+        printed = capsys.readouterr()
+        assert ended.value.code in (0, None) and not printed.err
+        return words_in(shell, printed.out)
+
+    monkeypatch.chdir(home)
+    return at_the_end
+
+
+def asked(shell: str, line: str) -> dict[str, str]:
+    """The environment in which a shell asks."""
     words = line.split(" ")
-    asked = {
-        "bash": {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)},
-        "zsh": {"_TYPER_COMPLETE_ARGS": line},
-    }[shell]
-    asked |= {"_LAB_COMPLETE": f"complete_{shell}"} | environment
-    done = subprocess.run([LAB], cwd=cwd, env=os.environ | asked, capture_output=True, text=True)
-    assert done.returncode == 0 and not done.stderr
+    of_bash = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return {"_LAB_COMPLETE": f"complete_{shell}"} | (
+        of_bash if shell == "bash" else {"_TYPER_COMPLETE_ARGS": line}
+    )
+
+
+def words_in(shell: str, printed: str) -> list[str]:
     if shell == "bash":
-        return done.stdout.split()
-    if done.stdout.strip() == "_files":
-        return []
-    inside = done.stdout.partition("((")[2].rpartition("))")[0]
+        return printed.split()
+    inside = printed.partition("((")[2].rpartition("))")[0]  # `_files` where there is nothing
     return [word.replace("\\:", ":") for word in shlex.split(inside)]
 
 
@@ -74,19 +94,14 @@ LINES = {
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_names_are_offered_and_nothing_is_printed_beside(shell: str, home: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(LINES, pool.map(lambda line: offered(shell, line, home), LINES), strict=True))
-    assert found == LINES
+def test_names_are_offered_and_nothing_is_printed_beside(shell: str, offered: Offered) -> None:
+    assert {line: offered(shell, line) for line in LINES} == LINES
 
 
-def test_runs_are_those_of_the_folder_that_is_named(home: Path, tmp_path: Path) -> None:
+def test_runs_are_those_of_the_folder_that_is_named(home: Path, offered: Offered, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     shutil.move(home / "results", elsewhere)
-    line = f"lab compare known --results {elsewhere} --run "
-    assert offered("bash", line, home) == ["abbb", "aaaa"]
+    assert offered("bash", f"lab compare known --results {elsewhere} --run ") == ["abbb", "aaaa"]
 
 
 def test_a_real_bash_offers_them(home: Path) -> None:
@@ -115,11 +130,15 @@ def test_torch_is_not_loaded_for_it(line: str, home: Path) -> None:
         "sys.argv = ['lab']\n"
         "from lab.cli.app import main; main()"
     )
-    asked = {"_LAB_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=home, env=os.environ | asked, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=home,
+        env=os.environ | asked("zsh", line),
+        capture_output=True,
+        text=True,
     )
-    assert "LOADED []" in done.stdout and ("steps=" in done.stdout or "cccc" in done.stdout), done
+    assert "LOADED []" in done.stdout and not done.stderr, done
+    assert "steps=" in done.stdout or "cccc" in done.stdout
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
