@@ -3,7 +3,8 @@
 In reading order:
 
     app               the command and its sub-commands, one file for each:
-    home, list, claims, show, runs, env, validate, new, run, compare, explain, report, verify
+    home, list, claims, show, params, runs, env, validate, new, run, compare, explain, report, export, verify
+    completion        what the shell offers at Tab
     options           options that several of them take
     overviews         the experiments that `lab`, `lab list` and `lab claims` show
     experiment_file   the file of the experiment that a command names

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from ..core.experiment.mistakes import Mistakes
 from .claims import list_claims
 from .compare import compare
+from .completion import Completing
 from .env import env
 from .explain import explain
+from .export import export
 from .home import home as print_home
 from .list import list_experiments
 from .new import new
 from .optional_value import WithResume
+from .params import params
 from .report import report
 from .run import run
 from .runs import runs_app
-from .screen import err, use_streams
+from .screen import err, out, use_streams
 from .show import show
 from .validate import validate
 from .verify import verify
 
 app = typer.Typer(
     name="lab",
+    cls=Completing,
     help="Claims from machine-learning papers, tried on this machine.",
-    epilog="run, show, validate and verify execute the Python file that an experiment names in its trial: line; "
-    "read a stranger's file first. list, claims, runs, compare, explain and report execute nothing.",
+    epilog="run, show, params, validate and verify execute the Python file that an experiment names in its trial: line; "
+    "read a stranger's file first. list, claims, runs, compare, explain, report and export execute nothing.",
     pretty_exceptions_enable=False,
     suggest_commands=False,  # click names the nearest one itself
     rich_markup_mode=None,
@@ -39,18 +44,34 @@ app.command("run", cls=WithResume)(run)
 app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("report")(report)
+app.command("export")(export)
 app.command("verify")(verify)
 app.command("list")(list_experiments)
 app.command("claims")(list_claims)
 app.command("show")(show)
+app.command("params")(params)
 app.add_typer(runs_app, name="runs")
 app.command("env")(env)
 app.command("validate")(validate)
 app.command("new")(new)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out().print(f"lab {version('paperlab')}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def home(context: typer.Context) -> None:
+def home(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop"),
+    ] = False,
+) -> None:
     if context.invoked_subcommand is None:
         print_home()
 

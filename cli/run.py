@@ -38,8 +38,10 @@ def run(
             "-s",
             "--set",
             metavar="KEY=VALUE",
-            help="Change a parameter, an axis or a variant: "
-            "-s columns=1000,4000  -s dtype=float64  -s variants.online.k=3",
+            help="Change a parameter or an axis: -s dtype=float64. Several values make an axis of any parameter: "
+            "-s columns=1000,4000. In one variant: -s online.dtype=float64; a new variant: "
+            "-s variants.half.implementation=online -s variants.half.dtype=float16. "
+            "What there is to set: lab params NAME",
         ),
     ] = None,
     add: Annotated[

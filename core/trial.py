@@ -30,10 +30,10 @@ class Params(BaseModel):
 
     A text may name a function of the user's, `./file.py:function`; a field whose type is `Path` names a file or a folder.
     Both are relative to the experiment file; a trial gets them with absolute paths, and a run keeps their digests. A
-    validator loads them by `info.context`, see `Nearby`.
+    validator loads them by `info.context`, see `Nearby`. The text below a field is what `lab params` says of it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Refused(Exception):

@@ -20,7 +20,7 @@ GENERAL = {
     "suggest",
     "two_cuts",
 }  # of no subject: leaves that everyone may import
-RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "measure"}
+RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "results", "tracking", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
 LAYERS = ["softmax", "attention", "lm", "grpo", "distill"]  # each may import those before it
 MAY_IMPORT = {
@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "analysis": {"trial", "measure", "experiment"},
     "run": {"trial", "own_files", "measure", "experiment", "analysis"},
     "report": {"trial", "measure", "experiment", "analysis"},
+    "results": {"run", "report", "analysis", "experiment"},
+    "tracking": {"results", "run", "experiment", "report"},
 }
 
 

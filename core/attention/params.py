@@ -18,24 +18,34 @@ class Params(AnyParams):
     direction: Literal["fwd", "fwd+bwd"] = "fwd"
     """What one call does: the output, or the output and the gradients of q, k and v. `--pass` on the command line."""
     batch: int = Field(1, ge=1)
+    """Sequences that attend to themselves only."""
     heads: int = Field(4, ge=1)
+    """Heads of q; of k and v too, unless `kv_heads` says otherwise."""
     kv_heads: int | None = Field(None, ge=1)
     """Heads of k and v; as many as `heads` where it is left out."""
     seq_len: int = Field(1024, ge=1)
+    """Length of q."""
     keys: int | None = Field(None, ge=1)
     """Length of k and v; `seq_len` where it is left out."""
     head_dim: int = Field(64, ge=1)
+    """Width of a head of q, k and v."""
     causal: bool = False
+    """Whether a query sees only keys up to its own place, counted from the last query and the last key
+    (bottom right)."""
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+    """Of q, k, v and the output."""
     window_part: int | None = Field(None, ge=1)
     """The window of a query: its own key and this part of the keys before it; 16 is a window of a sixteenth."""
     softcap: float | None = Field(None, gt=0)
+    """c: each score s becomes c·tanh(s / c); left out, scores are as they are."""
     sink: bool = False
     """One more logit for each head, which has no value vector."""
     alibi: bool = False
+    """Whether scores fall with the distance of query and key, by a slope for each head."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """The share of probabilities that are dropped, the same ones in every implementation."""
     mask: Literal["", "boolean", "additive"] = ""
+    """One that shows a query three keys in four: none, boolean (True = may attend), or additive with −∞ at the others."""
     lse: bool = False
     """Whether the log-sum-exp is computed too."""
     sequences: int | None = Field(None, ge=1)

@@ -3,6 +3,7 @@
 The file of the function may say at its top level:
 
     layout = "bshd"          q, k, v and the output are (batch, length, heads, head_dim), as in the flash-attn package
+    square_only = True       it takes as many queries as keys; any other shape is refused for it
 
 The function gets the options that its signature names; one in use that it does not name raises `Refused`. A parameter
 `softmax_scale` gets the scale where there is no `scale`. NotImplementedError becomes `Refused`.
@@ -28,14 +29,19 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
 
     Args:
         layout: of `function`; where left out, the attribute or top-level name `layout` of it or its file, else "bhsd".
-    Raises ValueError: the layout is not one of `LAYOUTS`.
+    Raises ValueError: the layout is not one of `LAYOUTS`, or `square_only` is neither True nor False.
     """
-    layout = layout or getattr(function, "layout", None) or _beside(function).get("layout", "bhsd")
+    layout = layout or _declared(function, "layout", "bhsd")
+    square_only = _declared(function, "square_only", False)
     if layout not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}")
+    if not isinstance(square_only, bool):
+        raise ValueError(f"square_only is {square_only!r}; it must be True or False")
     takes = _parameters(function)
 
     def backend(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Any:
+        if square_only and q.shape[2] != k.shape[2]:
+            raise Refused("takes as many queries as keys (square_only)")
         named: dict[str, Any] = {}
         for name, value in options.by_name.items():
             if takes(name) and (name == "causal" or value is not None):
@@ -64,10 +70,10 @@ def adapted(function: Callable[..., Any], layout: str | None = None) -> Adapted:
     return backend
 
 
-def _beside(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The names at the top level of the function's file."""
-    names: Mapping[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
-    return names
+def _declared(function: Callable[..., Any], name: str, otherwise: Any) -> Any:
+    """An attribute of the function, else a name at the top level of its file."""
+    beside: Mapping[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    return getattr(function, name, beside.get(name, otherwise))
 
 
 def _parameters(function: Callable[..., Any]) -> Callable[..., bool]:

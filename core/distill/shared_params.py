@@ -23,33 +23,51 @@ class SharedParams(AnyParams):
 
     # The language, and the text that students learn from.
     topics: int = Field(8, ge=1)
+    """Hidden states of the language."""
     words: int = Field(1000, ge=1)
+    """Words of the language."""
     vocabulary: int = Field(512, ge=16)
     """Tokens of the byte-pair encoding."""
     columns: int = Field(64, ge=2)
     """Tokens of a document, `<eos>` before it included."""
     documents: int = Field(1600, ge=1)
+    """Documents that students learn from."""
     held_out: int = Field(256, ge=1)
     """Documents that the distance from the truth is measured on."""
 
     # The student.
     d_model: int = Field(48, ge=8)
+    """Width of the student."""
     layers: int = Field(1, ge=1)
+    """Layers of the student."""
     heads: int = Field(4, ge=1)
+    """Heads of the student."""
     d_ff: int = Field(144, ge=8)
+    """Width of the student's feed-forward layers."""
     steps: int = Field(300, ge=1)
+    """Steps of the student's training."""
     batch: int = Field(32, ge=1)
+    """Documents in a step."""
     learning_rate: float = Field(3e-3, gt=0)
+    """Of the student."""
     eval_every: int = Field(50, ge=1)
+    """Steps between two points of the curves."""
 
     # The teachers: one for each seed, or `teachers` of them, which the seeds learn from in turn.
     teachers: int | None = Field(None, ge=1)
+    """So many teachers, which the seeds learn from in turn; left out, one for each seed."""
     teacher_d_model: int = Field(128, ge=8)
+    """Width of a teacher."""
     teacher_layers: int = Field(2, ge=1)
+    """Layers of a teacher."""
     teacher_heads: int = Field(4, ge=1)
+    """Heads of a teacher."""
     teacher_d_ff: int = Field(384, ge=8)
+    """Width of a teacher's feed-forward layers."""
     teacher_steps: int = Field(240, ge=1)
+    """Steps of a teacher's training."""
     teacher_batch: int = Field(32, ge=1)
+    """Documents in a step of it."""
     teacher_documents: int = Field(8000, ge=1)
     """Of the teacher's own training text."""
 

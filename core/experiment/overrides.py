@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ from .schema import Experiment
 from .shape import shaped
 from .subject import NoSubject, Subject
 
+NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 SETTABLE = (
     "params", "axes", "checks", "variants", "baseline", "repeats", "seeds", "sample_seconds", "timeout",
 )  # fmt: skip
@@ -36,6 +37,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
     document = _with_preset(document, request.preset)
     shaped(document)
     document = _with_what_is_installed(document, request.variants)
+    in_file = tuple(document.data.get("variants") or {})
     mistakes: list[Mistake] = []
     for text in request.add:
         document = _collect(
@@ -51,7 +53,7 @@ def resolve(document: Document, subject: Subject, request: Request) -> Document:
         if (count := getattr(request, flag)) is not None:
             document = _collect(mistakes, document, lambda d, f=flag, c=count: _with_replicates(d, f, c))
     if request.variants:
-        document = _collect(mistakes, document, lambda d: _with_only(d, request))
+        document = _collect(mistakes, document, lambda d: _with_only(d, request, in_file))
     if mistakes:
         raise Mistakes(mistakes)
     return document
@@ -140,11 +142,28 @@ def _with_set(document: Document, subject: Subject, text: str, folder: Path) -> 
         raise Mistakes([Mistake(position, "write it as key=value")])
     keys = _keys_for(document, subject, key, position)
     variants = document.data.get("variants") or {}
+    if keys[0] == "variants" and len(keys) > 2 and keys[1] not in variants:
+        document = _with_new_variant(document, str(keys[1]), position)
     if keys[0] == "params" and variants and all(keys[-1] in (variant or {}) for variant in variants.values()):
         what = f"has no effect: every variant sets {key} itself; name one: -s {next(iter(variants))}.{key}=…"
         raise Mistakes([Mistake(position, what)])
-    value = _typed(raw.strip(), keys, subject, position)
+    raw = raw.strip()
+    if keys[0] == "params" and len(keys) == 2 and _is_several(raw, keys, subject):
+        if setting := [name for name, variant in variants.items() if key in (variant or {})]:
+            what = f"{key} cannot be an axis: {', '.join(setting)} would lose their own; name one: -s {setting[0]}.{key}=…"
+            raise Mistakes([Mistake(position, what)])
+        keys = ("axes", key)
+    value = _typed(raw, keys, subject, position)
     return _changed(document, keys, _absolute(value, keys, subject, folder, position), position)
+
+
+def _is_several(raw: str, keys: Keys, subject: Subject) -> bool:
+    """Whether this is a list of values of a parameter that takes one."""
+    kind = plain(_kind_at(keys, subject))
+    if typing.get_origin(kind) in (list, tuple, dict, Sequence) or raw.startswith("{"):
+        return False
+    bare = re.sub(r"""(["']).*?\1""", "", raw)  # a comma inside of quotes belongs to the text
+    return "," in bare or raw.startswith("[") and not _is_text(kind)
 
 
 def _keys_for(document: Document, subject: Subject, key: str, position: Position) -> Keys:
@@ -273,10 +292,19 @@ def _changed(document: Document, keys: Keys, value: Any, position: Position) -> 
     return replace(document, data=change(document.data, keys), positions={**positions, keys: position})
 
 
+def _with_new_variant(document: Document, name: str, position: Position) -> Document:
+    """With an empty variant in the tier of the baseline, so that it is compared with it."""
+    if not NAME.fullmatch(name):
+        raise Mistakes([Mistake(position, f"a variant's name is letters, digits, - and _; not {name!r}")])
+    baseline = (document.data.get("variants") or {}).get(document.data.get("baseline")) or {}
+    tier = {"tier": baseline["tier"]} if "tier" in baseline else {}
+    return _changed(document, ("variants", name), tier, position)
+
+
 def _with_variant(document: Document, subject: Subject, text: str, folder: Path) -> Document:
     position = Position(f"--add {text}")
     name, equals, target = text.partition("=")
-    if not equals or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
+    if not equals or not NAME.fullmatch(name):
         raise Mistakes([Mistake(position, "write it as name=./file.py:function")])
     variants = document.data.get("variants") or {}
     if name in variants:
@@ -287,11 +315,9 @@ def _with_variant(document: Document, subject: Subject, text: str, folder: Path)
         )
     if not is_reference(target):
         raise Mistakes([Mistake(position, "write it as name=./file.py:function")])
-    baseline = variants.get(document.data.get("baseline")) or {}
-    tier = {"tier": baseline["tier"]} if "tier" in baseline else {}
     keys: Keys = ("variants", name)
-    added = tier | _absolute({"implementation": target}, keys, subject, folder, position)
-    return _changed(document, keys, added, position)
+    added = _absolute({"implementation": target}, keys, subject, folder, position)
+    return _changed(_with_new_variant(document, name, position), keys, added, position)
 
 
 def _with_replicates(document: Document, flag: str, count: int) -> Document:
@@ -302,7 +328,7 @@ def _with_replicates(document: Document, flag: str, count: int) -> Document:
     return _changed(document, (flag,), count, Position(f"--{flag} {count}"))
 
 
-def _with_only(document: Document, request: Request) -> Document:
+def _with_only(document: Document, request: Request, in_file: Collection[str]) -> Document:
     variants: dict[str, Any] = document.data.get("variants") or {}
     position = Position(f"--variants {','.join(request.variants)}")
     unknown = [n for n in request.variants if n not in variants]
@@ -310,11 +336,7 @@ def _with_only(document: Document, request: Request) -> Document:
         raise Mistakes(
             [Mistake(position, f"no variant {name}.{nearest(name, variants)}") for name in unknown]
         )
-    # The baseline always runs, since every ratio needs it, and so does what --add adds.
-    wanted = {
-        *request.variants,
-        document.data.get("baseline"),
-        *(text.partition("=")[0] for text in request.add),
-    }
+    # The baseline always runs, since every ratio needs it, and so does what --add and -s variants.NEW.… add.
+    wanted = {*request.variants, document.data.get("baseline"), *request.added_variants(in_file)}
     kept = {name: value for name, value in variants.items() if name in wanted}
     return replace(document, data={**document.data, "variants": kept})

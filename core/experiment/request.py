@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,3 +19,11 @@ class Request:
     repeats: int | None = None
     seeds: int | None = None
     folder: Path = field(default_factory=Path.cwd)  # what ./file.py:function in -s and --add is relative to
+
+    def added_variants(self, in_file: Collection[str]) -> list[str]:
+        """The variants that are added to those of the file: by `--add`, or by `-s variants.NEW.key=value`."""
+        keys = (text.partition("=")[0].split(".") for text in self.sets)
+        by_set = [
+            key[1] for key in keys if len(key) > 2 and key[0].strip() == "variants" and key[1] not in in_file
+        ]
+        return list(dict.fromkeys([*(text.partition("=")[0] for text in self.add), *by_set]))

@@ -42,74 +42,118 @@ class Params(AnyParams):
     """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and
     harder, if it has them, are the depths."""
     structure: str = "z10"
+    """Of chain: what is added up: z2, z10 (digits) or s5 (permutations)."""
     operators: str = ""
     """Of chain: one or more of the structure's operators; the first by default."""
     alphabet: str = ""
     """Of chain: a second alphabet of digits for traces, such as ABCDEFGHIJ. The reward `language` is for the prompt's."""
     base_depth: tuple[int, int] = (1, 4)
+    """Steps of the problems that the base model is trained on."""
     train_depth: tuple[int, int] = (3, 5)
+    """Steps of the problems of the training by rewards, and of the test."""
     harder_depth: tuple[int, int] = (6, 8)
+    """Steps of the problems beyond training."""
 
     # The demonstrations of the base model; see `tasks.Mixture`.
     long: float = Field(0.25, ge=0, le=1)
+    """The share of demonstrations with a trace."""
     noise: float = Field(0.03, ge=0, le=1)
+    """The chance that a step of a trace is wrong."""
     slips: float = Field(0.3, ge=0, le=1)
+    """The share of long answers with a broken format."""
     leaps: float = Field(0.1, ge=0, le=1)
+    """The share of long traces that take two steps at once."""
     tagged: bool = True
+    """Whether traces stand in <think> tags."""
     direct_noise: float = Field(0.0, ge=0, le=1)
+    """The chance that an answer without a trace is a guess."""
     mixed: float = Field(0.0, ge=0, le=1)
+    """The share of long traces that mix two alphabets, step by step."""
     second: float = Field(0.0, ge=0, le=1)
+    """The share of the other long traces that are in the second alphabet throughout."""
     second_noise: float | None = Field(None, ge=0, le=1)
+    """As `noise`, in the second alphabet; left out, the same."""
 
     model: PretrainedModel | None = None
     """A pretrained model to start from, {hf: ./folder}, instead of a base model; its accuracy must be inside `window`."""
 
     # The base model and its training, if there is no pretrained one.
     d_model: int = Field(64, ge=8)
+    """Width of the base model."""
     layers: int = Field(2, ge=1)
+    """Layers of the base model."""
     heads: int = Field(4, ge=1)
+    """Heads of the queries."""
     kv_heads: int = Field(2, ge=1)
+    """Heads of the keys and values."""
     d_ff: int = Field(192, ge=8)
+    """Width of the feed-forward layers."""
     base_steps: int = Field(600, ge=1)
+    """Steps of its training on demonstrations."""
     base_batch: int = Field(128, ge=1)
+    """Demonstrations in a step of it."""
     demonstrations: int = Field(30_000, ge=1)
+    """Demonstrations that it is trained on."""
     window: tuple[float, float] = (0.0, 1.0)
     """The smallest and the largest accuracy of an accepted base model; outside of it another one is trained, and a
     pretrained model is refused."""
     attempts: int = Field(4, ge=1)
+    """Base models that are tried until one is inside `window`."""
 
     # The trainer.
     algorithm: Literal["grpo", "rft", "sft"] = "grpo"
     """grpo, or a control, next-token training: rft on its own right answers, sft on demonstrations; see `GRPOConfig`."""
     sft_tokens: int | None = Field(None, ge=1)
+    """Least number of tokens in a step of sft; left out, as many demonstrations as the others have
+    completions."""
     sft_shown: Literal["base", "full"] = "base"
     """The demonstrations of sft: "base", of the base model's depths and mixture; "full", only right and full traces, of
     `train_depth` if the task takes depths."""
     preset: str = ""
     """A published configuration: "r1-zero", "deepseekmath", "dr-grpo". What the experiment sets takes precedence."""
     steps: int = Field(40, ge=1)
+    """Rollouts, each with `num_iterations` updates."""
     num_prompts: int = Field(32, ge=1)
+    """Problems in a step."""
     num_generations: int = Field(8, ge=2)
+    """G: completions for each problem."""
     max_completion_length: int | None = Field(None, ge=1)
     """In tokens, those of a pretrained model if there is one; the task's longest demonstration by default."""
     temperature: float = Field(1.0, gt=0)
+    """Of sampling."""
     learning_rate: float = Field(3e-4, gt=0)
+    """Of the training by rewards."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Whose standard deviation divides the advantages: the group's, the batch's, or none."""
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "gspo", "cispo"] = "grpo"
+    """Whose loss, and so what a token's weight is."""
     epsilon: float = Field(0.2, ge=0)
+    """How far the ratio to the old policy may fall, and rise too unless `epsilon_high` says otherwise,
+    before it is clipped."""
     epsilon_high: float | None = Field(None, ge=0)
+    """How far it may rise; left out, as far as `epsilon`."""
     beta: float = Field(0.0, ge=0)
+    """Weight of the KL divergence from the model before training; 0 leaves it out."""
     kl: Literal["k1", "k2", "k3"] = "k3"
+    """The estimator of that divergence."""
     num_iterations: int = Field(1, ge=1)
+    """μ: updates on the completions of a step."""
     ref_model_sync_steps: int | None = Field(None, ge=1)
+    """After so many steps the reference becomes a copy of the policy; left out, never."""
     mask_truncated_completions: bool = False
+    """Whether completions that were cut off stay out of the loss."""
     drop_zero_spread: bool = True
+    """Whether groups whose rewards are all equal are left out of the computation."""
     dynamic_sampling: int = Field(1, ge=1)
+    """Most rounds of sampling in which such groups are replaced (DAPO); 1 replaces none."""
 
     # Evaluation.
     eval_every: int = Field(10, ge=1)
+    """Steps between two points of the curves."""
     eval_problems: int = Field(128, ge=1)
+    """Problems of the test."""
     eval_samples: int = Field(8, ge=1)
+    """Completions for each problem of the test."""
 
     @field_validator("reward")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 class PretrainedModel(BaseModel):
     """A model in Hugging Face's format."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     hf: Path
     """A folder with a causal model and its tokenizer, made by `save_pretrained`."""

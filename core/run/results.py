@@ -124,16 +124,19 @@ def gather(run: Run) -> Results:
     )
 
 
+def metrics_table(results: Results) -> pd.DataFrame:
+    """A row for each variant, point and replicate, and a column for each metric that has a figure."""
+    values = results.values
+    index = [column for column in values.columns if column not in ("metric", "value")]
+    return values.pivot(index=index, columns="metric", values="value").reset_index().rename_axis(columns=None)
+
+
 def write_tables(results: Results) -> None:
     """metrics.csv, curves.csv, comparison.csv and claims.csv beside the trials."""
     from ..analysis.verdicts import claims_table
 
-    wide = results.values
-    if not wide.empty:
-        index = [column for column in wide.columns if column not in ("metric", "value")]
-        wide = wide.pivot(index=index, columns="metric", values="value").reset_index()
     tables = {
-        "metrics": wide,
+        "metrics": metrics_table(results),
         "curves": results.curves,
         "comparison": results.comparison,
         "claims": claims_table(results.verdicts),

@@ -18,8 +18,11 @@ class Params(AnyParams):
     """standard, flash: their errors. flash-1, flash-2: counts of FlashAttention's and FlashAttention-2's Algorithm 1.
     chunked, whole: memory. ties: the rounding of a sum in which several P are 1."""
     queries: int = Field(256, ge=1)
+    """Rows of Q."""
     keys: int = Field(2048, ge=4)
+    """Rows of K and V."""
     head_dim: int = Field(64, ge=1)
+    """d: columns of Q, K and V."""
     outliers: bool = False
     """Inputs N(0, 1) + N(0, 100)·Bernoulli(0.001) in the place of N(0, 1)."""
     spread: float = Field(1.0, gt=0)
@@ -34,10 +37,13 @@ class Params(AnyParams):
     S: Format = "float32"
     """Of flash: the scores. Standard attention has them in the format of P."""
     P: Format = "float32"
+    """Of flash: the probabilities as they enter the product with V."""
     kept: Format = "float32"
     """O, ℓ and the factor of rescaling, between tiles."""
     output: Format = "float32"
+    """The format of the result."""
     tile: int = Field(128, ge=1)
+    """Keys of a tile."""
     threshold: float = Field(0.0, ge=0)
     """τ: how much a maximum may grow, in powers of two, before O is rescaled."""
     offset: float = 0.0

@@ -15,6 +15,7 @@ class Params(AnyParams):
     """What an experiment about the bias of losses may vary."""
 
     loss: One | Two = "forward-kl"
+    """Whose minimiser is compared with the teacher's distribution."""
     tokens: int = Field(1024, ge=1)
     """Of the text, in the teacher's byte-pair encoding."""
     k: int = Field(12, ge=1)
@@ -27,6 +28,8 @@ class Params(AnyParams):
     """The student whose gradients are compared: at 0 it has the frequency of each token, near 1 the best prediction from
     the last token alone."""
     topics: int = Field(8, ge=1)
+    """Hidden states of the language."""
     words: int = Field(2000, ge=8)
+    """Words of the language."""
     vocabulary: int = Field(512, ge=32)
     """Tokens of the teacher's byte-pair encoding, which is the student's too where there is one vocabulary."""

@@ -31,6 +31,7 @@ class Params(SharedParams):
     characters: int = Field(200, ge=8)
     """Largest length of a document of `text`."""
     held_out: int = Field(128, ge=1)
+    """Documents that the distance from the truth is measured on."""
 
     model: PretrainedModel | None = None
     """A pretrained student, in place of one of characters."""

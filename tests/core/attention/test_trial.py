@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from lab.core.attention.checks.shapes import SHAPES
 from lab.core.attention.trial import Params, case
@@ -101,6 +102,68 @@ def test_a_wrong_alignment_is_found_and_named(context):
     )
     with pytest.raises(Wrong, match=r"Nq=1 Nk=239 causal d=64 float32.*first bad row 0.*aligned top-left\?"):
         made.check()
+
+
+def test_the_contract_stands_beside_a_case_that_breaks_it(context):
+    nan = user_case(
+        context,
+        """def f(q, k, v, causal=False, scale=None):
+    band = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
+    s = (q @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).mT) * scale
+    s = s.masked_fill(~band, -torch.inf) if causal else s
+    return s.softmax(-1) @ v.repeat_interleave(q.shape[1] // k.shape[1], 1)""",
+    )
+    with pytest.raises(Wrong, match=r"Nq=203 Nk=113 causal .*; rows 0–89 see no key; 0 is expected there"):
+        nan.check()
+    top_left = user_case(
+        context,
+        f"def f(q, k, v, causal=False, scale=None): return {SDPA}(q, k, v, is_causal=causal, scale=scale, enable_gqa=True)",
+    )
+    with pytest.raises(Wrong, match="causal is aligned bottom-right: the last query sees the last key"):
+        top_left.check()
+
+
+def test_rows_without_a_key_are_named_under_a_mask_and_without_any_keys():
+    from lab.core.attention.checks.battery import check
+    from lab.core.attention.checks.shapes import Shape, inputs
+    from lab.core.attention.registry import by_name
+
+    def nan_where_nothing_is_seen(q, k, v, options):
+        output, lse = by_name("standard")(q, k, v, options)
+        return output.masked_fill(lse.isneginf()[..., None], torch.nan), lse
+
+    for shape, words in (
+        (Shape(70, 90, mask="rows masked"), r"rows 0, 3, 6, … see no key"),
+        (Shape(70, 69, causal=True), r"row 0 sees no key"),
+        (Shape(5, 0), r"rows 0–4 see no key"),
+    ):
+        point = inputs(Shape(8, 8), torch.float32)
+        with pytest.raises(Wrong, match=words):
+            check(
+                nan_where_nothing_is_seen,
+                point.q,
+                point.k,
+                point.v,
+                point.options,
+                gradients=False,
+                shapes=[shape],
+            )
+
+
+@pytest.mark.parametrize(
+    "declared", ["square_only = True\ndef f(q, k, v, causal=False, scale=None):", "DECORATED"]
+)
+def test_a_function_for_square_shapes_is_refused_the_others(context, declared):
+    body = f" return {SDPA}(q, k, v, is_causal=causal, scale=scale, enable_gqa=True)"
+    head = "def f(q, k, v, causal=False, scale=None):"
+    source = f"{declared}{body}" if declared != "DECORATED" else f"{head}{body}\nf.square_only = True"
+    metrics = user_case(context, source, causal=True).check()
+    assert metrics["refused"] >= sum(shape.queries != shape.keys for shape in SHAPES) > 20
+    assert metrics["cases"] + metrics["refused"] == len(SHAPES) + 1
+    with pytest.raises(Refused, match="takes as many queries as keys"):
+        user_case(context, source, keys=71).check()
+    with pytest.raises(ValueError, match="square_only is 'yes'; it must be True or False"):
+        user_case(context, "square_only = 'yes'\ndef f(q, k, v): pass")
 
 
 def test_a_causal_that_is_ignored_is_found(context):

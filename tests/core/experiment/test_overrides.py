@@ -80,7 +80,7 @@ TYPED = {
     "yes": {"true": True, "False": False},
     "text": {
         "007": "007", "1e4": "1e4", "true": "true", "null": "null", "a #b": "a #b", "a: b": "a: b", "[x]": "[x]", "{x}": "{x}",
-        "- x": "- x", "*x": "*x", "&x y": "&x y", "!x": "!x", "'q'": "q", '"1"': "1", "it's": "it's", "": "", "1,2": "1,2",
+        "- x": "- x", "*x": "*x", "&x y": "&x y", "!x": "!x", "'q'": "q", '"1"': "1", "it's": "it's", "": "", '"1,2"': "1,2",
     },
     "maybe": {"a #b": "a #b", "007": "007", "null": None, "'null'": "null", "yes": "yes"},
     "word": {"point": "point", "1": "1"},
@@ -297,3 +297,37 @@ def test_what_needs_a_missing_package_is_left_out_unless_named(tmp_path: Path) -
     assert "rival" not in (found := load(str(path)).experiment.variants)
     assert "here" in found
     assert "rival" in load(str(path), Request(variants=("rival",))).experiment.variants
+
+
+def test_several_values_of_a_parameter_make_it_an_axis(own: str) -> None:
+    def axes(text: str) -> Any:
+        return load(own, Request(sets=(text,))).experiment.axes
+
+    assert axes("whole=1,2e3") == {"whole": [1, 2000]}
+    assert axes("word=[point, '1']") == {"word": ["point", "1"]}
+    assert axes("text=a,b") == {"text": ["a", "b"]}
+    for text in ('text="a,b"', "wholes=1,2", "whole=3"):  # a text, a list by its type, one value
+        assert axes(text) == {}
+    with pytest.raises(Mistakes, match=r"-s whole=1,x: whole: should be a whole number, not 'x'"):
+        axes("whole=1,x")
+
+
+def test_a_parameter_that_a_variant_sets_is_no_axis() -> None:
+    with pytest.raises(Mistakes, match="factor cannot be an axis: .* would lose their own"):
+        loaded_with("factor=1,2")
+
+
+def test_a_new_variant_is_set_key_by_key_and_runs_beside_the_baseline() -> None:
+    loaded = loaded_with("variants.new.factor=3", "variants.new.implementation=base", variants=("same",))
+    assert set(loaded.experiment.variants) == {"base", "same", "new"}
+    new, base = loaded.experiment.variants["new"], loaded.experiment.variants["base"]
+    assert new.params == {"factor": 3, "implementation": "base"} and new.tier == base.tier
+    with pytest.raises(Mistakes, match="a variant's name is letters"):
+        loaded_with("variants.two words.factor=3")
+    with pytest.raises(Mistakes, match=r"unknown parameter fctor\. Did you mean factor\?"):
+        loaded_with("variants.new.fctor=3")
+
+
+def test_a_new_variant_stands_in_the_tier_of_the_baseline() -> None:
+    experiment = load("softmax", Request(sets=("variants.half.dtype=float16",))).experiment
+    assert experiment.variants["half"].tier == experiment.variants[experiment.baseline].tier != ""
