@@ -66,8 +66,17 @@ def test_the_table_of_exit_codes() -> None:
 def test_the_table_of_commands() -> None:
     from lab.cli.app import app
 
-    commands = typer.main.get_command(app).commands
-    table, known = ["| command | arguments | options |", "|-|-|-|"], {"--help"}
+    commands = {}
+    for name, command in typer.main.get_command(app).commands.items():  # of a group what is in it
+        commands |= (
+            {f"{name} {sub}": each for sub, each in command.commands.items()}
+            if hasattr(command, "commands")
+            else {name: command}
+        )
+    table, known = (
+        ["| command | arguments | options |", "|-|-|-|"],
+        {"--help", "--version", "--install-completion"},
+    )
     for name, command in commands.items():
         options = [param.opts for param in command.params if param.param_type_name == "option"]
         arguments = [
