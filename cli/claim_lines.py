@@ -134,11 +134,6 @@ def legend(verdicts: Sequence[Verdict], noun: str) -> str:
     return "  ".join(parts)
 
 
-def noun_of(experiment: Experiment) -> str:
-    """What a replicate is called."""
-    return "seed" if experiment.seeds is not None else "repeat"
-
-
 def no_interval(n: int, noun: str) -> str:
     """`two repeats: no interval`; empty where there are enough for one."""
     from ..core.analysis.statistics import FEWEST

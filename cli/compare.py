@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..core.safe_text import csv_of
 from ..core.suggest import nearest
-from .claim_lines import claims_grid, in_order, legend, no_interval, noun_of, paper
+from .claim_lines import claims_grid, in_order, legend, no_interval, paper
 from .compare_runs import print_two_runs, share_of
 from .headline import largest
 from .hints import command
@@ -286,7 +286,7 @@ def _print_claims(judged: Results, screen: Console) -> None:
         says = [] if has_sentences else [verdict.says]
         if why := " · ".join([*says, *filter(None, [verdict.detail])]):
             screen.print(Padding(Text(why, style="dim"), (0, 0, 0, 3)))
-    screen.print(f"\n[quiet]{escape(legend(verdicts, noun_of(judged.experiment)))}[/]")
+    screen.print(f"\n[quiet]{escape(legend(verdicts, judged.experiment.noun))}[/]")
     one = command("explain", judged.run, f"{judged.experiment.name}/{verdicts[0].claim}")
     screen.print(f"the reasoning behind one: [command]{escape(one)}[/]", soft_wrap=True)
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from ..core.suggest import nearest
-from .claim_lines import no_interval, noun_of
+from .claim_lines import no_interval
 from .hints import settling
 from .options import RESULTS, Json, ResultsFolder
 from .overviews import experiments
@@ -134,7 +134,7 @@ def _source(source: str, experiment: Experiment) -> str:
 def _how_sure(judged: Results, verdict: Verdict) -> str:
     if verdict.letter == "C":
         return ", counted: no interval"
-    noun = noun_of(judged.experiment)
+    noun = judged.experiment.noun
     if few := no_interval(verdict.replicates, noun):
         return f" ({few})"
     level = f", interval at {verdict.interval.level:.1%}" if verdict.interval else ""
@@ -146,7 +146,7 @@ def _figures(judged: Results, verdict: Verdict, seen: Replicates) -> Grid:
     from ..core.analysis import digits
 
     unit = judged.experiment.metrics[verdict.metric].unit
-    noun = noun_of(judged.experiment)
+    noun = judged.experiment.noun
     head = [f">{noun}", *(f">{name}" for name in seen.columns), *([f">{seen.result}"] if seen.result else [])]
     rows = []
     for at, figures in seen.rows.items():

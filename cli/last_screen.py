@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from .claim_lines import also, claims_grid, in_order, legend, noun_of, untested
+from .claim_lines import also, claims_grid, in_order, legend, untested
 from .headline import headline, largest
 from .hints import command, opens, settling
 from .screen import ago, duration
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
 SUMMARY = 4  # lines
+FEWEST = 6  # rows of the table, besides the user's own, before claims that hold get a line
 WORTH_IT = 7  # times the replicates that are there: more of them are not proposed
 OPEN = ("fails here", "unclear", "preview")
 
@@ -31,6 +32,7 @@ def print_last_screen(results: Results, screen: Console) -> None:
     run = results.run
     following = [command("compare", run, run.folder.parent.name)]
     following.append("lab report" if opens(run) else command("report", run))
+    following.append(str(run.folder))
     when = duration(float(results.facts["seconds"]))
     _print(results, screen, when, _summary(results, screen), following, LINES)
 
@@ -45,7 +47,7 @@ def print_one_screen(results: Results, screen: Console) -> None:
 def _print(
     results: Results, screen: Console, when: str, summary: list[Text], following: list[str], lines: int
 ) -> None:
-    head = [*lines_of(screen, Text.from_markup(_head(results, when))), Text(), *summary]
+    head = [*lines_of(screen, Text.from_markup(_head(results, when, screen.width))), Text(), *summary]
     tail = [*_needed(results), *_legend(results, screen)]
     room = lines - len(head) - len(tail) - len(_next(results, following, screen))
     table = _table(results, screen, room)
@@ -57,7 +59,7 @@ def _print(
         screen.print(line, soft_wrap=True)  # a command is copied whole
 
 
-def _head(results: Results, when: str) -> str:
+def _head(results: Results, when: str, width: int) -> str:
     from ..core.analysis.verdicts import tally
 
     facts = results.facts
@@ -70,7 +72,8 @@ def _head(results: Results, when: str) -> str:
         f"{str(facts['device']).upper()}{threads}",
         tally(results.verdicts),
     ]
-    return " · ".join(part for part in parts if part)
+    whole = " · ".join(part for part in parts if part)
+    return whole if Text.from_markup(whole).cell_len <= width else " · ".join([*parts[:3], *parts[4:]])
 
 
 def _summary(results: Results, screen: Console) -> list[Text]:
@@ -91,7 +94,8 @@ def _table(results: Results, screen: Console, room: int) -> list[Text]:
     made, first = found
     rows = made.tiers[0].rows
     own = sum(row.own for row in rows)
-    fewest = min(first, 1 + own + max(2, room // 2 - 4 - own))
+    two_claims = 8 + len(untested(results, screen.width))  # lines, with headings, hints and empty lines
+    fewest = min(len(rows), max(first, FEWEST + own), max(room - two_claims, 1 + own))
     count = min(len(rows), max(fewest, room - _wanted(results, screen) - 3))
     if count == len(rows) - 1:
         count = len(rows)  # that one line would say that one is left out
@@ -192,7 +196,7 @@ def _control(results: Results) -> str | None:
 def _legend(results: Results, screen: Console) -> list[Text]:
     if not results.verdicts:
         return []
-    return lines_of(screen, Text(legend(results.verdicts, noun_of(results.experiment)), style="dim"))
+    return lines_of(screen, Text(legend(results.verdicts, results.experiment.noun), style="dim"))
 
 
 def _next(results: Results, following: list[str], screen: Console) -> list[Text]:
@@ -205,7 +209,7 @@ def _next(results: Results, following: list[str], screen: Console) -> list[Text]
     settled = [found for _, at in nearest if (found := settling(results.verdicts[at], results))][:1]
     lines: list[Text] = []
     for one in [*settled, *explained, *following]:
-        part = Text(one, style="cyan")
+        part = Text(one, style="cyan" if one.startswith("lab ") else "quiet")
         if lines and lines[-1].cell_len + 3 + part.cell_len <= screen.width:
             lines[-1].append(" · ").append_text(part)
         else:

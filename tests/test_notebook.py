@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import LAB
+from forked_lab import LAB
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "results.ipynb"
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked_lab import LAB
 
 from lab.cli.app import app
 
-from ..conftest import KNOWN, LAB
+from ..conftest import KNOWN
 
 Offered = Callable[[str, str], list[str]]
 

@@ -125,7 +125,7 @@ def test_the_folder_holds_what_the_design_says(known: dict[str, Any]) -> None:
         "claims.csv",
     ):
         assert (folder / name).stat().st_size > 0, name
-    assert {path.suffix for path in (folder / "plots").iterdir()} == {".svg", ".png"}
+    assert {path.suffix for path in (folder / "plots").iterdir()} == {".svg", ".png", ".pdf"}
     facts = json.loads((folder / "run.json").read_text())
     assert facts["status"] == "finished" and facts["counts"]["planned"] == sum(
         count for word, count in facts["counts"].items() if word != "planned"

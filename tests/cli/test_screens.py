@@ -22,6 +22,7 @@ from lab.cli.claim_lines import cut, in_order
 from lab.cli.last_screen import print_last_screen, print_one_screen
 from lab.cli.screen import THEME, Screen
 from lab.core.analysis.comparison import compare
+from lab.core.analysis.conditions import Conditions
 from lab.core.analysis.control import control
 from lab.core.analysis.gaps import with_gaps
 from lab.core.analysis.judge import judge
@@ -37,7 +38,7 @@ from lab.core.run.results import Results, gather
 
 FACTS = {
     "version": 1, "started": "2026-01-02T03:04:05Z", "seconds": 61.0, "status": "finished", "full": True, "preset": None,
-    "label": "", "device": "cpu", "threads": 1,
+    "label": "", "device": "cpu", "threads": 1, "files": {},
 }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def made_up(experiment: Experiment, own: list[str]) -> Results:
         experiment=experiment, run=run, facts=facts, environment={}, values=values, status=status,
         curves=pd.DataFrame(), samples={}, cuts={}, comparison=compare(experiment, values, status),
         control=control(experiment, values), verdicts=judge(experiment, values, environment={"device": "cpu"}),
-        summary=fill(experiment, values), warnings=["the machine was busy with something else"],
+        conditions=Conditions(experiment.replicates, experiment.replicates), summary=fill(experiment, values), warnings=["the machine was busy with something else"],
     )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from lab.core.source_digest import CORE, source_digest, source_files
 CACHED = [
     ".".join(path.relative_to(CORE).with_suffix("").parts)
     for path in sorted(CORE.rglob("*.py"))
-    if "source_digest(__name__)" in path.read_text()
+    if "source_digest(__name__)" in path.read_text() and "report" not in path.parts
 ]
-"""The modules whose results are cached under a key that holds their digest."""
+"""The modules whose trained results are cached under a key that holds their digest."""
 
 
 def tree(core: Path, **files: str) -> Path:

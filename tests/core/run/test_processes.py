@@ -250,13 +250,13 @@ def test_a_way_to_start_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminal_that_hangs_up_interrupts(number: signal.Signals) -> None:
-    with pytest.raises(Interrupted), _interruptible():
+    with pytest.raises(Interrupted), _interruptible(None):
         os.kill(os.getpid(), number)
         time.sleep(10)
     assert signal.getsignal(number) == signal.SIG_DFL
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` has it
     try:
-        with _interruptible():
+        with _interruptible(None):
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
