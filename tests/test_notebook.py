@@ -14,6 +14,7 @@ from forked_lab import LAB
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "results.ipynb"
 
 
+@pytest.mark.slow
 def test_every_cell_of_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", f"{LAB.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)

@@ -150,6 +150,7 @@ def test_two_runs_at_once_the_second_waits_and_says_for_whom(tmp_path: Path) -> 
     assert both[0].returncode == 130
 
 
+@pytest.mark.slow
 def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
     arguments = ("run", LEARNING, "--seeds", "1", "--variants", "plain", "--json")
     figures = []

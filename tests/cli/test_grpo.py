@@ -41,6 +41,7 @@ def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_in(folder)
 
 
+@pytest.mark.slow
 def test_two_workers_train_the_same(one_worker: Path, tmp_path: Path) -> None:
     assert lab(tmp_path, "run", SMALL, "--workers", "2").returncode == 0
     found = metrics(run_in(tmp_path))
@@ -48,6 +49,7 @@ def test_two_workers_train_the_same(one_worker: Path, tmp_path: Path) -> None:
     assert found["train.paid.0"] != found["train.random.0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_it_goes_on_to_the_same_figures(one_worker: Path, tmp_path: Path, workers: str) -> None:
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 Lab = Callable[..., CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_the_quick_run_tells_bias_from_noise(lab: Lab, tmp_path: Path) -> None:
     done = lab("run", "kd-loss-bias", "--quick", "--json")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -52,7 +52,7 @@ def test_ctrl_c_and_a_short_budget_leave_the_last_look_as_it_was(lab: Lab, tmp_p
     """Stopped on the way from six seeds to twelve, the run stays the finished one that it was; then a budget that is
     shorter than what is left of the round, and none at all; then it is settled by the command that was printed."""
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
-    command = ["lab", "run", str(NOISY), "-s", "seconds=0.4", "--until", "settled", "--workers", "2"]
+    command = ["lab", "run", str(NOISY), "-s", "seconds=0.2", "--until", "settled", "--workers", "2"]
     started = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
