@@ -96,7 +96,7 @@ class LiveView:
             self.ended[key] = now - since
             result = _result(event.job)
             if event.job.trial.kind == "train":
-                self.trainings.end(event.job, result["status"] == "ok")
+                self.trainings.end(event.job, result["status"])
             self._print_failure(event.job, result)
         if self._live is None:
             self._write_lines(now)

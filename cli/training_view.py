@@ -14,6 +14,7 @@ from rich.text import Text
 from ..core.experiment.schema import Experiment
 from ..core.run.process import Job
 from .screen import GAP, table
+from .tables import point_label
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 8  # of a sparkline, in characters
@@ -23,11 +24,13 @@ ROWS = 6  # of variants, at least
 
 @dataclass
 class Training:
-    """The figures of one training so far: (step, value) of each metric, and (step, text) of samples."""
+    """One training so far: (step, value) of each metric, and (step, text) of samples."""
 
-    seed: int
+    row: str  # its variant, and its point where an axis is swept
     figures: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     samples: list[tuple[int, str]] = field(default_factory=list)
+    doing: str = ""  # `base model 180 of 600`
+    ended: str = ""  # its status
 
     @property
     def last(self) -> dict[str, float]:
@@ -36,12 +39,12 @@ class Training:
 
 @dataclass
 class TrainingView:
-    """The newest training of each variant, and the last figures of its finished seeds."""
+    """A row for each variant and point: the training that shows its curve, and the means of its finished seeds."""
 
     experiment: Experiment
-    trainings: dict[str, Training] = field(default_factory=dict)
-    finished: dict[str, dict[int, Mapping[str, float]]] = field(default_factory=dict)  # by variant and seed
-    doing: dict[str, str] = field(default_factory=dict)  # by trial: `accuracy, seed 1: base model 180 of 600`
+    trainings: dict[str, Training] = field(
+        default_factory=dict
+    )  # by the key of its trial, in the order of their starts
 
     def record(self, job: Job, step: int | None, figures: Mapping[str, float]) -> None:
         if step is not None:
@@ -52,25 +55,25 @@ class TrainingView:
         self._training(job).samples.append((step, text))
 
     def progress(self, job: Job, done: int, of: int, what: str) -> None:
-        trial = job.trial
         now = " ".join([what or "step", *([f"{done} of {of}"] if of else [])])
-        self.doing[trial.key] = f"{trial.variant}, seed {trial.replicate + 1}: {now}"
+        training = self._training(job)
+        training.doing = f"{training.row}, seed {job.trial.replicate + 1}: {now}"
 
-    def end(self, job: Job, is_ok: bool) -> None:
-        """A training ended: its last figures join those of the finished seeds."""
-        self.doing.pop(job.trial.key, None)
-        if is_ok and (last := self._training(job).last):
-            self.finished.setdefault(job.trial.variant, {})[job.trial.replicate] = last
+    def end(self, job: Job, status: str) -> None:
+        """A training ended; if well, its last figures join those of the finished seeds."""
+        self._training(job).ended = status
 
     def _training(self, job: Job) -> Training:
-        training = self.trainings.get(job.trial.variant)
-        if training is None or training.seed != job.trial.replicate:
-            training = self.trainings[job.trial.variant] = Training(job.trial.replicate)
-        return training
+        trial = job.trial
+        label = point_label(self.experiment, dict(trial.point))
+        row = f"{trial.variant}, {label}" if label else trial.variant
+        return self.trainings.setdefault(trial.key, Training(row))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        for line in list(self.doing.values())[:2]:
-            yield Text(f"  now  {line}", style="quiet", no_wrap=True, overflow="ellipsis")
+        running = [training for training in self.trainings.values() if not training.ended]
+        for training in running[:2]:
+            if training.doing:
+                yield Text(f"  now  {training.doing}", style="quiet", no_wrap=True, overflow="ellipsis")
         rows = self._rows()
         room = max(ROWS, console.height - 16)
         if rows:
@@ -80,13 +83,12 @@ class TrainingView:
             yield table(head, [[escape(cell) for cell in row[:columns]] for row in rows[:room]])
             if len(rows) > room:
                 yield Text(f"  and {len(rows) - room} more", style="quiet")
-        for name, training in self._in_order():
-            if training.samples:  # of the first variant that has any
-                yield Text(f"  one question through training, {name}", style="quiet")
-                first, *rest = training.samples
-                for step, text in [first, *rest[-SAMPLES:]]:
-                    yield Text(f"  step {step:>3}  {text}", no_wrap=True, overflow="ellipsis")
-                break
+        talking = [training for training in [*running, *self.trainings.values()] if training.samples]
+        if talking:
+            yield Text(f"  answers through training, {talking[0].row}", style="quiet")
+            first, *rest = talking[0].samples
+            for step, text in [first, *rest[-SAMPLES:]]:
+                yield Text(f"  step {step:>3}  {text}", no_wrap=True, overflow="ellipsis")
 
     @property
     def _shown(self) -> list[str]:
@@ -95,22 +97,22 @@ class TrainingView:
 
     def _rows(self) -> list[list[str]]:
         """Variant, finished seeds, and a cell for each metric; those that train now first."""
+        of_row: dict[str, list[Training]] = {}
+        for training in self.trainings.values():
+            of_row.setdefault(training.row, []).append(training)
         rows = []
-        for name, training in self._in_order():
-            finished = self.finished.get(name, {})
+        for name, trainings in of_row.items():
+            running = [each for each in trainings if not each.ended]
+            finished = [each.last for each in trainings if each.ended == "ok"]
+            curve = (running or trainings[-1:])[0].figures
             cells = [
-                with_mean(
-                    training.figures.get(each, ()), [last[each] for last in finished.values() if each in last]
-                )
+                with_mean(curve.get(each, ()), [last[each] for last in finished if each in last])
                 for each in self._shown
             ]
             if any(cells):
                 seeds = f"{len(finished)} of {self.experiment.replicates}"
-                rows.append(([f"  {name}", seeds, *cells], training.seed in finished))
+                rows.append(([f"  {name}", seeds, *cells], not running))
         return [row for row, _ in sorted(rows, key=lambda row: row[1])]
-
-    def _in_order(self) -> list[tuple[str, Training]]:
-        return [(name, self.trainings[name]) for name in self.experiment.variants if name in self.trainings]
 
 
 def _fitting(rows: Sequence[Sequence[str]], width: int) -> int:

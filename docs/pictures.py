@@ -6,6 +6,7 @@ last wrote it.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -38,14 +39,21 @@ def screen(command: str, until: str, picture: Path) -> None:
                 if time.monotonic() > deadline:
                     sys.exit(f"{command}: {until} was not shown in {PATIENCE} s")
                 time.sleep(0.5)
-                shown = subprocess.run(
-                    [*tmux, "capture-pane", "-e", "-p"], capture_output=True, text=True, check=True
-                ).stdout
+                caught = subprocess.run(
+                    [*tmux, "capture-pane", "-e", "-p"], capture_output=True, text=True, check=False
+                )
+                if caught.returncode:
+                    sys.exit(f"{command} ended before it showed {until}")
+                shown = caught.stdout
         finally:
             subprocess.run([*tmux, "kill-server"], check=False)
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text.from_ansi(shown.rstrip()))
-    console.save_svg(str(picture), title=command)
+    svg = console.export_svg(title=command)
+    # rich names a font on a server; whoever looks at the picture asks nobody for one.
+    picture.write_text(
+        re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code", "monospace")
+    )
 
 
 def report(page: Path, picture: Path) -> None:
@@ -59,7 +67,5 @@ def report(page: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    screen(
-        "lab run grpo --quick --variants accuracy+format,accuracy,random", "step  40", HERE / "live-grpo.svg"
-    )
+    screen("lab run grpo --quick --seeds 3", "1 of 3", HERE / "live-grpo.svg")
     report(Path("results/report.html"), HERE / "report.png")

@@ -17,7 +17,7 @@ LEARNING = Path(__file__).parents[1] / "known" / "learning.yaml"
 
 def job(variant: str, seed: int) -> Any:
     return SimpleNamespace(
-        trial=SimpleNamespace(variant=variant, replicate=seed, key=f"train.{variant}.{seed}")
+        trial=SimpleNamespace(variant=variant, replicate=seed, point=(), key=f"train.{variant}.{seed}")
     )
 
 
@@ -53,12 +53,12 @@ def test_a_metric_of_two_plots_has_one_column_and_seeds_are_counted_as_they_end(
         view.record(job(variant, seed), 1, {metric: end})
         view.progress(job(variant, seed), 1, 2, "")
         assert "now" in shown(view) and f"seed {seed + 1}: step 1 of 2" in shown(view)
-        view.end(job(variant, seed), is_ok=True)
+        view.end(job(variant, seed), "ok")
     text = shown(view)
     assert text.count(experiment.metrics[metric].label or metric) == 1
     assert f"2 of {experiment.replicates}" in text and "0.6 ±0.14" in text and "now" not in text
     view.record(job(variant, 2), 0, {metric: 9.0})
-    view.end(job(variant, 2), is_ok=False)
+    view.end(job(variant, 2), "failed")
     assert "0.6 ±0.14" in shown(view), "a failed training is no seed"
 
 
@@ -80,3 +80,19 @@ def test_a_short_terminal_gets_fewer_rows_and_a_narrow_one_fewer_columns():
         view.record(job(name, 0), 0, {metric: 1.0})
     assert "and 22 more" in shown(view, height=24)
     assert max(map(len, shown(view, width=40).splitlines())) <= 40
+
+
+def test_two_seeds_of_a_variant_that_train_at_once_keep_their_own_curves():
+    experiment = load(str(LEARNING)).experiment
+    view = TrainingView(experiment)
+    variant, metric = (
+        next(iter(experiment.variants)),
+        next(plot.y for plot in experiment.plots if plot.x == "step"),
+    )
+    for step in range(3):
+        for seed in (0, 1):
+            view.sample(job(variant, seed), step, f"sample {step} of seed {seed}")
+            view.record(job(variant, seed), step, {metric: float(step + 10 * seed)})
+    assert "0 ▁▅█ 2" in shown(view) and "sample 2 of seed 0" in shown(view) and "of seed 1" not in shown(view)
+    view.end(job(variant, 0), "ok")
+    assert "▁▅█ 2" in shown(view) and "sample 0 of seed 1" in shown(view)
