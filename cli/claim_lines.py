@@ -57,7 +57,8 @@ def claims_grid(verdicts: Sequence[Verdict], experiment: Experiment, width: int)
 
 
 def cut(text: str, columns: int) -> str:
-    """The text within so many columns."""
+    """The text on one line, within so many columns."""
+    text = " ".join(text.split())
     if cell_len(text) <= columns:
         return text
     return chop_cells(text, columns - 1)[0].rstrip() + "…" if columns > 1 else "…"[: max(columns, 0)]

@@ -23,7 +23,7 @@ from .options import RESULTS, ResultsFolder
 from .pager import paged
 from .runs_to_show import run_called, runs_to_show
 from .screen import ago, out, print_json, stop, write
-from .tables import BAD, comparison_grid, has_rows, plain_rows, point_label, states
+from .tables import BAD, comparison_grid, has_rows, metric_called, plain_rows, point_label, states
 from .tables import comparison as tables_of
 from .text_tables import latex, markdown
 
@@ -90,6 +90,15 @@ def compare(
         stop(f"--format {format}: {', '.join(FORMATS)}")
     format = "json" if json else format
     if runs is not None:
+        for flag, given in {
+            "--run": run,
+            "--claims": claims,
+            "--at": at,
+            "--variants": variants,
+            "--rows": rows,
+        }.items():
+            if given:
+                stop(f"{flag} is for one run; --runs compares two")
         limit = None if fail_if_worse is None else share_of(fail_if_worse)
         raise typer.Exit(
             print_two_runs(name, runs, results, format, metric=metric, all_rows=all_, fail_if_worse=limit)
@@ -172,19 +181,6 @@ def _ways(shown: str) -> tuple[str, ...]:
     """How a value may be written: `True` is also true and yes."""
     words = {"True": ("true", "yes"), "False": ("false", "no")}
     return (shown.lower(), *words.get(shown, ()))
-
-
-def metric_called(word: str, experiment: Experiment) -> str:
-    """A metric by its name, or by the heading that tables give it."""
-    if word in experiment.metrics:
-        return word
-    headings = {name: metric.label or name.replace("_", " ") for name, metric in experiment.metrics.items()}
-    found = [name for name, heading in headings.items() if heading.lower() == word.lower()]
-    if len(found) > 1:
-        stop(f"--metric {word}: that is the heading of {' and of '.join(found)}; name one of them")
-    if not found:
-        stop(f"--metric {word}: no such metric.{nearest(word, [*experiment.metrics, *headings.values()])}")
-    return found[0]
 
 
 def _points(judged: Results, table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:

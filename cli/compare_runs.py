@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from ..core.safe_text import csv_of
+from .options import results_words
 from .runs_to_show import run_called
 from .screen import out, print_json, stop, styled_word, table, write
+from .tables import metric_called
 from .text_tables import latex, markdown
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ def print_two_runs(
         stop(f"--runs {letters[0]} {letters[1]}: one run, twice")
     before, after = (gather(run_called(name, each, results)) for each in letters)
     _refuse_other_meanings(before, after)
+    metric = None if metric is None else metric_called(metric, after.experiment)
     sides = [
         Tables(each.experiment, _of_metric(each.values, metric), each.status) for each in (before, after)
     ]
@@ -168,14 +172,14 @@ def _left_out(left: pd.DataFrame, after: Results, before: Results) -> str:
     counts = {"~": 0, "": 0} | left["difference"].value_counts().to_dict()
     same, few = counts["~"], counts[""]
     changed = len(left) - same - few
-    noun = "seeds" if after.experiment.seeds else "repeats"
     parts = [
         f"{changed} more changed" if changed else "",
         f"{same} without a difference" if same else "",
-        f"{few} with fewer than six {noun}" if few else "",
+        f"{few} with fewer than six {after.experiment.noun}s" if few else "",
     ]
     said = ", ".join(part for part in parts if part)
-    command = f"lab compare {after.experiment.name} --runs {before.run.id} {after.run.id} --all"
+    words = ["lab", "compare", after.experiment.name, "--runs", before.run.id, after.run.id, "--all"]
+    command = shlex.join(words + results_words(after.run.folder.parent.parent))
     return f"{said}: {command}" if said else ""
 
 
@@ -244,9 +248,13 @@ def _print_gate(after: Results, figures: pd.DataFrame, lost: pd.DataFrame, share
     few = (figures["difference"] == "").sum()
     unjudged = f"; {few} have too few replicates to say" if few else ""
     if lost.empty:
-        out().print(f"none of {len(judged)} figures is seen to be worse by more than {share:.2g}{unjudged}")
+        out().print(
+            f"none of {len(judged)} figures is seen to be worse by more than {100 * share:.3g}%{unjudged}"
+        )
         return
-    out().print(f"[bad]{len(lost)} of {len(judged)} figures worse by more than {share:.0%}[/]{unjudged}")
+    out().print(
+        f"[bad]{len(lost)} of {len(judged)} figures worse by more than {100 * share:.3g}%[/]{unjudged}"
+    )
 
 
 def _print_json(

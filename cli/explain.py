@@ -22,7 +22,7 @@ from .screen import ago, out, print_json, stop, styled_word, table
 if TYPE_CHECKING:
     from ..core.analysis.replicates import Replicates
     from ..core.analysis.verdicts import Verdict
-    from ..core.experiment.schema import Experiment
+    from ..core.experiment.schema import Experiment, Measure
     from ..core.run.results import Results
 
 SET_BY = {"ours": "a bound of ours", "paper": "the source's bound", "arithmetic": "a bound by arithmetic"}
@@ -45,7 +45,6 @@ def explain(
     name, _, wanted = claim.rpartition("/")
     if not name:
         _stop_without_claim(claim, results)
-    from ..core.analysis.replicates import replicates
     from .run_results import first_readable
 
     judged = first_readable([run_called(name, run, results)] if run else runs_to_show(name, results))
@@ -56,7 +55,7 @@ def explain(
             f"no claim {wanted} in run {judged.run.id} of {name}.{nearest(wanted, known)}    all: lab claims {name}"
         )
     measure = next(one.measure for one in judged.experiment.claims if one.id == wanted)
-    seen = replicates(measure, judged.values, judged.curves, dict(verdict.point)) if verdict.here else None
+    seen = _replicates(judged, measure, dict(verdict.point)) if verdict.here else None
     if json:
         print_json(_data(judged, verdict, seen))
         return
@@ -80,6 +79,24 @@ def explain(
         for key, command in commands.items():
             if command:
                 screen.print(f"[quiet]{key}[/]  [command]{escape(command)}[/]", soft_wrap=True)
+
+
+def _replicates(judged: Results, measure: Measure, point: dict[str, Any]) -> Replicates | None:
+    """Those that the verdict was made of: up to the last look, times without the processes whose machine was busy with
+    something else."""
+    from ..core.analysis.replicates import replicates
+
+    tables = [judged.values, judged.curves]
+    if (look := judged.conditions.look) is not None:
+        tables = [table[table["replicate"] < look.n] if len(table) else table for table in tables]
+    if judged.conditions.busy and judged.experiment.metrics[measure.metric].kind == "timed":
+        values, keys = tables[0], judged.experiment.point_keys
+        busy = [
+            (tuple(row[key] for key in keys), row["replicate"]) in judged.conditions.busy
+            for row in values.to_dict("records")
+        ]
+        tables[0] = values[[not each for each in busy]]
+    return replicates(measure, tables[0], tables[1], point)
 
 
 def _stop_without_claim(word: str, results: Path) -> NoReturn:

@@ -36,8 +36,7 @@ def export(
         stop(f"--to {to}: {' or '.join(NEEDED)}")
     try:
         check_that_it_is_installed(to)
-        # RESULTS is what nobody chose: then LAB_RESULTS counts.
-        loaded = load(run, None if results == RESULTS else results)
+        loaded = load(run, results)
     except (NotInstalled, FileNotFoundError, ValueError) as error:
         stop(error)
     folder = out or Path(to)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..core.run.folder import Run, first
-from .options import results_folder
+from .options import results_words
 
 if TYPE_CHECKING:
     from ..core.analysis.verdicts import Verdict
@@ -20,7 +20,7 @@ def command(verb: str, run: Run, *arguments: str) -> str:
     parts = ["lab", verb, *arguments]
     if not opens(run):
         parts += ["--run", run.id]
-    return shlex.join(parts + _elsewhere(run))
+    return shlex.join(parts + results_words(run.folder.parent.parent))
 
 
 def settling(verdict: Verdict, results: Results) -> str | None:
@@ -33,10 +33,11 @@ def settling(verdict: Verdict, results: Results) -> str | None:
     found, experiment, run = verdict.settling, results.experiment, results.run
     if found is None or found.replicates is None:
         return None
+    elsewhere = results_words(run.folder.parent.parent)
     if not _can_go_on(run):
         count = [f"--{experiment.noun}s", str(found.replicates)]
-        return shlex.join(["lab", "run", experiment.name, *count, *_elsewhere(run)])
-    return settle.command(found, experiment, run.id, *_elsewhere(run))
+        return shlex.join(["lab", "run", experiment.name, *count, *elsewhere])
+    return settle.command(found, experiment, run.id, *elsewhere)
 
 
 @cache
@@ -44,11 +45,6 @@ def _can_go_on(run: Run) -> bool:
     from .resume import why_it_cannot_go_on
 
     return why_it_cannot_go_on(run, run.facts) is None
-
-
-def _elsewhere(run: Run) -> list[str]:
-    results = run.folder.parent.parent
-    return ["--results", str(results)] if results != results_folder() else []
 
 
 def opens(run: Run) -> bool:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .claim_lines import also, claims_grid, in_order, legend, untested
 from .headline import headline, largest
-from .hints import command, opens, settling
+from .hints import command, settling
 from .screen import ago, duration
 from .tables import BAD, comparison_grid, point_label, states
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINES = 23  # of a terminal of 24: the prompt takes the last
 SUMMARY = 4  # lines
-FEWEST = 6  # rows of the table, besides the user's own, before claims that hold get a line
+ROWS = 6  # rows of the table, besides the user's own, before claims that hold get a line
 WORTH_IT = 7  # times the replicates that are there: more of them are not proposed
 OPEN = ("fails here", "unclear", "preview")
 
@@ -31,7 +31,7 @@ def print_last_screen(results: Results, screen: Console) -> None:
     """The end of a run."""
     run = results.run
     following = [command("compare", run, run.folder.parent.name)]
-    following.append("lab report" if opens(run) else command("report", run))
+    following.append(command("report", run))
     following.append(str(run.folder))
     when = duration(float(results.facts["seconds"]))
     _print(results, screen, when, _summary(results, screen), following, LINES)
@@ -95,7 +95,7 @@ def _table(results: Results, screen: Console, room: int) -> list[Text]:
     rows = made.tiers[0].rows
     own = sum(row.own for row in rows)
     two_claims = 8 + len(untested(results, screen.width))  # lines, with headings, hints and empty lines
-    fewest = min(len(rows), max(first, FEWEST + own), max(room - two_claims, 1 + own))
+    fewest = min(len(rows), max(first, ROWS + own), max(room - two_claims, 1 + own))
     count = min(len(rows), max(fewest, room - _wanted(results, screen) - 3))
     if count == len(rows) - 1:
         count = len(rows)  # that one line would say that one is left out

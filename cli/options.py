@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,5 +23,5 @@ def results_folder() -> Path:
 
 
 def results_words(folder: Path) -> list[str]:
-    """What a command to paste needs, so that it finds this folder; nothing where it would anyway."""
-    return [] if folder == results_folder() else ["--results", shlex.quote(str(folder))]
+    """What a command to paste needs, so that it finds this folder; nothing where it would anyway. `shlex.join` quotes it."""
+    return [] if folder == results_folder() else ["--results", str(folder)]

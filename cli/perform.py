@@ -285,4 +285,4 @@ def _resume_command(run: Run, options: RunOptions) -> str:
     ]
     words += [str(part) for flag, count in grows if count for part in (flag, count)]
     words += ["--until", "settled"] if options.until else []
-    return " ".join([*words, *results_words(options.results)])
+    return shlex.join([*words, *results_words(options.results)])

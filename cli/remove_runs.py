@@ -42,12 +42,12 @@ def remove_runs(
     if not chosen:
         screen.print("no such run: nothing to remove")
     elif not yes:
-        _ask(chosen)
+        _ask(chosen, json)
     removed, kept = [], {}
     for run in chosen:
         try:
             with waiting(err(), f"removing {run.id} …"):
-                why = remove(run, results)
+                why = remove(run, results, only_partial=partial)
         except OSError as error:
             why = f"{error.filename}: {error.strerror}"
         if why is None:
@@ -86,10 +86,14 @@ def _all_that(partial: bool, older_than: str | None, results: Path) -> list[Run]
     from ..core.run.removal import age, is_partial, removable
 
     least = 0.0 if older_than is None else seconds_of(older_than, "--older-than")
-    return [run for run in removable(results) if age(run) >= least and (is_partial(run) or not partial)]
+    return [
+        run
+        for run in removable(results)
+        if (older_than is None or age(run) >= least) and (is_partial(run) or not partial)
+    ]
 
 
-def _ask(runs: list[Run]) -> None:
+def _ask(runs: list[Run], json: bool) -> None:
     """Show what would be removed, and end the command unless somebody agrees."""
     from ..core.run.removal import size
 
@@ -103,7 +107,14 @@ def _ask(runs: list[Run]) -> None:
     count = "this run" if len(runs) == 1 else f"these {len(runs)} runs, {sum(sizes.values()) / 1e6:.1f} MB"
     if not sys.stdin.isatty():
         stop(f"nobody to ask whether to remove {count}: --yes removes without asking")
-    if not typer.confirm(f"remove {count}?", err=True):
+    try:
+        agreed = typer.confirm(f"remove {count}?", err=True)
+    except typer.Abort:
+        raise typer.Exit(130) from None
+    if not agreed:
+        if json:
+            print_json({"removed": [], "kept": {}})
+        err().print("nothing removed")
         raise Stopped("nothing removed", 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -77,9 +78,9 @@ def print_resumed(run: Run, options: RunOptions, screen: Console) -> None:
     facts, experiment = run.facts, experiment_of(run)
     had, noun = experiment.replicates, experiment.noun
     kind = "full" if facts["full"] else facts["preset"] or "not full"
-    screen.print(
-        f"going on with run {run.id}: {kind}, {ago(facts['started'])}, {facts['status']}, {had} {noun}s"
-    )
+    # What says that it is running is held by us now: whoever ran it was killed.
+    status = "interrupted" if facts["status"] == "running" else facts["status"]
+    screen.print(f"going on with run {run.id}: {kind}, {ago(facts['started'])}, {status}, {had} {noun}s")
     if not (asked := options.request.repeats or options.request.seeds) or asked == had:
         return
     look, following = last_and_next(planned_replicates(run), asked, looks_again(facts))
@@ -138,10 +139,10 @@ def _stop_without(title: str, options: RunOptions) -> NoReturn:
     where = results_words(options.results)
     other = next((run for run in runs(options.results, title) if _has_trials_left(run, options)), None)
     if other is not None:
-        command = " ".join(["lab run", title, "--resume", other.id, *where])
+        command = shlex.join(["lab", "run", title, "--resume", other.id, *where])
         said = f"no unfinished full run of {title} in {options.results}/; one that is not full: {command}"
     else:
-        start = " ".join(["lab run", title, *where])
+        start = shlex.join(["lab", "run", title, *where])
         said = f"no unfinished run of {title} in {options.results}/; to start one: {start}"
     err().print(said, markup=False, soft_wrap=True)
     raise NothingToResume(said, 2)
@@ -170,7 +171,7 @@ def why_it_cannot_go_on(run: Run, facts: dict[str, Any]) -> str | None:
 
     if facts.get("code") not in (None, code_digest()):
         return f"lab itself has changed since run {run.id} began; a run mixes no versions of the code: start a new one"
-    for name, then in facts["files"].items():
+    for name, then in facts.get("files", {}).items():
         path = Path(name)
         if not path.exists() or digest(path) != then:
             what = "has changed" if path.exists() else "is gone"

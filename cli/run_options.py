@@ -1,4 +1,4 @@
-"""The options of `lab run`, which `lab compare` needs too when it has to make a run."""
+"""The options of `lab run`, as one object."""
 
 from __future__ import annotations
 

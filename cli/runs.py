@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
 
+from .completion import Completing
 from .options import RESULTS, Json, ResultsFolder
 from .remove_runs import remove_runs
 from .screen import ago, duration, err, out, print_json, stop, table
@@ -17,7 +17,7 @@ from .screen import ago, duration, err, out, print_json, stop, table
 SHOWN = 50  # of thousands nobody reads more, and a table of them takes seconds
 
 
-class ListUnlessRemoved(TyperGroup):
+class ListUnlessRemoved(Completing):
     """`lab runs` and `lab runs softmax` list; `lab runs rm` removes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

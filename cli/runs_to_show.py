@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.experiment.document import read
 from .experiment_file import path_of
+from .options import results_words
 from .screen import err, stop
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ def runs_to_show(name: str, results: Path) -> list[Run]:
     for line in unreadable(results, title):
         err().print(line, markup=False, soft_wrap=True)
     found = ranked(results, title)
+    elsewhere = "".join(f" {word}" for word in results_words(results))
     finished = [run for run in found if run.is_finished]
     if finished:
         return finished
     if found and found[0].results():
         err().print(
-            f"no finished run of {title}; this is {found[0].id}, unfinished: lab run {title} --resume {found[0].id}"
+            f"no finished run of {title}; this is {found[0].id}, unfinished: lab run {title} --resume {found[0].id}{elsewhere}"
         )
         return found
     stop(
-        f"no run of {name} in {results}/ yet; to make one: lab run {name} --quick, or without --quick a full one"
+        f"no run of {name} in {results}/ yet; to make one: lab run {name} --quick{elsewhere}, or without --quick a full one"
     )

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape, render
 from rich.table import Table as Grid
 
-from .screen import GAP, table
+from ..core.suggest import nearest
+from .screen import GAP, stop, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,19 @@ def point_label(experiment: Experiment, point: dict[str, Any]) -> str:
     return ", ".join(
         f"{key}={value:,}" if type(value) is int else f"{key}={value}" for key, value in shown.items()
     )
+
+
+def metric_called(word: str, experiment: Experiment) -> str:
+    """A metric by its name, or by the heading that tables give it."""
+    if word in experiment.metrics:
+        return word
+    headings = {name: metric.label or name.replace("_", " ") for name, metric in experiment.metrics.items()}
+    found = [name for name, heading in headings.items() if heading.lower() == word.lower()]
+    if len(found) > 1:
+        stop(f"--metric {word}: that is the heading of {' and of '.join(found)}; name one of them")
+    if not found:
+        stop(f"--metric {word}: no such metric.{nearest(word, [*experiment.metrics, *headings.values()])}")
+    return found[0]
 
 
 def states(results: Results, words: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from statistics import fmean, stdev
 
 from rich.cells import cell_len
@@ -127,7 +128,7 @@ def _fitting(rows: Sequence[Sequence[str]], width: int) -> int:
 
 def with_mean(points: Sequence[tuple[int, float]], finished: Sequence[float]) -> str:
     """`0.22 ▁▃▅▇█ 0.62` of a first training; behind finished ones their mean and spread: `▁▃▅▇█ 0.61 ±0.03`."""
-    if not finished:
+    if not (finished := [value for value in finished if isfinite(value)]):
         return sparkline(points)
     spread = f" ±{stdev(finished):.2g}" if len(finished) > 1 else ""
     return f"{bars(points)} {fmean(finished):.3g}{spread}".strip()
@@ -143,7 +144,7 @@ def sparkline(points: Sequence[tuple[int, float]]) -> str:
 
 def bars(points: Sequence[tuple[int, float]]) -> str:
     """`▁▃▅▇█`: a bar for each value, at most `WIDTH`."""
-    values = [value for _, value in points]
+    values = [value for _, value in points if isfinite(value)]
     if len(values) < 2:
         return ""
     if len(values) > WIDTH:  # evenly, the last among them

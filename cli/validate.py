@@ -66,7 +66,7 @@ def validate(
     for one in found:
         screen.print(escape(str(one)), soft_wrap=True)
     if chances and last is not None:
-        noun = "repeats" if experiment.repeats else "seeds"
+        noun = f"{experiment.noun}s"
         screen.print(
             f"how likely {experiment.replicates} {noun} settle a claim, from the spread of run {last.id}:"
         )

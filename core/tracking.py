@@ -174,12 +174,12 @@ def to_mlflow(run: RunResults, out: Path) -> str:
         if known
         else client.create_experiment(name, (out.resolve() / "artifacts" / name).as_uri())
     )
-    while old := client.search_runs([experiment], f"tags.`lab.run` = '{run.id}'"):  # a page of them
+    while old := client.search_runs([experiment], f"tags.`lab.run` = '{run.folder.name}'"):  # a page of them
         for each in old:
             client.delete_run(each.info.run_id)
 
     tags = {
-        "lab.run": run.id,
+        "lab.run": run.folder.name,
         "lab.version": str(run.facts["version"]),
         "lab.command": str(run.facts.get("command", "")),
     }
@@ -201,7 +201,7 @@ def to_mlflow(run: RunResults, out: Path) -> str:
     for plot in run.plots:
         client.log_figure(parent, run.plot(plot), f"plots/{plot}.png", save_kwargs={"facecolor": "white"})
     for one in replicates(run):
-        of = {named.MLFLOW_RUN_NAME: one.name, named.MLFLOW_PARENT_RUN_ID: parent, "lab.run": run.id}
+        of = {named.MLFLOW_RUN_NAME: one.name, named.MLFLOW_PARENT_RUN_ID: parent, "lab.run": run.folder.name}
         child = client.create_run(experiment, tags=of).info.run_id
         _log(
             client,

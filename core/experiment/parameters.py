@@ -105,14 +105,14 @@ def _type(kind: Any, bounds: str = "") -> str:
 
 def _type_of_member(kind: Any) -> str:
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return _type(kind)
     if origin is tuple and Ellipsis not in inside:
         return f"{COUNTS.get(len(inside), len(inside))} values: {', '.join(map(_type, inside))}"
     if origin is not None and issubclass(origin, Mapping):
         return "mapping"
-    if inside and origin is not Literal:
+    if inside:
         return f"list of {_type(inside[0])}"
-    if origin is Literal:
-        return _type(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return f"mapping with {', '.join(kind.model_fields)}"
     return WORDS.get(kind, getattr(kind, "__name__", str(kind)))

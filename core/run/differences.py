@@ -25,11 +25,11 @@ def differences(before: Results, after: Results) -> list[Difference]:
     common = before.experiment.variants.keys() & after.experiment.variants.keys()
     pairs = _pairs(_described(before, common), _described(after, common))
     found = [Difference(what, a, b) for what, a, b in pairs if a != b]
-    only = [
-        ", ".join(name for name in each.experiment.variants if name not in common) or MISSING
-        for each in (before, after)
-    ]
-    return [*found, Difference("variants only there", *only)] if set(only) != {MISSING} else found
+    for at, each in enumerate((before, after)):
+        if only := ", ".join(name for name in each.experiment.variants if name not in common):
+            words = (only, MISSING) if at == 0 else (MISSING, only)
+            found.append(Difference(f"variants of {each.run.id} only", *words))
+    return found
 
 
 def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -39,10 +39,9 @@ def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[tuple[str, st
 
 def _described(results: Results, variants: Set[str]) -> dict[str, str]:
     facts, environment, experiment = results.facts, results.environment, results.experiment
-    noun = "seeds" if experiment.seeds else "repeats"
     described = {
         "lab's code": facts.get("code"),
-        **{Path(name).name: digest for name, digest in facts["files"].items()},
+        **{Path(name).name: digest for name, digest in facts.get("files", {}).items()},
         **environment.get("packages", {}),
         "python": environment.get("python"),
         "cpu": environment.get("cpu"),
@@ -50,8 +49,9 @@ def _described(results: Results, variants: Set[str]) -> dict[str, str]:
         "device": facts.get("device"),
         "threads": facts.get("threads"),
         "preset": facts.get("preset") or "full",
-        noun: experiment.replicates,
-        **experiment.params,
+        f"{experiment.noun}s": experiment.replicates,
+        **{f"axes.{name}": ", ".join(map(str, values)) for name, values in experiment.axes.items()},
+        **{f"params.{name}": value for name, value in experiment.params.items()},
         **{
             f"{variant}.{key}": value
             for variant, changed in experiment.variants.items()

@@ -162,11 +162,12 @@ def reopen(run: Run, loaded: Loaded, failed: bool = False, is_new_session: bool 
     """
     facts, planned = run.facts, planned_replicates(run)
     again = [*looks_again(facts), *_look_taken_again(run, planned, looks_again(facts), failed)]
+    sessions = int(facts.get("sessions", 1)) + is_new_session
+    # First: killed behind it, a look that is taken twice has been paid for.
+    run.update(status="running", sessions=sessions, planned=planned, again=again)
     for path in run.to_try_again(failed):
         path.unlink()
     write(run.folder / "experiment.yaml", as_yaml(loaded))
-    sessions = int(facts.get("sessions", 1)) + is_new_session
-    run.update(status="running", sessions=sessions, planned=planned, again=again)
 
 
 def close_at(run: Run, loaded: Loaded, counts: Mapping[str, int]) -> None:

@@ -118,7 +118,9 @@ def test_versions_and_baselines_are_never_mixed(folder: Path) -> None:
     [
         ("--runs aaaa aaaa", "one run, twice"),
         ("--runs aaaa zzzz", "no run zzzz"),
-        ("--runs aaaa slow --metric no-such", "no figure of no-such"),
+        ("--runs aaaa slow --metric tme", "Did you mean time?"),
+        ("--runs aaaa slow --variants same", "--variants is for one run"),
+        ("--runs aaaa slow --at size=1", "--at is for one run"),
         ("--runs aaaa slow --fail-if-worse much", "such as 5%"),
         ("--fail-if-worse 5%", "--runs BEFORE AFTER"),
     ],

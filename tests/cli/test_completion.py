@@ -82,6 +82,8 @@ LINES = {
     "lab compare known --run a": ["abbb", "aaaa"],
     "lab compare softmax --runs ": ["cccc"],
     "lab compare known --format m": ["markdown"],
+    "lab runs rm a": ["abbb", "aaaa"],
+    "lab runs kno": ["known"],
     "lab run known -s f": ["factor="],
     "lab run known -s wrong.": ["wrong.factor=", "wrong.size="],
     "lab run known -s variants.re": ["variants.refusing."],

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from forked_lab import LAB
 
 from ..conftest import Lab
 
 
-def test_without_the_extra_one_line_says_how_to_get_it(lab: Lab, stored: Path, tmp_path: Path) -> None:
+def test_without_the_extra_one_line_says_how_to_get_it(stored: Path, tmp_path: Path) -> None:
     absent = (
         "import sys; sys.modules.update(tensorboard=None, alembic=None)"  # as where they are not installed
     )
     (tmp_path / "sitecustomize.py").write_text(absent)
     for tool, package in (("tensorboard", "tensorboard"), ("mlflow", "alembic")):
-        done = lab("export", "learning", "--to", tool, "--results", stored, PYTHONPATH=str(tmp_path))
+        done = subprocess.run(  # a process that has imported nothing yet
+            [LAB, "export", "learning", "--to", tool, "--results", stored],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+        )  # fmt: skip
         assert done.returncode == 2 and not done.stdout
         assert package in done.stderr and done.stderr.endswith("pip install 'paperlab[track]'\n")
         assert len(done.stderr.splitlines()) == 1

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from lab.cli.app import app
 from lab.core.run.folder import Run
 from lab.core.run.opening import hold, release
+from lab.core.run.removal import is_partial, remove
 
 LAB = Path(sys.executable).parent / "lab"
 
@@ -75,7 +76,7 @@ def test_of_many_runs_the_newest_are_shown(results: Path) -> None:
         (["aaaa"], ["aaaa"]),
         (["aaaa", "cccc"], ["aaaa", "cccc"]),  # one that cannot be read as well
         (["20210101T000000Z-aaaa"], ["aaaa"]),
-        (["--partial"], ["bbbb", "cccc"]),
+        (["--partial"], ["bbbb"]),  # the damaged one may have finished
         (["--older-than", "1s"], ["aaaa", "bbbb", "cccc", "dddd"]),
         (["--partial", "--older-than", "9000d"], []),
     ],
@@ -134,10 +135,10 @@ def test_a_run_that_is_being_written_is_kept(results: Path) -> None:
         code, out, said = lab("rm", "aaaa", "bbbb", "--yes", "--json")
         assert code == 1 and json.loads(out)["removed"] == ["aaaa"]
         assert f"bbbb of known is kept: it is being written (process {os.getpid()})" in said
-        assert json.loads(lab("rm", "--partial", "--yes", "--json")[1])["removed"] == ["cccc"]
+        assert json.loads(lab("rm", "--partial", "--yes", "--json")[1])["removed"] == []
     finally:
         release(run)
-    assert left(results) == ["bbbb", "dddd"]
+    assert left(results) == ["bbbb", "cccc", "dddd"]
 
 
 def test_links_lead_nowhere(results: Path, tmp_path: Path) -> None:
@@ -158,3 +159,20 @@ def test_what_an_interrupted_removal_leaves_is_no_run_and_can_be_removed(results
     (results / "known" / "20210101T000000Z-aaaa" / "run.json").unlink()
     assert [run["id"] for run in json.loads(lab("known", "--json")[1])] == ["bbbb"]
     assert "aaaa" in json.loads(lab("rm", "--partial", "--yes", "--json")[1])["removed"]
+
+
+def test_partial_spares_what_cannot_be_read_what_finished_meanwhile_and_a_wrong_clock(results: Path) -> None:
+    """A damaged run may be a finished one; one that finished behind the question is finished; and a folder dated in the
+    future, or with no time in its name, ends nothing."""
+    (results / "known" / "99999999T999999Z-eeee").mkdir()
+    future = results / "known" / "20990101T000000Z-ffff"
+    shutil.copytree(results / "known" / "20220101T000000Z-bbbb", future)
+    Run(future).update(id="ffff", status="interrupted")
+    chosen = Run(results / "known" / "20220101T000000Z-bbbb")
+    assert is_partial(chosen)
+    chosen.update(status="finished")
+    assert remove(chosen, results, only_partial=True) == "it has finished since" and chosen.folder.is_dir()
+    chosen.update(status="interrupted")
+    code, out, _ = lab("rm", "--partial", "--yes", "--json")
+    assert code == 0 and sorted(json.loads(out)["removed"]) == ["bbbb", "ffff"]
+    assert left(results) == ["aaaa", "cccc", "dddd", "eeee"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from lab.cli.screen import THEME
@@ -96,3 +97,19 @@ def test_two_seeds_of_a_variant_that_train_at_once_keep_their_own_curves():
     assert "0 ▁▅█ 2" in shown(view) and "sample 2 of seed 0" in shown(view) and "of seed 1" not in shown(view)
     view.end(job(variant, 0), "ok")
     assert "▁▅█ 2" in shown(view) and "sample 0 of seed 1" in shown(view)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_training_that_diverges_does_not_end_the_view(value: float):
+    experiment = load(str(LEARNING)).experiment
+    variant, metric = (
+        next(iter(experiment.variants)),
+        next(plot.y for plot in experiment.plots if plot.x == "step"),
+    )
+    view = TrainingView(experiment)
+    for seed in range(3):
+        for step, each in enumerate((0.5, 0.6, value)):
+            view.record(job(variant, seed), step, {metric: each})
+        assert "▁█" in shown(view)
+        view.end(job(variant, seed), "ok")
+    assert "3 of 3" in shown(view)
