@@ -88,6 +88,9 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:  # `lab list | head`: the reader has seen enough
         _drop_output()
+        if sys.argv[1:2] == ["run"]:  # it ends with its reader, in the middle perhaps
+            _print("nobody reads the output any more, so the run has ended. What is done is kept.")
+            sys.exit(1)
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)

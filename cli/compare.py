@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -232,8 +232,11 @@ def _print_tables(judged: Results, comparison: pd.DataFrame, screen: Console, *,
         screen.print(
             f"[quiet]too wide for this terminal: {escape(', '.join(hidden))}; see one with --metric, all in lab report[/]"
         )
-    for line in states(judged, (*BAD, "refused")):
+    shown = judged.status[judged.status["variant"].isin(set(comparison["variant"]))]
+    for line in states(replace(judged, status=shown), (*BAD, "refused")):
         screen.print(escape(line), soft_wrap=True)
+    if not is_whole:
+        return
     _print_control(judged, screen)
     for warning in judged.warnings:
         screen.print(f"[open]note: {escape(warning)}[/]", soft_wrap=True)

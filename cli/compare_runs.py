@@ -65,6 +65,10 @@ def print_two_runs(
     figures = changes(*sides)
     if figures.empty:
         stop(_nothing_in_common(before, after, metric))
+    if fail_if_worse is not None and set(figures["kind"]) == {"counted"} and metric is None:
+        stop(
+            f"--fail-if-worse: only counted figures; {_nothing_in_common(before, after, 'a clock or a training')}"
+        )
     differing = differences(before, after)
     lost = figures.iloc[:0] if fail_if_worse is None else worse(figures, fail_if_worse)
     if format == "json":
@@ -122,6 +126,8 @@ def _print_screen(
             Padding(f"[quiet]{escape(f'{each.what}: {each.before} → {each.after}')}[/]", (0, 0, 0, 2))
         )
     screen.print()
+    _print_verdicts(before, after)
+    screen.print()
     shown = figures if all_rows else _headline(after, figures)
     changed = figures[figures["difference"].isin(["better", "worse", "higher", "lower"])]
     elsewhere = changed.loc[changed.index.difference(shown.index)]
@@ -138,8 +144,7 @@ def _print_screen(
     if not all_rows:
         left = figures.loc[figures.index.difference(shown.index).difference(elsewhere.index)]
         if said := _left_out(left, after, before):
-            screen.print(f"[quiet]{said}[/]\n", soft_wrap=True)
-    _print_verdicts(before, after)
+            screen.print(f"[quiet]{said}[/]", soft_wrap=True)
     if (figures["compared"] == "speed").any():
         screen.print(
             "[quiet]speed beside the baseline of the same run; never a time of one run beside a time of the other[/]"
@@ -174,7 +179,7 @@ def _left_out(left: pd.DataFrame, after: Results, before: Results) -> str:
     changed = len(left) - same - few
     parts = [
         f"{changed} more changed" if changed else "",
-        f"{same} without a difference" if same else "",
+        f"{same} others without a difference" if same else "",
         f"{few} with fewer than six {after.experiment.noun}s" if few else "",
     ]
     said = ", ".join(part for part in parts if part)

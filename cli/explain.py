@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from ..core.suggest import nearest
 from .claim_lines import no_interval
-from .hints import settling
+from .hints import again, settling
 from .options import RESULTS, Json, ResultsFolder
 from .overviews import experiments
 from .pager import paged
@@ -75,7 +75,7 @@ def explain(
             screen.print()
             screen.print(_figures(judged, verdict, seen))
         screen.print()
-        commands = {"settle it": settling(verdict, judged), "run again": judged.facts.get("command")}
+        commands = {"settle it": settling(verdict, judged), "run again": again(judged.run)}
         for key, command in commands.items():
             if command:
                 screen.print(f"[quiet]{key}[/]  [command]{escape(command)}[/]", soft_wrap=True)
@@ -127,7 +127,7 @@ def _said(judged: Results, verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "measure", measured_as(verdict) + (f", {LETTERS[verdict.letter]}" if verdict.letter else "")
     yield "expected", f"{verdict.expected}: {SET_BY[verdict.threshold]}"
     if verdict.here:
-        yield "here", f"{verdict.here}{_how_sure(judged, verdict)}"
+        yield "here", f"{verdict.here}{_figure_behind(verdict)}{_how_sure(judged, verdict)}"
     means = MARKS[family(verdict.word)].means.partition(";")[0]
     if verdict.letter == "C":
         means = means.replace("interval lies wholly", "figure lies")
@@ -146,6 +146,16 @@ def _source(source: str, experiment: Experiment) -> str:
     )
     title = "a claim of ours" if source == "ours" else title_of(source, experiment)
     return ", ".join(part for part in (title, section(source), ref) if part)
+
+
+def _figure_behind(verdict: Verdict) -> str:
+    """The figure, where words stand in its place: `worse than no teacher`."""
+    from ..core.analysis import digits
+
+    if verdict.interval is None or any(letter.isdigit() for letter in verdict.here):
+        return ""
+    found = verdict.interval
+    return f": {digits.format(found.estimate, *found.printed, verdict.unit, kind=verdict.measure)}"
 
 
 def _how_sure(judged: Results, verdict: Verdict) -> str:
@@ -190,5 +200,5 @@ def _data(judged: Results, verdict: Verdict, seen: Replicates | None) -> dict[st
         "cited": _source(verdict.source, judged.experiment),
         "figures": figures,
         "settle": settling(verdict, judged),
-        "again": judged.facts.get("command"),
+        "again": again(judged.run),
     }

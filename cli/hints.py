@@ -35,9 +35,27 @@ def settling(verdict: Verdict, results: Results) -> str | None:
         return None
     elsewhere = results_words(run.folder.parent.parent)
     if not _can_go_on(run):
-        count = [f"--{experiment.noun}s", str(found.replicates)]
-        return shlex.join(["lab", "run", experiment.name, *count, *elsewhere])
+        return again(run, f"--{experiment.noun}s", str(found.replicates))
     return settle.command(found, experiment, run.id, *elsewhere)
+
+
+def again(run: Run, *more: str) -> str:
+    """The command that made a run, with its `-s` and `--add`, for a new run in the same folder; `more` replaces its number of
+    replicates."""
+    words = shlex.split(str(run.facts.get("command") or f"lab run {run.folder.parent.name}"))
+    kept, valued = (
+        [],
+        ("--results", "--resume", "--until", "--budget", *(("--seeds", "--repeats") if more else ())),
+    )
+    at = 0
+    while at < len(words):
+        if words[at] in valued:
+            at += 1 + (at + 1 < len(words) and not words[at + 1].startswith("-"))
+            continue
+        if not words[at].startswith(tuple(f"{option}=" for option in valued)):
+            kept.append(words[at])
+        at += 1
+    return shlex.join([*kept, *more, *results_words(run.folder.parent.parent)])
 
 
 @cache

@@ -41,7 +41,8 @@ def print_one_screen(results: Results, screen: Console) -> None:
     """A run that was before: as much as the terminal holds."""
     lines = max(LINES, screen.height - 1) if screen.is_terminal else LINES
     following = [command("compare", results.run, results.experiment.name, "--all")]
-    _print(results, screen, ago(results.facts["started"]), [], following, lines)
+    summary = _summary(results, screen) if lines >= LINES + SUMMARY + 1 else []
+    _print(results, screen, ago(results.facts["started"]), summary, following, lines)
 
 
 def _print(
@@ -156,7 +157,7 @@ def _needed(results: Results) -> list[Text]:
     if len(problems) > 3:
         problems = [*problems[:2], f"{len(problems) - 2} more: {more}"]
     count = len(results.warnings)
-    of = f"note 1 of {count}" if count > 1 else "note"
+    of = f"note 1 of {count} ({more})" if count > 1 else "note"
     found = [(line, "bad") for line in problems] + [
         (f"{of}: {line}", "open") for line in results.warnings[:1]
     ]

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 
 def run_called(name: str, letters: str, results: Path) -> Run:
-    """The run known by these letters; ends the command where there is none."""
-    from ..core.run.folder import by_id, runs
+    """The run known by these letters, or by its folder's whole name; ends the command where there is none, or several."""
+    from ..core.run.folder import runs
     from ..core.suggest import nearest
 
-    run = by_id(results, name, letters)
-    if run is None:
+    found = [run for run in runs(results, name) if letters in (run.id, run.folder.name)]
+    if len(found) > 1:
+        stop(f"{letters}: there are {len(found)}; say which: {', '.join(run.folder.name for run in found)}")
+    if not found:
         there = nearest(letters, (one.id for one in runs(results, name)))
         stop(f"no run {letters} of {name} in {results}/.{there}    all: lab runs")
-    return run
+    return found[0]
 
 
 def runs_to_show(name: str, results: Path) -> list[Run]:

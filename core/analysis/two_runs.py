@@ -97,8 +97,20 @@ def _pairs(before: Tables, after: Tables, keys: list[str]) -> list[_Pair]:
         ]
         if compared and sides[0] and sides[1]:
             found.append(_Pair(variant, point, name, metric, compared, sides[0], sides[1]))
-    names = list(after.experiment.metrics)
-    return sorted(found, key=lambda pair: (names.index(pair.name), order.index(pair.variant)))
+    names, places = list(after.experiment.metrics), _places(after.experiment, keys)
+    return sorted(
+        found,
+        key=lambda pair: (
+            names.index(pair.name),
+            [place.get(value, -1) for place, value in zip(places, pair.point, strict=True)],
+            order.index(pair.variant),
+        ),
+    )
+
+
+def _places(experiment: Experiment, keys: list[str]) -> list[dict[Scalar | None, int]]:
+    """Of each key the place of its values in the file."""
+    return [{value: at for at, value in enumerate(experiment.axes.get(key, []))} for key in keys]
 
 
 def _complete(experiment: Experiment, point: PointValues, keys: list[str]) -> PointValues:

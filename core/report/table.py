@@ -116,7 +116,7 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
     )
     points = [Column(human(key), is_number=all(map(_is_number, rows[key]))) for key in varying]
     leaders = {str(who) for who in rows["baseline"].unique() if who}
-    beside = leaders.pop() if len(leaders) == 1 else "its first"
+    beside = leaders.pop() if len(leaders) == 1 else ""
     columns = [column for name in metrics for column in _columns(name, metrics[name], beside)]
     return Table(title, points, columns, tiers)
 
@@ -128,7 +128,8 @@ def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
 
 
 def _columns(name: str, metric: Metric, beside: str = "") -> list[Column]:
-    """The columns of a metric; `beside` is the variant that the others' figures are compared with."""
+    """The columns of a metric; `beside` is the variant that the others' figures are compared with, empty where there are
+    several."""
     better = f"; {metric.better} is better" if metric.better else ""
     means = f"{metric.says}; " if metric.says else ""
     columns = [
@@ -137,8 +138,8 @@ def _columns(name: str, metric: Metric, beside: str = "") -> list[Column]:
     if is_speed(name, metric):
         columns.append(Column("speed", TERMS["speed"], compared=True))
     elif _is_compared(metric):
-        said = f"{human(name)}: this variant's figure minus that of {beside}"
-        columns.append(Column(f"vs {beside}", said, compared=True))
+        said = f"{human(name)}: this variant's figure minus that of {beside or 'the first of its tier'}"
+        columns.append(Column(f"vs {beside}" if beside else "difference", said, compared=True))
     return columns
 
 

@@ -111,15 +111,15 @@ def gather(run: Run) -> Results:
         verdicts=judge(experiment, believed, status, curves, setting, conditions),
         summary=fill(experiment, believed, status),
         warnings=[
-            *alarms(experiment, values),
-            *ceiling_warnings(values[impossible], keys),
-            *warnings_of(facts, environment, trials, off_words(judged, keys)),
             *(
                 f"trial {key} is left out: its trial.json is damaged"
                 for key, end in ends.items()
                 if end is None
             ),
             *left_out,
+            *alarms(experiment, values),
+            *ceiling_warnings(values[impossible], keys),
+            *warnings_of(facts, environment, trials, off_words(judged, keys)),
         ],
     )
 

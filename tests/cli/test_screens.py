@@ -288,4 +288,4 @@ def test_beside_what_a_figure_stands_is_said(tmp_path: Path, monkeypatch: pytest
     language = "\n".join(shown(made_up(shaped(read(BUILT_IN / "grpo-language.yaml")), [])))
     assert "vs without" in language and "change" not in language
     several = "\n".join(shown(made_up(shaped(read(BUILT_IN / "grpo.yaml")), [])))
-    assert "vs its first" in several and "beside" in several and "thinks" in several
+    assert "difference" in several and "beside" in several and "thinks" in several
