@@ -25,11 +25,9 @@ SENTENCE = 40  # the least columns in which a sentence is worth beginning
 
 def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """What fails, what is open, what was claimed for another device, what holds: there what is sampled before what is counted."""
-    return sorted(verdicts, key=lambda verdict: (ORDER.index(_family(verdict)), verdict.letter == "C"))
+    from ..core.report.words import family
 
-
-def _family(verdict: Verdict) -> str:
-    return "other device" if verdict.word.endswith("*") else verdict.word
+    return sorted(verdicts, key=lambda verdict: (ORDER.index(family(verdict.word)), verdict.letter == "C"))
 
 
 def claims_grid(verdicts: Sequence[Verdict], experiment: Experiment, width: int) -> tuple[Grid, bool]:

@@ -55,9 +55,9 @@ def explain(
             f"no claim {wanted} in run {judged.run.id} of {name}.{nearest(wanted, known)}    all: lab claims {name}"
         )
     measure = next(one.measure for one in judged.experiment.claims if one.id == wanted)
-    seen = _replicates(judged, measure, dict(verdict.point)) if verdict.here else None
+    replicates = _replicates(judged, measure, dict(verdict.point)) if verdict.here else None
     if json:
-        print_json(_data(judged, verdict, seen))
+        print_json(_data(judged, verdict, replicates))
         return
     with paged(out()) as screen:
         screen.print(
@@ -71,9 +71,9 @@ def explain(
         for key, words in _said(judged, verdict):
             grid.add_row(key, escape(words))
         screen.print(grid)
-        if seen is not None:
+        if replicates is not None:
             screen.print()
-            screen.print(_figures(judged, verdict, seen))
+            screen.print(_figures(judged, verdict, replicates))
         screen.print()
         commands = {"settle it": settling(verdict, judged), "run again": again(judged.run)}
         for key, command in commands.items():
@@ -168,30 +168,34 @@ def _how_sure(judged: Results, verdict: Verdict) -> str:
     return f"{level} over {verdict.replicates} {noun}s"
 
 
-def _figures(judged: Results, verdict: Verdict, seen: Replicates) -> Grid:
+def _figures(judged: Results, verdict: Verdict, replicates: Replicates) -> Grid:
     """Every replicate's figures, and what they come to."""
     from ..core.analysis import digits
 
     unit = judged.experiment.metrics[verdict.metric].unit
     noun = judged.experiment.noun
-    head = [f">{noun}", *(f">{name}" for name in seen.columns), *([f">{seen.result}"] if seen.result else [])]
+    head = [
+        f">{noun}",
+        *(f">{name}" for name in replicates.columns),
+        *([f">{replicates.result}"] if replicates.result else []),
+    ]
     rows = []
-    for at, figures in seen.rows.items():
+    for at, figures in replicates.rows.items():
         cells = [digits.format(figure, unit=unit) for figure in figures]
-        if seen.results is not None:
+        if replicates.results is not None:
             own = "" if verdict.measure == "ratio" else unit
-            cells.append(digits.format(seen.results[at], unit=own, kind=verdict.measure))
+            cells.append(digits.format(replicates.results[at], unit=own, kind=verdict.measure))
         rows.append(["" if verdict.letter == "C" else str(at + 1), *cells])
     return table(head if verdict.letter != "C" else ["", *head[1:]], rows)
 
 
-def _data(judged: Results, verdict: Verdict, seen: Replicates | None) -> dict[str, Any]:
+def _data(judged: Results, verdict: Verdict, replicates: Replicates | None) -> dict[str, Any]:
     from .run_results import claim_data
 
-    figures = [] if seen is None else [
-        {"replicate": at, "figures": dict(zip(seen.columns, row, strict=True))}
-        | ({"result": seen.results[at]} if seen.results is not None else {})
-        for at, row in seen.rows.items()
+    figures = [] if replicates is None else [
+        {"replicate": at, "figures": dict(zip(replicates.columns, row, strict=True))}
+        | ({"result": replicates.results[at]} if replicates.results is not None else {})
+        for at, row in replicates.rows.items()
     ]  # fmt: skip
     return {
         "experiment": judged.experiment.name,

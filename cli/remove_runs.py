@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from .options import RESULTS, Json, ResultsFolder
+from .runs_to_show import only_one
 from .screen import Stopped, err, people, print_json, stop, table, waiting
 from .time_spans import seconds_of
 
@@ -65,21 +66,10 @@ def remove_runs(
 def _called(ids: list[str], results: Path) -> list[Run]:
     """The runs of these letters (or of a folder's whole name), each of which has to be one."""
     from ..core.run.removal import removable
-    from ..core.suggest import nearest
 
-    runs, chosen = list(removable(results)), {}
-    for letters in ids:
-        found = [run for run in runs if letters in (run.id, run.folder.name)]
-        if not found:
-            stop(
-                f"no run {letters} in {results}/.{nearest(letters, [run.id for run in runs])}    all: lab runs"
-            )
-        if len(found) > 1:
-            stop(
-                f"{letters}: there are {len(found)}; say which: {', '.join(run.folder.name for run in found)}"
-            )
-        chosen[found[0].folder] = found[0]
-    return list(chosen.values())
+    runs = list(removable(results))
+    found = [only_one(letters, runs, f" in {results}/") for letters in ids]
+    return list({run.folder: run for run in found}.values())
 
 
 def _all_that(partial: bool, older_than: str | None, results: Path) -> list[Run]:

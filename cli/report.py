@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import RESULTS, Json, ResultsFolder
+from .runs_to_show import only_one
 from .screen import err, people, print_json, stop, waiting
 
 if TYPE_CHECKING:
@@ -102,19 +103,9 @@ def _of_experiments(names: Sequence[str] | None, results: Path) -> list[list[Run
 def _run_called(letters: str, names: Sequence[str] | None, results: Path) -> Run:
     """The run known by these letters or by its folder's name; ends the command where there is none, or several."""
     from ..core.run.folder import runs
-    from ..core.suggest import nearest
 
     there = [run for run in runs(results) if not names or run.facts["experiment"] in names]
-    found = [run for run in there if letters in (run.id, run.folder.name)]
-    if not found:
-        stop(
-            f"no run {letters} in {results}/.{nearest(letters, {run.id for run in there})} All runs: lab runs"
-        )
-    if len(found) > 1:
-        stop(
-            f"several runs are called {letters}; name the folder: {', '.join(one.folder.name for one in found)}"
-        )
-    return found[0]
+    return only_one(letters, there, f" in {results}/")
 
 
 def _files(

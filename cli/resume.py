@@ -81,14 +81,14 @@ def print_resumed(run: Run, options: RunOptions, screen: Console) -> None:
     # What says that it is running is held by us now: whoever ran it was killed.
     status = "interrupted" if facts["status"] == "running" else facts["status"]
     screen.print(f"going on with run {run.id}: {kind}, {ago(facts['started'])}, {status}, {had} {noun}s")
-    if not (asked := options.request.repeats or options.request.seeds) or asked == had:
+    if not (count := options.request.repeats or options.request.seeds) or count == had:
         return
-    look, following = last_and_next(planned_replicates(run), asked, looks_again(facts))
+    look, following = last_and_next(planned_replicates(run), count, looks_again(facts))
     if look is not None and look.n > had:
         screen.print(cost(look, noun), style="quiet")
     else:
         screen.print(
-            f"verdicts stay as they are at {asked} {noun}s: the next look is at {following.n}", style="open"
+            f"verdicts stay as they are at {count} {noun}s: the next look is at {following.n}", style="open"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,21 @@ if TYPE_CHECKING:
 
 
 def run_called(name: str, letters: str, results: Path) -> Run:
-    """The run known by these letters, or by its folder's whole name; ends the command where there is none, or several."""
+    """The run of an experiment known by these letters; ends the command where there is none, or several."""
     from ..core.run.folder import runs
+
+    return only_one(letters, runs(results, name), f" of {name} in {results}/")
+
+
+def only_one(letters: str, runs: Sequence[Run], where: str) -> Run:
+    """Of these runs the one of these letters, or of this folder's name; ends the command where there is none, or several."""
     from ..core.suggest import nearest
 
-    found = [run for run in runs(results, name) if letters in (run.id, run.folder.name)]
+    found = [run for run in runs if letters in (run.id, run.folder.name)]
     if len(found) > 1:
         stop(f"{letters}: there are {len(found)}; say which: {', '.join(run.folder.name for run in found)}")
     if not found:
-        there = nearest(letters, (one.id for one in runs(results, name)))
-        stop(f"no run {letters} of {name} in {results}/.{there}    all: lab runs")
+        stop(f"no run {letters}{where}.{nearest(letters, [run.id for run in runs])}    all: lab runs")
     return found[0]
 
 

@@ -187,8 +187,3 @@ def first(results: Path, name: str) -> Run | None:
         if (run := newest(results, name, **kind)) is not None:
             return run
     return None
-
-
-def by_id(results: Path, name: str, letters: str) -> Run | None:
-    """The run known by these letters (or its folder's whole name)."""
-    return next((run for run in runs(results, name) if letters in (run.id, run.folder.name)), None)

@@ -54,11 +54,11 @@ def _see_no_key(truth: Inputs) -> Tensor:
     """(batch, heads, queries) or what broadcasts to it: whether a query may attend to nothing."""
     queries, keys = truth.q.shape[2], truth.k.shape[2]
     band = band_of(queries, keys, truth.options).mask(queries, keys, truth.q.device)
-    seen = torch.ones(queries, keys, dtype=torch.bool, device=truth.q.device) if band is None else band
+    allowed = torch.ones(queries, keys, dtype=torch.bool, device=truth.q.device) if band is None else band
     mask = truth.options.attn_mask
     if mask is not None:
-        seen = seen & (mask if mask.dtype == torch.bool else mask > -math.inf)
-    return (~seen.any(-1)).expand(*truth.q.shape[:2], queries)
+        allowed = allowed & (mask if mask.dtype == torch.bool else mask > -math.inf)
+    return (~allowed.any(-1)).expand(*truth.q.shape[:2], queries)
 
 
 def _rows(rows: list[int]) -> str:

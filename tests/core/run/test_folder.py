@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.core.run import lock
 from lab.core.run.files import write_json
-from lab.core.run.folder import Run, by_id, newest, runs
+from lab.core.run.folder import Run, newest, runs
 from lab.core.run.opening import TIME, _later_than_all
 
 
@@ -52,9 +52,6 @@ def test_the_newest_that_is_asked_for(tmp_path: Path) -> None:
     assert newest_id() == "cccc" and newest_id(full=True) == "bbbb"
     assert newest_id(full=True, finished=True) == "aaaa" and newest_id(finished=False) == "bbbb"
     assert newest(tmp_path, "other") is None
-    found = by_id(tmp_path, "known", "bbbb")
-    assert found and found.folder.name == "20260102T000000Z-bbbb"
-    assert by_id(tmp_path, "known", found.folder.name) == found and by_id(tmp_path, "known", "zzzz") is None
 
 
 def test_an_update_changes_only_the_facts_that_it_names(tmp_path: Path) -> None:
