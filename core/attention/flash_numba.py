@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..addresses import are_functional, have_addresses, refuse_tangents
-from ..compiled import refuse_without_numba
+from ..compiled.code import refuse_without_numba
 from ..trial import Refused
 from .arguments import Options
 from .dropout import seeded

@@ -8,8 +8,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from lab.core import compiled
-from lab.core.compiled import code_folder, code_kept, on_threads, refuse_without_numba
+from lab.core.compiled import threads as pool
+from lab.core.compiled.code import code_folder, code_kept, refuse_without_numba
+from lab.core.compiled.threads import on_threads
 from lab.core.trial import Refused
 
 
@@ -85,9 +86,9 @@ def test_what_threads_know_by_address_outlives_who_asked():
         raise KeyboardInterrupt  # once more, while it waits for the other
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(compiled, "SimpleQueue", type("Queue", (SimpleQueue,), {"get": wait}))
-        compiled._waiting.setdefault(2, SimpleQueue())
-        threading.Thread(target=compiled._serve, args=(compiled._waiting[2],), daemon=True).start()
+        patch.setattr(pool, "SimpleQueue", type("Queue", (SimpleQueue,), {"get": wait}))
+        pool._waiting.setdefault(2, SimpleQueue())
+        threading.Thread(target=pool._serve, args=(pool._waiting[2],), daemon=True).start()
         on_threads(work, 2, owned)
     del owned
     gc.collect()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...addresses import have_addresses
-from ...compiled import on_threads
+from ...compiled.threads import on_threads
+from ...compiled.vectors import LANES, WIDE
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band_of
@@ -19,7 +20,6 @@ from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
 from . import backward, decode, forward
 from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
-from .vectors import LANES, WIDE
 
 # ruff: noqa: E741 — O is the paper's symbol
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from numba import float32
 
+from ...compiled.kernel import inlined, kernel
+from ...compiled.products import multiply, multiply_add
+from ...compiled.vectors import load_float, load_int, take
 from .arguments import KEYS_BACKWARD, QUERIES
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band, out_of_lanes
-from .compiling import inlined, kernel
 from .masked_products import add_over_keys, add_over_queries, all_finite, zero_masked
-from .products import multiply, multiply_add
 from .softmax import (
     LOG2_E,
     LOWEST,
@@ -26,7 +27,6 @@ from .softmax import (
     subtract_alibi,
     through_cap,
 )
-from .vectors import load_float, load_int, take
 
 
 def room(d: int, d_v: int, d_padded: int, d_v_padded: int) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from numba import float32
 
+from ...compiled.kernel import inlined
+from ...compiled.vectors import LANES, load_float, store_float, transpose
 from .arguments import QUERIES
-from .compiling import inlined
-from .vectors import LANES, load_float, store_float, transpose
 
 
 @inlined

@@ -13,14 +13,15 @@ import math
 
 from numba import float32, int32
 
+from ...compiled.exponential import exp2
+from ...compiled.kernel import inlined, kernel
+from ...compiled.products import multiply, multiply_add
+from ...compiled.vectors import LANES, dot_products, load_byte, load_float, store_float, take
 from .arguments import QUERIES
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band
-from .compiling import inlined, kernel
-from .exponential import exp2
+from .instructions import largest_of_row, sum_of_row
 from .masked_products import all_finite
-from .products import multiply, multiply_add
 from .softmax import LN_2, LOG2_E, LOWEST, MASKED, cap
-from .vectors import LANES, dot_products, largest_of_row, load_byte, load_float, store_float, sum_of_row, take
 
 # ruff: noqa: E741 — O and l are the paper's symbols
 

@@ -6,12 +6,13 @@ import math
 
 from numba import float32
 
+from ...compiled.exponential import exp2
+from ...compiled.kernel import inlined, kernel
+from ...compiled.products import multiply, multiply_add
+from ...compiled.vectors import load_float, load_int, store_float, take
 from .arguments import KEYS, QUERIES
 from .blocks import all_in_band, into_lanes, keys_in_band, out_of_lanes
-from .compiling import inlined, kernel
-from .exponential import exp2
 from .masked_products import add_over_keys, all_finite
-from .products import multiply, multiply_add
 from .softmax import (
     LN_2,
     LOG2_E,
@@ -25,7 +26,6 @@ from .softmax import (
     new_maximum,
     subtract_alibi,
 )
-from .vectors import load_float, load_int, store_float, take
 
 
 def room(d: int, d_v: int) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from numba import float32, int32
 
+from ...compiled.kernel import inlined
+from ...compiled.vectors import bits_of_float, load_float, store_float
 from .arguments import QUERIES
-from .compiling import inlined
 from .softmax import MASKED
-from .vectors import bits_of_float, load_float, store_float
 
 EXPONENT = int32(0x7F800000)
 """The bits of the exponent, which are all ones in NaN and infinity alone."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from numba import float32, int32
 
+from ...compiled.exponential import exp2, tanh
+from ...compiled.kernel import inlined
+from ...compiled.vectors import load_byte, load_float, load_int
 from .arguments import QUERIES
-from .compiling import inlined
-from .exponential import exp2, tanh
-from .vectors import bits_of_pair, load_byte, load_float, load_int
+from .instructions import bits_of_pair
 
 MASKED = float32(float("-inf"))
 LOWEST = float32(-3.4028234663852886e38)

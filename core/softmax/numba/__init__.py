@@ -5,7 +5,6 @@
 * `rows`: safe and online softmax over rows; `two_pass`, `logarithms`, `topk`: the other outputs and forms.
 * `columns`: one row shared out by columns.
 * `exponential`: e^a by a polynomial; `bits`: halves widened and narrowed, floats as integers.
-* `compiling`: how Numba compiles them, and where the code is kept.
 
 `backend` and `tensors` import the kernels when they are first called: Numba need not be there.
 """

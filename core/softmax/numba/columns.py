@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ...compiled.kernel import kernel
 from .bits import store, to
-from .compiling import kernel
 from .exponential import exp_below
 from .logarithms import log_of_sum, online_log_softmax, online_logsumexp, subtracted
 from .rows import BLOCK, kept, pair, rescale, rescaled, waiting

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from .compiling import kernel
+from ...compiled.kernel import kernel
 
 MAX_RELATIVE_ERROR = {"float32": 1.2e-7, "float64": 2.5e-16}
 """Of `exp_below` for results of 2^-126 (2^-1022) and more, tested over all exponents; below, the result is 0."""

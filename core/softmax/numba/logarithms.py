@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ...compiled.kernel import kernel
 from .bits import load, lowest, store, to
-from .compiling import kernel
 from .exponential import FUSED
 from .rows import largest, normalizer, pair
 

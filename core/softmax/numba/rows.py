@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from ...compiled.kernel import kernel
 from .bits import bits_of, float_of, load, lowest, store, to
-from .compiling import kernel
 from .exponential import SUMS, exp_below
 
 BLOCK = 512

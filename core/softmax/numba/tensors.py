@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...compiled import on_threads, refuse_without_numba
+from ...compiled.code import refuse_without_numba
+from ...compiled.threads import on_threads
 from ...trial import Refused
 from ..operations import accumulator
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numba import njit
 
+from ...compiled.kernel import kernel
 from .bits import load, lowest, to
-from .compiling import kernel
 from .exponential import exp_below
 from .rows import BLOCK, largest, normalizer
 

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from ...compiled.kernel import kernel
 from .bits import load, store, to
-from .compiling import kernel
 from .exponential import FUSED, mantissa, mantissa_64
 from .rows import safe
 

@@ -345,7 +345,7 @@ def test_exponential_polynomial_is_as_exact_as_float32() -> None:
     import numpy as np
     from numba import njit
 
-    from lab.core.attention.numba.exponential import exp2
+    from lab.core.compiled.exponential import exp2
 
     @njit  # type: ignore[untyped-decorator]
     def each(x, y):  # type: ignore[no-untyped-def]
@@ -384,7 +384,7 @@ def test_importing_the_registry_loads_no_numba_and_its_absence_is_said() -> None
         "assert 'numba' not in sys.modules\n"
         "import importlib.util as util\n"
         "found = util.find_spec\n"
-        "import lab.core.compiled as door\n"
+        "import lab.core.compiled.code as door\n"
         "door.find_spec = lambda name: None if name == 'numba' else found(name)\n"
         "import torch\n"
         "q = torch.ones(1, 1, 2, 2)\n"

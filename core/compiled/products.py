@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .compiling import inlined
+from .kernel import inlined
 from .vectors import COLUMNS, LANES, ROWS, VECTORS, register_block
 
 _set = register_block(ROWS, VECTORS, accumulate=False)

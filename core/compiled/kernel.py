@@ -1,4 +1,4 @@
-"""Numba's compiler as the kernels here use it."""
+"""Numba's compiler as all kernels use it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 from numba import njit
 
-from ...compiled import code_kept
+from .code import code_kept
 
 inlined: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 """Compiles what only compiled code calls, and as a part of it."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile on the first call, or load what an earlier process has compiled; runs without Python's lock."""
-    with code_kept(Path(__file__).parent):
+    """Compile on the first call, or load what an earlier process has compiled; runs without Python's lock.
+
+    The code is kept by the digest of the files in the function's folder and in this one.
+    """
+    with code_kept(Path(function.__code__.co_filename).parent):
         return njit(function, nogil=True, error_model="numpy", cache=True)

@@ -25,10 +25,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..dropout import PAIR_FIRST, PAIR_SECOND
-from .arguments import QUERIES
-
-_instruction: Callable[[Callable[..., Any]], Any] = intrinsic
+instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
 
 WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))
@@ -41,9 +38,9 @@ ROWS = 4 if WIDE else 6
 AHEAD = 64
 """Rows: about as long as memory takes to answer."""
 
-_FLOAT, _INT, _LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_BYTES = 4
+FLOAT, INT, LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+BYTES = 4
 
 
 def _multiply_add(builder: Any, kind: Any, suffix: str) -> Any:
@@ -59,49 +56,45 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
     numbers. So a transposed A costs nothing. K is at least 1.
     """
 
-    @_instruction
+    @instruction
     def block(context: Any, c: Any, ldc: Any, a: Any, a_row: Any, a_k: Any, b: Any, ldb: Any, K: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             c, ldc, a, a_row, a_k, b, ldb, K = arguments
-            fma = _multiply_add(builder, _VECTOR, f"v{LANES}f32")
+            fma = _multiply_add(builder, VECTOR, f"v{LANES}f32")
 
             def address(base: Any, numbers: Any) -> Any:
-                return builder.inttoptr(
-                    builder.add(base, builder.mul(numbers, _INT(_BYTES))), ir.PointerType()
-                )
+                return builder.inttoptr(builder.add(base, builder.mul(numbers, INT(BYTES))), ir.PointerType())
 
             def load(base: Any, numbers: Any, kind: Any) -> Any:
                 # Aligned to a number and not to a vector: rows begin anywhere.
-                return builder.load(address(base, numbers), align=_BYTES, typ=kind)
+                return builder.load(address(base, numbers), align=BYTES, typ=kind)
 
             def spread(number: Any) -> Any:
-                nothing = ir.Constant(_VECTOR, ir.Undefined)
-                first = builder.insert_element(nothing, number, _LANE(0))
+                nothing = ir.Constant(VECTOR, ir.Undefined)
+                first = builder.insert_element(nothing, number, LANE(0))
                 return builder.shuffle_vector(
-                    first, nothing, ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
+                    first, nothing, ir.Constant(ir.VectorType(LANE, LANES), [0] * LANES)
                 )
 
             offsets = [
-                [builder.add(builder.mul(ldc, _INT(i)), _INT(n * LANES)) for n in range(vectors)]
+                [builder.add(builder.mul(ldc, INT(i)), INT(n * LANES)) for n in range(vectors)]
                 for i in range(rows)
             ]
-            zero = ir.Constant(_VECTOR, [0.0] * LANES)
+            zero = ir.Constant(VECTOR, [0.0] * LANES)
             before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
             builder.branch(loop)
             builder.position_at_end(loop)
-            k = builder.phi(_INT)
-            sums = [[builder.phi(_VECTOR) for _ in range(vectors)] for _ in range(rows)]
-            of_b = [
-                load(b, builder.add(builder.mul(k, ldb), _INT(n * LANES)), _VECTOR) for n in range(vectors)
-            ]
+            k = builder.phi(INT)
+            sums = [[builder.phi(VECTOR) for _ in range(vectors)] for _ in range(rows)]
+            of_b = [load(b, builder.add(builder.mul(k, ldb), INT(n * LANES)), VECTOR) for n in range(vectors)]
             new = []
             for i in range(rows):
-                at = builder.add(builder.mul(k, a_k), builder.mul(a_row, _INT(i)))
-                of_a = spread(load(a, at, _FLOAT))
+                at = builder.add(builder.mul(k, a_k), builder.mul(a_row, INT(i)))
+                of_a = spread(load(a, at, FLOAT))
                 new.append([builder.call(fma, [of_a, of_b[n], sums[i][n]]) for n in range(vectors)])
-            following = builder.add(k, _INT(1))
+            following = builder.add(k, INT(1))
             builder.cbranch(builder.icmp_signed("<", following, K), loop, after)
-            k.add_incoming(_INT(0), before)
+            k.add_incoming(INT(0), before)
             k.add_incoming(following, loop)
             for i in range(rows):
                 for n in range(vectors):
@@ -113,8 +106,8 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
                     total = new[i][n]
                     if accumulate:
                         # Added last, so that a sum over all keys is one of sums over tiles: a smaller error.
-                        total = builder.fadd(load(c, offsets[i][n], _VECTOR), total)
-                    builder.store(total, address(c, offsets[i][n]), align=_BYTES)
+                        total = builder.fadd(load(c, offsets[i][n], VECTOR), total)
+                    builder.store(total, address(c, offsets[i][n]), align=BYTES)
             return context.get_dummy_value()
 
         return types.void(*(types.int64,) * 8), generate
@@ -122,7 +115,7 @@ def register_block(rows: int, vectors: int, *, accumulate: bool) -> Any:
     return block
 
 
-@_instruction
+@instruction
 def transpose(context: Any, to: Any, to_row: Any, source: Any, source_row: Any) -> Any:
     """(address, distance, address, distance): LANES × LANES numbers, rows to columns; distances between rows.
 
@@ -133,29 +126,29 @@ def transpose(context: Any, to: Any, to_row: Any, source: Any, source_row: Any) 
         to, to_row, source, source_row = arguments
 
         def address(base: Any, row: Any, i: int) -> Any:
-            numbers = builder.mul(row, _INT(i * _BYTES))
+            numbers = builder.mul(row, INT(i * BYTES))
             return builder.inttoptr(builder.add(base, numbers), ir.PointerType())
 
-        rows = [builder.load(address(source, source_row, i), align=_BYTES, typ=_VECTOR) for i in range(LANES)]
+        rows = [builder.load(address(source, source_row, i), align=BYTES, typ=VECTOR) for i in range(LANES)]
         half = LANES // 2
         while half:
             # Where bit `half` of row and column differ, the two change places.
             upper = [i if not i & half else LANES + (i ^ half) for i in range(LANES)]
             lower = [i | half if not i & half else LANES + i for i in range(LANES)]
-            pick = [ir.Constant(ir.VectorType(_LANE, LANES), each) for each in (upper, lower)]
+            pick = [ir.Constant(ir.VectorType(LANE, LANES), each) for each in (upper, lower)]
             for i in range(LANES):
                 if not i & half:
                     a, b = rows[i], rows[i | half]
                     rows[i], rows[i | half] = (builder.shuffle_vector(a, b, each) for each in pick)
             half //= 2
         for i in range(LANES):
-            builder.store(rows[i], address(to, to_row, i), align=_BYTES)
+            builder.store(rows[i], address(to, to_row, i), align=BYTES)
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 4), generate
 
 
-@_instruction
+@instruction
 def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any) -> Any:
     """(address, address, address, distance, number): the products of x with each of LANES rows, `row` apart, go to `to`.
 
@@ -164,33 +157,33 @@ def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to, x, rows, row, chunks = arguments
-        fma = _multiply_add(builder, _VECTOR, f"v{LANES}f32")
-        kinds = ir.FunctionType(ir.VoidType(), [ir.PointerType(), _LANE, _LANE, _LANE])
+        fma = _multiply_add(builder, VECTOR, f"v{LANES}f32")
+        kinds = ir.FunctionType(ir.VoidType(), [ir.PointerType(), LANE, LANE, LANE])
         fetch = cgutils.get_or_insert_function(builder.module, kinds, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
-        distance = builder.mul(row, _INT(_BYTES))
-        ahead = builder.mul(distance, _INT(AHEAD))
+        distance = builder.mul(row, INT(BYTES))
+        ahead = builder.mul(distance, INT(AHEAD))
         before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
         builder.branch(loop)
         builder.position_at_end(loop)
-        n = builder.phi(_INT)
-        sums = [builder.phi(_VECTOR) for _ in range(LANES)]
-        offset = builder.mul(n, _INT(LANES * _BYTES))
+        n = builder.phi(INT)
+        sums = [builder.phi(VECTOR) for _ in range(LANES)]
+        offset = builder.mul(n, INT(LANES * BYTES))
 
         def load(at: Any) -> Any:
-            return builder.load(builder.inttoptr(at, ir.PointerType()), align=_BYTES, typ=_VECTOR)
+            return builder.load(builder.inttoptr(at, ir.PointerType()), align=BYTES, typ=VECTOR)
 
         of_x, at, new = load(builder.add(x, offset)), builder.add(rows, offset), []
         for each in sums:
             new.append(builder.call(fma, [load(at), of_x, each]))
             soon = builder.inttoptr(builder.add(at, ahead), ir.PointerType())
-            builder.call(fetch, [soon, _LANE(0), _LANE(3), _LANE(1)])
+            builder.call(fetch, [soon, LANE(0), LANE(3), LANE(1)])
             at = builder.add(at, distance)
-        following = builder.add(n, _INT(1))
+        following = builder.add(n, INT(1))
         builder.cbranch(builder.icmp_signed("<", following, chunks), loop, after)
-        n.add_incoming(_INT(0), before)
+        n.add_incoming(INT(0), before)
         n.add_incoming(following, loop)
         for each, total in zip(sums, new, strict=True):
-            each.add_incoming(ir.Constant(_VECTOR, [0.0] * LANES), before)
+            each.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), before)
             each.add_incoming(total, loop)
         builder.position_at_end(after)
         half = LANES // 2
@@ -198,61 +191,23 @@ def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any
             # Where a lane has bit `half`, it goes on with the second of a pair, else with the first: both halves at once.
             own = [lane + (LANES if lane & half else 0) for lane in range(LANES)]
             other = [(lane ^ half) + (LANES if lane & half else 0) for lane in range(LANES)]
-            pick = [ir.Constant(ir.VectorType(_LANE, LANES), each) for each in (own, other)]
+            pick = [ir.Constant(ir.VectorType(LANE, LANES), each) for each in (own, other)]
             new = [
                 builder.fadd(*(builder.shuffle_vector(new[i], new[i + half], each) for each in pick))
                 for i in range(half)
             ]
             half //= 2
-        builder.store(new[0], builder.inttoptr(to, ir.PointerType()), align=_BYTES)
+        builder.store(new[0], builder.inttoptr(to, ir.PointerType()), align=BYTES)
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 5), generate
 
 
-def _of_row(combine: Callable[[Any, Any, Any], Any]) -> Any:
-    @_instruction
-    def of_row(context: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            found = [
-                builder.load(
-                    builder.inttoptr(builder.add(arguments[0], _INT(n * LANES * _BYTES)), ir.PointerType()),
-                    align=_BYTES,
-                    typ=_VECTOR,
-                )
-                for n in range(QUERIES // LANES)
-            ]
-            while len(found) > 1:
-                found = [combine(builder, a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
-            half = LANES // 2
-            while half:
-                turn = ir.Constant(ir.VectorType(_LANE, LANES), [lane ^ half for lane in range(LANES)])
-                found = [combine(builder, found[0], builder.shuffle_vector(found[0], found[0], turn))]
-                half //= 2
-            return builder.extract_element(found[0], _LANE(0))
-
-        return types.float32(types.int64), generate
-
-    return of_row
-
-
-def _larger(builder: Any, a: Any, b: Any) -> Any:
-    kinds = ir.FunctionType(_VECTOR, [_VECTOR] * 2)
-    maxnum = cgutils.get_or_insert_function(builder.module, kinds, f"llvm.maxnum.v{LANES}f32")  # type: ignore[no-untyped-call]
-    return builder.call(maxnum, [a, b])
-
-
-sum_of_row = _of_row(lambda builder, a, b: builder.fadd(a, b))
-"""(address): the sum of QUERIES float32 from there."""
-largest_of_row = _of_row(_larger)
-"""(address): the largest of QUERIES float32 from there; NaN only if all are."""
-
-
 def _load(kind: Any, numba_kind: Any, size: int) -> Any:
-    @_instruction
+    @instruction
     def load(context: Any, base: Any, number: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            at = builder.add(arguments[0], builder.mul(arguments[1], _INT(size)))
+            at = builder.add(arguments[0], builder.mul(arguments[1], INT(size)))
             return builder.load(builder.inttoptr(at, ir.PointerType()), align=size, typ=kind)
 
         return numba_kind(types.int64, types.int64), generate
@@ -260,27 +215,27 @@ def _load(kind: Any, numba_kind: Any, size: int) -> Any:
     return load
 
 
-load_float = _load(_FLOAT, types.float32, 4)
+load_float = _load(FLOAT, types.float32, 4)
 """(address, n): the n-th float32 from there."""
-load_int = _load(_LANE, types.int32, 4)
+load_int = _load(LANE, types.int32, 4)
 """(address, n): the n-th int32 from there."""
 load_byte = _load(ir.IntType(8), types.uint8, 1)
 """(address, n): the n-th byte from there."""
 
 
-@_instruction
+@instruction
 def store_float(context: Any, base: Any, number: Any, value: Any) -> Any:
     """(address, n, x): x becomes the n-th float32 from there."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at = builder.add(arguments[0], builder.mul(arguments[1], _INT(_BYTES)))
-        builder.store(arguments[2], builder.inttoptr(at, ir.PointerType()), align=_BYTES)
+        at = builder.add(arguments[0], builder.mul(arguments[1], INT(BYTES)))
+        builder.store(arguments[2], builder.inttoptr(at, ir.PointerType()), align=BYTES)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.float32), generate
 
 
-@_instruction
+@instruction
 def take(context: Any, counter: Any) -> Any:
     """(address of an int64): its value; the next call, on any thread, gets one more.
 
@@ -289,22 +244,22 @@ def take(context: Any, counter: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         at = builder.inttoptr(arguments[0], ir.PointerType())
-        return builder.atomic_rmw("add", at, _INT(1), "acq_rel")
+        return builder.atomic_rmw("add", at, INT(1), "acq_rel")
 
     return types.int64(types.int64), generate
 
 
-@_instruction
+@instruction
 def float_of_bits(context: Any, bits: Any) -> Any:
     """The float32 that an int32 is when read as one."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _FLOAT)
+        return builder.bitcast(arguments[0], FLOAT)
 
     return types.float32(types.int32), generate
 
 
-@_instruction
+@instruction
 def bits_of_float(context: Any, number: Any) -> Any:
     """The int32 that a float32 is when read as one."""
 
@@ -314,23 +269,11 @@ def bits_of_float(context: Any, number: Any) -> Any:
     return types.int32(types.float32), generate
 
 
-@_instruction
-def bits_of_pair(context: Any, row: Any, column: Any) -> Any:
-    """The bits of a pair of `dropout.Choices`, int32, out of those of its row and its column."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.mul(builder.xor(*arguments), _LANE(PAIR_FIRST))
-        bits = builder.xor(bits, builder.lshr(bits, _LANE(15)))
-        return builder.mul(bits, _LANE(PAIR_SECOND))
-
-    return types.int32(types.int32, types.int32), generate
-
-
-@_instruction
+@instruction
 def fused(context: Any, a: Any, b: Any, c: Any) -> Any:
     """a·b + c in float32, rounded once."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.call(_multiply_add(builder, _FLOAT, "f32"), arguments)
+        return builder.call(_multiply_add(builder, FLOAT, "f32"), arguments)
 
     return types.float32(types.float32, types.float32, types.float32), generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import float32, int32
 
-from .compiling import inlined
+from .kernel import inlined
 from .vectors import bits_of_float, float_of_bits, fused
 
 LEAST = float32(-127.0)
