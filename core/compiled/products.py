@@ -10,12 +10,14 @@ import numpy as np
 from numba import float32
 
 from .kernel import inlined, kernel
-from .vectors import COLUMNS, LANES, ROWS, VECTORS, load_float, register_block, store_float, transpose
+from .vectors import COLUMNS, LANES, ROWS, VECTORS, fetch, load_float, register_block, store_float, transpose
 
 DEPTH = 384
 """Numbers of a sum at most: a panel of B is then 24 KB (AVX2), of which nothing is needed twice in AVX-512's 96."""
 TALL = 96
 """Rows of A of a block: a multiple of ROWS, whose numbers fit in the second cache."""
+LINE = 16
+"""Numbers of a cache line."""
 
 _set = register_block(ROWS, VECTORS, accumulate=False)
 _set_row = register_block(1, VECTORS, accumulate=False)
@@ -123,7 +125,11 @@ def product(c, ldc, a, a_row, a_k, packed, M, N, K, accumulate):  # type: ignore
                 _pack_rows(rows, block + 4 * first * a_row, a_row, a_k, tall - first, deep)
             for n in range(0, N, COLUMNS):
                 b, width = packed + 4 * (n * K + k0 * COLUMNS), min(COLUMNS, N - n)
+                following, share = b + 4 * K * COLUMNS, (deep * COLUMNS * ROWS + tall - 1) // tall
                 for i in range(0, tall, ROWS):
+                    # Each block of rows asks for its share of the next panel.
+                    for ahead in range(i // ROWS * share, (i // ROWS + 1) * share, LINE):
+                        fetch(following + 4 * ahead)
                     to, height = c + 4 * ((i0 + i) * ldc + n), min(ROWS, tall - i)
                     at, row, step = block + 4 * i * a_row, a_row, a_k
                     if i >= first:

@@ -250,6 +250,19 @@ def take(context: Any, counter: Any) -> Any:
 
 
 @instruction
+def fetch(context: Any, address: Any) -> Any:
+    """(address): ask for its cache line, to be in the second cache when it is needed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = ir.FunctionType(ir.VoidType(), [ir.PointerType(), LANE, LANE, LANE])
+        asked = cgutils.get_or_insert_function(builder.module, kinds, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(asked, [builder.inttoptr(arguments[0], ir.PointerType()), LANE(0), LANE(2), LANE(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@instruction
 def float_of_bits(context: Any, bits: Any) -> Any:
     """The float32 that an int32 is when read as one."""
 

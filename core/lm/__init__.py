@@ -2,7 +2,9 @@
 
 * `vocabulary`: text to token ids and back; `language_model`: what any model and its vocabulary offer.
 * `model`: the transformer; `operations`: RMSNorm and SwiGLU; `positions`: rotary positions.
-* `cache`: keys and values of earlier tokens; `generation`: sampled completions; `scoring`: log-probabilities of given ones.
+* `cache`: keys and values of earlier tokens; `generation`: sampled completions; `decoder`: the same by compiled
+  steps; `scoring`: log-probabilities of given ones.
+* `numba/`: kernels; `compiled_or_torch`: whether they compute.
 * `training`: next-token training; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.
 * `pretrained`: a pretrained model as experiment files write it; `hugging_face`: models and tokenizers of transformers.

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cache import Cache
+from .decoder import sampled_compiled, weights_for_decoding
 from .language_model import LanguageModel
 from .not_finite import NotFinite
 from .parallel import cores, each
@@ -80,33 +82,49 @@ def generate(
     draws = (
         [generator] if len(shares) == 1 else [_another(generator or torch.default_generator) for _ in shares]
     )
+    weights = weights_for_decoding(model)
 
+    @torch.inference_mode()
     def of_share(number: int) -> Completions:
-        some, generator = shares[number], draws[number]
-        return _generate(model, some, num_generations, max_new_tokens, ends, pad, temperature, generator)
+        cache, logits = _read(model, shares[number], pad)
+        rest = (num_generations, max_new_tokens, ends, pad, temperature, draws[number])
+        if weights is None:
+            made = _sampled(model, cache, logits, *rest)
+        else:
+            made = sampled_compiled(weights, cache, logits, *rest, COMPACT_BELOW)
+        ids, log_probs, entropies, lengths, ended = made
+        if not log_probs.isfinite().all():
+            raise NotFinite("the probabilities of the next token are not finite")
+        width = int(lengths.max())
+        return Completions(ids[:, :width], lengths, log_probs[:, :width], entropies[:, :width], ended)
 
     return together(each(of_share, range(len(shares)), device), pad)
 
 
-@torch.inference_mode()
-def _generate(
+def _read(model: LanguageModel, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Cache, Tensor]:
+    """The cache of prompts, padded on the left, and the logits of the token that follows each, (prompts, vocabulary)."""
+    device, longest = model.embedding.weight.device, max(map(len, prompts))
+    padded = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    starts = torch.tensor([longest - len(p) for p in prompts], device=device)
+    cache = model.empty_cache(len(prompts), longest, starts if bool(starts.any()) else None)
+    return cache, model.logits(model.hidden(padded, cache)[:, -1])
+
+
+def _sampled(
     model: LanguageModel,
-    prompts: Sequence[Sequence[int]],
+    cache: Cache,
+    logits: Tensor,
     num_generations: int,
     max_new_tokens: int,
     eos: list[int],
     pad: int,
     temperature: float,
     generator: torch.Generator | None,
-) -> Completions:
-    device, longest = model.embedding.weight.device, max(map(len, prompts))
-    padded = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    starts = torch.tensor([longest - len(p) for p in prompts], device=device)
-    cache = model.empty_cache(len(prompts), longest, starts if bool(starts.any()) else None)
-    hidden = model.hidden(padded, cache)[:, -1]
-    cache = cache.repeated(num_generations, longest + max_new_tokens)
-    logits = model.logits(hidden).repeat_interleave(num_generations, 0)
-
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Ids, log-probs, entropies, lengths and whether it ended, of the completions of what `_read` has read."""
+    device = logits.device
+    cache = cache.repeated(num_generations, cache.length + max_new_tokens)
+    logits = logits.repeat_interleave(num_generations, 0)
     rows = logits.shape[0]
     ids = torch.full((rows, max_new_tokens), pad, device=device)
     log_probs, entropies = logits.new_zeros(2, rows, max_new_tokens)
@@ -131,10 +149,7 @@ def _generate(
             still = (~ended[alive]).nonzero().squeeze(1)
             alive, cache, token = alive[still], cache.kept(still), token[still]
         logits = model.logits(model.hidden(token[:, None], cache)[:, -1])
-    if not log_probs.isfinite().all():
-        raise NotFinite("the probabilities of the next token are not finite")
-    width = int(lengths.max())
-    return Completions(ids[:, :width], lengths, log_probs[:, :width], entropies[:, :width], ended)
+    return ids, log_probs, entropies, lengths, ended
 
 
 def _shares(count: int, parts: int) -> list[slice]:
