@@ -8,8 +8,9 @@ The words of a pool lie apart from each other, because a processor moves whole l
     BUSY     1 while a caller has the pool; another works alone
     EPOCH    odd while work is open; beside it FUNCTION and DATA, and PLACES: how many may still join
     INSIDE   how many look at the work or do it; until it is 0 the caller's memory is in use
-    ASLEEP   how many wait for a byte from the pipe, or are about to
-    READ     the ends of the pipe, READ and WRITE; the number of the CLOCK, and how long one stays AWAKE, in ns
+    ASLEEP   how many wait for a message, or are about to
+    READ     the files that messages of 8 bytes come from and, in WRITE, go to; ONE, a message; the number of the CLOCK, and
+             how long one stays AWAKE, in ns
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numba import cfunc, types
 
 from .atomics import add, call, load, put
@@ -26,7 +28,7 @@ from .kernel import inlined, kernel
 BUSY, EPOCH, INSIDE, ASLEEP, READ, SIZE = range(0, 768, 128)
 """Bytes from the pool's address."""
 FUNCTION, DATA, PLACES = EPOCH + 8, EPOCH + 16, EPOCH + 24
-WRITE, CLOCK, AWAKE = READ + 8, READ + 16, READ + 24
+WRITE, ONE, CLOCK, AWAKE = READ + 8, READ + 16, READ + 24, READ + 32
 
 _LOOKS = 1000
 """Of a caller at a thread that is still at work, before it lets others have the processor: some µs."""
@@ -55,9 +57,9 @@ def _next(pool, seen, room):  # type: ignore[no-untyped-def]
         if _now(pool, room) - since > load(pool + AWAKE):
             add(pool + ASLEEP, 1)
             # Who opens work does so before looking for sleepers, and this looks for work after becoming one. Where both see
-            # the other there is a byte too many, which wakes somebody for nothing, once.
+            # the other there is a message too many, which wakes somebody for nothing, once.
             if load(pool + EPOCH) == epoch:
-                _read(load(pool + READ), room, 1)
+                _read(load(pool + READ), room, 8)
             since = _now(pool, room)
 
 
@@ -76,24 +78,25 @@ def serve(pool, room):  # type: ignore[no-untyped-def]
 def _parallel(function: Any, data: Any, threads: Any, flags: Any) -> None:
     """GOMP_parallel by a pool: function(data) on this thread, and on others if they come before it returns.
 
-    The first word of the data is the address of the team, whose words are those of `team.Team`.
+    As shares.py has it, the first word of the data is the address of the team, of the words in team.py, and the third the number
+    of shares.
     """
-    team = load(data)
+    team, others = load(data), min(np.int64(threads), load(data + 16)) - 1
     pool = load(team + 16)
-    if put(pool + BUSY, 1):
+    if others < 1 or put(pool + BUSY, 1):
         call(function, data)
         return
     put(pool + FUNCTION, function)
     put(pool + DATA, data)
-    put(pool + PLACES, threads - 1)
+    put(pool + PLACES, others)
     add(pool + EPOCH, 1)
     if load(team + 24):
         asleep = put(pool + ASLEEP, 0)
-        needed = min(asleep, threads - 1)
+        needed = min(asleep, others)
         if asleep > needed:
             add(pool + ASLEEP, asleep - needed)
-        if needed:
-            _write(load(pool + WRITE), pool, needed)
+        for _ in range(needed):
+            _write(load(pool + WRITE), pool + ONE, 8)
     call(function, data)
     add(pool + EPOCH, 1)
     looks = 0

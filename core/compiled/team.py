@@ -46,7 +46,7 @@ def _new(threads: int, wake: bool) -> int:
             from .pool import parallel as ours
 
             parallel, pool = ours.address, _pool().with_threads(threads - 1)
-        words = (ctypes.c_int64 * 4)(parallel, threads, pool, wake)
+        words = (ctypes.c_int64 * 4)(parallel, threads, pool, wake)  # as shares.py and pool.py read them
         _kept.append(words)
         return _teams.setdefault((threads, wake), ctypes.addressof(words))
 
@@ -75,7 +75,7 @@ def _gomp_parallel() -> int:
 
 @dataclass
 class _Pool:
-    """Memory, pipe and threads of pool.py; none of them ends before the process."""
+    """Memory and threads of pool.py; none of them ends before the process."""
 
     words: ctypes.Array[ctypes.c_int64]
     rooms: list[ctypes.Array[ctypes.c_int64]] = field(default_factory=list)
@@ -99,10 +99,15 @@ def _pool() -> _Pool:
     from . import pool
 
     words = (ctypes.c_int64 * (pool.SIZE // 8))()
-    reading, writing = os.pipe()
+    # Linux moves who is woken by a pipe to the processor of the waker, who is taken to have finished; there both would stay.
+    if hasattr(os, "eventfd"):
+        reading = writing = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_CLOEXEC)
+    else:
+        reading, writing = os.pipe()
     for at, value in (
         (pool.READ, reading),
         (pool.WRITE, writing),
+        (pool.ONE, 1),
         (pool.CLOCK, time.CLOCK_MONOTONIC),
         (pool.AWAKE, AWAKE),
     ):
