@@ -3,7 +3,8 @@
     python benchmarks/grpo_step.py                   # in an environment that has lab and trl
     python benchmarks/grpo_step.py --profile 15      # and the 15 most expensive operations of one step of ours
 
-One step of ours, one of TRL's, in turn: what slows the machine for a while slows both. Both sample 32 x 8 completions
+Two steps of ours, one of TRL's, in turn: what slows the machine for a while slows both, and our first beside our
+second is the control, without which no ratio is printed. Both sample 32 x 8 completions
 of exactly 48 tokens to the same kind of prompts, score them with the same cheap reward, and update once. They cannot
 end early, because `<eos>` is the last token of the vocabulary and the models have no row for it: nothing has to be
 computed to suppress it.
@@ -23,7 +24,18 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from steps import Others, Watch, add_common, products_alone, settle, show_profile, spread
+from steps import (
+    Conditions,
+    Others,
+    Watch,
+    add_common,
+    products_alone,
+    settle,
+    show_profile,
+    spread,
+    times_as_fast,
+    twice,
+)
 
 PAIRS = 12
 SEED = 7
@@ -74,18 +86,23 @@ def main() -> None:
     step = our_steps(given, task, model)
     others = Others()
     ours: list[Taken] = []
+    again: list[Taken] = []
     theirs: list[Taken] = []
     if given.alone or find_spec("trl") is None:
         print("ours alone" if given.alone else "TRL is not installed (pip install trl): ours alone")
-        ours = [next(step) for _ in range(given.warmup + given.pairs)]
-    else:
-        for one, other in pairs(given, task, step):
+        for number in range(given.warmup + given.pairs):
+            one, other = twice(step, number)
             ours.append(one)
-            theirs.append(other)
-    ours, theirs = ours[given.warmup :], theirs[given.warmup :]
-    show(ours, theirs)
-    others.print_share()
-    show_ceiling(given, model, ours)
+            again.append(other)
+    else:
+        for one, other, trl in rounds(given, task, step):
+            ours.append(one)
+            again.append(other)
+            theirs.append(trl)
+    ours, again, theirs = (taken[given.warmup :] for taken in (ours, again, theirs))
+    conditions = others.conditions([one.total for one in ours], [one.total for one in again])
+    show(ours, theirs, conditions)
+    show_ceiling(given, model, ours, conditions)
     if given.profile:
         show_profile(given.profile, step)
 
@@ -182,8 +199,8 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
         )
 
 
-def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[tuple[Taken, Taken]]:
-    """One of ours, and the step of TRL's trainer before it, from `on_step_begin` to `on_step_end`.
+def rounds(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[tuple[Taken, Taken, Taken]]:
+    """Two of ours, and the step of TRL's trainer before them, from `on_step_begin` to `on_step_end`.
 
     What TRL's loop does around that (fetching rows, logging) is left out, in its favour.
     """
@@ -222,7 +239,7 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
     steps, completions = given.warmup + given.pairs, given.prompts * given.group
     problems = task.problems(np.random.default_rng(SEED), steps * given.prompts, "train")
     batch = given.trl_batch or completions
-    made: list[tuple[Taken, Taken]] = []
+    made: list[tuple[Taken, Taken, Taken]] = []
     now = {"began": 0.0, "scored": 0.0, "tokens": 0.0}
 
     def reward(completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
@@ -239,7 +256,7 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
             if torch.get_num_threads() != given.threads:
                 raise SystemExit(f"TRL set the threads to {torch.get_num_threads()}")
             theirs = Taken(ended - now["began"], now["scored"] - now["began"], now["tokens"])
-            made.append((next(step), theirs))
+            made.append((*twice(step, len(made)), theirs))
 
     with tempfile.TemporaryDirectory() as folder:
         settings = trl.GRPOConfig(
@@ -287,7 +304,7 @@ def pairs(given: argparse.Namespace, task: Any, step: Iterator[Taken]) -> list[t
         )
         trainer.train()
     wanted = float(completions * given.tokens)
-    assert all(theirs.tokens == wanted for _, theirs in made), "a completion of TRL ended early"
+    assert all(theirs.tokens == wanted for *_, theirs in made), "a completion of TRL ended early"
     return made
 
 
@@ -308,8 +325,8 @@ def describe(given: argparse.Namespace, model: Any) -> None:
     )
 
 
-def show(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
-    print()
+def show(ours: Sequence[Taken], theirs: Sequence[Taken], conditions: Conditions) -> None:
+    print(f"\n{conditions}")
     for name, taken in (("ours", ours), ("TRL", theirs)):
         if not taken:
             continue
@@ -320,10 +337,10 @@ def show(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
             f"until there are completions and rewards"
         )
     if theirs:
-        ratios = [b.total / a.total for a, b in zip(ours, theirs, strict=True)]
-        print(f"ours is {spread(ratios)} times as fast, over {len(ratios)} pairs; wanted: 2.5")
+        totals = [[one.total for one in side] for side in (ours, theirs)]
+        print(f"ours beside TRL: {times_as_fast(*totals, conditions)}; wanted: 2.5")
         print(
-            "pairs: " + "  ".join(f"{a.total:.3f}/{b.total:.3f}" for a, b in zip(ours, theirs, strict=True))
+            "rounds: " + "  ".join(f"{a.total:.3f}/{b.total:.3f}" for a, b in zip(ours, theirs, strict=True))
         )
     parts = [one.parts for one in ours if one.parts]
     total = statistics.median(one.total for one in ours)
@@ -334,7 +351,9 @@ def show(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
     print("ours goes to " + ", ".join(said))
 
 
-def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -> None:
+def show_ceiling(
+    given: argparse.Namespace, model: Any, ours: Sequence[Taken], conditions: Conditions
+) -> None:
     """The update's operations over its time, beside PyTorch's best product here.
 
     3 x 2 x (parameters of matrices) x tokens: forward, and backward twice that. Attention's own products, norms, the
@@ -349,7 +368,7 @@ def show_ceiling(given: argparse.Namespace, model: Any, ours: Sequence[Taken]) -
     print(
         f"update: {operations * 1e-9:.1f} GFLOP in {update:.3f} s = {rate:.0f} GFLOP/s, "
         f"{rate / peaks.matmul_gflops:.0%} of PyTorch's best product ({peaks.matmul_gflops:.0f} GFLOP/s, "
-        f"n = {peaks.matmul_size}); wanted: 50%"
+        f"n = {peaks.matmul_size}); wanted: 50%; {conditions}"
     )
     alone = update_alone(given, model, ours)
     print(

@@ -1,16 +1,15 @@
-"""Shared by the benchmarks of a training step: timing of a step, and of its matrix products alone."""
+"""Shared by the benchmarks: what stands beside each figure, and how a step and its matrix products alone are timed."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.core.measure.threads import thread_environment
 
@@ -32,25 +31,79 @@ class Watch:
         return timed
 
 
+OFF = 0.03
+"""Off by more than this, an A/A control says that the machine was not steady enough for a ratio."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What stands beside each figure.
+
+    Attributes:
+        control: one call timed twice in each round: its first seconds over its second. 1 but for noise; NaN without one.
+        others: processors that other processes used meanwhile, on average.
+        cpu: the processor's model.
+    """
+
+    control: float
+    others: float
+    cpu: str
+
+    def __str__(self) -> str:
+        return f"A/A {self.control:.3f}, load of others {self.others:.1f} cores, {self.cpu}"
+
+    @property
+    def is_steady(self) -> bool:
+        return abs(self.control - 1) <= OFF
+
+
 class Others:
-    """The share of the processors that other processes use from now on: a busy neighbour explains slow steps."""
+    """Watches the processors from now on: a busy neighbour explains slow steps."""
 
     def __init__(self) -> None:
-        self.before = self._now()
+        from lab.core.measure.load import used_by_others
 
-    def share(self) -> float:
-        wall, busy, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
-        return max(0.0, busy - own) / (wall * (os.cpu_count() or 1))
+        self.used = used_by_others()
+
+    def conditions(self, first: Sequence[float], again: Sequence[float]) -> Conditions:
+        """Of what was timed since this was made, for the seconds of one call that was timed twice in each round."""
+        from lab.core.measure.machine import processor
+
+        return Conditions(control_of(first, again), self.used(), processor())
 
     def print_share(self) -> None:
-        print(f"meanwhile other processes used {self.share():.0%} of the machine's processors")
+        print(f"meanwhile other processes used {self.used():.1f} processors")
 
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        import psutil
 
-        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        return time.perf_counter(), times.user + times.nice + times.system, own.user + own.system
+def control_of(first: Sequence[float], again: Sequence[float]) -> float:
+    """The median over rounds of the first seconds over the second."""
+    ratios = [a / b for a, b in zip(first, again, strict=True)]
+    return statistics.median(ratios) if ratios else math.nan
+
+
+Step = TypeVar("Step")
+
+
+def twice(steps: Iterator[Step], number: int) -> tuple[Step, Step]:
+    """Two steps for a control, in round `number`. They change places in every other round, so that neither is always
+    the one that comes after another trainer's step."""
+    one, other = next(steps), next(steps)
+    return (one, other) if number % 2 else (other, one)
+
+
+def times_as_fast(
+    ours: Sequence[float], theirs: Sequence[float], conditions: Conditions, digits: int = 2
+) -> str:
+    """`1.96 [1.93, 1.99] times as fast over 12 rounds (A/A 1.004, …)`: their seconds over ours, round by round, median and
+    quartiles. Where the control is off by more than 3%, or there is none: no ratio, and the seconds of both."""
+    rounds = f"{len(ours)} round{'s' * (len(ours) != 1)} ({conditions})"
+    if conditions.is_steady:
+        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        return f"{spread(ratios, digits)} times as fast over {rounds}"
+    return (
+        f"no ratio, because the A/A control is off by more than {OFF:.0%}: ours {spread(ours, 4)} s, "
+        f"the other {spread(theirs, 4)} s over {rounds}"
+    )
 
 
 def add_common(parser: argparse.ArgumentParser, pairs: int) -> None:
@@ -80,8 +133,10 @@ def settle(given: argparse.Namespace) -> None:
     use_threads(given.threads)
     import torch
 
+    from lab.core.measure.machine import processor
+
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, "
+        f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'default')}, load {os.getloadavg()[0]:.1f}"
     )
 

@@ -60,7 +60,7 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
     from ..core.run.opening import experiment_of, release
 
     deadline = None if options.budget is None else time.monotonic() + options.budget
-    resources = _resources(options.device, options.threads or 1, options.workers)
+    resources = _resources(options.device, max(options.threads, default=1), options.workers)
     if isinstance(document.data.get("trial"), str) and not options.dry_run:
         warm_up(document.data["trial"])
     finished = experiment_of(run).replicates if run is not None and run.is_finished else 0
@@ -169,6 +169,13 @@ def _fresh(document: Document, options: RunOptions, resources: Resources) -> tup
         and "gpu" in presets
     ):
         request = replace(request, preset="gpu")
+    params = document.data.get("params")
+    if options.threads and isinstance(params, dict) and "threads" in params:
+        request = replace(request, sets=(*request.sets, f"threads={','.join(map(str, options.threads))}"))
+    elif len(options.threads) > 1:
+        stop(
+            f"--threads {','.join(map(str, options.threads))}: {document.data.get('name')} has no parameter threads; one number"
+        )
     return load_document(document, request), request.preset
 
 

@@ -150,7 +150,10 @@ def _stop_without(title: str, options: RunOptions) -> NoReturn:
 
 def _refuse_other_resources(run: Run, facts: dict[str, Any], options: RunOptions) -> None:
     """Stop where options name another device or other threads than the run began with."""
-    if options.device not in ("auto", facts["device"]) or options.threads not in (None, facts["threads"]):
+    if (
+        options.device not in ("auto", facts["device"])
+        or max(options.threads, default=facts["threads"]) != facts["threads"]
+    ):
         began = f"--device {facts['device']} --threads {facts['threads']}"
         stop(f"run {run.id} began with {began}; a run keeps its device and threads: start a new one")
 

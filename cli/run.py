@@ -57,7 +57,12 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds per variant (training)")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Processes per point (timing)")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each trial; 1 unless said")] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[,N…]", help="Threads of each trial; 1 unless said. Several: an axis of softmax"
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; timing is always alone")
     ] = None,
@@ -132,7 +137,7 @@ def run(
     options = RunOptions(
         request=request,
         device=device,
-        threads=threads,
+        threads=_numbers_of_threads(threads),
         workers=workers,
         resume=resume,
         retry_failed=retry_failed,
@@ -152,6 +157,14 @@ def run(
             print_json(done.data)
         raise typer.Exit(done.code)
     raise typer.Exit(run_several(wanted, options, screen, run_one))
+
+
+def _numbers_of_threads(text: str | None) -> tuple[int, ...]:
+    """`1,2` as numbers."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        stop(f"--threads {text}: a number from 1 on, or several with commas: 1,2")
+    return tuple(int(part) for part in parts)
 
 
 def _wanted(names: list[str], all_: bool, options: RunOptions) -> list[str]:

@@ -14,7 +14,7 @@ class RunOptions:
 
     request: Request = field(default_factory=Request)
     device: str = "auto"
-    threads: int | None = None
+    threads: tuple[int, ...] = ()  # of each trial; several: an axis
     workers: int | None = None
     resume: str | None = None  # the letters of a run; "": the newest unfinished full one
     retry_failed: bool = False

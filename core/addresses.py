@@ -28,6 +28,19 @@ def have_addresses(*tensors: Tensor | None) -> bool:
     )
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether x has an address and no derivative is asked for, which is the case of most calls: in half a microsecond."""
+    return (
+        type(x) is Tensor
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch.compiler.is_compiling()
+        and _forward_ad._current_level < 0
+        and not _c._is_tracing()
+        and not _c._len_torch_dispatch_stack()
+        and bool(_c._has_storage(x))
+    )
+
+
 def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
     """Refuse a forward-mode derivative, which compiled code would lose silently.
 

@@ -176,7 +176,8 @@ def point_of(
 
     Args:
         where: a value for each key; `max` and `min` are the ends of an axis in this run. A left-out axis of
-            one value takes it; a key that only `checks` sweeps takes the value of `params`.
+            one value takes it; a key that only `checks` sweeps takes the value of `params`, and so does an axis that was
+            added to the file's, as by --threads 1,2.
         along: an axis that stays open; it stands as None.
         otherwise: what a left-out axis of several values does.
     Raises NotTested: a value or key is not in this run, or a left-out axis has several values.
@@ -204,12 +205,13 @@ def point_of(
 def _left_out(
     experiment: Experiment, readings: Readings, key: str, swept: list[Scalar], otherwise: str
 ) -> Scalar | None:
-    if key not in experiment.axes:
-        usual: Scalar | None = experiment.params.get(key)
-        if usual in list(readings.occurring[key]):
-            return usual
+    usual: Scalar | None = experiment.params.get(key)
+    if key not in experiment.axes and usual in list(readings.occurring[key]):
+        return usual
     if len(swept) == 1:
         return swept[0]
+    if otherwise == "refuse" and usual in swept:
+        return usual
     if otherwise == "max":
         return ends(swept)[1]
     raise NotTested(f"`where` leaves out {key}, which has {len(swept)} values in this run")

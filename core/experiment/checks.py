@@ -234,7 +234,7 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
     source = claim.source.split(",")[0].strip()
     if source != "ours" and source not in experiment.sources:
         wrong((*keys, "source"), f"no source {source}.{nearest(source, {*experiment.sources, 'ours'})}")
-    if measure.axis is not None and measure.axis != "step" and measure.axis not in experiment.point_keys:
+    if measure.axis is not None and measure.axis not in ("step", *experiment.point_keys, *experiment.params):
         wrong(
             (*keys, "measure", "over"),
             f"no axis {measure.axis}.{nearest(measure.axis, {*experiment.point_keys, 'step'})}",

@@ -44,6 +44,7 @@ def machine_facts(gpus: bool | None = None) -> dict[str, Any]:
         gpus = "torch" in sys.modules
     return {
         "cpu": cpu_model(),
+        "microarchitecture": microarchitecture(),
         "architecture": platform.machine(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
@@ -78,6 +79,24 @@ def cpu_model() -> str | None:
         return sysctl("machdep.cpu.brand_string")
     match = re.search(r"^model name\s*: *(.+)$", _read("/proc/cpuinfo") or "", re.MULTILINE)
     return match[1].strip() if match else platform.processor() or None
+
+
+def microarchitecture() -> str | None:
+    """The processor's design as LLVM calls it, such as "znver4"; None without Numba's LLVM.
+
+    A model's name often leaves open which one it is, and with it how wide the vectors are.
+    """
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return None
+    return str(binding.get_host_cpu_name())  # type: ignore[no-untyped-call]
+
+
+def processor() -> str:
+    """`AMD EPYC (znver4)`: model and design."""
+    model, design = cpu_model() or platform.machine(), microarchitecture()
+    return f"{model} ({design})" if design else model
 
 
 def _is_virtual_machine() -> bool | None:

@@ -27,5 +27,7 @@ class Params(AnyParams):
     """For "top-k": how many of the largest."""
     scale: float = Field(1.0, ge=0)
     """The standard deviation of the logits, which are normal around 0."""
+    threads: int = Field(0, ge=0)
+    """Threads of a call; 0: those of the run."""
     stable: bool = True
     """False: promised only for logits whose exponential the dtype holds, and not checked beyond."""

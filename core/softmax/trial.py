@@ -43,6 +43,8 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         built_in = _built_in(name, params)
         task = Task(params.output, params.k, built_in.function)
 
+    if params.threads:
+        torch.set_num_threads(params.threads)
     x = logits(params.rows, params.columns, params.dtype, params.scale, context.seed, context.device)
 
     def call() -> object:

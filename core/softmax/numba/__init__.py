@@ -1,7 +1,7 @@
 """Softmax compiled for the CPU by Numba: `backend` is what the registry calls.
 
 * `backend`: tensors in, tensors out, with gradients.
-* `tensors`: tensors as rows, shared out among threads.
+* `tensors`: tensors as matrices, shared out among threads; `matrix`: the same as kernels see it.
 * `rows`: safe and online softmax over rows; `two_pass`, `logarithms`, `topk`: the other outputs and forms.
 * `columns`: one row shared out by columns.
 * `exponential`: e^a by a polynomial; `bits`: halves widened and narrowed, floats as integers.

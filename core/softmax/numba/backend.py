@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...addresses import have_addresses, refuse_tangents
+from ...addresses import have_addresses, is_plain, refuse_tangents
 from ..differentiable import differentiable, differentiable_log_softmax, differentiable_logsumexp
 from ..operations import needs_gradient
 from ..operator import operator, topk_operator
@@ -106,6 +106,8 @@ def first_call_seconds(name: str, output: str, dtype: torch.dtype) -> float:
 
 
 def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
+    if is_plain(x):
+        return compute("softmax", name, x, dim)
     refuse_tangents(f"softmax {name}", "online", x)
     if torch.compiler.is_compiling():
         return operator(x, dim, "softmax", name)
@@ -113,6 +115,8 @@ def _softmax(name: str, x: Tensor, dim: int) -> Tensor:
 
 
 def _log_softmax(name: str, x: Tensor, dim: int) -> Tensor:
+    if is_plain(x):
+        return compute("log-softmax", name, x, dim)
     refuse_tangents(f"log-softmax {name}", "online", x)
     if torch.compiler.is_compiling():
         return operator(x, dim, "log-softmax", name)
@@ -120,6 +124,8 @@ def _log_softmax(name: str, x: Tensor, dim: int) -> Tensor:
 
 
 def _logsumexp(name: str, x: Tensor, dim: int) -> Tensor:
+    if is_plain(x):
+        return compute("logsumexp", name, x, dim)
     refuse_tangents(f"logsumexp {name}", "online", x)
     if torch.compiler.is_compiling():
         return operator(x, dim, "logsumexp", name)

@@ -1,27 +1,42 @@
 """One row shared out by columns, where there are fewer rows than threads: each share its (m, d), merged by ⊕ (§3.1).
 
-A kernel `begin` looks at the columns `first` to `last` of row r and leaves their pair in m[i] and d[i]. Once all have,
-a kernel `end` merges the pairs and writes its columns of the result. Shares begin with a block.
-
-    e        room for the row's exponentials; used for halves alone
-    before   room for a number of each block
+Every share looks at its columns and leaves their pair in m[i] and d[i]; once all have, each merges the pairs and writes its
+columns of the result. Shares begin with a block. Arguments as in `rows`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ...compiled.kernel import kernel
+from ...compiled.kernel import inlined, kernel
+from ...compiled.shares import in_shares
 from .bits import store, to
 from .exponential import exp_below
 from .logarithms import log_of_sum, online_log_softmax, online_logsumexp, subtracted
-from .rows import BLOCK, kept, pair, rescale, rescaled, waiting
+from .matrix import Matrix, cut, numbers, result, room, row
+from .rows import BLOCK, blocks, kept, pair, rescale, rescaled, waiting
 
 
-@njit
+class Shared(NamedTuple):
+    """Row r of a matrix.
+
+    Attributes:
+        e: room for the row's exponentials; used for halves alone.
+        before: room for a number of each block.
+        m, d: for the pairs of the shares.
+    """
+
+    matrix: Any
+    r: Any
+    e: Any
+    before: Any
+    m: Any
+    d: Any
+
+
+@inlined
 def merged(m, d):
     """(m_0, d_0) ⊕ (m_1, d_1) ⊕ …"""
     m_all, d_all = m[0], d[0]
@@ -32,47 +47,86 @@ def merged(m, d):
     return m_all, d_all
 
 
-@kernel
-def begin_softmax(x, start, y, r, V, first, last, e, before, m, d, i):
+@inlined
+def _place(i, shared):
+    """(x, y, first, last): the row of both, and the columns of share i."""
+    matrix = shared.matrix
+    x, y = numbers(matrix)
+    first, last = cut(blocks(matrix.columns), i, matrix.shares)
+    return row(matrix, x, shared.r), y, first * BLOCK, min(last * BLOCK, matrix.columns)
+
+
+@inlined
+def _begin_softmax(i, shared):
     """Leaves exponentials, as `rows.kept` does."""
-    e_s = waiting(y[r * V + first : r * V + last], e[first:last])
-    m[i], d[i] = kept(x[start + first : start + last], e_s, before[first // BLOCK :])
+    x, y, first, last = _place(i, shared)
+    e = waiting(result(shared.matrix, y, shared.r)[first:last], shared.e[first:last])
+    shared.m[i], shared.d[i] = kept(x[first:last], e, shared.before[first // BLOCK :])
 
 
-@kernel
-def end_softmax(x, start, y, r, V, first, last, e, before, m, d):
+@inlined
+def _end_softmax(i, shared):
     """Rescales them by the m and the d of the whole row."""
-    m_all, d_all = merged(m, d)
-    y_s = y[r * V + first : r * V + last]
-    rescale(waiting(y_s, e[first:last]), y_s, before[first // BLOCK :], m_all, to(1 / d_all, m_all))
+    _, y, first, last = _place(i, shared)
+    m, d = merged(shared.m, shared.d)
+    y = result(shared.matrix, y, shared.r)[first:last]
+    rescale(waiting(y, shared.e[first:last]), y, shared.before[first // BLOCK :], m, to(1 / d, m))
 
 
-@kernel
-def begin_logarithm(x, start, y, r, V, first, last, e, before, m, d, i):
+@inlined
+def _begin_logarithm(i, shared):
     """Leaves nothing but the pair."""
-    m[i], d[i] = pair(x[start + first : start + last], before)
+    x, _, first, last = _place(i, shared)
+    shared.m[i], shared.d[i] = pair(x[first:last], shared.before)
 
 
-@kernel
-def end_log_softmax(x, start, y, r, V, first, last, e, before, m, d):
+@inlined
+def _end_log_softmax(i, shared):
     """Subtracts m and log d of the whole row."""
-    m_all, d_all = merged(m, d)
-    subtracted(
-        x[start + first : start + last], y[r * V + first : r * V + last], m_all, to(np.log(d_all), m_all)
-    )
+    x, y, first, last = _place(i, shared)
+    m, d = merged(shared.m, shared.d)
+    subtracted(x[first:last], result(shared.matrix, y, shared.r)[first:last], m, to(np.log(d), m))
+
+
+@inlined
+def _shared(matrix, r):
+    e = room(matrix.like, matrix.columns)
+    before, m = np.empty(blocks(matrix.columns), e.dtype), np.empty(matrix.shares, e.dtype)
+    return Shared(matrix, r, e, before, m, np.empty(matrix.shares))
 
 
 @kernel
-def end_logsumexp(x, start, y, r, V, first, last, e, before, m, d):
-    """One number, written by the first share."""
-    if first == 0:
-        m_all, d_all = merged(m, d)
-        store(y, r, to(log_of_sum(x[start : start + V], m_all, d_all), m_all))
+def rescaled_by_columns(team, x, y, starts, rows, columns, shares, like):
+    """`rows.rescaled`."""
+    for r in range(rows):
+        shared = _shared(Matrix(x, y, starts, rows, columns, shares, like), r)
+        in_shares(_begin_softmax, team, shares, shared)
+        in_shares(_end_softmax, team, shares, shared)
 
 
-SHARED: dict[Any, tuple[Any, Any]] = {
-    rescaled: (begin_softmax, end_softmax),
-    online_log_softmax: (begin_logarithm, end_log_softmax),
-    online_logsumexp: (begin_logarithm, end_logsumexp),
+@kernel
+def log_softmax_by_columns(team, x, y, starts, rows, columns, shares, like):
+    """`logarithms.online_log_softmax`."""
+    for r in range(rows):
+        shared = _shared(Matrix(x, y, starts, rows, columns, shares, like), r)
+        in_shares(_begin_logarithm, team, shares, shared)
+        in_shares(_end_log_softmax, team, shares, shared)
+
+
+@kernel
+def logsumexp_by_columns(team, x, y, starts, rows, columns, shares, like):
+    """`logarithms.online_logsumexp`."""
+    for r in range(rows):
+        shared = _shared(Matrix(x, y, starts, rows, columns, shares, like), r)
+        in_shares(_begin_logarithm, team, shares, shared)
+        m, d = merged(shared.m, shared.d)
+        numbers_x, numbers_y = numbers(shared.matrix)
+        store(numbers_y, r, to(log_of_sum(row(shared.matrix, numbers_x, r), m, d), m))
+
+
+SHARED: dict[Any, Any] = {
+    rescaled: rescaled_by_columns,
+    online_log_softmax: log_softmax_by_columns,
+    online_logsumexp: logsumexp_by_columns,
 }
-"""Of a kernel over rows, what begins and ends one row of it in shares."""
+"""Of a kernel over rows, the one that shares columns."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...compiled.kernel import kernel
+from ...compiled.kernel import inlined, kernel
+from ...compiled.shares import in_shares
 from .bits import load, lowest, store, to
 from .exponential import FUSED
+from .matrix import Matrix, cut, numbers, result, room, row
 from .rows import largest, normalizer, pair
 
 
@@ -42,37 +44,65 @@ def subtracted(x, y, m, log_d):
         store(y, j, (load(x, j) - m) - log_d)
 
 
+@inlined
+def _safe_logsumexp(i, matrix):
+    (x, y), e = numbers(matrix), room(matrix.like, 0)
+    first, last = cut(matrix.rows, i, matrix.shares)
+    for r in range(first, last):
+        x_r = row(matrix, x, r)
+        m, d = safe_pair(x_r, e)
+        store(y, r, to(log_of_sum(x_r, m, d), m))
+
+
 @kernel
-def safe_logsumexp(x, starts, y, V, first, last, e):
+def safe_logsumexp(team, x, y, starts, rows, columns, shares, like):
     """Two loads for each element; y has one number for each row."""
+    in_shares(_safe_logsumexp, team, shares, Matrix(x, y, starts, rows, columns, shares, like))
+
+
+@inlined
+def _online_logsumexp(i, matrix):
+    (x, y), e = numbers(matrix), room(matrix.like, 0)
+    first, last = cut(matrix.rows, i, matrix.shares)
     for r in range(first, last):
-        x_r = x[starts[r] : starts[r] + V]
-        m, d = safe_pair(x_r, e)
+        x_r = row(matrix, x, r)
+        m, d = pair(x_r, e)
         store(y, r, to(log_of_sum(x_r, m, d), m))
 
 
 @kernel
-def online_logsumexp(x, starts, y, V, first, last, e):
+def online_logsumexp(team, x, y, starts, rows, columns, shares, like):
     """Lines 1–6 of Algorithm 3, with blocks for elements: one load for each element."""
-    for r in range(first, last):
-        x_r = x[starts[r] : starts[r] + V]
-        m, d = pair(x_r, e)
-        store(y, r, to(log_of_sum(x_r, m, d), m))
+    in_shares(_online_logsumexp, team, shares, Matrix(x, y, starts, rows, columns, shares, like))
 
 
-@kernel
-def safe_log_softmax(x, starts, y, V, first, last, e):
-    """Three loads and one store for each element."""
+@inlined
+def _safe_log_softmax(i, matrix):
+    (x, y), e = numbers(matrix), room(matrix.like, 0)
+    first, last = cut(matrix.rows, i, matrix.shares)
     for r in range(first, last):
-        x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
+        x_r = row(matrix, x, r)
         m, d = safe_pair(x_r, e)
-        subtracted(x_r, y_r, m, to(np.log(d), m))
+        subtracted(x_r, result(matrix, y, r), m, to(np.log(d), m))
 
 
 @kernel
-def online_log_softmax(x, starts, y, V, first, last, e):
-    """Two loads and one store for each element."""
+def safe_log_softmax(team, x, y, starts, rows, columns, shares, like):
+    """Three loads and one store for each element."""
+    in_shares(_safe_log_softmax, team, shares, Matrix(x, y, starts, rows, columns, shares, like))
+
+
+@inlined
+def _online_log_softmax(i, matrix):
+    (x, y), e = numbers(matrix), room(matrix.like, 0)
+    first, last = cut(matrix.rows, i, matrix.shares)
     for r in range(first, last):
-        x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
+        x_r = row(matrix, x, r)
         m, d = pair(x_r, e)
-        subtracted(x_r, y_r, m, to(np.log(d), m))
+        subtracted(x_r, result(matrix, y, r), m, to(np.log(d), m))
+
+
+@kernel
+def online_log_softmax(team, x, y, starts, rows, columns, shares, like):
+    """Two loads and one store for each element."""
+    in_shares(_online_log_softmax, team, shares, Matrix(x, y, starts, rows, columns, shares, like))

@@ -1,22 +1,22 @@
-"""Tensors as the rows that the Numba kernels work on, and how threads share them.
+"""Tensors as the matrices that the Numba kernels work on, and how threads share them.
 
-Rows are shared out among at most as many threads as torch has (`torch.set_num_threads`), where there is work enough. If
-there are fewer rows than threads, online-rescaled and the online logarithms share the columns of each row instead; of
-the others one row is one thread's.
+Rows are shared out among torch's threads (`torch.set_num_threads`), where there is work enough. If there are fewer rows
+than threads, online-rescaled and the online logarithms share the columns of each row instead; of the others one row is
+one thread's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...compiled.code import refuse_without_numba
-from ...compiled.threads import on_threads
+from ...compiled.team import team
 from ...trial import Refused
 from ..operations import accumulator
 
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 Kernel = Callable[..., None]
 
-WORTH_A_THREAD = 1 << 19
-"""Elements, some 150 µs of work. Waking a second thread took 50 to 100 µs: 64 rows of 4,000 columns, 90 µs on one
-thread, took 120 on two, and 64 of 32,000 columns 480 where one took 620."""
+WORTH_A_TEAM = 1 << 15
+"""Elements from which on threads that are awake take part: torch's own softmax begins to share at so many, too. 10 to 25 µs
+of work, and 2 µs to share it."""
+WORTH_WAKING = 1 << 17
+"""Elements from which on threads that sleep are woken, which takes them up to 100 µs."""
+A_SHARE = 1 << 13
+"""Elements of the smallest share."""
 
 _AS_INTEGERS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}  # see bits.py
 _DTYPES = frozenset({*_AS_INTEGERS, torch.float32, torch.float64})
@@ -83,8 +87,18 @@ def compute(output: str, name: str, x: Tensor, dim: int) -> Tensor:
         y = x.new_empty(moved.shape[:-1])
     else:
         y = torch.empty_like(moved) if moved.is_contiguous() else moved.new_empty(moved.shape)
-    if moved.numel():
-        fill(y, moved, kernel)
+    if elements := moved.numel():
+        moved, starts, columns = rows_of(moved)
+        rows = elements // columns
+        threads = threads_for(elements)
+        if rows < threads and columns >= WORTH_WAKING:
+            kernel, parts = _by_columns(kernel), threads
+        else:
+            parts = shares_of(elements, rows, threads)
+        kernel(
+            team(threads, wake=elements >= WORTH_WAKING), moved.data_ptr(), y.data_ptr(), address_of(starts),
+            rows, columns, parts, _like(x.dtype),
+        )  # fmt: skip
     elif output == "logsumexp":
         y.fill_(-math.inf)
     return y.movedim(-1, dim) if moves and output != "logsumexp" else y
@@ -100,115 +114,52 @@ def topk_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     v = x.new_empty((*x.shape[:-1], k), dtype=accumulator(x.dtype))
     z = x.new_empty(v.shape, dtype=torch.int64)
     if v.numel():
-        numbers, starts, columns = rows_of(x)
-        u, p = v.numpy().reshape(-1, k), z.numpy().reshape(-1, k)
-        in_shares(
-            lambda first, last: kernel(numbers, starts, columns, first, last, u, p),
-            len(starts),
-            threads_for(len(starts) * columns),
-        )
+        elements = x.numel()
+        x, starts, columns = rows_of(x)
+        rows, threads = elements // columns, threads_for(elements)
+        kernel(
+            team(threads, wake=elements >= WORTH_WAKING), x.data_ptr(), address_of(starts), rows, columns,
+            shares_of(elements, rows, threads), _like(x.dtype), v.numpy().reshape(-1, k), z.numpy().reshape(-1, k),
+        )  # fmt: skip
     return v, z
 
 
-def fill(y: Tensor, x: Tensor, kernel: Kernel) -> None:
-    """Let a kernel over the rows of x, along its last dimension, write y, which has elements and no gaps."""
-    numbers, starts, columns = rows_of(x)
-    result, dtype, rows = numbers_of(y), x.dtype, len(starts)
-    threads = threads_for(rows * columns)
-    if threads == 1:
-        kernel(numbers, starts, result, columns, 0, rows, room(dtype, columns))
-    # Sharing columns wakes the threads twice, which for one row of 1.2 million did not pay yet.
-    elif rows < (of_a_row := threads_for(columns // 2)) and (shared := _in_columns(kernel)):
-        for r, start in enumerate(starts):
-            _fill_row(shared, numbers, start, result, r, columns, dtype, of_a_row)
-    else:
-        in_shares(
-            lambda first, last: kernel(numbers, starts, result, columns, first, last, room(dtype, columns)),
-            rows,
-            threads,
-        )
-
-
-def _fill_row(
-    kernels: tuple[Kernel, Kernel],
-    numbers: Numbers,
-    start: int,
-    result: Numbers,
-    r: int,
-    columns: int,
-    dtype: torch.dtype,
-    threads: int,
-) -> None:
-    """One row on all threads; see columns.py."""
-    import numpy as np
-
-    from .rows import BLOCK
-
-    begin, end = kernels
-    blocks = -(-columns // BLOCK)
-    cuts = [min(blocks * i // threads * BLOCK, columns) for i in range(threads + 1)]
-    e = room(dtype, columns)
-    before, m, d = np.empty(blocks, e.dtype), np.empty(threads, e.dtype), np.empty(threads)
-    row = (numbers, start, result, r, columns)
-    on_threads(lambda i: begin(*row, cuts[i], cuts[i + 1], e, before, m, d, i), threads)
-    on_threads(lambda i: end(*row, cuts[i], cuts[i + 1], e, before, m, d), threads)
-
-
-def _in_columns(kernel: Kernel) -> tuple[Kernel, Kernel] | None:
+def _by_columns(kernel: Kernel) -> Kernel:
     from .columns import SHARED
 
-    found: tuple[Kernel, Kernel] | None = SHARED.get(kernel)
+    found: Kernel = SHARED.get(kernel, kernel)
     return found
 
 
 def threads_for(elements: int) -> int:
-    """As many as torch has and there is work for."""
-    return 1 if elements < 2 * WORTH_A_THREAD else min(torch.get_num_threads(), elements // WORTH_A_THREAD)
+    """As many as torch has, if there is work for several."""
+    return 1 if elements < WORTH_A_TEAM else torch.get_num_threads()
 
 
-def in_shares(share: Callable[[int, int], object], rows: int, threads: int) -> None:
-    """share(first, last) for all rows, on so many threads, or as many as there are rows."""
-    threads = min(threads, rows)
-    cuts = [rows * i // threads for i in range(threads + 1)]
-    on_threads(lambda i: share(cuts[i], cuts[i + 1]), threads)
+def shares_of(elements: int, rows: int, threads: int) -> int:
+    """Into how many shares rows are divided: several for each thread, of which one may come late."""
+    return 1 if threads == 1 else max(1, min(rows, 4 * threads, elements // A_SHARE))
 
 
-def rows_of(x: Tensor) -> tuple[Numbers, Numbers, int]:
-    """(numbers, starts, columns): row r of x, along its last dimension, is numbers[starts[r] : starts[r] + columns].
+def rows_of(x: Tensor) -> tuple[Tensor, Numbers | None, int]:
+    """(numbers, starts, columns): row r of x, along its last dimension, begins starts[r] numbers behind the first.
 
-    The numbers are those of x itself, unless its last dimension has gaps; then of a copy.
+    The numbers are those of x itself, unless its last dimension has gaps; then of a copy. No starts: nothing lies between rows.
     """
     columns = x.size(-1) if x.dim() else 1
-    if not x.is_contiguous():
-        if x.stride(-1) == 1:
-            reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
-            return numbers_of(x.as_strided((reach,), (1,))), _starts(x.shape[:-1], x.stride()[:-1]), columns
-        x = x.contiguous()
-    numbers = numbers_of(x)
-    return numbers, _even_starts(numbers.size, columns), columns
+    if x.is_contiguous():
+        return x, None, columns
+    if x.stride(-1) != 1:
+        return x.contiguous(), None, columns
+    return x, _starts(x.shape[:-1], x.stride()[:-1]), columns
 
 
-def numbers_of(x: Tensor) -> Numbers:
-    """The numbers of a tensor without gaps, flat; halves as the integers that they are made of."""
-    integers = _AS_INTEGERS.get(x.dtype)
-    flat: Numbers = (x if integers is None else x.view(integers)).numpy().ravel()
-    return flat
+def address_of(starts: Numbers | None) -> int:
+    """As kernels take it."""
+    return 0 if starts is None else starts.ctypes.data
 
 
-def room(dtype: torch.dtype, columns: int) -> Numbers:
-    """Where a row of exponentials waits for its sum: for halves. Others wait in the result."""
-    if dtype in _AS_INTEGERS:
-        return torch.empty(columns, dtype=torch.float32, device="cpu").numpy()
-    return _nothing(dtype)
-
-
-@lru_cache(maxsize=8)
-def _even_starts(size: int, columns: int) -> Numbers:
-    """Where each row begins if there are no gaps."""
-    return _starts((size // columns,), (columns,))
-
-
-def _starts(shape: Sequence[int], strides: Sequence[int]) -> Numbers:
+def _starts(shape: torch.Size, strides: tuple[int, ...]) -> Numbers:
     """Where each row begins."""
     import numpy as np
 
@@ -219,5 +170,9 @@ def _starts(shape: Sequence[int], strides: Sequence[int]) -> Numbers:
 
 
 @cache
-def _nothing(dtype: torch.dtype) -> Numbers:
-    return torch.empty(0, dtype=dtype, device="cpu").numpy()
+def _like(dtype: torch.dtype) -> Numbers:
+    """Nothing of a type that Numba knows; halves are the integers that they are made of."""
+    integers = _AS_INTEGERS.get(dtype)
+    nothing = torch.empty(0, dtype=dtype, device="cpu")
+    found: Numbers = (nothing if integers is None else nothing.view(integers)).numpy()
+    return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from numba import njit
 
-from ...compiled.kernel import kernel
+from ...compiled.kernel import inlined, kernel
+from ...compiled.shares import in_shares
 from .bits import load, lowest, to
 from .exponential import exp_below
+from .matrix import Matrix, cut, numbers, row
 from .rows import BLOCK, largest, normalizer
 
 PART = 64
@@ -38,23 +40,18 @@ def search(x, u, p, b):
                     rise(u, p, load(x_p, j), b + part + j)
 
 
-@kernel
-def online_topk(x, starts, V, first, last, u, p):
-    """The K largest probabilities and their columns for rows `first` to `last`; x, starts and V as in `rows`.
-
-    A block is searched for candidates only if its maximum beats the smallest of the K.
-
-    Args:
-        u: (rows, K) of the type that is computed with, to be filled with probabilities.
-        p: (rows, K) int64, to be filled with columns.
-    """
+@inlined
+def _online_topk(i, given):
+    matrix, u, p = given
+    x, _ = numbers(matrix)
+    first, last = cut(matrix.rows, i, matrix.shares)
     K = u.shape[1]
     for r in range(first, last):
-        x_r, u_r, p_r = x[starts[r] : starts[r] + V], u[r], p[r]
+        x_r, u_r, p_r = row(matrix, x, r), u[r], p[r]
         for j in range(K):  # the first K, in order; −∞ and NaN keep their places
             rise(u_r[: j + 1], p_r[: j + 1], load(x_r, j), j)
         m, d = lowest(u), 0.0
-        for b in range(0, V, BLOCK):
+        for b in range(0, matrix.columns, BLOCK):
             x_b = x_r[b : b + BLOCK]
             m_b = largest(x_b)
             m_new = max(m, m_b)
@@ -64,3 +61,16 @@ def online_topk(x, starts, V, first, last, u, p):
                 search(x_b, u_r, p_r, b)
         for j in range(K):
             u_r[j] = to(exp_below(u_r[j] - m) / d, m)
+
+
+@kernel
+def online_topk(team, x, starts, rows, columns, shares, like, u, p):
+    """The K largest probabilities of each row and their columns; other arguments as in `rows`.
+
+    A block is searched for candidates only if its maximum beats the smallest of the K.
+
+    Args:
+        u: (rows, K) of the type that is computed with, to be filled with probabilities.
+        p: (rows, K) int64, to be filled with columns.
+    """
+    in_shares(_online_topk, team, shares, (Matrix(x, 0, starts, rows, columns, shares, like), u, p))

@@ -13,16 +13,18 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ...compiled.kernel import kernel
+from ...compiled.kernel import inlined, kernel
+from ...compiled.shares import in_shares
 from .bits import load, store, to
 from .exponential import FUSED, mantissa, mantissa_64
-from .rows import safe
+from .matrix import Matrix, cut, numbers, result, room, row
+from .rows import safe_row
 
 LANES = 128
 
 LIMIT = 11_000.0
 """In float32 n·ln 2 is subtracted exactly up to |n| = 2^14, |x| = 11,356. A row whose largest logit lies beyond is
-given to `safe`; smaller logits than −LIMIT are taken for it, and beside anything larger they come out as 0."""
+given to `safe_row`; smaller logits than −LIMIT are taken for it, and beside anything larger they come out as 0."""
 
 _LIMIT_32, _LIMIT_64 = np.float32(LIMIT), np.float64(LIMIT)
 _LOWEST_N = -14_800  # above the exponent of −LIMIT, −15,870, by more than the 1,022 that a float64 can tell
@@ -120,15 +122,16 @@ def quotients(x, y, s, k):
         store(y, j, q + (w - q * s) * c)
 
 
-@kernel
-def two_pass(x, starts, y, V, first, last, e):
-    """Two passes over each row; arguments as in `rows`."""
+@inlined
+def _two_pass(i, matrix):
+    (x, y), e = numbers(matrix), room(matrix.like, matrix.columns)
+    first, last = cut(matrix.rows, i, matrix.shares)
     s, k = np.empty(LANES, e.dtype), exponents(e)
     for r in range(first, last):
-        x_r, y_r = x[starts[r] : starts[r] + V], y[r * V : (r + 1) * V]
+        x_r, y_r = row(matrix, x, r), result(matrix, y, r)
         s[:] = 0
         k[:] = -(1 << 24)
-        for b in range(0, V, LANES):
+        for b in range(0, matrix.columns, LANES):
             absorb(x_r[b : b + LANES], s, k)
         half = LANES // 2
         while half:
@@ -137,4 +140,10 @@ def two_pass(x, starts, y, V, first, last, e):
         if _LOWEST_N < k[0] < _HIGHEST_N:
             quotients(x_r, y_r, s[0], k[0])
         else:  # out of range, nothing but −∞, or an infinity or NaN, whose bits make a large exponent
-            safe(x, starts, y, V, r, r + 1, e)
+            safe_row(x_r, y_r, e)
+
+
+@kernel
+def two_pass(team, x, y, starts, rows, columns, shares, like):
+    """Two passes over each row; arguments as in `rows`."""
+    in_shares(_two_pass, team, shares, Matrix(x, y, starts, rows, columns, shares, like))

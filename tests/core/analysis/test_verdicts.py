@@ -567,6 +567,26 @@ def test_a_key_that_only_checks_sweep_takes_the_params_value() -> None:
     assert verdict(claim, values, checks={"rows": [7, 9]}).word == "fails here"
 
 
+def test_an_axis_that_was_added_takes_the_params_value() -> None:
+    keys = ["variant", "columns", "rows", "metric", "replicate", "value"]
+    values = pd.DataFrame(
+        [("safe", 1000, 64, "accesses", 0, 4.0), ("safe", 1000, 128, "accesses", 0, 2.0)], columns=keys
+    )
+    where = {"columns": 1000}
+    claim: Any = {
+        "measure": {"value": "accesses", "of": "safe", "where": where},
+        "expect": {"between": [4, 4]},
+    }
+    axes = {"columns": [1000, 4000], "rows": [64, 128]}
+    assert verdict(claim, values, axes=axes).word == "holds"
+    along: Any = {"measure": {"exponent": "accesses", "of": "safe", "over": "rows", "where": where}}
+    assert verdict(along | {"expect": {"between": [-1.01, -0.99]}}, values, axes=axes).word == "holds"
+    others = verdict(claim, values, axes={"columns": [1000, 4000], "rows": [1, 128]})
+    assert (others.word, others.detail) == (
+        "not tested", "`where` leaves out rows, which has 2 values in this run",
+    )  # fmt: skip
+
+
 # -- around the verdicts ----------------------------------------
 
 

@@ -58,7 +58,8 @@ def test_any_shape(kernel, drawn):
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_kernel
 def test_on_several_threads(output, name, dtype, monkeypatch):
-    monkeypatch.setattr("lab.core.softmax.numba.tensors.WORTH_A_THREAD", 100)
+    for name_of_limit in ("WORTH_A_TEAM", "WORTH_WAKING", "A_SHARE"):
+        monkeypatch.setattr(f"lab.core.softmax.numba.tensors.{name_of_limit}", 100)
     torch.set_num_threads(3)
     try:
         for shape in ((5000,), (1, 701), (2, 4097), (7, 1000)):  # fewer rows than threads, and more

@@ -194,10 +194,10 @@ def test_layouts(name, dtype):
 def test_rows_with_gaps_between_them_are_not_copied():
     x = torch.zeros(4, 5, 6, 40)[:, ::2, 1:, :33]
     numbers, starts, columns = tensors.rows_of(x)
-    assert numbers.ctypes.data == x.data_ptr()
+    assert numbers is x
     assert len(starts) == 4 * 3 * 5 and columns == 33
     gaps = torch.zeros(4, 10)[:, ::2]
-    assert tensors.rows_of(gaps)[0].ctypes.data != gaps.data_ptr()
+    assert tensors.rows_of(gaps)[0].data_ptr() != gaps.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -324,22 +324,23 @@ def test_gradients_in_halves(dtype):
 def test_threads_share_the_rows_and_change_nothing(name, monkeypatch):
     x = normal(7, 4000, dtype=torch.float32)
     alone = SOFTMAXES[name](x)
-    monkeypatch.setattr(tensors, "WORTH_A_THREAD", 1000)
-    counts = []
+    for limit in ("WORTH_A_TEAM", "WORTH_WAKING", "A_SHARE"):
+        monkeypatch.setattr(tensors, limit, 1000)
+    teams = []
 
-    def on_threads(work, threads):
-        counts.append(threads)
-        shared(work, threads)
+    def team(threads, *, wake):
+        teams.append(threads)
+        return make(threads, wake=wake)
 
-    shared = tensors.on_threads
-    monkeypatch.setattr(tensors, "on_threads", on_threads)
+    make = tensors.team
+    monkeypatch.setattr(tensors, "team", team)
     torch.set_num_threads(3)
     try:
         together = SOFTMAXES[name](x)
     finally:
         torch.set_num_threads(1)
     assert torch.equal(alone, together)
-    assert counts == [3]  # of seven rows: two, two and three
+    assert teams == [3]
 
 
 @settings(deadline=None)  # the first call compiles

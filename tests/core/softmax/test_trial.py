@@ -324,3 +324,15 @@ def test_a_users_top_k(context, source, matter):
     else:
         with pytest.raises(Wrong, match=matter):
             mine.check()
+
+
+def test_threads_of_a_point_are_those_of_its_calls(context):
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            case(Params(implementation="torch", columns=3, threads=threads), context)
+            assert torch.get_num_threads() == threads
+        case(Params(implementation="torch", columns=3), context)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
