@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -31,6 +32,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     return found
 
 
+@cache
 def backend() -> ModuleType:
     """The module of the kernels. Raises Refused: there is no Numba."""
     refuse_without_numba("flash-numba")

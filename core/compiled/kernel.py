@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from numba import njit
 
 from .code import code_kept
 
-inlined: Callable[..., Any] = njit(nogil=True, error_model="numpy")
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_inside: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inlined: Callable[..., Any] = njit(**_inside)
 """Compiles what only compiled code calls, and as a part of it."""
+pasted: Callable[..., Any] = njit(inline="always", **_inside)
+"""As `inlined`, for what is called in one place: a long function is then compiled once, and not once by itself as well."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile on the first call, or load what an earlier process has compiled; runs without Python's lock.
 
-    The code is kept by the digest of the files in the function's folder and in this one.
+    The code is kept by a digest of its module and of all of ours that this imports.
     """
-    with code_kept(Path(function.__code__.co_filename).parent):
-        return njit(function, nogil=True, error_model="numpy", cache=True)
+    with code_kept(function.__module__):
+        return njit(function, **_OPTIONS, cache=True)
