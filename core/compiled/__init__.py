@@ -1,9 +1,10 @@
 """Common to all that Numba compiles, in any subject.
 
 * `code`: whether Numba is there, and the folder of compiled code; `kernel`: how it compiles.
-* `threads`: work on several threads.
+* `team`: threads for compiled code, torch's own or those of `pool`; `shares`: work in shares, as compiled code hands it to a team;
+  `atomics`: numbers that several threads use at once. `threads`: work on threads of Python.
 * `vectors`: the matrix product of one register block, in explicit vectors; `products`: products of any size out of it.
 * `exponential`: 2^x and tanh as polynomials.
 
-Nothing here but `code` and `threads` can be imported without Numba, which takes a third of a second to load.
+Nothing here but `code`, `team` and `threads` can be imported without Numba, which takes a third of a second to load.
 """
