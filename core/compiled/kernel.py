@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from numba import njit
@@ -24,3 +25,25 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     with code_kept(function.__module__):
         return njit(function, **_OPTIONS, cache=True)
+
+
+@dataclass
+class Share:
+    """Compiled code for `shares.on_team`: a C function (index of a share, address of what it works with); raises nothing.
+
+    Attributes:
+        at: address of the code, 0 before it is compiled or loaded.
+    """
+
+    function: Callable[[int, int], None]
+    at: int = 0
+    compiled: Any = None
+
+    def address(self) -> int:
+        """Compile on the first call, or load, as a `kernel`."""
+        if not self.at:
+            self.compiled = kernel(self.function)  # as long as this is there, the code is
+            self.compiled.compile("void(int64, int64)")
+            (made,) = self.compiled.overloads.values()
+            self.at = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+        return self.at

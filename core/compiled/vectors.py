@@ -28,7 +28,9 @@ from numba.extending import intrinsic
 instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
 
-WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))
+_FEATURES = binding.get_host_cpu_features()
+WIDE = bool(_FEATURES.get("avx512f", False))
+AVX2 = WIDE or bool(_FEATURES.get("avx2", False) and _FEATURES.get("fma", False))
 LANES = 16 if WIDE else 8
 """Numbers of a vector."""
 VECTORS = 4 if WIDE else 2

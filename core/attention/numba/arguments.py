@@ -104,7 +104,8 @@ class Common(NamedTuple):
 
     Attributes:
         lse: address of (batch, heads, queries) float32.
-        scratch: address of memory for all threads, each of which has `scratch_bytes`.
+        shared: address of scratch memory, of which `shared_bytes` are for all threads together; then come `scratch_bytes` of
+            each.
         counter: 0, the number of the first item of work that no thread has taken.
     """
 
@@ -116,7 +117,8 @@ class Common(NamedTuple):
     task: Task
     extras: Extras
     lse: int
-    scratch: int
+    shared: int
+    shared_bytes: int
     scratch_bytes: int
     counter: int = 0
 
@@ -129,4 +131,4 @@ def packed(common: Common, *own: int) -> array[int]:
     return found
 
 
-_FORMAT = struct.Struct("16q6q10qd6qdd4q")
+_FORMAT = struct.Struct("16q6q10qd6qdd5q")

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ...addresses import have_addresses
-from ...compiled.threads import on_threads
-from ...compiled.vectors import LANES, LINE, WIDE
+from ...compiled.kernel import Share
+from ...compiled.shares import on_team
+from ...compiled.team import team
+from ...compiled.vectors import AVX2, LANES, LINE
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band_of
@@ -49,8 +51,8 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
 
 
 def is_warm(*, gradients: bool) -> bool:
-    """Whether this process has loaded the code, compiled for the widest vectors."""
-    return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
+    """Whether this process has loaded the code, compiled for vectors with which its speed is known."""
+    return AVX2 and forward.forward.at != 0 and (not gradients or backward.backward.at != 0)
 
 
 class _Flash(torch.autograd.Function):
@@ -155,50 +157,73 @@ def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, 
     Q, K, V, mask = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
     extras, kept = _extras(task, options)
     told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
-    owned = (Q, K, V, mask, O, L, kept)
     rows_of_head = task.heads // task.kv_heads * task.queries
     if (
         0 < task.queries <= decode.QUERIES_AT_MOST
         and rows_of_head <= decode.ROWS_AT_MOST
         and not options.dropout_p
     ):
-        _decode(told, task, owned)
+        _decode(told, task)
     else:
         items = task.batch * task.heads * math.ceil(task.queries / QUERIES)
-        _on_threads(forward.forward, told, forward.room(task.d, task.d_v), items, owned)
+        _on_threads(forward.forward, told, forward.room(task.d, task.d_v), items, _operations(task) / RATE)
+    del kept  # it had to outlive the kernel
     return O, L
 
 
-def _decode(told: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
+def _operations(task: Task) -> float:
+    """Of the two products forward."""
+    pairs = task.queries * min(task.keys, task.left + task.right + 1)
+    return 2.0 * task.batch * task.heads * pairs * (task.d + task.d_v)
+
+
+def _decode(told: tuple[Any, ...], task: Task) -> None:
     """O and L, by parts of the keys."""
     heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / decode.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
-    kept = _empty(heads, parts, decode.room_of_part(rows_of_head, d_v))
-    finished = torch.zeros(heads, dtype=torch.int64, device="cpu")
+    kept = 4 * heads * parts * decode.room_of_part(rows_of_head, d_v)
+    read = 4 * heads * task.keys * (task.d + task.d_v)
     room = decode.room(rows_of_head, task.d, d_v)
-    own = (parts, kept.data_ptr(), finished.data_ptr())
-    _on_threads(decode.decode, told, room, heads * parts, (owned, kept, finished), *own)
+    own = (parts, *(0,) * heads)
+    _on_threads(decode.decode, told, room, heads * parts, read / BYTES, *own, shared=kept)
 
 
+RATE, BYTES = 50_000.0, 20_000.0
+"""About how many operations, or bytes of keys and values, a thread does in a µs."""
+WORTH_WAKING = 50
+"""In µs, what work must take one thread: to wake another takes up to 100."""
 _scratch: list[Tensor] = []
 """Memory that no call uses. New memory is new pages, which take longer to get than the shortest kernel runs."""
 _SCRATCH_AT_MOST = 1 << 24
 
 
-def _on_threads(kernel: Any, told: tuple[Any, ...], room: int, items: int, owned: object, *own: int) -> None:
-    """Call a kernel on as many threads as there are items of work, at most; each has `room` bytes of scratch memory."""
+def _on_threads(
+    share: Share,
+    told: tuple[Any, ...],
+    room: int,
+    items: int,
+    microseconds: float,
+    *own: int,
+    shared: int = 0,
+) -> None:
+    """Do work on as many threads as there are items of work, at most; each has `room` bytes of scratch memory.
+
+    Args:
+        microseconds: about how long the work takes one thread: too short, and none is woken for it.
+        shared: bytes of scratch memory that all threads use, which are the first.
+    """
     threads = min(torch.get_num_threads(), items) or 1
-    bytes_of_thread = -(-room // LINE) * LINE
+    bytes_of_thread, shared = -(-room // LINE) * LINE, -(-shared // LINE) * LINE
+    needed = shared + threads * bytes_of_thread
     try:
         scratch = _scratch.pop()
     except IndexError:
         scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
-    if scratch.numel() < threads * bytes_of_thread:
-        scratch = torch.empty(threads * bytes_of_thread, dtype=torch.uint8, device="cpu")
-    job = packed(Common(*told, scratch.data_ptr(), bytes_of_thread), *own)
-    at = job.buffer_info()[0]
-    on_threads(lambda index: kernel(at, index), threads, (owned, scratch, job))
-    if scratch.numel() <= _SCRATCH_AT_MOST:  # not after an error, when another thread may still use it
+    if scratch.numel() < needed:
+        scratch = torch.empty(needed, dtype=torch.uint8, device="cpu")
+    job = packed(Common(*told, scratch.data_ptr(), shared, bytes_of_thread), *own)
+    on_team(share.address(), team(threads, wake=microseconds > WORTH_WAKING), threads, job.buffer_info()[0])
+    if scratch.numel() <= _SCRATCH_AT_MOST:
         _scratch.append(scratch)
 
 
@@ -229,9 +254,9 @@ def gradients(
     dK, dV = (_empty(*k.shape[:3], width).zero_() for width in (d, d_v))
     told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
     own = (*rows(dO), *rows(dK), *rows(dV), dL.data_ptr(), dQ.data_ptr(), ends.ctypes.data, parts)
-    owned = (Q, K, V, mask, O, dO, L, dL, dQ, dK, dV, kept, ends)
     room, items = backward.room(task.d, task.d_v, d, d_v), task.batch * task.kv_heads * parts
-    _on_threads(backward.backward, told, room, items, owned, *own)
+    _on_threads(backward.backward, told, room, items, 2.5 * _operations(task) / RATE, *own)
+    del kept  # it had to outlive the kernel
     dq = dQ[0] if parts == 1 else dQ.sum(0)
     dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)
     return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), dsink

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from numba import float32
 
-from ...compiled.kernel import kernel, pasted
+from ...compiled.kernel import Share, pasted
 from ...compiled.products import multiply, multiply_add
 from ...compiled.vectors import load_float, load_int, load_long, take
 from .arguments import KEYS_BACKWARD, QUERIES, Rows
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band, out_of_lanes
-from .job import COUNTER, OWN, floats, ints, read, rows
+from .job import COUNTER, OWN, floats, ints, read, rows, scratch_of
 from .masked_products import add_over_keys, add_over_queries, all_finite, zero_masked
 from .masks import ALL_HIDDEN, NOTHING_HIDDEN, apply_mask, read_mask
 from .softmax import (
@@ -58,13 +58,13 @@ class Own(NamedTuple):
     parts: int
 
 
-@kernel
-def backward(job, index):  # type: ignore[no-untyped-def]
+@Share
+def backward(index, job):  # type: ignore[no-untyped-def]
     """Take parts from the counter until there are none left; several threads may be at it at once.
 
     Args:
+        index: of the scratch memory that nobody else uses.
         job: address of what `packed` has packed, with the numbers of `Own`; `room(…)` bytes of scratch memory.
-        index: of this thread.
     """
     common = read(job)
     own = Own(
@@ -72,7 +72,7 @@ def backward(job, index):  # type: ignore[no-untyped-def]
         load_long(job, OWN + 12), load_long(job, OWN + 13), load_long(job, OWN + 14), load_long(job, OWN + 15),
     )  # fmt: skip
     task, parts, counter = common.task, own.parts, job + COUNTER
-    scratch = common.scratch + index * common.scratch_bytes
+    scratch = scratch_of(common, index)
     item = take(counter)
     while item < task.batch * task.kv_heads * parts:
         part, bh = item % parts, item // parts

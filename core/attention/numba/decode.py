@@ -14,11 +14,10 @@ import math
 from numba import float32, int32
 
 from ...compiled.exponential import exp2
-from ...compiled.kernel import inlined, kernel, pasted
-from ...compiled.products import multiply, multiply_add
+from ...compiled.kernel import Share, inlined, pasted
+from ...compiled.products import FEWER, multiply, multiply_add
 from ...compiled.vectors import (
     LANES,
-    ROWS,
     dot_products,
     load_byte,
     load_float,
@@ -30,7 +29,7 @@ from ...compiled.vectors import (
 from .arguments import QUERIES
 from .blocks import all_in_band, copy_rows, into_lanes, keys_in_band
 from .instructions import largest_of_row, sum_of_row
-from .job import COUNTER, OWN, floats, octets, read
+from .job import COUNTER, OWN, floats, octets, read, scratch_of
 from .masked_products import all_finite
 from .softmax import LN_2, LOG2_E, LOWEST, MASKED, cap
 
@@ -59,20 +58,20 @@ def room_of_part(rows: int, d_v_padded: int) -> int:
     return rows * (d_v_padded + 2)
 
 
-@kernel
-def decode(job, index):  # type: ignore[no-untyped-def]
+@Share
+def decode(index, job):  # type: ignore[no-untyped-def]
     """Take parts from the counter until there are none left; the thread that ends the last part of a head merges them.
 
     Args:
-        job: address of what `packed` has packed, without dropout, with `room(…)` bytes of scratch memory and these numbers:
-            the parts of a head; address of float32 (batch · heads of k, parts, `room_of_part(…)`), where they are kept;
-            address of int64 (batch · heads of k,), 0 at first: how many of them are finished.
-        index: of this thread.
+        index: of the scratch memory that nobody else uses.
+        job: address of what `packed` has packed, without dropout, with `room(…)` bytes of scratch memory for each thread, for
+            all of them float32 (batch · heads of k, parts, `room_of_part(…)`), and these numbers: the parts of a head; 0 for
+            each of batch · heads of k, which becomes how many of its parts are finished.
     """
     common = read(job)
     task, counter = common.task, job + COUNTER
-    parts, kept, finished = load_long(job, OWN), load_long(job, OWN + 1), load_long(job, OWN + 2)
-    scratch = common.scratch + index * common.scratch_bytes
+    parts, kept, finished = load_long(job, OWN), common.shared, job + 8 * (OWN + 1)
+    scratch = scratch_of(common, index)
     size = task.heads // task.kv_heads * task.queries * (_padded(task.d_v) + 2)
     item = take(counter)
     while item < task.batch * task.kv_heads * parts:
@@ -173,7 +172,7 @@ def _part(common, found, scratch, b, kv, part, careful):  # type: ignore[no-unty
 def _weigh(O, d_v, P, V, v_row, rows, width):  # type: ignore[no-untyped-def]
     """O (rows, d_v) += P·V. Of few rows each goes over many columns at once, so that V is read in order."""
     c = 0
-    if rows < ROWS:
+    if rows < FEWER:
         while c + AT_ONCE <= d_v:
             for row in range(rows):
                 _add_long_row(

@@ -7,12 +7,12 @@ import math
 from numba import float32
 
 from ...compiled.exponential import exp2
-from ...compiled.kernel import kernel, pasted
+from ...compiled.kernel import Share, pasted
 from ...compiled.products import multiply, multiply_add
 from ...compiled.vectors import load_float, load_int, store_float, take
 from .arguments import KEYS, QUERIES
 from .blocks import all_in_band, into_lanes, keys_in_band, out_of_lanes
-from .job import COUNTER, floats, ints, read
+from .job import COUNTER, floats, ints, read, scratch_of
 from .masked_products import add_over_keys, all_finite
 from .masks import ALL_HIDDEN, NOTHING_HIDDEN, apply_mask, read_mask
 from .softmax import (
@@ -34,20 +34,20 @@ def room(d: int, d_v: int) -> int:
     return 4 * QUERIES * (d + d_v + 2 * KEYS + 5)
 
 
-@kernel
-def forward(job, index):  # type: ignore[no-untyped-def]
-    """Take blocks from the counter until there are none left; several threads may be at it at once.
+@Share
+def forward(index, job):  # type: ignore[no-untyped-def]
+    """Take blocks of queries from the counter until there are none left; several threads may be at it at once.
 
     Blocks are in order of heads, so that a head's keys and values stay in the cache, and within a head from the last to the
     first: with a causal mask the last is the longest, and short ones at the end balance the threads.
 
     Args:
+        index: of the scratch memory that nobody else uses.
         job: address of what `packed` has packed, without numbers of its own; `room(d, d_v)` bytes of scratch memory.
-        index: of this thread.
     """
     common = read(job)
     task, counter = common.task, job + COUNTER
-    scratch = common.scratch + index * common.scratch_bytes
+    scratch = scratch_of(common, index)
     blocks = (task.queries + QUERIES - 1) // QUERIES
     heads = task.batch * task.heads
     item = take(counter)

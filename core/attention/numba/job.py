@@ -8,7 +8,7 @@ from ...compiled.kernel import inlined
 from ...compiled.vectors import address_as, load_double, load_long
 from .arguments import Common, Extras, Mask, Rows, Task
 
-OWN = 45
+OWN = 46
 """The place of the first number that is of one kernel alone."""
 COUNTER = 8 * (OWN - 1)
 """In bytes, the place of the counter."""
@@ -33,8 +33,14 @@ def read(job):  # type: ignore[no-untyped-def]
             load_long(job, 33), load_long(job, 34), load_long(job, 35), load_long(job, 36),
             load_long(job, 37), load_long(job, 38), load_double(job, 39), load_double(job, 40),
         ),
-        load_long(job, 41), load_long(job, 42), load_long(job, 43), 0,
+        load_long(job, 41), load_long(job, 42), load_long(job, 43), load_long(job, 44), 0,
     )  # fmt: skip
+
+
+@inlined
+def scratch_of(common, index):  # type: ignore[no-untyped-def]
+    """The address of a thread's own scratch memory."""
+    return common.shared + common.shared_bytes + index * common.scratch_bytes
 
 
 @inlined
