@@ -5,9 +5,11 @@
     python benchmarks/attention.py --heads 1 --lengths 256,1024 --pass fwd
     python benchmarks/attention.py --features       soft caps, sinks, windows … beside `flash`, PyTorch having none
     python benchmarks/attention.py --few            1 to 16 queries beside many keys
+    python benchmarks/attention.py --masks          masks of several shapes beside none, and beside PyTorch's with the same
 
 Each call is timed in shuffled blocks beside PyTorch's, which is timed twice: its first time over its second is the
-control, and what differs from 1 there is noise. A call's rate is set against the best matrix product of this machine.
+control, and what differs from 1 there is noise. Where it is off by more than 3%, no ratio is printed. A call's rate is set
+against the best matrix product of this machine.
 No test: it asserts no time.
 """
 
@@ -26,6 +28,9 @@ from typing import Any
 BACKWARD = 3.5
 """Operations of a forward and a backward pass over those of a forward pass: 2 products, and 5 more."""
 
+
+OFF = 0.03
+"""Off by more than this, a control says that the machine was not steady enough for a ratio."""
 
 FEATURES: dict[str, dict[str, Any]] = {
     "cap+sink": {"causal": True, "softcap": 15.0, "sink": True},
@@ -74,6 +79,11 @@ def arguments() -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     add("--features", action="store_true", help="only what PyTorch's own lacks, beside the backend flash")
     add("--few", action="store_true", help="only few queries, forward, 8 heads and 2 or 8 of keys")
+    add(
+        "--masks",
+        action="store_true",
+        help="only masks, 4 heads, N = 512 and 2048, and one query beside N keys",
+    )
     add("--window", action="store_true", help="only the sliding window, forward, N = 4096")
     add("--seconds", type=float, default=1.0, help="for each shape")
     add("--backend", default="flash-numba", help="any backend in its place")
@@ -100,8 +110,8 @@ def main() -> None:
     if given.window:
         window(given, peak)
         return
-    if given.few:
-        few_queries(given)
+    if given.few or given.masks:
+        (masks if given.masks else few_queries)(given)
         return
     print("heads      N  kind      pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
     rows = []
@@ -142,7 +152,7 @@ def timed(
     ours, sdpa, again = times["ours"], times["sdpa"], times["again"]
     ratios = [theirs / mine for theirs, mine in zip(sdpa, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    control = statistics.median(a / b for a, b in zip(sdpa, again, strict=True))
+    control = over(sdpa, again)
     late = statistics.quantiles(sdpa, n=20, method="inclusive")[-1] / statistics.median(sdpa)
     return Row(
         **shape,
@@ -184,24 +194,71 @@ def few_queries(given: argparse.Namespace) -> None:
     from lab.core.attention import attention
     from lab.core.measure.timer import time_blocks
 
-    print("heads  queries   keys      ours      sdpa     short  sdpa/ours  short/ours    GB/s")
+    print("heads  queries   keys      ours      sdpa     short  sdpa/ours  short/ours  control    GB/s")
     for kv_heads in (2, 8):
         for queries in (1, 4, 16):
-            for keys in (1024, 4096, 32768):
+            for keys in (256, 1024, 4096, 32768):
                 q = torch.randn(1, 8, queries, given.head_dim)
                 k, v = (torch.randn(1, kv_heads, keys, given.head_dim) for _ in range(2))
+                names = {"ours": given.backend, "sdpa": "sdpa", "again": "sdpa", "short": "short"}
                 calls: dict[str, Callable[[], object]] = {
-                    name: partial(attention, q, k, v, backend=name)
-                    for name in (given.backend, "sdpa", "short")
+                    name: partial(attention, q, k, v, backend=backend) for name, backend in names.items()
                 }
                 times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
-                ours, sdpa, short = (statistics.median(each) for each in times.values())
+                ours, sdpa, _, short = (statistics.median(each) for each in times.values())
+                control = over(times["sdpa"], times["again"])
                 print(
                     f"  8/{kv_heads} {queries:8} {keys:6} {ours * 1e6:6.0f} µs {sdpa * 1e6:6.0f} µs "
-                    f"{short * 1e6:6.0f} µs {sdpa / ours:10.2f} {short / ours:11.2f} "
+                    f"{short * 1e6:6.0f} µs {shown(over(times['sdpa'], times['ours']), control):>10} "
+                    f"{shown(over(times['short'], times['ours']), control):>11} {control:8.2f} "
                     f"{8 * k.numel() / ours * 1e-9:7.1f}",
                     flush=True,
                 )
+
+
+def masks(given: argparse.Namespace) -> None:
+    """The time of ours with a mask over that of ours without one, and PyTorch's time with this mask over ours."""
+    import torch
+
+    from lab.core.attention import attention
+    from lab.core.measure.timer import time_blocks
+
+    print("queries   keys  mask                  with / without  sdpa's / ours  control")
+    for queries, keys in ((512, 512), (2048, 2048), (1, 4096)):
+        q, k, v = (torch.randn(1, 4, n, given.head_dim) for n in (queries, keys, keys))
+        some = torch.rand(1, 4, queries, keys) < 0.5
+        some[..., 0] = True
+        kinds = {
+            "boolean": some[:, :1],
+            "boolean, by head": some,
+            "boolean, of keys": (torch.arange(keys) < keys * 3 // 4).view(1, 1, 1, keys),
+            "boolean, causal": torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries),
+            "added": torch.randn(queries, keys),
+        }
+        for kind, mask in kinds.items():
+            plain = partial(attention, q, k, v, backend=given.backend)
+            calls: dict[str, Callable[[], object]] = {
+                "plain": plain,
+                "again": plain,
+                "ours": partial(attention, q, k, v, attn_mask=mask, backend=given.backend),
+                "sdpa": partial(attention, q, k, v, attn_mask=mask, backend="sdpa"),
+            }
+            times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
+            control = over(times["plain"], times["again"])
+            print(
+                f"{queries:7} {keys:6}  {kind:20}  {shown(over(times['ours'], times['plain']), control):>14} "
+                f"{shown(over(times['sdpa'], times['ours']), control):>14} {control:8.2f}",
+                flush=True,
+            )
+
+
+def over(a: Sequence[float], b: Sequence[float]) -> float:
+    """The median over blocks of one time over the other."""
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def shown(ratio: float, control: float) -> str:
+    return f"{ratio:.2f}" if abs(control - 1) <= OFF else "off"
 
 
 def window(given: argparse.Namespace, peak: float) -> None:
@@ -239,9 +296,10 @@ def window(given: argparse.Namespace, peak: float) -> None:
 
 def show(found: Row, peak: float) -> None:
     middle, low, high = found.ratio
+    ratio = f"{middle:.2f} [{low:.2f}, {high:.2f}]" if abs(found.control - 1) <= OFF else "off"
     print(
         f"{found.heads:5} {found.length:6}  {found.kind:8}  {found.direction:7} "
-        f"{middle:6.2f} [{low:.2f}, {high:.2f}] {found.control:12.2f} {found.unsteady:11.2f} "
+        f"{ratio:>19} {found.control:12.2f} {found.unsteady:11.2f} "
         f"{found.rate * 1e-9:8.0f} {found.rate * 1e-9 / peak:10.0%}",
         flush=True,
     )
@@ -255,7 +313,9 @@ def summary(rows: Sequence[Row]) -> None:
                 some = [
                     each
                     for each in rows
-                    if (each.direction, each.kind) == (direction, kind) and heads in (None, each.heads)
+                    if (each.direction, each.kind) == (direction, kind)
+                    and heads in (None, each.heads)
+                    and abs(each.control - 1) <= OFF
                 ]
                 if some:
                     ratios = [each.ratio[0] for each in some]

@@ -55,7 +55,7 @@ def refuse_tangents(name: str, instead: str, *tensors: Tensor | None) -> None:
 
 def have_tangents(*tensors: Tensor | None) -> bool:
     """Whether a forward-mode derivative is asked for."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or getattr(_forward_ad, "_current_level", 0) < 0:  # no `dual_level`
         return False
     return any(x is not None and _forward_ad.unpack_dual(x).tangent is not None for x in tensors)
 

@@ -10,6 +10,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
@@ -123,6 +124,8 @@ EVERYTHING = frozenset({*IN_USE, FORWARD_MODE})
 
 def check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Raise ValueError unless q (B, H, Nq, d), k (B, H_kv, Nk, d) and v (B, H_kv, Nk, d_v) fit together."""
+    if _fit(q, k, v):
+        return
     named = {"q": q, "k": k, "v": v}
     for name, x in named.items():
         if not isinstance(x, Tensor):
@@ -153,6 +156,33 @@ def check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
         raise ValueError("q has head_dim 0")
 
 
+def _fit(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether `check_inputs` has nothing to say: what it would look at, without words, in a third of the time."""
+    try:
+        (B, H, _, d), (B_k, H_k, N_k, d_k), (B_v, H_v, N_v, _) = q.shape, k.shape, v.shape
+        return (
+            q.dtype == k.dtype == v.dtype
+            and q.dtype in DTYPES
+            and q.device == k.device == v.device
+            and B == B_k == B_v
+            and d == d_k
+            and (H_k, N_k) == (H_v, N_v)
+            and H_k > 0
+            and H % H_k == 0
+            and d > 0
+            and isinstance(q, Tensor)
+            and isinstance(k, Tensor)
+            and isinstance(v, Tensor)
+        )
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+@cache
+def _plain(causal: bool, scale: float, return_lse: bool) -> Options:
+    return Options(causal, scale, return_lse=return_lse)
+
+
 def check_options(
     q: Tensor,
     k: Tensor,
@@ -173,6 +203,15 @@ def check_options(
 
     Raises ValueError: one does not fit the inputs; the message names both sides.
     """
+    if (
+        attn_mask is window_size is softcap is sink is alibi_slopes is dropout_seed is scale is None
+        and align == "bottom-right"
+        and type(causal) is type(return_lse) is bool
+        and type(dropout_p) is float
+        and not dropout_p
+        and not torch.compiler.is_compiling()  # it warns of a cache
+    ):
+        return _plain(causal, 1 / math.sqrt(q.shape[3]), return_lse)
     if attn_mask is not None:
         _check_mask(attn_mask, q, k)
         attn_mask = attn_mask.view((1,) * (4 - attn_mask.dim()) + attn_mask.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -31,6 +32,7 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
     return found
 
 
+@cache
 def backend() -> ModuleType:
     """The module of the kernels. Raises Refused: there is no Numba."""
     refuse_without_numba("flash-numba")
@@ -40,8 +42,9 @@ def backend() -> ModuleType:
 
 
 FASTER_FROM = 512
-"""Keys from which it was faster in every shape that was measured, in float32 with AVX-512: than PyTorch's kernel, and with
-what that lacks (caps, sinks, windows, ALiBi, seeded dropout) than `flash`, 1.7 to 2.4 times on one thread."""
+"""Keys from which it was faster in the shapes that were measured (benchmarks/attention.py), in float32 with AVX-512 and AVX2:
+than PyTorch's kernel, also with a boolean mask, and with what that lacks (caps, sinks, windows, ALiBi, seeded dropout) than
+`flash`."""
 
 
 def is_faster(q: Tensor, k: Tensor, v: Tensor, options: Options) -> bool:
@@ -56,5 +59,6 @@ def is_faster(q: Tensor, k: Tensor, v: Tensor, options: Options) -> bool:
     if loaded is None:
         return False
     wants = torch.is_grad_enabled() and any(x.requires_grad for x in given)
-    known = options.attn_mask is None and min(q.shape[2], k.shape[2]) >= FASTER_FROM
+    mask = options.attn_mask
+    known = (mask is None or mask.dtype == torch.bool) and min(q.shape[2], k.shape[2]) >= FASTER_FROM
     return known and bool(loaded.is_warm(gradients=wants))

@@ -17,16 +17,21 @@ FEW_KEYS = 64
 
 
 def short(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, None]:
-    """O (B, H, Nq, d_v); without a log-sum-exp. A row that may attend to nothing gives 0."""
+    """O (B, H, Nq, d_v); without a log-sum-exp. A row that may attend to nothing gives 0.
+
+    Half precision is computed in float32 and rounded once, at the end. Rounded scores would cost ten times PyTorch's error.
+    """
     (B, H, N_q, d), (_, H_kv, N_k, d_v) = q.shape, v.shape
-    rows = H // H_kv * N_q
-    Q, K, V = q.reshape(B * H_kv, rows, d), k.reshape(B * H_kv, N_k, d), v.reshape(B * H_kv, N_k, d_v)
+    rows, wide = H // H_kv * N_q, torch.promote_types(q.dtype, torch.float32)
+    Q, K, V = (
+        x.to(wide).reshape(B * H_kv, n, width) for x, n, width in ((q, rows, d), (k, N_k, d), (v, N_k, d_v))
+    )
     S = torch.bmm(Q * options.scale, K.mT)
     empty = _apply_mask(S.detach().view(B, H, N_q, N_k), options)
     P = torch.softmax(S, -1)
     if empty is not None:
         P = P.view(B, H, N_q, N_k).masked_fill(empty, 0).view(P.shape)
-    return torch.bmm(P, V).view(B, H, N_q, d_v), None
+    return torch.bmm(P, V).to(q.dtype).view(B, H, N_q, d_v), None
 
 
 def _apply_mask(S: Tensor, options: Options) -> Tensor | None:

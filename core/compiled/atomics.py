@@ -51,3 +51,15 @@ def call(context: Any, function: Any, data: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+@instruction
+def call_share(context: Any, function: Any, index: Any, data: Any) -> Any:
+    """(address, number, address): calls a C function `void f(int64_t index, void *data)`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [INT, INT])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache_folder import cache_folder
-from ..own_files import digest_of_files
+from ..source_digest import source_digest
 from ..trial import Refused
 
 
@@ -27,28 +27,26 @@ def refuse_without_numba(name: str) -> None:
         raise Refused(f"{name} needs Numba's compiler, which NUMBA_DISABLE_JIT turns off")
 
 
-_COMMON = Path(__file__).parent
-
-
-def code_folder(sources: Path) -> Path:
-    """The folder for the compiled code of the Python files in a folder; its name has their digest, and that of the files here.
+def code_folder(module: str) -> Path:
+    """The folder for the compiled code of a module of ours; its name has a digest of the module and of all that it imports.
 
     Numba compares the age of a function's own file alone, not of the files of what it calls; with the digest, a change
-    in any of them compiles anew. (Numba itself checks the processor and its own version.)
+    in any of them, be it of a constant in another folder, compiles anew. (Numba itself checks the processor and its own
+    version.) For a module elsewhere the digest is that of the files here.
     """
-    digests = [digest_of_files(folder, folder.glob("*.py")) for folder in (_COMMON, sources)]
-    return cache_folder() / "numba" / "-".join(digests)
+    ours = module if module.startswith("lab.core.") else f"{__package__}.kernel"
+    return cache_folder() / "numba" / source_digest(ours)[:24]
 
 
 @contextmanager
-def code_kept(sources: Path) -> Iterator[None]:
-    """Inside, Numba's `cache=True` means `code_folder`, or $NUMBA_CACHE_DIR; other functions are not affected."""
+def code_kept(module: str) -> Iterator[None]:
+    """Inside, Numba's `cache=True` means the module's `code_folder`, or $NUMBA_CACHE_DIR; other functions are not affected."""
     import numba
 
     settings: Any = numba.config
     before = settings.CACHE_DIR  # read when a function is decorated, and only then
     if not os.environ.get("NUMBA_CACHE_DIR"):
-        settings.CACHE_DIR = str(code_folder(sources))
+        settings.CACHE_DIR = str(code_folder(module))
     try:
         yield
     finally:

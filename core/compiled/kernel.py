@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from numba import njit
 
 from .code import code_kept
 
-inlined: Callable[..., Any] = njit(nogil=True, error_model="numpy", fastmath=False)
-"""Compiles what only compiled code calls, and as a part of it.
-
-`fastmath` is said, since unsaid it is that of whoever calls first in this process: sums taken in any order would then make
-0 of the (x + R) − R that `exponential.exp2` rounds with.
-"""
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+"""`fastmath` is said, since unsaid it is that of whoever calls first in this process: sums taken in any order would then make
+0 of the (x + R) − R that `exponential.exp2` rounds with."""
+_inside: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inlined: Callable[..., Any] = njit(**_inside)
+"""Compiles what only compiled code calls, and as a part of it."""
+pasted: Callable[..., Any] = njit(inline="always", **_inside)
+"""As `inlined`, for what is called in one place: a long function is then compiled once, and not once by itself as well."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile on the first call, or load what an earlier process has compiled; runs without Python's lock.
 
-    The code is kept by the digest of the files in the function's folder and in this one.
+    The code is kept by a digest of its module and of all of ours that this imports.
     """
-    with code_kept(Path(function.__code__.co_filename).parent):
-        return njit(function, nogil=True, error_model="numpy", fastmath=False, cache=True)
+    with code_kept(function.__module__):
+        return njit(function, **_OPTIONS, cache=True)
+
+
+@dataclass
+class Share:
+    """Compiled code for `shares.on_team`: a C function (index of a share, address of what it works with); raises nothing.
+
+    Attributes:
+        at: address of the code, 0 before it is compiled or loaded.
+    """
+
+    function: Callable[[int, int], None]
+    at: int = 0
+    compiled: Any = None
+
+    def address(self) -> int:
+        """Compile on the first call, or load, as a `kernel`."""
+        if not self.at:
+            self.compiled = kernel(self.function)  # as long as this is there, the code is
+            self.compiled.compile("void(int64, int64)")
+            (made,) = self.compiled.overloads.values()
+            self.at = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+        return self.at

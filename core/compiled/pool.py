@@ -15,7 +15,6 @@ The words of a pool lie apart from each other, because a processor moves whole l
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ def _parallel(function: Any, data: Any, threads: Any, flags: Any) -> None:
     put(pool + BUSY, 0)
 
 
-with code_kept(Path(__file__).parent):
+with code_kept(__name__):
     parallel: Any = cfunc(types.void(types.int64, types.int64, types.int32, types.int32), cache=True)(
         _parallel
     )

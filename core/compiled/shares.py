@@ -9,6 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.core.callconv import Status, excinfo_ptr_t
 
+from .atomics import call_share
+from .kernel import inlined, kernel
 from .vectors import INT, LANE, instruction, take
 
 TEAM, COUNTER, SHARES, ERROR, RAISED, ARGUMENTS = range(6)
@@ -82,3 +84,18 @@ def in_shares(context: Any, work: Any, team: Any, shares: Any, arguments: Any) -
         return context.get_dummy_value()
 
     return types.void(work, types.int64, types.int64, arguments), generate
+
+
+@kernel
+def on_team(share, team, shares, data):  # type: ignore[no-untyped-def]
+    """Call a `kernel.Share`, by its address, with the numbers below `shares`.
+
+    For long kernels: `in_shares` compiles its work inside of whatever calls it, this one finds it compiled.
+    """
+    in_shares(_call, team, shares, (share, data))
+
+
+@inlined
+def _call(index, arguments):  # type: ignore[no-untyped-def]
+    share, data = arguments
+    call_share(share, index, data)

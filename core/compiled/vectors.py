@@ -28,7 +28,9 @@ from numba.extending import intrinsic
 instruction: Callable[[Callable[..., Any]], Any] = intrinsic
 """Turns (typing context, argument types …) to (signature, generator of LLVM's code) into something compiled code calls."""
 
-WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))
+_FEATURES = binding.get_host_cpu_features()
+WIDE = bool(_FEATURES.get("avx512f", False))
+AVX2 = WIDE or bool(_FEATURES.get("avx2", False) and _FEATURES.get("fma", False))
 LANES = 16 if WIDE else 8
 """Numbers of a vector."""
 VECTORS = 4 if WIDE else 2
@@ -37,6 +39,9 @@ ROWS = 4 if WIDE else 6
 
 AHEAD = 64
 """Rows: about as long as memory takes to answer."""
+
+LINE = 64
+"""Bytes of a line of the cache."""
 
 FLOAT, INT, LANE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -173,10 +178,14 @@ def dot_products(context: Any, to: Any, x: Any, rows: Any, row: Any, chunks: Any
             return builder.load(builder.inttoptr(at, ir.PointerType()), align=BYTES, typ=VECTOR)
 
         of_x, at, new = load(builder.add(x, offset)), builder.add(rows, offset), []
-        for each in sums:
+        # A line of the cache is fetched once: of `share` rows, each iteration takes another one.
+        share = max(1, LINE // (LANES * BYTES))
+        soon = builder.add(builder.add(at, ahead), builder.mul(distance, builder.and_(n, INT(share - 1))))
+        for i, each in enumerate(sums):
             new.append(builder.call(fma, [load(at), of_x, each]))
-            soon = builder.inttoptr(builder.add(at, ahead), ir.PointerType())
-            builder.call(fetch, [soon, LANE(0), LANE(3), LANE(1)])
+            if i % share == 0:
+                builder.call(fetch, [builder.inttoptr(soon, ir.PointerType()), LANE(0), LANE(3), LANE(1)])
+                soon = builder.add(soon, builder.mul(distance, INT(share)))
             at = builder.add(at, distance)
         following = builder.add(n, INT(1))
         builder.cbranch(builder.icmp_signed("<", following, chunks), loop, after)
@@ -219,8 +228,25 @@ load_float = _load(FLOAT, types.float32, 4)
 """(address, n): the n-th float32 from there."""
 load_int = _load(LANE, types.int32, 4)
 """(address, n): the n-th int32 from there."""
+load_long = _load(INT, types.int64, 8)
+"""(address, n): the n-th int64 from there."""
+load_double = _load(ir.DoubleType(), types.float64, 8)
+"""(address, n): the n-th float64 from there."""
 load_byte = _load(ir.IntType(8), types.uint8, 1)
 """(address, n): the n-th byte from there."""
+
+
+def address_as(numba_kind: Any) -> Any:
+    """The compiled function (address): a pointer to numbers of a kind, for `numba.carray`."""
+
+    @instruction
+    def pointer(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(numba_kind)(types.int64), generate
+
+    return pointer
 
 
 @instruction

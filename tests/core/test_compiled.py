@@ -1,6 +1,9 @@
 """Where compiled code is kept, and work on threads."""
 
 import gc
+import os
+import shutil
+import subprocess
 import sys
 import threading
 import weakref
@@ -11,24 +14,53 @@ import pytest
 from lab.core.compiled import threads as pool
 from lab.core.compiled.code import code_folder, code_kept, refuse_without_numba
 from lab.core.compiled.threads import on_threads
+from lab.core.source_digest import CORE, source_files
 from lab.core.trial import Refused
 
 
-def test_code_is_kept_below_the_cache_folder_under_a_name_of_its_sources(monkeypatch, tmp_path):
-    (tmp_path / "a.py").write_text("x = 1")
+def test_code_is_kept_by_all_that_its_module_imports(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    before = code_folder(tmp_path)
-    assert before.is_relative_to(tmp_path / "cache") and before == code_folder(tmp_path)
-    (tmp_path / "a.py").write_text("x = 2")
-    assert code_folder(tmp_path) != before
+    forward = "lab.core.attention.numba.forward"
+    assert code_folder(forward).is_relative_to(tmp_path / "cache")
+    assert code_folder(forward) != code_folder("lab.core.attention.numba.decode")
+    # Constants become part of compiled code, also those of a folder without kernels: dropout.PAIR_FIRST.
+    files = {str(file.relative_to(CORE)) for file in source_files(forward)}
+    assert {"attention/dropout.py", "compiled/vectors.py", "attention/numba/instructions.py"} <= files
 
 
-def test_functions_of_others_keep_their_own_place(monkeypatch, tmp_path):
+def test_a_constant_of_another_folder_that_changes_compiles_anew(monkeypatch, tmp_path):
+    """In a process of each, with the code of the first at hand."""
+    pytest.importorskip("numba")
+    core = tmp_path / "lab" / "core"
+    shutil.copytree(CORE, core, ignore=lambda folder, names: {"__pycache__"} & set(names))
+    (core / "attention" / "numba" / "probe.py").write_text(
+        "from ...compiled.kernel import kernel\nfrom ..dropout import PAIR_FIRST\n\n\n"
+        "@kernel\ndef probe():\n    return PAIR_FIRST\n"
+    )
+    script = (
+        "from lab.core.attention.numba.probe import probe\nfrom lab.core.attention import dropout\n"
+        "assert dropout.__file__.startswith(PLACE), dropout.__file__\n"
+        "print(probe(), sum(probe.stats.cache_hits.values()))"
+    ).replace("PLACE", repr(str(tmp_path)))
+    environment = {**os.environ, "LAB_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+
+    def seen():
+        given = [sys.executable, "-c", script]
+        return subprocess.check_output(given, text=True, env=environment, cwd=tmp_path).split()
+
+    assert seen() == [str(0x2C1B3C6D), "0"] and seen() == [str(0x2C1B3C6D), "1"]
+    dropout = core / "attention" / "dropout.py"
+    dropout.write_text(dropout.read_text().replace("0x2C1B3C6D", "0x12345"))
+    assert seen() == [str(0x12345), "0"]
+
+
+def test_functions_of_others_keep_their_own_place(monkeypatch):
     numba = pytest.importorskip("numba")
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     elsewhere = numba.config.CACHE_DIR
-    with pytest.raises(RuntimeError), code_kept(tmp_path):
-        assert str(code_folder(tmp_path)) == numba.config.CACHE_DIR
+    with pytest.raises(RuntimeError), code_kept("lab.core.softmax.numba.columns"):
+        assert str(code_folder("lab.core.softmax.numba.columns")) == numba.config.CACHE_DIR
         raise RuntimeError
     assert elsewhere == numba.config.CACHE_DIR
 

@@ -1,7 +1,8 @@
 """Flash attention compiled for the CPU by Numba: `backend` is what the registry calls.
 
-* `arguments`: the arguments of compiled code; `instructions`: what LLVM adds to those of `core/compiled/`.
-* `blocks`: the band of a block of queries, and its rows into lanes and back.
+* `arguments`: what compiled code is told, and `job`: how it reads that; `instructions`: what LLVM adds to those of
+  `core/compiled/`.
+* `blocks`: the band of a block of queries, and its rows into lanes and back; `masks`: a mask, tile by tile.
 * `softmax`: what is done to a tile of scores between the products; `masked_products`: products that ignore masked NaN.
 * `forward`, `backward`: Algorithms 1 and 2 of FlashAttention-2, one block of queries after another; `decode`: few queries
   beside many keys, cut into parts.

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ...addresses import have_addresses
-from ...compiled.threads import on_threads
-from ...compiled.vectors import LANES, WIDE
+from ...compiled.kernel import Share
+from ...compiled.shares import on_team
+from ...compiled.team import team
+from ...compiled.vectors import AVX2, LANES, LINE
 from ...trial import Refused
 from ..arguments import Options
 from ..band import band_of
@@ -19,7 +21,7 @@ from ..dropout import choices, seed_of
 from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
 from . import backward, decode, forward
-from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, rows
+from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Common, Extras, Task, mask_of, packed, rows
 
 # ruff: noqa: E741 — O is the paper's symbol
 
@@ -49,8 +51,8 @@ def flash_numba(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tens
 
 
 def is_warm(*, gradients: bool) -> bool:
-    """Whether this process has loaded the code, compiled for the widest vectors."""
-    return WIDE and bool(forward.forward.signatures) and (not gradients or bool(backward.backward.signatures))
+    """Whether this process has loaded the code, compiled for vectors with which its speed is known."""
+    return AVX2 and forward.forward.at != 0 and (not gradients or backward.backward.at != 0)
 
 
 class _Flash(torch.autograd.Function):
@@ -88,11 +90,14 @@ class _Gradients(torch.autograd.Function):
 
 
 def _task(q: Tensor, k: Tensor, v: Tensor, options: Options) -> Task:
-    (B, H, N_q, d), (H_kv, N_k, d_v) = q.shape, v.shape[1:]
-    band = band_of(N_q, N_k, options)
-    left = NO_BOUND if band.low is None else band.shift - band.low
-    right = NO_BOUND if band.high is None else band.high - band.shift
-    return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, band.shift)
+    (B, H, N_q, d), (_, H_kv, N_k, d_v) = q.shape, v.shape
+    if options.causal or options.window_size is not None:
+        band = band_of(N_q, N_k, options)
+        left = NO_BOUND if band.low is None else band.shift - band.low
+        right = NO_BOUND if band.high is None else band.high - band.shift
+        return Task(B, H, H_kv, N_q, N_k, d, d_v, left, right, band.shift, options.scale)
+    shift = N_k - N_q if options.shift is None else options.shift
+    return Task(B, H, H_kv, N_q, N_k, d, d_v, NO_BOUND, NO_BOUND, shift, options.scale)
 
 
 def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
@@ -139,61 +144,91 @@ def _extras(task: Task, options: Options) -> tuple[Extras, list[Tensor]]:
 
 def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     """O and L of `flash_numba`, without gradients."""
-    if q.device.type != "cpu":
+    if q.dtype != torch.float32:
+        if q.dtype == torch.float64:
+            raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
+        O, L = outputs(q.float(), k.float(), v.float(), options)
+        return O.to(q.dtype), L
+    if not q.is_cpu:
         raise Refused(f"flash-numba runs on a CPU, not on {q.device.type}; flash and sdpa do")
-    if q.dtype == torch.float64:
-        raise Refused("flash-numba has no float64; it is in standard, flash, sdpa")
     task = _task(q, k, v, options)
-    O = _empty(task.batch, task.heads, task.queries, task.d_v)
-    L = _empty(task.batch, task.heads, task.queries)
+    O = q.new_empty(task.batch, task.heads, task.queries, task.d_v)
+    L = q.new_empty(task.batch, task.heads, task.queries)
     Q, K, V, mask = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
     extras, kept = _extras(task, options)
-    given = (*map(rows, (Q, K, V)), mask_of(mask), rows(O), L.data_ptr(), task, extras, options.scale)
-    owned = (Q, K, V, mask, O, L, kept)
+    told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
     rows_of_head = task.heads // task.kv_heads * task.queries
     if (
         0 < task.queries <= decode.QUERIES_AT_MOST
         and rows_of_head <= decode.ROWS_AT_MOST
         and not options.dropout_p
     ):
-        _decode(given, task, owned)
+        _decode(told, task)
     else:
-        _of_blocks(given, task, owned)
-    return O.to(q.dtype), L
+        items = task.batch * task.heads * math.ceil(task.queries / QUERIES)
+        _on_threads(forward.forward, told, forward.room(task.d, task.d_v), items, _operations(task) / RATE)
+    del kept  # it had to outlive the kernel
+    return O, L
 
 
-def _of_blocks(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
-    """O and L, block by block of queries."""
-    threads = _threads(task.batch * task.heads * math.ceil(task.queries / QUERIES))
-    bits = np.empty((threads, QUERIES), dtype=np.int32)
-    scratch = _empty(threads, forward.room(task.d, task.d_v)).numpy()
-    counter = torch.zeros(1, dtype=torch.int64, device="cpu")
-    at = counter.data_ptr()
-    on_threads(
-        lambda index: forward.forward(*given, at, scratch[index], bits[index]), threads, (owned, counter)
-    )
+def _operations(task: Task) -> float:
+    """Of the two products forward."""
+    pairs = task.queries * min(task.keys, task.left + task.right + 1)
+    return 2.0 * task.batch * task.heads * pairs * (task.d + task.d_v)
 
 
-def _decode(given: tuple[Any, ...], task: Task, owned: tuple[Any, ...]) -> None:
+def _decode(told: tuple[Any, ...], task: Task) -> None:
     """O and L, by parts of the keys."""
     heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / decode.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
-    threads = _threads(heads * parts)
-    kept = _empty(heads, parts, decode.room_of_part(rows_of_head, d_v)).numpy()
-    scratch = _empty(threads, decode.room(rows_of_head, task.d, d_v)).numpy()
-    counters = torch.zeros(1 + heads, dtype=torch.int64, device="cpu")
-    at = counters.data_ptr()
-    on_threads(
-        lambda index: decode.decode(*given, at, at + 8, kept, scratch[index]), threads, (owned, counters)
-    )
+    kept = 4 * heads * parts * decode.room_of_part(rows_of_head, d_v)
+    read = 4 * heads * task.keys * (task.d + task.d_v)
+    room = decode.room(rows_of_head, task.d, d_v)
+    own = (parts, *(0,) * heads)
+    _on_threads(decode.decode, told, room, heads * parts, read / BYTES, *own, shared=kept)
+
+
+RATE, BYTES = 50_000.0, 20_000.0
+"""About how many operations, or bytes of keys and values, a thread does in a µs."""
+WORTH_WAKING = 50
+"""In µs, what work must take one thread: to wake another takes up to 100."""
+_scratch: list[Tensor] = []
+"""Memory that no call uses. New memory is new pages, which take longer to get than the shortest kernel runs."""
+_SCRATCH_AT_MOST = 1 << 24
+
+
+def _on_threads(
+    share: Share,
+    told: tuple[Any, ...],
+    room: int,
+    items: int,
+    microseconds: float,
+    *own: int,
+    shared: int = 0,
+) -> None:
+    """Do work on as many threads as there are items of work, at most; each has `room` bytes of scratch memory.
+
+    Args:
+        microseconds: about how long the work takes one thread: too short, and none is woken for it.
+        shared: bytes of scratch memory that all threads use, which are the first.
+    """
+    threads = min(torch.get_num_threads(), items) or 1
+    bytes_of_thread, shared = -(-room // LINE) * LINE, -(-shared // LINE) * LINE
+    needed = shared + threads * bytes_of_thread
+    try:
+        scratch = _scratch.pop()
+    except IndexError:
+        scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
+    if scratch.numel() < needed:
+        scratch = torch.empty(needed, dtype=torch.uint8, device="cpu")
+    job = packed(Common(*told, scratch.data_ptr(), shared, bytes_of_thread), *own)
+    on_team(share.address(), team(threads, wake=microseconds > WORTH_WAKING), threads, job.buffer_info()[0])
+    if scratch.numel() <= _SCRATCH_AT_MOST:
+        _scratch.append(scratch)
 
 
 def _empty(*sizes: int) -> Tensor:
     return torch.empty(sizes, dtype=torch.float32, device="cpu")
-
-
-def _threads(items: int) -> int:
-    return min(torch.get_num_threads(), max(1, items))
 
 
 def gradients(
@@ -217,16 +252,11 @@ def gradients(
     parts = len(ends) - 1
     dQ = _empty(parts, *q.shape)
     dK, dV = (_empty(*k.shape[:3], width).zero_() for width in (d, d_v))
-    threads = _threads(task.batch * task.kv_heads * parts)
-    scratch = _empty(threads, backward.room(task.d, task.d_v, d, d_v)).numpy()
-    bits = np.empty((threads, QUERIES), dtype=np.int32)
-    counter = torch.zeros(1, dtype=torch.int64, device="cpu")
-    given = (
-        *map(rows, (Q, K, V)), mask_of(mask), rows(O), rows(dO), L.data_ptr(), dL.data_ptr(),
-        dQ.data_ptr(), rows(dK), rows(dV), ends, task, extras, options.scale, counter.data_ptr(),
-    )  # fmt: skip
-    owned = (Q, K, V, mask, O, dO, L, dL, dQ, dK, dV, kept, counter)
-    on_threads(lambda index: backward.backward(*given, scratch[index], bits[index]), threads, owned)
+    told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
+    own = (*rows(dO), *rows(dK), *rows(dV), dL.data_ptr(), dQ.data_ptr(), ends.ctypes.data, parts)
+    room, items = backward.room(task.d, task.d_v, d, d_v), task.batch * task.kv_heads * parts
+    _on_threads(backward.backward, told, room, items, 2.5 * _operations(task) / RATE, *own)
+    del kept  # it had to outlive the kernel
     dq = dQ[0] if parts == 1 else dQ.sum(0)
     dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)
     return dq.to(q.dtype), dK[..., : task.d].to(q.dtype), dV[..., : task.d_v].to(q.dtype), dsink

@@ -7,6 +7,7 @@ from numba import float32
 from ...compiled.kernel import inlined
 from ...compiled.vectors import LANES, load_float, store_float, transpose
 from .arguments import QUERIES
+from .job import floats
 
 
 @inlined
@@ -24,17 +25,18 @@ def all_in_band(task, i0, count, j0, width):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def]
-    """X (d, QUERIES) = (scale · the rows of a tensor)ᵀ, and 0 in the lanes from `count` on."""
+def into_lanes(to, address, row, count, d, scale):  # type: ignore[no-untyped-def]
+    """X (d, QUERIES), at the address `to`, = (scale · the rows of a tensor)ᵀ, and 0 in the lanes from `count` on."""
+    X = floats(to, d * QUERIES)
     if count < QUERIES:
-        X[: d * QUERIES] = float32(0.0)
+        X[:] = float32(0.0)
     whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
     for i in range(0, whole_i, LANES):
         for c in range(0, whole_c, LANES):
-            transpose(X.ctypes.data + 4 * (c * QUERIES + i), QUERIES, address + 4 * (i * row + c), row)
+            transpose(to + 4 * (c * QUERIES + i), QUERIES, address + 4 * (i * row + c), row)
     for i in range(count):
         for c in range(whole_c if i < whole_i else 0, d):
-            X[c * QUERIES + i] = load_float(address, i * row + c)
+            store_float(to, c * QUERIES + i, load_float(address, i * row + c))
     if scale != 1:
         for n in range(d * QUERIES):
             X[n] *= scale
@@ -42,19 +44,20 @@ def into_lanes(X, address, row, count, d, scale):  # type: ignore[no-untyped-def
 
 @inlined
 def out_of_lanes(address, row, X, count, d):  # type: ignore[no-untyped-def]
-    """The rows of a tensor become Xᵀ."""
+    """The rows of a tensor become Xᵀ, X (d, QUERIES) being an address."""
     whole_i, whole_c = count // LANES * LANES, d // LANES * LANES
     for i in range(0, whole_i, LANES):
         for c in range(0, whole_c, LANES):
-            transpose(address + 4 * (i * row + c), row, X.ctypes.data + 4 * (c * QUERIES + i), QUERIES)
+            transpose(address + 4 * (i * row + c), row, X + 4 * (c * QUERIES + i), QUERIES)
     for i in range(count):
         for c in range(whole_c if i < whole_i else 0, d):
-            store_float(address, i * row + c, X[c * QUERIES + i])
+            store_float(address, i * row + c, load_float(X, c * QUERIES + i))
 
 
 @inlined
 def copy_rows(X, address, row, count, d, padded):  # type: ignore[no-untyped-def]
-    """X (QUERIES, padded) = the rows of a tensor, with 0 beside and below them."""
+    """X (QUERIES, padded), an address, = the rows of a tensor, with 0 beside and below them."""
     for i in range(QUERIES):
         for c in range(padded):
-            X[i * padded + c] = load_float(address, i * row + c) if i < count and c < d else float32(0.0)
+            here = i < count and c < d
+            store_float(X, i * padded + c, load_float(address, i * row + c) if here else float32(0.0))

@@ -1,4 +1,4 @@
-"""LLVM's instructions that only attention needs: a row of scores made one number, and the bits of dropout."""
+"""LLVM's instructions that only attention needs: a row of scores made one number, bytes turned, the bits of dropout."""
 
 from __future__ import annotations
 
@@ -62,3 +62,50 @@ def bits_of_pair(context: Any, row: Any, column: Any) -> Any:
         return builder.mul(bits, LANE(PAIR_SECOND))
 
     return types.int32(types.int32, types.int32), generate
+
+
+BYTE_LANES = 16
+
+
+@instruction
+def transpose_bytes(context: Any, to: Any, to_row: Any, source: Any, source_row: Any) -> Any:
+    """(address, distance, address, distance): BYTE_LANES × BYTE_LANES bytes, rows to columns; distances between rows.
+
+    Row i and the row half of all rows below it are interleaved, log₂ BYTE_LANES times: one instruction for each result.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, to_row, source, source_row = arguments
+        kind = ir.VectorType(ir.IntType(8), BYTE_LANES)
+
+        def address(base: Any, row: Any, i: int) -> Any:
+            return builder.inttoptr(builder.add(base, builder.mul(row, INT(i))), ir.PointerType())
+
+        rows = [builder.load(address(source, source_row, i), align=1, typ=kind) for i in range(BYTE_LANES)]
+        half = BYTE_LANES // 2
+        pairs = [n // 2 + n % 2 * BYTE_LANES for n in range(2 * BYTE_LANES)]
+        picks = [
+            ir.Constant(ir.VectorType(LANE, BYTE_LANES), each)
+            for each in (pairs[:BYTE_LANES], pairs[BYTE_LANES:])
+        ]
+        for _ in range(half.bit_length()):
+            rows = [
+                builder.shuffle_vector(rows[i], rows[i + half], pick) for i in range(half) for pick in picks
+            ]
+        for i in range(BYTE_LANES):
+            builder.store(rows[i], address(to, to_row, i), align=1)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4), generate
+
+
+@instruction
+def store_byte(context: Any, base: Any, number: Any, value: Any) -> Any:
+    """(address, n, x): x becomes the n-th byte from there."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at = builder.inttoptr(builder.add(arguments[0], arguments[1]), ir.PointerType())
+        builder.store(arguments[2], at, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.uint8), generate

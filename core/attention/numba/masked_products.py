@@ -49,11 +49,12 @@ def add_over_keys(C, address, row, P, S, d, width):  # type: ignore[no-untyped-d
 
 @inlined
 def add_over_queries(address, P, S, X, d, width, count):  # type: ignore[no-untyped-def]
-    """The rows of a tensor, d apart, += P·X for X (QUERIES, d), without the masked pairs."""
+    """The rows of a tensor, d apart, += P·X for X (QUERIES, d), an address, without the masked pairs."""
     for j in range(width):
         for i in range(count):
             n = j * QUERIES + i
             if S[n] != MASKED:
                 for c in range(d):
                     at = j * d + c
-                    store_float(address, at, load_float(address, at) + P[n] * X[i * d + c])
+                    x = load_float(X, i * d + c)
+                    store_float(address, at, load_float(address, at) + P[n] * x)

@@ -14,7 +14,7 @@ from numba import float32, int32
 
 from ...compiled.exponential import exp2, tanh
 from ...compiled.kernel import inlined
-from ...compiled.vectors import load_byte, load_float, load_int
+from ...compiled.vectors import load_int
 from .arguments import QUERIES
 from .instructions import bits_of_pair
 
@@ -33,23 +33,6 @@ def mask_by_band(S, j0, width, diagonal, left, right):  # type: ignore[no-untype
             for i in range(QUERIES):
                 if i < first or i > last:
                     S[j * QUERIES + i] = MASKED
-
-
-@inlined
-def apply_mask(S, j0, width, i0, count, mask, b, h):  # type: ignore[no-untyped-def]
-    """Apply the mask of head h to the scores of queries i0 … i0 + count − 1."""
-    head = b * mask.batch + h * mask.head
-    for i in range(count):
-        row = head + (i0 + i) * mask.query + j0 * mask.key
-        for j in range(width):
-            if mask.kind == 1:
-                if load_byte(mask.address, row + j * mask.key) == 0:
-                    S[j * QUERIES + i] = MASKED
-            else:
-                added = load_float(mask.address, row + j * mask.key)
-                # −∞ is written and not added, because NaN − ∞ would be NaN. The least number is no −∞ yet.
-                more = max(LOG2_E * added, LOWEST)
-                S[j * QUERIES + i] = MASKED if added == MASKED else S[j * QUERIES + i] + more
 
 
 @inlined

@@ -76,7 +76,8 @@ def test_battery_passes(dtype: torch.dtype, causal: bool) -> None:
     heads=st.sampled_from([(1, 1), (4, 2), (3, 1)]),
     causal=st.booleans(),
     window=st.none() | st.tuples(st.integers(-1, 90), st.integers(-1, 90)),
-    mask=st.sampled_from(["", "boolean", "added"]),
+    mask=st.sampled_from(["", "of keys", "of queries", "of pairs", "turned", "of blocks"]),
+    added=st.booleans(),
     threads=st.sampled_from([1, 2, 3]),
 )
 def test_any_shape(
@@ -88,14 +89,24 @@ def test_any_shape(
     causal: bool,
     window: tuple[int, int] | None,
     mask: str,
+    added: bool,
     threads: int,
 ) -> None:
     q, k, v = normal((2, heads[0], queries, d), (2, heads[1], keys, d), (2, heads[1], keys, d_v))
     attn_mask: Tensor | None = None
     if mask:
-        attn_mask = torch.rand(heads[0], 1, keys, generator=torch.Generator().manual_seed(1)) < 0.7
-        if mask == "added":
-            attn_mask = torch.zeros(attn_mask.shape).masked_fill(~attn_mask, -math.inf) + 0.5
+        shape = {
+            "of keys": (heads[0], 1, keys),
+            "of queries": (heads[0], queries, 1),
+            "turned": (heads[0], keys, queries),
+        }.get(mask, (1, queries, keys))
+        attn_mask = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.7
+        if mask == "turned":
+            attn_mask = attn_mask.mT
+        if mask == "of blocks":  # whole tiles are seen, or not
+            attn_mask = (torch.arange(queries)[:, None] // 64 + torch.arange(keys) // 128) % 2 == 0
+        if added:
+            attn_mask = torch.where(attn_mask, 0.5, -math.inf)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
