@@ -3,7 +3,7 @@
 * `code`: whether Numba is there, and the folder of compiled code; `kernel`: how it compiles.
 * `threads`: work on several threads.
 * `vectors`: the matrix product of one register block, in explicit vectors; `products`: products of any size out of it.
-* `exponential`: 2^x and tanh as polynomials.
+* `exponential`, `logarithm`: 2^x, e^x, tanh and log x as polynomials.
 
 Nothing here but `code` and `threads` can be imported without Numba, which takes a third of a second to load.
 """

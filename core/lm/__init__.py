@@ -3,7 +3,7 @@
 * `vocabulary`: text to token ids and back; `language_model`: what any model and its vocabulary offer.
 * `model`: the transformer; `operations`: RMSNorm and SwiGLU; `positions`: rotary positions.
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `scoring`: log-probabilities of given ones.
-* `training`: next-token training; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
+* `training`: next-token training; `muon`: its optimizer of matrices; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.
 * `pretrained`: a pretrained model as experiment files write it; `hugging_face`: models and tokenizers of transformers.
 """
