@@ -36,7 +36,7 @@ class Muon(torch.optim.Muon):
         weights: list[Tensor] = []
         gradients: list[Tensor] = []
         momenta: list[Tensor] = []
-        self._init_group(group, weights, gradients, momenta)  # type: ignore[no-untyped-call]
+        self._init_group(group, weights, gradients, momenta)
         if not weights:
             return
         lr, momentum = float(group["lr"]), group["momentum"]
