@@ -4,8 +4,9 @@
     python benchmarks/kd_step.py --shape large       # a larger one
     python benchmarks/kd_step.py --profile 15        # and the 15 most expensive operations of one step of ours
 
-Two steps of TRL's and two of each of ours, in turn, the second of them timed: what slows the machine for a while slows
-all, and each comes after one of its own, as in a training. All three learn the forward KL at
+Two steps of TRL's and three of each of ours, in turn, all but the first of them timed: what slows the machine for a while
+slows all, and each comes after one of its own, as in a training. Of the two of ours, one beside the other is the control,
+without which no ratio is printed. All three learn the forward KL at
 temperature 1 from a teacher with the same weights, on the same documents, off-policy, from students with the same weights:
 before anything is timed, models, losses and gradients must agree. TRL has its teacher's forward pass in each step, and has
 no other way. Ours is timed with the teacher in each step too, and as it is used: with outputs read from a file that was
@@ -27,7 +28,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from steps import Others, Watch, add_common, products_alone, settle, show_profile, spread
+from steps import (
+    Others,
+    Watch,
+    add_common,
+    products_alone,
+    settle,
+    show_profile,
+    spread,
+    times_as_fast,
+    twice,
+)
 
 PAIRS = 30
 SEED = 7
@@ -75,10 +86,10 @@ class Taken:
 
 @dataclass(frozen=True)
 class Turn:
-    """A step of each."""
+    """A step of each, and of ours another one for the control."""
 
-    cached: Taken
-    online: Taken
+    cached: tuple[Taken, Taken]
+    online: tuple[Taken, Taken]
     trl: Taken | None = None
 
 
@@ -118,13 +129,13 @@ def main() -> None:
         others = Others()
         if given.alone or find_spec("trl") is None:
             print("ours alone" if given.alone else "TRL is not installed (pip install trl): ours alone")
-            turns = [Turn(second(cached), second(online)) for _ in range(given.warmup + given.pairs)]
+            numbers = range(given.warmup + given.pairs)
+            turns = [Turn(settled(cached, number), settled(online, number)) for number in numbers]
         else:
             turns = turns_with_trl(given, shape, ids, teacher, cached, online)
         turns = turns[given.warmup :]
-        show(turns, shape)
-        others.print_share()
-        show_ceiling(shape, [turn.cached.total for turn in turns])
+        show(turns, shape, others)
+        show_ceiling(shape, [turn.cached[0].total for turn in turns])
         if given.profile:
             show_profile(given.profile, cached)
 
@@ -181,7 +192,7 @@ def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, read: Any) -> I
     watch = Watch()
     teacher: Any = model_of(shape, shape.teacher).config
     objective = Objective(ids, {"soft": 1.0}, {"soft": TimedOutputs(read, watch)}, None, None, teacher)
-    recipe = Recipe(steps=2 * (given.warmup + given.pairs), batch=shape.batch)
+    recipe = Recipe(steps=3 * (given.warmup + given.pairs), batch=shape.batch)
     student = Student(model_of(shape, shape.student), recipe, objective, SEED)
     while True:
         watch.seconds = 0.0
@@ -190,10 +201,10 @@ def our_steps(given: argparse.Namespace, shape: Shape, ids: Any, read: Any) -> I
         yield Taken(time.perf_counter() - began, watch.seconds)
 
 
-def second(steps: Iterator[Taken]) -> Taken:
-    """The step after next, since the next one finds caches and threads as another program left them."""
+def settled(steps: Iterator[Taken], number: int) -> tuple[Taken, Taken]:
+    """Two steps after the next, since the next one finds caches and threads as another program left them."""
     next(steps)
-    return next(steps)
+    return twice(steps, number)
 
 
 def turns_with_trl(
@@ -237,7 +248,7 @@ def turns_with_trl(
                 raise SystemExit(f"TRL set the threads to {torch.get_num_threads()}")
             steps[0] += 1
             if steps[0] % 2 == 0:
-                made.append(Turn(second(cached), second(online), trl))
+                made.append(Turn(settled(cached, len(made)), settled(online, len(made)), trl))
 
     def collated(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
         batch = torch.tensor([row["input_ids"] for row in rows])
@@ -391,32 +402,34 @@ def describe(shape: Shape, outputs: Any) -> None:
     )
 
 
-def show(turns: Sequence[Turn], shape: Shape) -> None:
+def show(turns: Sequence[Turn], shape: Shape, others: Others) -> None:
     tokens = shape.batch * (shape.columns - 1)
-    print()
-    named = {
-        "ours, from the file": [turn.cached for turn in turns],
-        "ours, teacher in the step": [turn.online for turn in turns],
-    }
+    cached, online = ([turn.cached for turn in turns], [turn.online for turn in turns])
     theirs = [turn.trl for turn in turns if turn.trl is not None]
+    named = {"ours, from the file": first(cached), "ours, teacher in the step": first(online)}
     if theirs:
         named["TRL, teacher in the step"] = theirs
+    print()
     for name, taken in named.items():
         seconds = [one.total for one in taken]
         print(
             f"{name:26} {spread([tokens / s for s in seconds], 0)} tokens/s, {spread([1e3 * s for s in seconds], 1)} ms a step, "
             f"{spread([1e3 * one.teacher for one in taken], 1)} of it the teacher's"
         )
-    if not theirs:
-        return
     alone = [replace(one, total=one.total - one.teacher) for one in theirs]
-    for says, ours, others in (
-        ("the teacher in the step of both", named["ours, teacher in the step"], theirs),
-        ("each as it is used, ours from the file", named["ours, from the file"], theirs),
-        ("ours from the file, TRL less its teacher's time", named["ours, from the file"], alone),
+    for says, ours, other in (
+        ("the teacher in the step of both", online, theirs),
+        ("each as it is used, ours from the file", cached, theirs),
+        ("ours from the file, TRL less its teacher's time", cached, alone),
     ):
-        ratios = [b.total / a.total for a, b in zip(ours, others, strict=True)]
-        print(f"{says}: {spread(ratios, 2)} times as fast, over {len(ratios)} pairs; wanted: {WANTED}")
+        one, again = ([taken.total for taken in side] for side in zip(*ours, strict=True))
+        conditions = others.conditions(one, again)
+        said = times_as_fast(one, [taken.total for taken in other], conditions) if theirs else conditions
+        print(f"{says}: {said}; wanted: {WANTED}")
+
+
+def first(pairs: Sequence[tuple[Taken, Taken]]) -> list[Taken]:
+    return [one for one, _ in pairs]
 
 
 def show_ceiling(shape: Shape, seconds: Sequence[float]) -> None:

@@ -5,7 +5,7 @@
   to a team; `atomics`: numbers that several threads use at once. `threads`: work on threads of Python.
 * `vectors`: the matrix product of one register block, in explicit vectors; `products`: products of any size out of it;
   `matrices`: the product of two tensors on several threads.
-* `exponential`: 2^x and tanh as polynomials.
+* `exponential`, `logarithm`: 2^x, e^x, tanh and log x as polynomials.
 
 Nothing here but `code`, `team`, `matrices` and `threads` can be imported without Numba, which takes a third of a second to
 load.

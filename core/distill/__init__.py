@@ -5,7 +5,8 @@
 * `signals`: what a student may learn from; `params`: what an experiment may vary, with `shared_params` of both trainings.
 * `teacher`: a teacher, trained once, and its outputs; `output_file`, `output_encoding`: the file that holds them.
 * `internals`: hidden states, queries, keys, values and attention maps of a model.
-* `objective`: the text, the teacher's outputs and the loss of each signal; `student`: a model that learns from it.
+* `objective`: the text, the teacher's outputs and the loss of each signal, `chunked`: some documents' logits at a time;
+  `student`: a model that learns from it.
 * `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`.
 * `cross_tokenizer`: students of other tokens than their teacher's, `lab run kd-cross-tokenizer`.
 * `bias`: minimisers and gradients of losses where the truth is known, without training, `lab run kd-loss-bias`.

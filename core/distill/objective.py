@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..lm.model import Config
+from ..lm.model import Config, Transformer
+from .chunked import loss_by_chunks
 from .internals import attention_maps, hidden_states_and_qkv, queries_keys_values
 from .losses import (
     attention_transfer,
@@ -86,39 +87,59 @@ class Objective:
     def loss(self, student: Student, documents: Tensor) -> Tensor:
         """The weighted sum of all signals on these documents, a scalar."""
         ids = self.ids[documents].to(student.device)
-        # A hook on a model that several threads use would be everybody's.
-        plain = self.adds_up
-        hidden_states, qkv = (
-            (student.model.hidden(ids[:, :-1]), None)
-            if plain
-            else hidden_states_and_qkv(student.model, ids[:, :-1])
-        )
-        logits = student.model.logits(hidden_states)
+        labels = ids[:, 1:]
         rows = documents[:, None] * (ids.shape[1] - 1) + torch.arange(ids.shape[1] - 1, device="cpu")
+        if self.adds_up:
+            return self._of_all_tokens(student, student.model.hidden(ids[:, :-1]), labels, rows)
+        hidden_states, qkv = hidden_states_and_qkv(student.model, ids[:, :-1])
+        logits = student.model.logits(hidden_states)
 
         def signal(name: str) -> Tensor:
             if name in HEADS:
-                assert qkv is not None
                 return self._of_heads(name, student, qkv, rows)
             if name in STATES:
-                return self._of_states(name, student, hidden_states, ids[:, 1:], rows)
-            return self._of_tokens(name, logits, ids[:, 1:], rows)
+                return self._of_states(name, student, hidden_states, labels, rows)
+            return self._of_tokens(name, logits, labels, rows)
 
-        return torch.stack([weight * signal(name) for name, weight in self.weights.items()]).sum()
+        return self._sum(signal)
 
-    def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    def _sum(self, signal: Callable[[str], Tensor]) -> Tensor:
+        """Of all signals' losses, each times its weight."""
+        terms = [
+            signal(name) if weight == 1 else weight * signal(name) for name, weight in self.weights.items()
+        ]
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+
+    def _of_all_tokens(self, student: Student, hidden_states: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        by_chunks = isinstance(student.model, Transformer) and student.device.type == "cpu"
+
+        def of_some(logits: Tensor, which: slice) -> Tensor:
+            def signal(name: str) -> Tensor:
+                # Nobody else has the logits of a chunk; each loss has its gradient before the next one is computed.
+                named = {"num_items": labels.numel(), "in_place": by_chunks and name == last}
+                return self._of_tokens(name, logits, labels[which], rows[which], **named)
+
+            return self._sum(signal)
+
+        *_, last = self.weights
+        if by_chunks:
+            return loss_by_chunks(hidden_states, student.model.head.weight, of_some)
+        return of_some(student.model.logits(hidden_states), slice(None))
+
+    def _of_tokens(self, name: str, logits: Tensor, labels: Tensor, rows: Tensor, **named: Any) -> Tensor:
         if name == "data":
-            return hard_data(logits, labels)
+            return hard_data(logits, labels, **named)
         T = self.temperature
         output: Any = _to(self.outputs[name].read(rows), logits.device)
         if name == "soft":
-            return forward_kl(logits, output, temperature=T)
+            return forward_kl(logits, output, temperature=T, **named)
         if name in ("draw", "sampled"):
-            return random_sampling(logits, output, temperature=T)
+            return random_sampling(logits, output, temperature=T, **named)
         if name not in ("hard", "top-k"):
             raise _without_loss(name)
         rest = self.rest if name == "top-k" else "renormalise"
-        return top_k(logits, output, temperature=T, rest=rest, labels=labels if rest == "truth" else None)
+        needed = labels if rest == "truth" else None
+        return top_k(logits, output, temperature=T, rest=rest, labels=needed, **named)
 
     def _of_states(
         self, name: str, student: Student, hidden_states: Tensor, labels: Tensor, rows: Tensor

@@ -5,7 +5,8 @@
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `decoder`: the same by compiled
   steps; `scoring`: log-probabilities of given ones.
 * `numba/`: kernels; `compiled_or_torch`: whether they compute.
-* `training`: next-token training; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
+* `training`: next-token training; `muon`: its optimizer of matrices;
+  `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.
 * `pretrained`: a pretrained model as experiment files write it; `hugging_face`: models and tokenizers of transformers.
 """

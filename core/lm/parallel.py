@@ -6,11 +6,13 @@ hundreds. Two threads of Python, each with one of torch, wait once, since torch 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+
+from ..compiled.threads import on_threads
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -32,10 +34,25 @@ def each(work: Callable[[Piece], Result], pieces: Sequence[Piece], device: torch
     if at_once <= 1:
         return [work(piece) for piece in pieces]
     threads = torch.get_num_threads()
-    # A new thread begins with the number that was set last, by whichever thread.
-    torch.set_num_threads(1)
+    left, found, errors = deque(range(len(pieces))), dict[int, Result](), dict[int, BaseException]()
+
+    def some(_thread: int) -> None:
+        # Of this thread; a new one begins with the number that was set last, by whichever thread.
+        torch.set_num_threads(1)
+        while left:
+            try:
+                i = left.popleft()
+            except IndexError:  # another was quicker
+                return
+            try:
+                found[i] = work(pieces[i])
+            except BaseException as error:
+                errors[i] = error
+
     try:
-        with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(work, pieces))
+        on_threads(some, at_once)
     finally:
         torch.set_num_threads(threads)
+    if errors:
+        raise errors[min(errors)]
+    return [found[i] for i in range(len(pieces))]

@@ -1,6 +1,6 @@
 """Next-token training on examples: what makes a base model.
 
-Matrices are trained by Muon (Jordan et al. 2024; PyTorch's own), which gets a small model as far in half the steps of
+Matrices are trained by Muon (Jordan et al. 2024), which gets a small model as far in half the steps of
 AdamW; embedding, head and gains by AdamW.
 """
 
@@ -15,6 +15,7 @@ import torch
 from .gradients import add_gradients
 from .language_model import LanguageModel
 from .model import Transformer
+from .muon import Muon
 from .not_finite import NotFinite
 from .parallel import each
 from .scoring import Sequences, log_probs
@@ -107,7 +108,7 @@ def optimizers_of(model: Transformer, recipe: Recipe) -> list[tuple[torch.optim.
     of_muon = {id(p) for block in matrices for p in block}
     rest = [p for p in model.parameters() if id(p) not in of_muon]
     muons = [
-        torch.optim.Muon(block, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        Muon(block, lr=recipe.matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
         for block in matrices
     ]
     return [*((muon, recipe.matrix_lr) for muon in muons), (adamw(rest, recipe.lr), recipe.lr)]

@@ -34,16 +34,24 @@ teacher wrote.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from ...lm.precision import precise
 from .arguments import bool_mask, check_labels, check_logits, check_share, check_student
+from .numba import backend as kernels
 from .slabs import Slab, mean_over_tokens, slabs, teacher_log_probs
 
 
 def hard_data(
-    student_logits: Tensor, labels: Tensor, mask: Tensor | None = None, *, num_items: float | None = None
+    student_logits: Tensor,
+    labels: Tensor,
+    mask: Tensor | None = None,
+    *,
+    num_items: float | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """−log q(y) for the tokens y of the data: cross-entropy, without a teacher.
 
@@ -52,12 +60,12 @@ def hard_data(
     Args:
         labels: (batch, tokens), the token that each position predicts, already shifted; any number where masked, such
             as −100.
-        student_logits, mask, num_items: as in `forward_kl`.
+        student_logits, mask, num_items, in_place: as in `forward_kl`.
     Returns: scalar. Raises ValueError: shapes that do not match, or a label outside the vocabulary.
     """
     check_student(student_logits)
     check_labels(labels, student_logits, mask)
-    return _cross_entropy(student_logits, labels, mask, 1.0, num_items)
+    return _cross_entropy(student_logits, labels, mask, 1.0, num_items, in_place)
 
 
 def hard_draw(
@@ -117,6 +125,7 @@ def forward_kl(
     temperature: float = 1.0,
     *,
     num_items: float | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """T²·KL(p_T‖q_T) = T²·Σ p_T·(log p_T − log q_T): Hinton et al. (arXiv:1503.02531), §2, less the teacher's entropy.
 
@@ -132,13 +141,23 @@ def forward_kl(
             included, does not matter. All masked: 0, with a gradient of 0.
         temperature: T, above 0.
         num_items: the number of unmasked tokens of the whole batch where this is a piece of one.
+        in_place: the gradient may take the memory of the student's logits, which nothing must read any more.
     Returns: scalar, in float32 unless the student's logits are float64; +∞ where the student has a
     probability of 0 and the teacher has not.
     Raises ValueError: shapes or vocabularies that differ, a temperature that is not above 0, or a teacher
     whose logits are NaN (the message says where).
     """
     return _mean(
-        _kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items, _kl_and_slope
+        "forward_kl",
+        0,
+        _kl,
+        student_logits,
+        teacher_logits,
+        mask,
+        temperature,
+        num_items,
+        with_slope=_kl_and_slope,
+        in_place=in_place,
     )
 
 
@@ -163,7 +182,7 @@ def reverse_kl(
     def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
         return _kl(log_q, log_p)
 
-    return _mean(kl, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
+    return _mean("reverse_kl", 0, kl, student_logits, teacher_logits, mask, temperature, num_items)
 
 
 def jsd(
@@ -195,7 +214,7 @@ def jsd(
         log_m = _log_mixture(log_p, log_q.detach(), beta)
         return beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
 
-    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
+    return _mean("jsd", beta, divergence, student_logits, teacher_logits, mask, temperature, num_items)
 
 
 def skew(
@@ -222,7 +241,7 @@ def skew(
     def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
         return _kl(log_p, _log_mixture(log_p, log_q, lam))
 
-    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature**2, num_items)
+    return _mean("skew", lam, divergence, student_logits, teacher_logits, mask, temperature, num_items)
 
 
 def tvd(
@@ -244,22 +263,26 @@ def tvd(
     def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
         return (log_q.exp() - log_p.exp()).abs().sum(-1) / 2
 
-    return _mean(divergence, student_logits, teacher_logits, mask, temperature, temperature, num_items)
+    return _mean("tvd", 0, divergence, student_logits, teacher_logits, mask, temperature, num_items)
 
 
+@precise
 def _mean(
+    name: str,
+    share: float,
     divergence: Callable[[Tensor, Tensor], Tensor],
     student_logits: Tensor,
     teacher_logits: Tensor,
     mask: Tensor | None,
     temperature: float,
-    scale: float,
     num_items: float | None,
+    *,
     with_slope: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    in_place: bool = False,
 ) -> Tensor:
-    """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary).
+    """The mean over tokens of a divergence of log p and log q, both (rows, vocabulary), times T² or, for `tvd`, T.
 
-    `with_slope` gives the divergence and its derivative by the student's logits / temperature, where it is known; it may
+    `name` and `share` are those of the kernel. `with_slope` gives the divergence and its derivative by the student's logits / temperature, where it is known; it may
     write over both arguments.
     """
     check_logits(student_logits, teacher_logits, temperature)
@@ -279,9 +302,13 @@ def _mean(
         student_logits,
         mask,
         temperature,
-        scale=scale,
+        scale=temperature if name == "tvd" else temperature**2,
         num_items=num_items,
         slope=None if with_slope is None else slope,
+        compiled=partial(kernels.divergence, name, share, teacher_logits)
+        if kernels.can_take(student_logits, teacher_logits)
+        else None,
+        in_place=in_place,
     )
 
 
@@ -303,12 +330,27 @@ def _log_mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     return m.clamp(min=torch.finfo(m.dtype).tiny).log()
 
 
+@precise
 def _cross_entropy(
-    student_logits: Tensor, y: Tensor, mask: Tensor | None, temperature: float, num_items: float | None
+    student_logits: Tensor,
+    y: Tensor,
+    mask: Tensor | None,
+    temperature: float,
+    num_items: float | None,
+    in_place: bool = False,
 ) -> Tensor:
     def loss(log_q: Tensor, slab: Slab) -> Tensor:
         return -log_q.gather(-1, slab.of(y).unsqueeze(-1)).squeeze(-1)
 
     return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
+        loss,
+        student_logits,
+        mask,
+        temperature,
+        scale=temperature**2,
+        num_items=num_items,
+        compiled=partial(kernels.sparse_kl, y.unsqueeze(-1), torch.ones(*y.shape, 1))
+        if kernels.can_take(student_logits, y)
+        else None,
+        in_place=in_place,
     )

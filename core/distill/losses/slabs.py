@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -70,6 +70,22 @@ Slope = Callable[[Tensor, Slab], tuple[Tensor, Tensor]]
 argument."""
 
 
+class Compiled(Protocol):
+    """A kernel: Σ loss over unmasked tokens of the student's logits, and the gradient of `weight` times it, if wanted."""
+
+    def __call__(
+        self,
+        student_logits: Tensor,
+        mask: Tensor | None,
+        temperature: float,
+        weight: float,
+        /,
+        *,
+        gradient: bool,
+        in_place: bool,
+    ) -> tuple[float, Tensor | None]: ...
+
+
 @precise
 def mean_over_tokens(
     loss: Loss,
@@ -80,6 +96,8 @@ def mean_over_tokens(
     scale: float = 1.0,
     num_items: float | None = None,
     slope: Slope | None = None,
+    compiled: Compiled | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """scale · Σ loss / unmasked tokens, with its gradient.
 
@@ -89,6 +107,8 @@ def mean_over_tokens(
         loss: given the log-softmax of the student's logits / temperature, floored at `FLOOR`, in float32 at least.
         student_logits, mask, temperature, num_items: as in `forward_kl`.
         slope: `loss` with its derivative; autograd computes it if this is None.
+        compiled: a kernel that computes the same, where there is one for these logits.
+        in_place: its gradient may take the memory of the logits.
     Returns: scalar, in float32 unless the logits are float64; differentiable once.
     Raises ValueError: a temperature that is not above 0, a mask of another shape, or a negative num_items.
     """
@@ -96,17 +116,17 @@ def mean_over_tokens(
     shape = student_logits.shape[:-1]
     mask = bool_mask(mask, shape)
     weight = scale / divisor(mask, shape, num_items)
-    parts = list(slabs(student_logits, mask))
+
+    def sums(gradient: bool) -> tuple[Tensor | float, Tensor | None]:
+        if compiled is not None:
+            return compiled(student_logits, mask, temperature, weight, gradient=gradient, in_place=in_place)
+        return _by_slabs(loss, slope, student_logits, mask, temperature, weight, gradient)
+
     if student_logits.requires_grad and torch.is_grad_enabled():
-        value: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]
-            student_logits, loss, slope, parts, mask is None, temperature, weight
-        )
+        value: Tensor = _Mean.apply(student_logits, sums, weight)  # type: ignore[no-untyped-call]
         return value
-    total = torch.zeros((), dtype=torch.float64, device=student_logits.device)
     with torch.no_grad():
-        for slab in parts:
-            total += _sum(loss(log_probs(slab.of(student_logits), temperature), slab))
-    return _weighed(total, weight, student_logits)
+        return _weighed(sums(False)[0], weight, student_logits)
 
 
 def slabs(logits: Tensor, mask: Tensor | None) -> Iterator[Slab]:
@@ -154,35 +174,46 @@ def teacher_log_probs(teacher_logits: Tensor, slab: Slab, temperature: float) ->
 class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: Tensor,
-        loss: Loss,
-        slope: Slope | None,
-        parts: list[Slab],
-        all_unmasked: bool,
-        temperature: float,
-        weight: float,
+        ctx: Any, logits: Tensor, sums: Callable[[bool], tuple[Tensor | float, Tensor | None]], weight: float
     ) -> Tensor:
-        gradient = torch.empty_like(logits) if all_unmasked else torch.zeros_like(logits)
-        total = torch.zeros((), dtype=torch.float64, device=logits.device)
-        for slab in parts:
+        total, gradient = sums(True)
+        ctx.save_for_backward(gradient)
+        return _weighed(total, weight, logits)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None]:
+        [g], (gradient,) = above, ctx.saved_tensors
+        # Without a factor, as for a loss without others beside it, this saves a pass over the largest tensor.
+        return (gradient if g.device.type == "cpu" and g == 1 else g * gradient), None, None
+
+
+def _by_slabs(
+    loss: Loss,
+    slope: Slope | None,
+    logits: Tensor,
+    mask: Tensor | None,
+    temperature: float,
+    weight: float,
+    with_gradient: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Σ loss, and the gradient of `weight` times it, where one is wanted."""
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    gradient: Tensor | None = None
+    if with_gradient:
+        gradient = torch.empty_like(logits) if mask is None else torch.zeros_like(logits)
+    for slab in slabs(logits, mask):
+        if gradient is None:
+            values = loss(log_probs(slab.of(logits), temperature), slab)
+        else:
             if slope is None:
                 values, of_x = _by_autograd(loss, logits, slab, temperature, weight)
             else:
                 values, of_x = slope(log_probs(slab.of(logits), temperature), slab)
                 of_x.mul_(weight / temperature)
             slab.put(of_x, gradient)
-            total += _sum(values)
-        ctx.save_for_backward(gradient)
-        return _weighed(total, weight, logits)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
-        [g], (gradient,) = above, ctx.saved_tensors
-        # Without a factor, as for a loss without others beside it, this saves a pass over the largest tensor.
-        of_logits = gradient if g.device.type == "cpu" and g == 1 else g * gradient
-        return of_logits, None, None, None, None, None, None
+        total += _sum(values)
+    return total, gradient
 
 
 def _by_autograd(
@@ -200,6 +231,7 @@ def _sum(values: Tensor) -> Tensor:
     return values.clamp(min=0).sum(dtype=torch.float64)
 
 
-def _weighed(total: Tensor, weight: float, logits: Tensor) -> Tensor:
+def _weighed(total: Tensor | float, weight: float, logits: Tensor) -> Tensor:
+    total = torch.as_tensor(total, dtype=torch.float64, device=logits.device)
     total = torch.where(total > INFINITE, math.inf, total)
     return (weight * total).to(wide(logits[:0]).dtype)

@@ -21,11 +21,12 @@ A loss takes the teacher's logits, or a `TopK` or `Sampled` made from them earli
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ...lm.precision import wide
+from ...lm.precision import precise, wide
 from .arguments import (
     bool_mask,
     check_labels,
@@ -36,7 +37,8 @@ from .arguments import (
     first,
     position_words,
 )
-from .slabs import FLOOR, Slab, mean_over_tokens, slabs, teacher_log_probs
+from .numba import backend as kernels
+from .slabs import FLOOR, mean_over_tokens, slabs, teacher_log_probs
 
 RESTS = ("renormalise", "tail", "truth")
 
@@ -166,6 +168,7 @@ def top_k(
     rest: str = "renormalise",
     labels: Tensor | None = None,
     num_items: float | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """T²·KL(target‖q_T), the target made of the teacher's k likeliest tokens. k = V is `forward_kl`.
 
@@ -178,7 +181,7 @@ def top_k(
 
     Args:
         teacher_logits: the same shape; or a `TopK` of these positions and this temperature.
-        student_logits, mask, temperature, num_items: as in `forward_kl`.
+        student_logits, mask, temperature, num_items, in_place: as in `forward_kl`.
         k: between 1 and the vocabulary; may be left out, or be smaller than what is there, for a `TopK`.
         rest: one of `RESTS`.
         labels: (batch, tokens), the data tokens that the positions predict, for "truth".
@@ -202,18 +205,22 @@ def top_k(
             raise ValueError("rest is 'truth', but there are no labels to give the leftover mass to")
         check_labels(labels, student_logits, mask)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        ids = slab.of(target.ids)[:, :k].long()
-        log_p = wide(slab.of(target.log_probs)[:, :k]).to(log_q.dtype).clamp(min=FLOOR)
-        if rest == "truth" and labels is not None:
-            return _with_truth(log_q, ids, log_p, slab.of(labels).long())
-        if rest == "tail":
-            return _with_tail(log_q, ids, log_p)
-        return _kl_at(log_q, ids, log_p.softmax(-1))
-
-    return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
-    )
+    ids = target.ids[..., :k].long()
+    log_p = target.log_probs[..., :k].to(wide(student_logits[:0]).dtype).clamp(min=FLOOR)
+    if rest == "tail":
+        return mean_over_tokens(
+            lambda log_q, slab: _with_tail(log_q, slab.of(ids), slab.of(log_p)),
+            student_logits,
+            mask,
+            temperature,
+            scale=temperature**2,
+            num_items=num_items,
+        )
+    if rest == "truth" and labels is not None:
+        ids, w = _with_truth(ids, log_p, labels.long())
+    else:
+        w = log_p.softmax(-1)
+    return _mean_kl_at(student_logits, ids, w, mask, temperature, num_items, in_place)
 
 
 def random_sampling(
@@ -225,6 +232,7 @@ def random_sampling(
     n: int | None = None,
     generator: torch.Generator | None = None,
     num_items: float | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """T²·KL(c/n‖q_T) with c ~ Multinomial(n, p_T): arXiv:2503.16870, draws in proportion to p itself.
 
@@ -233,7 +241,7 @@ def random_sampling(
 
     Args:
         teacher_logits: the same shape; or a `Sampled` of these positions and this temperature.
-        student_logits, mask, temperature, num_items: as in `forward_kl`.
+        student_logits, mask, temperature, num_items, in_place: as in `forward_kl`.
         n: at least 1; not for a `Sampled`, whose n is the sum of its counts.
         generator: for the draws, on the device of the logits; torch's own without one.
     Raises ValueError: shapes or vocabularies that differ, n missing or below 1, a `Sampled` of another temperature or
@@ -256,12 +264,31 @@ def random_sampling(
             raise ValueError("n is missing: say how many tokens are drawn at each position")
         target = sampled_targets(teacher_logits, n, temperature, mask=mask, generator=generator)
 
-    def loss(log_q: Tensor, slab: Slab) -> Tensor:
-        c = slab.of(target.counts).to(log_q.dtype)
-        return _kl_at(log_q, slab.of(target.ids).long(), c / c.sum(-1, keepdim=True))
+    c = target.counts.to(wide(student_logits[:0]).dtype)
+    w = c / c.sum(-1, keepdim=True)
+    return _mean_kl_at(student_logits, target.ids.long(), w, mask, temperature, num_items, in_place)
 
+
+@precise
+def _mean_kl_at(
+    student_logits: Tensor,
+    ids: Tensor,
+    w: Tensor,
+    mask: Tensor | None,
+    temperature: float,
+    num_items: float | None,
+    in_place: bool,
+) -> Tensor:
+    """T²·KL(w‖q_T), the mean over tokens."""
     return mean_over_tokens(
-        loss, student_logits, mask, temperature, scale=temperature**2, num_items=num_items
+        lambda log_q, slab: _kl_at(log_q, slab.of(ids), slab.of(w)),
+        student_logits,
+        mask,
+        temperature,
+        scale=temperature**2,
+        num_items=num_items,
+        compiled=partial(kernels.sparse_kl, ids, w) if kernels.can_take(student_logits, w) else None,
+        in_place=in_place,
     )
 
 
@@ -284,12 +311,12 @@ def _with_tail(log_q: Tensor, ids: Tensor, log_p: Tensor) -> Tensor:
     return on_k + missing * (missing.log().clamp(min=FLOOR) - log_rest)
 
 
-def _with_truth(log_q: Tensor, ids: Tensor, log_p: Tensor, y: Tensor) -> Tensor:
-    """KL from p on K with 1 − P added to the data token y, (rows,)."""
+def _with_truth(ids: Tensor, log_p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens and weights of p on K with 1 − P added to the data token y."""
     y, missing = y.unsqueeze(-1), _missing(log_p).unsqueeze(-1)
     hit = ids == y
     at_y = torch.where(hit.any(-1, keepdim=True), 0, missing)
-    return _kl_at(log_q, torch.cat([ids, y], -1), torch.cat([log_p.exp() + hit * missing, at_y], -1))
+    return torch.cat([ids, y], -1), torch.cat([log_p.exp() + hit * missing, at_y], -1)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
