@@ -6,6 +6,8 @@
   and rounds to bfloat16 on one with AMX. The operator that PyTorch's compiler calls for a linear layer reaches it on every
   processor, changes nothing outside of the call and leaves float32 as it is.
 
+* "ours", compiled by Numba (`core/compiled/products`).
+
 On AMD's processors MKL leaves half of AVX-512 unused, so that oneDNN is up to twice as fast there.
 """
 
@@ -19,6 +21,9 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
+
+from ..compiled.code import refuse_without_numba
+from ..trial import Refused
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -50,6 +55,7 @@ def libraries(dtype: torch.dtype) -> Mapping[str, Library]:
     found = [
         Library(default, _by_torch, _widest() if default == "onednn" else None),
         Library("onednn", _by_onednn, _widest()),
+        *([Library("ours", _by_ours, _our_width())] if dtype is torch.float32 and _has_numba() else []),
     ]
     works: dict[str, Library] = {}
     for library in found:
@@ -71,16 +77,42 @@ def _by_torch(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def _by_onednn(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """It copies `a` where its rows are not contiguous, and has no way to write into `out`."""
-    if not a.shape[1]:  # a sum of nothing, for which it has no kernel
+    """It has no way to write into `out`, and copies its first operand where the rows of that are not contiguous."""
+    (m, k), n = a.shape, b.shape[1]
+    if not k:  # a sum of nothing, for which it has no kernel
+        return a.new_zeros(m, n)
+    multiply: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
+    if a.stride(1) != 1 and n * (k + m) < m * k and 0 not in a.stride():
+        # (Bᵀ·Aᵀ)ᵀ: a copy of B, and of the result, is smaller than one of A.
+        return multiply(b.t(), a, None, "none", [], "").t().contiguous()
+    return multiply(a, b.t(), None, "none", [], "")
+
+
+def _by_ours(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    from ..compiled.matrices import multiplied
+
+    if not a.shape[1]:
         return a.new_zeros(a.shape[0], b.shape[1])
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
-    return product
+    return multiplied(a, b, out, torch.get_num_threads())
 
 
 def _has_onednn() -> bool:
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _has_numba() -> bool:
+    try:
+        refuse_without_numba("our product")
+    except Refused:
+        return False
+    return True
+
+
+def _our_width() -> int:
+    from ..compiled.vectors import LANES
+
+    return 32 * LANES
 
 
 def _widest() -> int | None:
@@ -96,6 +128,6 @@ def _multiplies(multiply: Multiply, dtype: torch.dtype) -> bool:
         a, b = torch.ones(3, 5, dtype=dtype, device="cpu"), torch.ones(5, 2, dtype=dtype, device="cpu")
         try:
             found = multiply(a, b, None)
-        except (RuntimeError, NotImplementedError, AttributeError):
+        except (RuntimeError, AttributeError):
             return False
     return bool((found == 5).all())

@@ -6,11 +6,11 @@ import torch
 from lab.core.measure.products import DTYPES, default_library, libraries
 
 LIBRARIES = [(dtype, name) for dtype in DTYPES for name in libraries(dtype)]
-SHAPES = [(1, 1, 1), (1, 64, 3), (3, 1, 17), (17, 3, 5), (33, 65, 129)]
+SHAPES = [(1, 1, 1), (1, 64, 3), (3, 1, 17), (17, 3, 5), (33, 65, 129), (40, 300, 20)]
 
 
 def stored(rows, columns, how, dtype):
-    """(rows, columns) of random numbers: contiguous, transposed, a slice of something wider, or every other row and column."""
+    """(rows, columns) of random numbers, in memory that is contiguous, transposed, a part of something wider, …"""
     make = torch.Generator().manual_seed(rows * 100 + columns)
 
     def numbers(*shape):
@@ -21,13 +21,15 @@ def stored(rows, columns, how, dtype):
         "transposed": lambda: numbers(columns, rows).t(),
         "slice": lambda: numbers(rows + 2, columns + 3)[1 : rows + 1, 2 : columns + 2],
         "every other": lambda: numbers(2 * rows, 2 * columns)[::2, ::2],
+        "one column": lambda: numbers(rows, 1).expand(rows, columns),
+        "one row": lambda: numbers(1, columns).expand(rows, columns),
     }[how]()
 
 
 @pytest.mark.parametrize("with_memory", [False, True])
 @pytest.mark.parametrize(("dtype", "name"), LIBRARIES, ids=str)
 def test_every_library_multiplies_whatever_the_strides(dtype, name, with_memory):
-    layouts = ("contiguous", "transposed", "slice", "every other")
+    layouts = ("contiguous", "transposed", "slice", "every other", "one column", "one row")
     for (m, k, n), of_a, of_b in product(SHAPES, layouts, layouts):
         a, b = stored(m, k, of_a, dtype), stored(k, n, of_b, dtype)
         out = torch.full((m, n), torch.nan, dtype=dtype) if with_memory else None
