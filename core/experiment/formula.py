@@ -164,7 +164,7 @@ def _call(tokens: list[_Token], at: int, depth: int) -> tuple[_Node, int]:
         hint = nearest(name.text, FUNCTIONS)
         raise FormulaError(f"no function {name.text}.{hint} There are {', '.join(FUNCTIONS)}", name.at)
     function, least = FUNCTIONS[name.text]
-    parts = []
+    parts: list[_Node] = []
     at += 1
     while not parts or tokens[at].text == ",":
         part, at = _expression(tokens, at + 1, 0, depth + 1)

@@ -112,7 +112,7 @@ def draw_dots(
                     [row + 0.4],
                     color=line_style.colour,
                     linewidth=1.2,
-                    linestyles=[(0, (2, 1))],
+                    linestyles=(0, (2, 1)),
                     gid="predicted",
                 )
             if not math.isnan(low):

@@ -42,7 +42,9 @@ def _dots(plot: Plot, experiment: Experiment, picture: Picture) -> Iterator[tupl
         return
     for series in picture.series:
         prediction = prediction_of(experiment, metric_of(plot), series.name)
-        for place in series.x if prediction is not None else ():
+        if prediction is None:
+            continue
+        for place in series.x:
             value = _value(prediction, experiment, series.name, {**picture.fixed, plot.x: place})
             if math.isfinite(value):
                 yield (series.name, place), value
