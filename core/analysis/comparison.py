@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..experiment.checks import COMPARISON
+from ..experiment.formula import FormulaError
+from ..experiment.predictions import predicted, prediction_of
 from ..experiment.schema import Experiment, Metric
 from .estimates import difference_of, ratio_of, value_of
 from .statistics import FEWEST, Interval
@@ -30,6 +32,7 @@ def compare(experiment: Experiment, values: pd.DataFrame, status: pd.DataFrame |
             baseline's own ratio is 1 and its change 0, without intervals
         difference: "lower", "higher", "~" (none seen), "" (the baseline itself, or not comparable)
         best: leads its tier at this point, and is seen to beat every other there
+        predicted: what the file predicts it to be; NaN where it predicts nothing
         status, reason: as in `status`; "missing" where a figure should be and is not
         kernel: as in `status`: what somebody else's code chose to run here; "" where nothing was chosen
 
@@ -96,9 +99,22 @@ def _tier_rows(
             | _columns("estimate", value) | {"n": len(figure), "spread": spread}
             | _columns("ratio", ratio) | _columns("change", change)
             | {"difference": word, "best": _is_best(variant, value, leader, figures, metric)}
+            | {"predicted": _predicted(experiment, name, variant, readings, point)}
             | {"status": state or "ok", "reason": reason}
         )  # fmt: skip
     return rows
+
+
+def _predicted(
+    experiment: Experiment, metric: str, variant: str, readings: Readings, point: PointValues
+) -> float:
+    prediction = prediction_of(experiment, metric, variant)
+    if prediction is None:
+        return math.nan
+    try:
+        return predicted(prediction, experiment, variant, dict(zip(readings.keys, point, strict=True)))
+    except FormulaError:  # a point of another run, or of `checks`
+        return math.nan
 
 
 def _columns(name: str, found: Interval | None) -> dict[str, float]:

@@ -84,7 +84,7 @@ def format(
         estimate, low, high: in `unit`; for a ratio bare numbers.
         unit: as the metric declares it. Sizes and times too large or small to read move to a neighbour: 537
             MB.
-        kind: "ratio" prints `x`, "difference" a sign; everything else is a value.
+        kind: "ratio" prints `x`, "difference" and "deviation" a sign; everything else is a value.
         with_interval: False leaves the brackets out but keeps the digits that the interval supports.
     """
     if kind == "ratio":
@@ -92,7 +92,7 @@ def format(
     else:
         factor, unit = scaled(estimate, unit)
         estimate, low, high = (None if x is None else x / factor for x in (estimate, low, high))
-        text = (signed if kind == "difference" else number)(estimate, low, high)
+        text = (signed if kind in ("difference", "deviation") else number)(estimate, low, high)
         text += f" {unit}" if unit and text != "n/a" else ""
     brackets = interval(low, high, of_ratio=kind == "ratio") if with_interval else ""
     return f"{text} {brackets}" if brackets else text

@@ -10,6 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from ..experiment.formula import FormulaError
+from ..experiment.predictions import predicted
 from ..experiment.schema import Experiment, Measure, Scalar
 from .estimates import counted, difference_of, ratio_of, value_of
 from .statistics import LEVEL, Floats, Interval, exponent_interval, trend_interval
@@ -72,6 +74,11 @@ def _at_point(measure: Measure, experiment: Experiment, readings: Readings, leve
             steps = (ratio_of(found[0], found[1], metric, level),)
         elif measure.kind == "difference":
             steps = (difference_of(found[0], found[1], metric, level),)
+        elif measure.kind == "deviation":
+            # A difference has no logarithm: times are averaged as they are.
+            plain = metric.model_copy(update={"kind": "trained"}) if metric.kind == "timed" else metric
+            known = _predicted(measure, experiment, readings, point)
+            steps = (value_of(found[0], plain, level).minus(known),)
         else:
             figures = tuple(value_of(figure, metric, level) for figure in found)
             # One step the wrong way refutes an order, so the steps share what the verdict may err (Bonferroni); two
@@ -83,6 +90,17 @@ def _at_point(measure: Measure, experiment: Experiment, readings: Readings, leve
     groups = pairwise(found) if len(found) > 1 else [(found[0], found[0])]
     replicates = min(len(a.keys() & b.keys()) for a, b in groups)
     return Measured(steps, figures, replicates, _as_point(readings, point), metric.kind != "counted")
+
+
+def _predicted(measure: Measure, experiment: Experiment, readings: Readings, point: PointValues) -> float:
+    """What the measure's prediction says at a point."""
+    prediction = next((each for each in experiment.predictions if each.id == measure.over), None)
+    if prediction is None:
+        raise NotTested(f"no prediction {measure.over} in this run")
+    try:
+        return predicted(prediction, experiment, measure.of[0], _as_point(readings, point))
+    except FormulaError as error:
+        raise NotTested(f"{prediction.id} predicts nothing here: {error}") from error
 
 
 def _whole(figure: Replicates, name: str, variant: str) -> Replicates:

@@ -15,7 +15,7 @@ all fall on one side of it with probability at most 2·2⁻ⁿ, below 5% from n 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -53,6 +53,11 @@ class Interval:
     level: float = LEVEL
     spread: float | None = None
     scale: Literal["plain", "log", "prompts"] = "plain"
+
+    def minus(self, known: float) -> Interval:
+        """That of the same figure minus a number without noise."""
+        low, high = (None if end is None else end - known for end in (self.low, self.high))
+        return replace(self, estimate=self.estimate - known, low=low, high=high)
 
     @property
     def agree(self) -> bool:

@@ -14,6 +14,7 @@ In reading order:
     checks          mistakes between keys
     possible        values that a measure can take
     warnings        claims that say less than they seem to
+    formula, predictions   closed forms, and what a file predicts with them
     summary         parses the sentence with figures in braces
     request, overrides   presets, -s, --add, --variants
     own_variants    variants that the user added

@@ -16,7 +16,8 @@ from .absolute_paths import BesideTheFile, missing
 from .discovery import experiment_files
 from .document import Document, Keys, shorten
 from .mistakes import Mistake
-from .schema import Claim, Experiment
+from .predictions import about, name_mistakes, value_mistakes
+from .schema import Claim, Experiment, Measure
 from .shape import plainly
 from .subject import Subject
 from .summary import parse
@@ -25,7 +26,7 @@ COMPARISON = (
     "metric", "tier", "baseline", "kind", "unit",
     "estimate", "low", "high", "n", "spread",
     "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high",
-    "difference", "best", "status", "reason", "kernel",
+    "difference", "best", "predicted", "status", "reason", "kernel",
 )  # fmt: skip
 """Columns of a comparison beside the variant and the point; see `analysis.comparison.compare`."""
 COLUMNS = frozenset(("variant", "replicate", "value", "step", *COMPARISON))
@@ -57,6 +58,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
         if axis not in experiment.axes and axis not in experiment.params:
             wrong(at, f"{axis} needs a value in `params` too: the one at which things are timed")
     found += grid_mistakes(experiment, document, subject)
+    found += name_mistakes(experiment, document)
     for name, metric in experiment.metrics.items():
         if metric.out_of is not None and metric.kind != "trained":
             wrong(("metrics", name, "out_of"), "out_of is for trained proportions")
@@ -110,7 +112,8 @@ def _check_kind(experiment: Experiment, subject: Subject, wrong: Any) -> None:
 
 
 def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) -> Iterator[Mistake]:
-    """Mistakes in the grid of trials, of a file or of a resolved one: variants, axes, parameters, and their number."""
+    """Mistakes in the grid of trials, of a file or of a resolved one: variants, axes, parameters, their number, and what is
+    predicted there."""
     for name in experiment.variants:
         if not NAME.fullmatch(name):
             what = f"a variant's name is letters, digits, - and _; not {name!r}"
@@ -134,6 +137,7 @@ def grid_mistakes(experiment: Experiment, document: Document, subject: Subject) 
         yield Mistake(document.position((count_of,)), what)
     else:
         yield from _param_mistakes(experiment, document, subject)
+        yield from value_mistakes(experiment, document)
 
 
 def _as_number(value: Any) -> float | str:
@@ -227,7 +231,9 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
             f"no metric {measure.metric}.{nearest(measure.metric, experiment.metrics)}",
         )
     _check_names(measure.of, experiment, (*keys, "measure", "of"), wrong)
-    if measure.axis is None:
+    if measure.kind == "deviation":
+        _check_prediction(measure, experiment, (*keys, "measure", "over"), wrong)
+    elif measure.axis is None:
         _check_names(set(measure.variants) - set(measure.of), experiment, (*keys, "measure", "over"), wrong)
     _check_where(measure.where, experiment, (*keys, "measure", "where"), wrong)
     _check_names([claim.against] if claim.against is not None else [], experiment, (*keys, "against"), wrong)
@@ -247,6 +253,17 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
             )
     for message in _impossible(claim, experiment) if metric is not None else ():
         wrong((*keys, "expect"), message)
+
+
+def _check_prediction(measure: Measure, experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    predictions = {each.id: each for each in experiment.predictions}
+    found = predictions.get(measure.over or "")
+    if found is None:
+        wrong(keys, f"no prediction {measure.over}.{nearest(measure.over or '', predictions)}")
+    elif found.metric != measure.metric:
+        wrong(keys, f"{found.id} predicts {found.metric}, not {measure.metric}")
+    elif measure.of[0] in experiment.variants and measure.of[0] not in about(found, experiment):
+        wrong(keys, f"{found.id} is not about {measure.of[0]}")
 
 
 def _impossible(claim: Claim, experiment: Experiment) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Document:
     data: dict[str, Any]
     positions: Mapping[Keys, Position]
     path: Path
+    texts: Mapping[Keys, Position] = field(default_factory=dict)
+    """Where the first character of each single value stands."""
 
     def position(self, keys: Keys) -> Position:
         """The position of these keys, or of the nearest key around them."""
@@ -38,6 +40,12 @@ class Document:
             if keys[:end] in self.positions:
                 return self.positions[keys[:end]]
         return Position(str(self.path))
+
+    def inside(self, keys: Keys, at: int) -> Position:
+        """The position of a character of a value, from 0; that of its key where the file has no such value."""
+        if (start := self.texts.get(keys)) is None or start.column is None:
+            return self.position(keys)
+        return Position(start.source, start.line, start.column + at)
 
     @property
     def folder(self) -> Path:
@@ -61,14 +69,14 @@ def read(path: Path) -> Document:
         raise Mistakes(
             [Mistake(Position(shown, line, column), "is not UTF-8; save the file as UTF-8")]
         ) from None
-    data, positions = _parse(text, shown)
+    data, positions, texts = _parse(text, shown)
     if data is None:
         raise Mistakes(
             [Mistake(Position(shown, 1, 1), "is empty; `lab new NAME` writes a file to start from")]
         )
     if not isinstance(data, dict):
         raise Mistakes([Mistake(Position(shown, 1, 1), f"must be a mapping of keys, not {_kind(data)}")])
-    return Document(data, positions, path)
+    return Document(data, positions, path, texts)
 
 
 def _content(path: Path, shown: str) -> bytes:
@@ -117,7 +125,9 @@ def plain_value(text: str) -> Any:
         return text
 
 
-def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, Position]]:
+def _parse(
+    text: str, source: str, lines: bool = True
+) -> tuple[Any, dict[Keys, Position], dict[Keys, Position]]:
     def position_of(mark: Any) -> Position:
         return (
             Position(source, mark.line + 1, mark.column + 1)
@@ -143,8 +153,9 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise Mistakes([Mistake(Position(source), f"is not YAML: {str(error).splitlines()[0]}")]) from None
     if root is None:
-        return None, {}
+        return None, {}, {}
     positions: dict[Keys, Position] = {(): position_of(root.start_mark)}
+    texts: dict[Keys, Position] = {}
     mistakes: list[Mistake] = []
     budget = iter(range(MOST_NODES))
 
@@ -171,6 +182,9 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
             for index, item in enumerate(node.value):
                 positions.setdefault((*keys, index), position_of(item.start_mark))
             return [build(item, (*keys, index), lineage) for index, item in enumerate(node.value)]
+        begins = position_of(node.start_mark)
+        if begins.column is not None:
+            texts[keys] = replace(begins, column=begins.column + (node.style in ("'", '"')))
         if _CONTROL.search(node.value):
             mistakes.append(Mistake(position_of(node.start_mark), "holds a control character"))
             return None
@@ -206,7 +220,7 @@ def _parse(text: str, source: str, lines: bool = True) -> tuple[Any, dict[Keys, 
     data = build(root, (), ())
     if mistakes:
         raise Mistakes(mistakes)
-    return data, positions
+    return data, positions, texts
 
 
 def _scalar(node: Any) -> Any:

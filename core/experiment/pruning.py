@@ -30,7 +30,7 @@ def pruned(document: Document) -> tuple[Experiment, Document] | None:
 def _what_to_drop(location: tuple[int | str, ...], kind: str) -> Keys | None:
     if kind == "extra_forbidden":
         return location
-    if location[:1] in (("claims",), ("plots",)) and len(location) > 1:
+    if location[:1] in (("claims",), ("plots",), ("predictions",)) and len(location) > 1:
         return location[:2]
     if location[:1] in (("metrics",), ("presets",), ("sources",), ("variants",)) and len(location) > 1:
         return location[:2]

@@ -24,6 +24,7 @@ def point_words(point: Mapping[str, Any]) -> str:
 OVER = {
     "ratio": "variant to divide by",
     "difference": "variant to subtract",
+    "deviation": "prediction to subtract",
     "exponent": "axis",
     "trend": "axis",
 }
@@ -31,7 +32,7 @@ AGAIN = " again"  # the second turn of a tier's first, in one timing process: th
 # Computed from times, work and the machine's peaks: their ratios repeat those of times.
 RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
 ABOVE_ANY_CEILING = 103.0  # percent of a peak: beyond the noise of both, so what is called the peak is none
-MEASURES = ("value", "ratio", "difference", "exponent", "trend", "order")
+MEASURES = ("value", "ratio", "difference", "deviation", "exponent", "trend", "order")
 
 
 class Part(BaseModel):
@@ -146,13 +147,32 @@ class Plot(Part):
     title: str = ""
 
 
+class Prediction(Part):
+    """A figure stated before the run, drawn dashed beside what is seen; the measure `deviation` of a claim judges it."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    says: str
+    metric: str = Field(description="what it predicts")
+    of: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        [], description="the variants that it is about; all where it is left out"
+    )
+    value: float | str = Field(
+        description="a figure, or a closed form of what stands in `params`, `axes` and the variant: numbers, names, "
+        "`name[0]` for an entry of a list, + - * / ^, exp, log, sqrt, min, max"
+    )
+
+
 class Measure(Part):
-    """What of the results a claim is about: one of `value`, `ratio`, `difference`, `exponent`, `trend`, `order`."""
+    """What of the results a claim is about: one of `value`, `ratio`, `difference`, `deviation`, `exponent`, `trend`,
+    `order`."""
 
     value: str | None = Field(None, description="METRIC, of one variant")
     ratio: str | None = Field(None, description="METRIC of `of` divided by METRIC of `over`")
     difference: str | None = Field(
         None, description="METRIC of `of` minus METRIC of `over`, a control or another variant"
+    )
+    deviation: str | None = Field(
+        None, description="METRIC of `of` minus what the prediction `over` says it is"
     )
     exponent: str | None = Field(None, description="slope of METRIC against the axis `over`, in log-log")
     trend: str | None = Field(
@@ -165,7 +185,8 @@ class Measure(Part):
         description="a variant; for `order` a list of them"
     )
     over: str | None = Field(
-        None, description="the variant to divide by or to subtract; the axis of exponent and trend"
+        None,
+        description="the variant to divide by or to subtract; the prediction; the axis of exponent and trend",
     )
     where: Point = Field(
         {}, description="the point: a value for each axis; `max` and `min` name the ends of an axis"
@@ -330,6 +351,7 @@ class Experiment(Part):
     presets: dict[str, Preset] = {}
     metrics: dict[str, Metric] = Field(min_length=1)
     plots: list[Plot] = []
+    predictions: list[Prediction] = []
     claims: list[Claim] = []
     headline: Point = Field(
         {}, description="the point of the last screen's table: the largest of each axis that is left out"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from ..lm.language_model import LanguageModel
 from ..trial import Context
 from .evaluation import evaluate
 from .rollout import Rollout
-from .tasks import Mixture, Problem, Split, Task, predicted_accuracy
+from .tasks import Problem, Split, Task
 
 APART = 1_000_003
 """In the seed of the problems, so that no training step draws from the same random numbers."""
@@ -74,12 +73,6 @@ class EvalSet:
         question, answer = sampled.problems[i].prompt, sampled.texts[i].removesuffix("<eos>")
         context.sample(step, f"{question} {answer}  {'right' if sampled.right[i] else 'wrong'}")
         return metrics
-
-    def predicted_accuracy(self, mixture: Mixture) -> float | None:
-        """The share of test problems that a base model solves if it has learnt its demonstrations and nothing more."""
-        if (classes := self.task.classes) is None:
-            return None
-        return fmean(predicted_accuracy(mixture, p.difficulty, classes) for p in self.problems["test"])
 
 
 def draw_eval_set(

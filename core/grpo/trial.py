@@ -34,8 +34,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Train for `steps` of GRPO from a base model or a pretrained one; evaluate before, during and after.
 
     Returns: `eval/…`: the last evaluation. `harder/…`: the same on harder problems. `base/…` and `base/harder/…`: both
-    before training. `gain/…` and `gain/harder/…`: after minus before. `base/above_predicted`: the accuracy of a base
-    model trained here, minus `predicted_accuracy`. `base/rejected`: base models outside the window before this one.
+    before training. `gain/…` and `gain/harder/…`: after minus before. `base/rejected`: base models outside the window
+    before this one.
     `train/…`: means over all steps. `distinct_problems`: the number of different test problems.
 
     Raises:
@@ -89,8 +89,6 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         for name, value in before.items()
         if name in final
     }
-    if params.model is None and (expected := eval_set.predicted_accuracy(mixture_of(params))) is not None:
-        of_base["base/above_predicted"] = before["eval/pass@1"] - expected
     of_steps = {f"train/{name}": total / count for name, (total, count) in sums.items()}
     of_base |= {"base/rejected": float(start.rejected), "distinct_problems": float(eval_set.distinct)}
     return final | of_base | gains | of_steps

@@ -11,6 +11,7 @@ In reading order:
     plot       draws a plot and writes its files
     style, layout, marks, ticks   fonts and colours; around the axes; inside the axes; scales
     claimed    the figures that sources claim, in a plot
+    predicted  what a file predicts, in a plot
     spots      where each value stands in a plot, and its words
     citation   the finding in a sentence, and BibTeX
     section    the section of one experiment, as data

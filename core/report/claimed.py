@@ -99,6 +99,8 @@ def _what(claim: Claim) -> str:
             return f"{of} / {measure.over}"
         case "difference":
             return f"{of} − {measure.over}"
+        case "deviation":
+            return f"{of} − predicted"
         case "exponent":
             return f"slope of {of}"
         case "trend":

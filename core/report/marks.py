@@ -47,6 +47,20 @@ def draw_limit(ax: Axes, limit: Series) -> None:
     )
 
 
+def draw_predicted(ax: Axes, lines: Sequence[Series], styles: Mapping[str, LineStyle]) -> None:
+    """What was predicted for a variant, in its colour: thin, dashed, without markers, below what was measured."""
+    for line in lines:
+        ax.plot(
+            line.x,
+            line.y,
+            color=styles[line.name].colour,
+            linewidth=0.9,
+            linestyle=(0, (5, 3)),
+            zorder=1.5,
+            gid="predicted",
+        )
+
+
 def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
     """Curves over steps, each with a band; a few markers tell them apart without colour."""
     for number, series in enumerate(picture.series):
@@ -72,9 +86,14 @@ def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
 
 
 def draw_dots(
-    ax: Axes, picture: Picture, styles: Mapping[str, LineStyle], texts: Mapping[tuple[str, object], str]
+    ax: Axes,
+    picture: Picture,
+    styles: Mapping[str, LineStyle],
+    texts: Mapping[tuple[str, object], str],
+    predicted: Mapping[tuple[str, object], float],
 ) -> int:
-    """Rows of dots for what has no order (variants, dtypes), the value written beside each. Returns the rows used."""
+    """Rows of dots for what has no order (variants, dtypes), the value written beside each, a dashed stroke where it was
+    predicted. Returns the rows used."""
     row, labels = 0, []
     alone = all(len(series.x) == 1 and str(series.x[0]) == series.name for series in picture.series)
     several = len(picture.series) > 1 and not alone
@@ -86,6 +105,16 @@ def draw_dots(
             at = series.x.index(position)
             line_style = styles[series.name]
             value, low, high = series.y[at], series.low[at], series.high[at]
+            if (expected := predicted.get((series.name, position))) is not None:
+                ax.vlines(
+                    [expected],
+                    [row - 0.4],
+                    [row + 0.4],
+                    color=line_style.colour,
+                    linewidth=1.2,
+                    linestyles=(0, (2, 1)),
+                    gid="predicted",
+                )
             if not math.isnan(low):
                 ax.hlines([row], [low], [high], color=line_style.colour, linewidth=line_style.width, zorder=2)
             ax.plot(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..atomic import replacing, write
 from ..experiment.schema import Experiment, Plot
 from ..source_digest import source_digest
-from . import claimed, layout, marks, style, ticks
+from . import claimed, layout, marks, predicted, style, ticks
 from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points, shows_speed
 from .spots import spots
 from .words import human, value_words
@@ -67,21 +67,32 @@ def _drawn(
         figure = Figure(figsize=style.SIZE, dpi=100)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
-        styles = style.styles([series.name for series in picture.series], experiment)
-        log_x, log_y = ticks.log_axes(plot.scale, picture.x, picture.y)
+        expected = predicted.lines(plot, experiment, picture)
+        names = dict.fromkeys(
+            [*(series.name for series in picture.series), *(line.name for line in expected)]
+        )
+        styles = style.styles(list(names), experiment)
+        heights = [*picture.y, *(height for line in expected for height in line.y)]
+        log_x, log_y = ticks.log_axes(plot.scale, picture.x, heights)
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)
-        notes = _notes(plot, experiment, picture, verdicts, log_y)
+        notes = _notes(plot, experiment, picture, verdicts, log_y, list(names))
         value_label = _name_of_y(plot, experiment, picture)
         is_dots = plot.x != "step" and not is_numeric(picture.x)
         if (reference := _reference(plot, picture, log_y)) is not None:
             marks.draw_reference(axes, reference, is_height=not is_dots)
-        if not picture.series:
+        if not names:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "nothing to draw", ha="center", transform=axes.transAxes)
             layout.arrange(figure, axes, titles, ("", ""), notes)
         elif is_dots:
-            rows = marks.draw_dots(axes, picture, styles, _texts(plot, experiment, picture))
+            rows = marks.draw_dots(
+                axes,
+                picture,
+                styles,
+                _texts(plot, experiment, picture),
+                predicted.dots(plot, experiment, picture),
+            )
             ticks.set_values(axes, log_y, unit, "x")
             if not log_y and min(picture.y) >= 0:
                 axes.set_xlim(left=0)
@@ -89,6 +100,7 @@ def _drawn(
                 figure, axes, titles, (value_label, ""), notes, rows=rows, legend=_needs_legend(picture)
             )
         else:
+            marks.draw_predicted(axes, expected, styles)
             (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, styles)
             if (bound := limit(plot, experiment, comparison)) is not None:
                 marks.draw_limit(axes, bound)
@@ -280,9 +292,15 @@ def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
 
 
 def _notes(
-    plot: Plot, experiment: Experiment, picture: Picture, verdicts: Sequence[Verdict], log_y: bool
+    plot: Plot,
+    experiment: Experiment,
+    picture: Picture,
+    verdicts: Sequence[Verdict],
+    log_y: bool,
+    variants: Sequence[str],
 ) -> list[str]:
-    notes = []
+    """The lines below a figure; `variants`: those that it shows, measured or predicted."""
+    notes = [said] if (said := predicted.sentence(plot, experiment, variants)) else []
     # What is as in `params` goes without saying.
     fixed = {axis: value for axis, value in picture.fixed.items() if experiment.params.get(axis) != value}
     if fixed:

@@ -97,6 +97,7 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
     there = set(rows["metric"][rows["estimate"].notna()]) or set(rows["metric"])
     metrics = {name: metric for name, metric in experiment.metrics.items() if name in there}
     zeros = {name: worse_than(experiment, metric.gap) for name, metric in metrics.items() if metric.gap}
+    expected = {str(name) for name in rows["metric"][_predictions(rows).notna()]}
     tiers = []
     for tier, members in experiment.tiers.items():
         ranked = sum(name in set(rows["variant"]) for name in members) > 1
@@ -105,7 +106,7 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
             found = [
                 row
                 for who in grouped
-                for row in _rows(who, metrics, rows[rows["variant"] == who], varying, zeros)
+                for row in _rows(who, metrics, rows[rows["variant"] == who], varying, zeros, expected)
             ]
             if found:
                 tiers.append(Tier(f"{tier}, {group}".removeprefix(", ") if group else name, note, found))
@@ -117,8 +118,15 @@ def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[st
     points = [Column(human(key), is_number=all(map(_is_number, rows[key]))) for key in varying]
     leaders = {str(who) for who in rows["baseline"].unique() if who}
     beside = leaders.pop() if len(leaders) == 1 else ""
-    columns = [column for name in metrics for column in _columns(name, metrics[name], beside)]
+    columns = [
+        column for name in metrics for column in _columns(name, metrics[name], beside, name in expected)
+    ]
     return Table(title, points, columns, tiers)
+
+
+def _predictions(rows: pd.DataFrame) -> pd.Series[float]:
+    """What was predicted; a table of an earlier version has no such column."""
+    return rows["predicted"] if "predicted" in rows.columns else rows["estimate"] * math.nan
 
 
 def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
@@ -127,14 +135,18 @@ def _heading(tier: str, leader: str, ranked: bool) -> tuple[str, str]:
     return tier or "all variants", f"compared with {leader}" if ranked else ""
 
 
-def _columns(name: str, metric: Metric, beside: str = "") -> list[Column]:
+def _columns(name: str, metric: Metric, beside: str, expected: bool) -> list[Column]:
     """The columns of a metric; `beside` is the variant that the others' figures are compared with, empty where there are
-    several."""
+    several; `expected`: whether the file predicts it for any variant here."""
     better = f"; {metric.better} is better" if metric.better else ""
     means = f"{metric.says}; " if metric.says else ""
     columns = [
         Column(metric.label or human(name), f"{means}{TERMS[metric.kind]}{better}", better=metric.better)
     ]
+    if expected:
+        columns.append(
+            Column("predicted", f"{metric.label or human(name)} as the experiment file predicts it")
+        )
     if is_speed(name, metric):
         columns.append(Column("speed", TERMS["speed"], compared=True))
     elif _is_compared(metric):
@@ -154,10 +166,15 @@ def is_speed(name: str, metric: Metric) -> bool:
 
 
 def _rows(
-    variant: str, metrics: dict[str, Metric], rows: pd.DataFrame, keys: list[str], zeros: dict[str, str]
+    variant: str,
+    metrics: dict[str, Metric],
+    rows: pd.DataFrame,
+    keys: list[str],
+    zeros: dict[str, str],
+    expected: set[str],
 ) -> list[Row]:
     """One row per point; a variant that came to the same bad end everywhere gets a single one. `zeros`: what a gap below
-    nothing reads, by metric."""
+    nothing reads, by metric; `expected`: the metrics that are predicted."""
     if rows.empty:
         return []
     ends = set(zip(rows["status"], rows["reason"].fillna(""), strict=True)) - {("missing", "")}
@@ -175,7 +192,11 @@ def _rows(
             continue
         if all(row["status"] == "missing" for row in by_metric.values()):
             continue  # why it has no figures at all stands where it was timed
-        cells = [cell for name in metrics for cell in _cells(name, metrics[name], by_metric.get(name), zeros)]
+        cells = [
+            cell
+            for name in metrics
+            for cell in _cells(name, metrics[name], by_metric.get(name), zeros, name in expected)
+        ]
         found.append(Row(named(variant, here.get("kernel", ())), point, cells, name=variant))
     return _joined(found)
 
@@ -201,9 +222,19 @@ def _joined(rows: list[Row]) -> list[Row]:
     return joined
 
 
-def _cells(name: str, metric: Metric, row: dict[Any, Any] | None, zeros: dict[str, str]) -> list[Cell]:
+def _cells(
+    name: str, metric: Metric, row: dict[Any, Any] | None, zeros: dict[str, str], expected: bool
+) -> list[Cell]:
     if row is None or not _is_number(row["estimate"]) or math.isnan(row["estimate"]):
-        return [Cell("", math.nan)] * len(_columns(name, metric))
+        return [Cell("", math.nan)] * len(_columns(name, metric, "", expected))
+    first, *others = _of_figure(name, metric, row, zeros)
+    if expected:
+        others.insert(0, _figure([row["predicted"], math.nan, math.nan], metric.unit, "value"))
+    return [first, *others]
+
+
+def _of_figure(name: str, metric: Metric, row: dict[Any, Any], zeros: dict[str, str]) -> list[Cell]:
+    """The cell of a figure, and of how it compares."""
     if name == "of_peak" and row["estimate"] > ABOVE_ANY_CEILING:
         return [Cell("no ceiling", row["estimate"])]
     if metric.gap and (row["estimate"] if math.isnan(row["high"]) else row["high"]) < 0:

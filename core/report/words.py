@@ -109,6 +109,8 @@ def measured_as(verdict: Verdict) -> str:
             said = " / ".join(variants)
         case "difference":
             said = " − ".join(variants)
+        case "deviation":
+            said = f"{variants[0]} − predicted"
         case "exponent":
             said = f"slope of {variants[0]}"
         case "trend":

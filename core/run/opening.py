@@ -20,6 +20,7 @@ from ..experiment.checks import COLUMNS
 from ..experiment.document import read
 from ..experiment.load import Loaded
 from ..experiment.mistakes import Mistakes
+from ..experiment.predictions import digests
 from ..experiment.schema import Experiment, point_words
 from ..experiment.summary import parse
 from . import lock
@@ -63,6 +64,7 @@ def create(results: Path, loaded: Loaded, facts: Mapping[str, Any], environment:
         planned=loaded.experiment.replicates,  # fixes when verdicts are given, however often the run goes on
         status="running",
         files=references(loaded),
+        predictions=digests(loaded.experiment),
         code=code_digest(),
         **facts,
     )

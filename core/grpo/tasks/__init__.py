@@ -26,11 +26,11 @@ from ...lm.vocabulary import vocabulary
 from ...own_files import check_that_a_function_is_named
 from ...suggest import did_you_mean
 from . import chain, countdown, reverse, sort
-from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, predicted_accuracy, says
+from .problem import SPLITS, Mixture, Problem, Split, Task, final_answer, says
 from .split import draw
 
 __all__ = [
-    "SPLITS", "TASKS", "Mixture", "Problem", "Split", "Task", "draw", "final_answer", "predicted_accuracy",
+    "SPLITS", "TASKS", "Mixture", "Problem", "Split", "Task", "draw", "final_answer",
     "says", "task", "vocabulary",
 ]  # fmt: skip
 

@@ -131,30 +131,3 @@ def final_answer(completion: str) -> str | None:
 def says(problem: Problem, completion: str) -> bool:
     """Whether the final answer of a completion is exactly the problem's; a verifier for tasks with one right answer."""
     return final_answer(completion) == problem.answer
-
-
-def predicted_accuracy(mixture: Mixture, depth: int, classes: int) -> float:
-    """p(1−ε)^k + (1−p)/m: the accuracy of samples of a model that has learnt the mixture and nothing more.
-
-    With two alphabets, (1−ε)^k is its mean over them; a step of a mixed trace is wrong with the mean of both ε.
-
-    Two effects are neglected. Errors may cancel: a wrong step adds a random other element, so that over a group of m
-    elements a trace of k steps is right with 1/m + (1 − 1/m)(1 − εm/(m−1))^k, which for ε = .03, k = 6 and m = 10 is more
-    by .0013. And the two operations of a leap share their alphabet: for ε = 0 and .1 a mixed leap is right with
-    probability .905, not .95² = .9025.
-
-    Args:
-        mixture: p is `long`, ε `noise` and `second_noise`.
-        depth: k, steps of a trace.
-        classes: m, the number of answers among which a guess chooses.
-    Raises ValueError: depth below 0, or no classes.
-    """
-    if depth < 0 or classes < 1:
-        raise ValueError(
-            f"depth {depth} and {classes} classes; a depth is at least 0, and one class is the least"
-        )
-    noises = mixture.noise, mixture.noise_in_second
-    first, second, mixed = ((1 - e) ** depth for e in (*noises, sum(noises) / 2))
-    whole = (1 - mixture.second) * first + mixture.second * second
-    right = (1 - mixture.mixed) * whole + mixture.mixed * mixed
-    return mixture.long * right + (1 - mixture.long) / classes

@@ -36,6 +36,12 @@ def line_of(needle: str) -> int:
     return next(n for n, line in enumerate(KNOWN.splitlines(), 1) if needle in line)
 
 
+def predicting(value: str, message: str, metric: str = "steps", of: str = "base") -> tuple[str, ...]:
+    """A file with a prediction that is wrong."""
+    text = f"predictions:\n  - {{id: p, says: s, metric: {metric}, of: {of}, value: '{value}'}}\nclaims:"
+    return "claims:", text, "claims:", message
+
+
 # (what to replace, by what, the line in which it stands, what the message must say)
 WRONG = {
     "unknown key": ("repeats: 6", "repeat: 6", "repeats: 6", "unknown key repeat. Did you mean repeats?"),
@@ -98,6 +104,15 @@ WRONG = {
     ),
     "checks of the wrong type": (
         "axes: {size: [1, 2]}", "axes: {size: [1, 2]}\nchecks: {factor: [fast]}", "variants:", "factor: ",
+    ),
+    "prediction that is no formula": predicting("7 * size *", "it ends where a number or a name should stand"),
+    "prediction of an unknown name": predicting("7 * sise", "sise stands neither in `params` nor in `axes`. Did you mean size?"),
+    "prediction that divides by zero": predicting("7 / (size - 2)", "divides by zero (base, size=2)"),
+    "prediction of an unknown metric": predicting("7", "no metric stepz. Did you mean steps?", metric="stepz"),
+    "prediction of an unknown variant": predicting("7", "no variant bass. Did you mean base?", of="bass"),
+    "deviation from no prediction": (
+        "{value: steps, of: base, where: {size: 1}}", "{deviation: steps, of: base, over: sevn, where: {size: 1}}",
+        "{value: steps, of: base", "no prediction sevn.",
     ),
     "two claims of one id": ("id: slower", "id: same", "id: slower", "a claim same stands above already"),
 }  # fmt: skip
