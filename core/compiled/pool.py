@@ -33,10 +33,10 @@ _LOOKS = 1000
 """Of a caller at a thread that is still at work, before it lets others have the processor: some µs."""
 
 # Of the C library. Addresses are numbers here.
-_read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
-_write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
-_clock = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
-_give_way = types.ExternalFunction("sched_yield", types.int32())
+_read: Any = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
+_write: Any = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
+_clock: Any = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
+_give_way: Any = types.ExternalFunction("sched_yield", types.int32())
 
 
 @inlined

@@ -24,6 +24,9 @@ SHORTEST_SAMPLE = 0.2e-3
 # One interruption by the scheduler can double a shorter sample, so those are taken three times.
 _LONG_SAMPLE = 20e-3
 
+# Of a longer call, waking threads is no part that counts: 0.1 ms.
+_LONG_CALL = 2e-3
+
 
 def timer_name(device: str = "cpu") -> str:
     """How seconds are taken on `device`, for the record: "perf_counter_ns" or "cuda events"."""
@@ -48,6 +51,7 @@ def time_blocks(
     budget_seconds: float = 1.5,
     min_blocks: int = 3,
     max_blocks: int = 30,
+    settle: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[float]]:
     """Time calls in shuffled blocks.
@@ -64,6 +68,8 @@ def time_blocks(
         budget_seconds: how long all of this may take, warm-up included. A block that would not fit is not begun.
         min_blocks: taken even when the budget is spent.
         max_blocks: not exceeded even when the budget is not spent.
+        settle: whether each sample of short calls begins with one that is not timed. On several threads, those of the
+            call before may sleep by now, or still have the processors: what is timed is one call after another.
         on_block: called after each block with the number of blocks done and expected.
 
     Returns:
@@ -88,11 +94,14 @@ def time_blocks(
             sample(call, 1)
         repeats = {name: _repeats(sample, call) for name, call in calls.items()}
 
+        settled = {name for name in calls if settle and sample(calls[name], 1) < _LONG_CALL}
         first_block = time.perf_counter()
         done, expected = 0, max_blocks
         while done < expected:
             shuffle(order)
             for name in order:
+                if name in settled:
+                    calls[name]()
                 seconds[name].append(sample(calls[name], repeats[name]) / repeats[name])
             # Frees the calls' reference cycles between samples; older generations are left alone.
             gc.collect(0)

@@ -223,6 +223,7 @@ def _time(job: Job, cases: Mapping[str, Case], send: Callable[[tuple[Any, ...]],
         device=job.device,
         seed=job.trial.replicate,
         budget_seconds=job.sample_seconds,
+        settle=job.threads > 1,
         on_block=lambda done, of: send(("progress", done, of, "")),
     )
     medians = {name: statistics.median(values) for name, values in samples.items()}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
-from numba.extending import intrinsic, overload
+from numba import carray, types  # type: ignore[attr-defined]
+from numba.extending import overload
 
 from ...compiled.atomics import load as load_index
 from ...compiled.kernel import inlined
+from ...compiled.vectors import instruction
 
 ENDLESS = 1 << 40
 """For the size of memory of which only rows are looked at."""
@@ -36,7 +37,7 @@ class Matrix(NamedTuple):
     like: Any
 
 
-@intrinsic
+@instruction
 def _pointer(context, address, like):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))

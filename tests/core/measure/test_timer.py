@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 
+from lab.core.measure import timer
 from lab.core.measure.timer import time_blocks, timer_name
 
 # Long enough that one repeat makes a sample, whatever the machine does.
@@ -66,6 +67,20 @@ def test_a_short_call_is_repeated_and_its_sample_divided():
     assert len(set(per_block)) == 1, "the number of repeats is fixed after the warm-up"
     assert per_block[0] > 10
     assert sum(seconds) * per_block[0] <= elapsed, "a sample that is not divided would add up to more"
+
+
+@pytest.mark.parametrize(("longest", "of_each"), [(60, 2), (PAUSE / 2, 1)])
+def test_samples_of_short_calls_begin_with_one_that_is_not_timed_where_they_are_to_settle(
+    longest, of_each, monkeypatch
+):
+    monkeypatch.setattr(timer, "_LONG_CALL", longest)
+    log, ends = [], []
+    seconds = time_blocks(
+        logging_calls(log, "ab"), budget_seconds=0, settle=True, on_block=lambda *_: ends.append(len(log))
+    )
+    blocks = [log[first:last] for first, last in itertools.pairwise(ends)]
+    assert [(block.count("a"), block.count("b")) for block in blocks] == [(of_each, of_each)] * 2
+    assert all(each >= PAUSE for each in seconds["a"]) and len(seconds["a"]) == 3
 
 
 def test_budget_and_bounds_decide_the_number_of_blocks():
