@@ -204,7 +204,13 @@ def check_options(
     Raises ValueError: one does not fit the inputs; the message names both sides.
     """
     if (
-        attn_mask is window_size is softcap is sink is alibi_slopes is dropout_seed is scale is None
+        attn_mask is None
+        and window_size is None
+        and softcap is None
+        and sink is None
+        and alibi_slopes is None
+        and dropout_seed is None
+        and scale is None
         and align == "bottom-right"
         and type(causal) is type(return_lse) is bool
         and type(dropout_p) is float

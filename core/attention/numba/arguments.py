@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -123,8 +124,8 @@ class Common(NamedTuple):
     counter: int = 0
 
 
-def packed(common: Common, *own: int) -> array[int]:
-    """All numbers in order, eight bytes each; `own` are those of one kernel alone. `job.read` reads them."""
+def packed(common: Sequence[Any], *own: int) -> array[int]:
+    """All numbers of a `Common` in order, eight bytes each; `own` are those of one kernel alone. `job.read` reads them."""
     q, k, v, o, mask, task, extras, *others = common
     found = array("q", _FORMAT.pack(*q, *k, *v, *o, *mask, *task, *extras, *others))
     found.extend(own)

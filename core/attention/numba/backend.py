@@ -21,7 +21,7 @@ from ..dropout import choices, seed_of
 from ..operator import gradients_operator, refuse_second_derivative
 from ..sink import gradient_of_sink
 from . import backward, decode, forward
-from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Common, Extras, Task, mask_of, packed, rows
+from .arguments import KEYS_BACKWARD, NO_EXTRAS, QUERIES, Extras, Task, mask_of, packed, rows
 
 # ruff: noqa: E741 — O is the paper's symbol
 
@@ -221,7 +221,7 @@ def _on_threads(
         scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
     if scratch.numel() < needed:
         scratch = torch.empty(needed, dtype=torch.uint8, device="cpu")
-    job = packed(Common(*told, scratch.data_ptr(), shared, bytes_of_thread), *own)
+    job = packed((*told, scratch.data_ptr(), shared, bytes_of_thread, 0), *own)
     on_team(share.address(), team(threads, wake=microseconds > WORTH_WAKING), threads, job.buffer_info()[0])
     if scratch.numel() <= _SCRATCH_AT_MOST:
         _scratch.append(scratch)

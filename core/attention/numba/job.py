@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 
 from ...compiled.kernel import inlined
 from ...compiled.vectors import address_as, load_double, load_long
