@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-from .code import code_kept
+from .kept import keep
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inside: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -22,5 +22,4 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     The code is kept by a digest of its module and of all of ours that this imports.
     """
-    with code_kept(function.__module__):
-        return njit(function, **_OPTIONS, cache=True)
+    return keep(njit(function, **_OPTIONS), function)
