@@ -22,10 +22,11 @@ from ..core.run.plan import Trial
 from ..core.run.process import Job
 from ..core.run.schedule import Event
 from .screen import about, duration
+from .tables import point_label
 from .timing_view import TimingView
 from .training_view import TrainingView
 
-NAMES = {"check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
+NAMES = {"compile": "compile", "check": "correct?", "peaks": "machine", "time": "time", "train": "training"}
 LOADING = "loading torch, once for all trials: a few seconds"
 EVERY = 10.0  # seconds between lines where there is no terminal to redraw
 
@@ -44,6 +45,11 @@ class LiveView:
     started: float = field(default_factory=time.monotonic)
     ended: dict[str, float] = field(default_factory=dict)
     running: dict[str, tuple[Job, float, float]] = field(default_factory=dict)  # job, since when, share done
+    compiling: dict[str, float] = field(default_factory=dict)  # key → seconds that it is expected to take
+    kernels: int = 0  # to be compiled
+    compiled: dict[str, tuple[int, int, str]] = field(
+        default_factory=dict
+    )  # key → done, of how many, the next
     notes: list[str] = field(default_factory=list)
     timings: TimingView = field(init=False)
     trainings: TrainingView = field(init=False)
@@ -76,6 +82,12 @@ class LiveView:
         key, now = event.job.trial.key, time.monotonic()
         if event.what == "started":
             self.running[key] = (event.job, now, 0.0)
+        elif event.what == "compiling" and event.job.trial.kind == "compile":
+            self.kernels, seconds, self.compiling = event.detail
+            if self._live is None:
+                self.console.print(f"{self._what_is_compiled()}: about {about(seconds)}")
+        elif event.what == "progress" and event.job.trial.kind == "compile":
+            self.compiled[key] = event.detail
         elif event.what == "progress":
             done, of, what = event.detail
             job, since, _ = self.running[key]
@@ -94,12 +106,19 @@ class LiveView:
         elif event.what == "ended":
             _, since, _ = self.running.pop(key)
             self.ended[key] = now - since
-            result = _result(event.job)
-            if event.job.trial.kind == "train":
-                self.trainings.end(event.job, result["status"])
-            self._print_failure(event.job, result)
+            if event.job.trial.kind == "compile":  # it leaves no result
+                _, of, _ = self.compiled.get(key, (0, 0, ""))
+                self.compiled[key] = of, of, ""
+            else:
+                self._end(event.job)
         if self._live is None:
             self._write_lines(now)
+
+    def _end(self, job: Job) -> None:
+        result = _result(job)
+        if job.trial.kind == "train":
+            self.trainings.end(job, result["status"])
+        self._print_failure(job, result)
 
     def on_wait(self, message: str) -> None:
         """Print what the run waits for."""
@@ -116,10 +135,36 @@ class LiveView:
 
     def left(self) -> float | None:
         running = {key: time.monotonic() - since for key, (_, since, _) in self.running.items()}
-        return seconds_left(self.trials, self.ended, running, self.expected, self.workers)
+        # Of what is not known yet: its samples, and as long again for the warm-up.
+        timing = 2 * self.experiment.sample_seconds + 0.5
+        return seconds_left(
+            self.trials, self.ended, running, self.expected, self.workers, self.compiling, timing
+        )
+
+    def _what_is_compiled(self) -> str:
+        several = f"{self.kernels} kernels" if self.kernels > 1 else "a kernel"
+        return f"compiling {several}, once on this machine"
+
+    def _now(self) -> str:
+        """What is being waited for; of trainings their own view says it."""
+        words = []
+        for key, (job, _, _) in self.running.items():
+            trial = job.trial
+            point = point_label(self.experiment, dict(trial.point))
+            if trial.kind == "compile" and self.compiled.get(key, (0, 0, ""))[2]:
+                words.append(f"compiling {self.compiled[key][2]}")
+            elif trial.kind == "check":
+                words.append(f"checking {trial.variant} {point}")
+            elif trial.kind == "peaks":
+                words.append("measuring the machine")
+            elif trial.kind == "time":
+                words.append(f"timing {point}, {trial.replicate + 1} of {self.experiment.replicates}")
+        return " · ".join(words)
 
     def _phases(self) -> dict[str, tuple[int, int]]:
         counts: dict[str, tuple[int, int]] = {}
+        if self.kernels:
+            counts["compile"] = sum(done for done, _, _ in self.compiled.values()), self.kernels
         for trial in self.trials:
             done, of = counts.get(trial.kind, (0, 0))
             counts[trial.kind] = (done + (trial.key in self.ended), of + 1)
@@ -144,6 +189,8 @@ class LiveView:
             else:
                 rows.add_row(f"  {NAMES[kind]}", Text("to do", style="quiet"), f"{of}", "")
         parts: list[RenderableType] = [rows]
+        if now := self._now():
+            parts.append(Text(f"  {now}", style="quiet", no_wrap=True, overflow="ellipsis"))
         if not self.running and not self.ended:
             parts.insert(0, Text(f"  {LOADING}", style="quiet"))
         for note in self.notes[-3:]:
@@ -164,7 +211,8 @@ class LiveView:
         if now - self._printed > EVERY:
             self._printed = now
             done, of = len([trial for trial in self.trials if trial.key in self.ended]), len(self.trials)
-            self.console.print(f"{done} of {of} trials, {self._ending()}")
+            now_at = f"; {words}" if (words := self._now()) else ""
+            self.console.print(escape(f"{done} of {of} trials, {self._ending()}{now_at}"))
 
 
 def _result(job: Job) -> Mapping[str, Any]:

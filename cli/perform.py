@@ -58,11 +58,13 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
     """
     from ..core.run.execute import warm_up
     from ..core.run.opening import experiment_of, release
+    from .run_results import load_meanwhile
 
     deadline = None if options.budget is None else time.monotonic() + options.budget
     resources = _resources(options.device, max(options.threads, default=1), options.workers)
     if isinstance(document.data.get("trial"), str) and not options.dry_run:
         warm_up(document.data["trial"])
+        load_meanwhile()
     finished = experiment_of(run).replicates if run is not None and run.is_finished else 0
     # A task or a model of the user's is tried when it is named, which can take seconds.
     with waiting(screen, "reading what the experiment names …"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ..core.run.files import Damaged
@@ -15,6 +16,18 @@ from .tables import BAD
 
 if TYPE_CHECKING:
     from ..core.report.page import Page
+
+
+def load_meanwhile() -> None:
+    """Load what judges and draws, on a thread: while the server of trials loads torch this process only waits."""
+
+    def load() -> None:
+        import pandas  # noqa: F401
+
+        from ..core.analysis import alarms, comparison, control, gaps, judge, summary  # noqa: F401
+        from ..core.report import plot  # noqa: F401
+
+    Thread(target=load, name="loading", daemon=True).start()
 
 
 def results_of(run: Run) -> Results:

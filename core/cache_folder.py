@@ -20,11 +20,14 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "lab"
     except RuntimeError:  # no $HOME, and no such user: as in a container
-        return _of_nobody()
+        return temporary_cache_folder()
 
 
-def _of_nobody() -> Path:
-    """A folder in the temporary one that only this user can write to, so that loading code and models from it is safe."""
+def temporary_cache_folder() -> Path:
+    """A folder in the temporary one that only this user can write to, so that loading code and models from it is safe.
+
+    Raises PermissionError: it belongs to somebody else, or others can write to it.
+    """
     folder = Path(tempfile.gettempdir()) / f"lab-cache-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()

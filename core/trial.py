@@ -8,6 +8,10 @@ A subject is a folder below `core/`, or a single file of yours, whose `trial.py`
       def case(params: Params, context: Context) -> Case
       def trial(params: Params, context: Context) -> Mapping[str, float]
 
+One that has compiled code may also say which of it parameters need. It is then compiled before, side by side:
+
+      def kernels(params: Params) -> Sequence[Kernel]
+
 A variant of an experiment is a name and what it changes in `Params`. A field called `implementation` that a variant
 leaves unset is the variant's own name, so `online: {}` needs no second mention of `online`.
 """
@@ -75,6 +79,23 @@ class Case:
     check: Callable[[], Mapping[str, float]]
     work: Mapping[str, float]
     kernel: Callable[[], str] | None = None
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Compiled code for arguments of certain types; two of one name are the same.
+
+    Attributes:
+        name: such as "softmax safe-numba float32".
+        together: the kernels of one such word share inner functions, so one process compiles them, one after the other.
+        seconds: about how long that takes, on one core of a machine like that of `takes` in the experiment files.
+        call: calls it with next to nothing, so that it is compiled, or loaded where an earlier process has compiled it.
+    """
+
+    name: str
+    together: str
+    seconds: float
+    call: Callable[[], object]
 
 
 class Nearby(Protocol):

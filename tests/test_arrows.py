@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "measure": {"trial"},
     "experiment": {"trial", "own_files", "measure"},
     "analysis": {"trial", "measure", "experiment"},
-    "run": {"trial", "own_files", "measure", "experiment", "analysis"},
+    "run": {"trial", "own_files", "compiled", "measure", "experiment", "analysis"},
     "report": {"trial", "measure", "experiment", "analysis"},
     "results": {"run", "report", "analysis", "experiment"},
     "tracking": {"results", "run", "experiment", "report"},

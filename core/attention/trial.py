@@ -5,7 +5,7 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .checks.battery import Function
 
-__all__ = ["Params", "case"]
+__all__ = ["Params", "case", "kernels"]
 
 COMPILED = ("flash-numba", "flash-triton")
 """Backends whose first call compiles, or loads what an earlier process compiled."""
@@ -87,6 +87,15 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         return metrics | work.counted(name, params)
 
     return trial.Case(call, check, work.least_work(name, params), kernel and partial(kernel, call))
+
+
+def kernels(params: Params) -> Sequence[trial.Kernel]:
+    """What `flash-numba` runs."""
+    if params.implementation != "flash-numba":
+        return ()
+    from .preload import kernels_of
+
+    return kernels_of(backward=params.direction == "fwd+bwd")
 
 
 def _found(

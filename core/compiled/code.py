@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..cache_folder import cache_folder
+from ..cache_folder import cache_folder, temporary_cache_folder
 from ..source_digest import source_digest
 from ..trial import Refused
 
@@ -33,9 +34,17 @@ def code_folder(module: str) -> Path:
     Numba compares the age of a function's own file alone, not of the files of what it calls; with the digest, a change
     in any of them, be it of a constant in another folder, compiles anew. (Numba itself checks the processor and its own
     version.) For a module elsewhere the digest is that of the files here.
+
+    Where the cache folder cannot be written, it is in the temporary one: else each of a run's processes would compile.
     """
     ours = module if module.startswith("lab.core.") else f"{__package__}.kernel"
-    return cache_folder() / "numba" / source_digest(ours)[:24]
+    below = Path("numba") / source_digest(ours)[:24]
+    try:
+        (folder := cache_folder() / below).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    except OSError:
+        return temporary_cache_folder() / below
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from numba import njit
 
-from .code import code_kept
+from .kept import keep
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 """`fastmath` is said, since unsaid it is that of whoever calls first in this process: sums taken in any order would then make
@@ -25,8 +25,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     The code is kept by a digest of its module and of all of ours that this imports.
     """
-    with code_kept(function.__module__):
-        return njit(function, **_OPTIONS, cache=True)
+    return keep(njit(function, **_OPTIONS), function)
 
 
 @dataclass

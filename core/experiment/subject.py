@@ -18,7 +18,7 @@ from types import FrameType, ModuleType
 from typing import Any, ClassVar
 
 from ..suggest import nearest
-from ..trial import Case, Context, Params
+from ..trial import Case, Context, Kernel, Params
 
 CORE = Path(__file__).resolve().parents[1]
 STANDS_ON = {
@@ -41,6 +41,7 @@ class Subject:
     case: Callable[[Any, Context], Case] | None
     trial: Callable[[Any, Context], Mapping[str, float]] | None
     file: Path
+    kernels: Callable[[Any], Sequence[Kernel]] | None = None
 
     @property
     def is_timing(self) -> bool:
@@ -92,7 +93,8 @@ def load_subject(trial: str, folder: Path) -> Subject:
         train = None  # `from lab.core import trial` in a user's file is no trial
     if (case is None) == (train is None):
         raise NoSubject(f"{path.name} must define exactly one of case (to be timed) and trial (to train)")
-    return Subject(params, case, train, path)
+    kernels = getattr(module, "kernels", None)
+    return Subject(params, case, train, path, kernels if callable(kernels) else None)
 
 
 def absolute_path(folder: Path, text: str) -> Path:

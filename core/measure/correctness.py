@@ -135,7 +135,11 @@ def _largest_error(values: Tensor, reference: Tensor) -> float:
 
 def _largest(values: Tensor) -> float:
     """The largest absolute value among the finite ones; 0 when there is none."""
-    finite = values.detach()[values.isfinite()]
+    values = values.detach()
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if math.isfinite(largest):  # as nearly always; to pick out the finite ones costs a third of all checks
+        return largest
+    finite = values[values.isfinite()]
     return float(finite.abs().max()) if finite.numel() else 0.0
 
 

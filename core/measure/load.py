@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -40,14 +41,22 @@ def disturbs(others: float, threads: int, cores: int) -> bool:
 
 def used_by_others() -> Callable[[], float]:
     """A function that returns the cores that other processes have used since this call, on average."""
-    me = psutil.Process()
-    all_before, own_before, begin = _busy_seconds(), sum(me.cpu_times()[:2]), time.perf_counter()
+    all_before, own_before, begin = _busy_seconds(), _own_seconds(), time.perf_counter()
 
     def since() -> float:
-        everything, own = _busy_seconds() - all_before, sum(me.cpu_times()[:2]) - own_before
+        everything, own = _busy_seconds() - all_before, _own_seconds() - own_before
         return max(0.0, everything - own) / (time.perf_counter() - begin)
 
     return since
+
+
+def _own_seconds() -> float:
+    """Of this process and those it has started, as the one that loads torch for all trials while a run begins."""
+    me, seconds = psutil.Process(), 0.0
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.Error):  # it has ended
+            seconds += sum(process.cpu_times()[:2])
+    return seconds
 
 
 def _busy_seconds() -> float:

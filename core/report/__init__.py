@@ -9,6 +9,7 @@ In reading order:
     words      the meaning of each verdict and term, and how figures are quoted
     series     the lines of one plot
     plot       draws a plot and writes its files
+    forks      plots are drawn on all cores
     style, layout, marks, ticks   fonts and colours; around the axes; inside the axes; scales
     claimed    the figures that sources claim, in a plot
     predicted  what a file predicts, in a plot

@@ -19,6 +19,7 @@ from ..atomic import replacing, write
 from ..experiment.schema import Experiment, Plot
 from ..source_digest import source_digest
 from . import claimed, layout, marks, predicted, style, ticks
+from .forks import side_by_side
 from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points, shows_speed
 from .spots import spots
 from .words import human, value_words
@@ -128,7 +129,7 @@ def save(
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) | {"Title": figure.get_label()}
     undated = dict.fromkeys(("CreationDate", "Creator", "Producer")) | {"Title": figure.get_label()}
     with style.applied():
-        with replacing(pdf) as file:
+        with replacing(pdf) as file, style.letters_without_layout():
             figure.savefig(file, format="pdf", metadata=undated)
         with replacing(png) as file:
             figure.savefig(file, format="png", dpi=style.DPI, facecolor="white")
@@ -157,7 +158,7 @@ def draw_all(
 
     A plot of the same figures that lies in `folder` is left as it is; one in `drawn_before` is copied.
     """
-    found = []
+    found, to_draw = [], []
     states = _states(experiment, comparison, verdicts, curves)
     for name, plot, state in zip(plot_names(experiment), experiment.plots, states, strict=True):
         found.append(folder / f"{name}.svg")
@@ -168,11 +169,17 @@ def draw_all(
             for kind in KINDS:
                 shutil.copyfile(drawn_before / f"{name}{kind}", folder / f"{name}{kind}")
             continue
+        to_draw.append((name, plot, state))
+
+    def draw_one(what: tuple[str, Plot, str]) -> None:
+        name, plot, state = what
         picture = _picture(plot, experiment, comparison, curves)
         figure = _drawn(plot, experiment, comparison, verdicts, picture)
         looks = style.styles([series.name for series in picture.series], experiment)
         at = spots(figure, picture, looks, _spot_words(plot, experiment, picture))
         save(figure, folder, name, {"data-state": state, "data-spots": at})
+
+    side_by_side(draw_one, to_draw)
     return found
 
 

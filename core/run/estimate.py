@@ -71,11 +71,17 @@ def seconds_left(
     running: Mapping[str, float],
     expected: Seconds,
     workers: int,
+    compiling: Mapping[str, float] | None = None,
+    timing: float | None = None,
 ) -> float | None:
     """Expected seconds until the last trial has ended; None while no trial has ended yet.
 
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
     else as long as the longest of its kind.
+
+    Args:
+        compiling: seconds of the jobs by key that compile before; they too are in `ended` and `running`.
+        timing: of a timing trial before there was any.
     """
     from ..experiment.schema import point_words
 
@@ -85,7 +91,11 @@ def seconds_left(
         if trial.key in ended:
             here.setdefault((trial.kind, point_words(trial.point)), []).append(ended[trial.key])
             kinds.setdefault(trial.kind, []).append(ended[trial.key])
-    total = 0.0
+    total = sum(
+        max(seconds - running.get(key, 0.0), 0.0) / workers
+        for key, seconds in (compiling or {}).items()
+        if key not in ended
+    )
     for trial in trials:
         if trial.key in ended:
             continue
@@ -97,7 +107,9 @@ def seconds_left(
         if not durations:
             if trial.kind == "peaks":
                 continue
-            return None
+            if trial.kind != "time" or timing is None:
+                return None
+            durations = [timing]
         seconds = sum(durations) / len(durations) - running.get(trial.key, 0.0)
         alone = trial.kind in ("time", "peaks")
         total += max(seconds, 0.0) / (1 if alone else workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -14,6 +15,8 @@ from typing import Any
 from ..experiment.load import Loaded
 from ..experiment.subject import modules
 from . import lock, schedule
+from .compiling import FOLDER as COMPILING
+from .compiling import compiled_first
 from .environment import Resources
 from .folder import Run
 from .plan import Trial, key_of, params_of, plan, seeds_abreast
@@ -90,13 +93,20 @@ def counts(run: Run, loaded: Loaded) -> dict[str, int]:
 
 def _timing(loaded: Loaded, run: Run, resources: Resources, on_event: Callable[[Event], None]) -> None:
     trials = plan(loaded)
-    _side_by_side(loaded, run, resources, [trial for trial in trials if trial.kind == "check"], on_event)
+    in_time = [name for name, variant in loaded.experiment.variants.items() if variant.tier != NEVER_TIMED]
+    later = [
+        _job(loaded, run, resources, trial, in_time)
+        for trial in trials
+        if trial.kind == "time" and run.result(trial) is None
+    ]
+    checks = [trial for trial in trials if trial.kind == "check"]
+    _side_by_side(loaded, run, resources, checks, on_event, later)
     passed = passing(run, trials)
     for trial in trials:
         if trial.kind == "check":
             continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
-        timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
+        timed = [name for name in variants if name in in_time]
         # Variants are compared in one process or not at all: one that passed only now is timed again with the others.
         if (done := run.result(trial)) is not None and not (
             trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
@@ -153,12 +163,28 @@ def _point(trial: Trial) -> tuple[tuple[str, Any], ...]:
 
 
 def _side_by_side(
-    loaded: Loaded, run: Run, resources: Resources, trials: Sequence[Trial], on_event: Callable[[Event], None]
+    loaded: Loaded,
+    run: Run,
+    resources: Resources,
+    trials: Sequence[Trial],
+    on_event: Callable[[Event], None],
+    later: Sequence[Job] = (),
 ) -> None:
+    """Those that have no result yet; first the kernels are compiled that they and `later` jobs need."""
     jobs = [
         _job(loaded, run, resources, trial, [trial.variant]) for trial in trials if run.result(trial) is None
     ]
-    schedule.run(jobs, resources.workers, loaded.experiment.timeout, on_event)
+    jobs, compiling = compiled_first(loaded.subject, jobs, later, run.folder)
+    workers = resources.workers
+    try:
+        schedule.run(
+            jobs,
+            workers,
+            loaded.experiment.timeout,
+            lambda event: on_event(compiling.told(event, workers)),
+        )
+    finally:
+        shutil.rmtree(run.folder / COMPILING, ignore_errors=True)
 
 
 def _job(loaded: Loaded, run: Run, resources: Resources, trial: Trial, variants: Sequence[str]) -> Job:

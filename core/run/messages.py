@@ -1,6 +1,6 @@
 """Messages from a trial to the live view: lines of JSON, accepted in these forms only.
 
-    begun · progress, done, of, what · metrics, step or none, values by name · sample, step, text · note, text
+    begun · compiling, names of kernels · progress, done, of, what · metrics, step or none, values by name · sample, step, text · note, text
 
 A trial is a user's program: anything else that it writes there is passed over.
 """
@@ -30,6 +30,8 @@ def message_of(line: bytes) -> Message | None:
             return tuple(data)
         case ["progress", int(done), int(of), str(what)]:
             return "progress", done, of, visible(what)
+        case ["compiling", list(names)] if all(isinstance(name, str) for name in names):
+            return "compiling", [visible(name) for name in names]
         case ["sample", int(step), str(text)]:
             return "sample", step, visible(text)
         case ["note", str(text)]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ class Job:
     device: str
     threads: int
     sample_seconds: float
+    after: frozenset[str] = frozenset()  # keys of the trials that must have ended before this one starts
 
 
 def main(job: Job, line: socket.socket) -> None:
@@ -176,6 +177,8 @@ def _run(job: Job, send: Callable[[tuple[Any, ...]], None], notes: list[str]) ->
     except NoSubject as error:
         raise RuntimeError(str(error)) from error
     parameters = {name: subject.params.model_validate(values) for name, values in job.params.items()}
+    if job.trial.kind == "compile":
+        return _compile(subject, list(parameters.values()), job, send)
     contexts = {name: _context(job, name, send, notes) for name in parameters}
     name = job.trial.variant
     if job.trial.kind == "train":
@@ -196,6 +199,29 @@ def _context(
 def _case(subject: Subject, params: Params, context: TrialContext) -> Case:
     assert subject.case is not None
     return subject.case(params, context)
+
+
+def _compile(
+    subject: Subject, params: Sequence[Params], job: Job, send: Callable[[tuple[Any, ...]], None]
+) -> dict[str, Any]:
+    """Compile what is not kept yet of one group. The first such trial tells what is not kept of all."""
+    from ..compiled.ahead import compile_now, groups, not_kept
+    from ..compiled.code import refuse_without_numba
+
+    assert subject.kernels is not None
+    refuse_without_numba(job.trial.variant)
+    by_group = groups(kernel for each in params for kernel in subject.kernels(each))
+    mine = by_group[job.trial.variant]
+    everything = [kernel for group in by_group.values() for kernel in group]
+    missing = not_kept(everything if job.trial.replicate == 0 else mine)
+    if missing and job.trial.replicate == 0:
+        send(("compiling", [kernel.name for kernel in missing]))
+    names = {kernel.name for kernel in missing}
+    compile_now(
+        [kernel for kernel in mine if kernel.name in names],
+        lambda done, of, name: send(("progress", done, of, name)),
+    )
+    return {}
 
 
 def _check(case: Case, job: Job) -> dict[str, Any]:

@@ -37,7 +37,7 @@ LONGEST = 1 << 20  # bytes without the end of a message: they are none
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a trial: `started`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
+    """An event of a trial: `started`, `compiling`, `progress`, `metrics`, `sample`, `note` or `ended`, with its values."""
 
     what: str
     job: Job
@@ -90,18 +90,20 @@ def start_server(modules: Sequence[str], environment: dict[str, str]) -> None:
 
 
 def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[Event], None]) -> None:
-    """Run all jobs, at most `workers` side by side, in the order given.
+    """Run all jobs, at most `workers` side by side, in the order given; one that must wait for others lets those behind it go
+    first.
 
     When this returns, each has its `trial.json`: written by the trial itself, or here for one that crashed, was
     killed or took longer than `timeout` seconds, not counting those in which this process was stopped. When it is
     interrupted, running trials are ended and have none.
     """
-    waiting, running, unrelated = list(reversed(jobs)), list[_Running](), children(os.getpid())
+    waiting, running, unrelated = list(jobs), list[_Running](), children(os.getpid())
     looked = time.monotonic()
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
-                running.append(_start(waiting.pop(), timeout, on_event))
+            while len(running) < workers and (job := _next(waiting, running)) is not None:
+                waiting.remove(job)
+                running.append(_start(job, timeout, on_event))
             wait([source for one in running for source in _sources(one)], timeout=TICK)
             now = time.monotonic()
             if now - looked > TICK + ASLEEP:  # trials could not run meanwhile either: their deadlines move
@@ -122,6 +124,12 @@ def run(jobs: Sequence[Job], workers: int, timeout: float, on_event: Callable[[E
         for one in running:
             _end(one)
         _end_leftovers([], unrelated)
+
+
+def _next(waiting: Sequence[Job], running: Sequence[_Running]) -> Job | None:
+    """The first that waits for nothing which is still to be done."""
+    to_do = {job.trial.key for job in waiting} | {one.job.trial.key for one in running}
+    return next((job for job in waiting if not job.after & to_do), None)
 
 
 def _start(job: Job, timeout: float, on_event: Callable[[Event], None]) -> _Running:

@@ -1,11 +1,11 @@
 """Loads Numba, where installed, and the kernels in the server of trial processes.
 
-Each of some two hundred trials would otherwise take half a second to import them.
+Each of some two hundred trials would otherwise take a second to load them.
 """
 
-from contextlib import suppress
+from ..compiled.awake import wake_numba
 
-with suppress(ImportError):
+if wake_numba():
     from .numba import columns, tensors  # noqa: F401
 
     tensors.kernels()

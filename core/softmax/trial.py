@@ -5,7 +5,7 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .registry import Implementation
 
-__all__ = ["Params", "case"]
+__all__ = ["Params", "case", "kernels"]
 
 REFERENCE_COLUMNS = 1024
 """Above this a reference implementation refuses: a column takes Python some 40 µs, so 128,000 would take 5 s a call."""
@@ -64,6 +64,23 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         return metrics | _properties(name, params.output, x.dtype, context.seed)
 
     return trial.Case(call, check, _least_work(params, getattr(torch, params.dtype).itemsize))
+
+
+def kernels(params: Params) -> Sequence[trial.Kernel]:
+    """The one of an implementation in Numba, for the dtype of the logits."""
+    name = params.implementation or ""
+    if not name.endswith("-numba"):
+        return ()
+
+    def call(dtype: str = params.dtype) -> None:
+        import torch
+
+        from .numba.backend import first_call_seconds
+
+        first_call_seconds(name, params.output, getattr(torch, dtype))
+
+    found = [trial.Kernel(f"{params.output} {name} {params.dtype}", f"{params.dtype} kernels", 1.0, call)]
+    return found
 
 
 def _first_call(name: str, params: Params) -> dict[str, float]:

@@ -18,6 +18,7 @@ from lab.core.run.messages import Message, line_of, message_of
         ("metrics", 7, {}),
         ("sample", 0, "two\nlines, Zürich"),
         ("note", "anew"),
+        ("compiling", ["attention forward", "attention backward"]),
     ],
 )
 def test_what_was_said_comes_through(message: Message) -> None:
@@ -32,6 +33,7 @@ def test_what_was_said_comes_through(message: Message) -> None:
         b"", b"\xff\x00", b"null", b"{}", b'["done"]', b'["begun", 1]', b'["progress", "3", "10"]', b'["progress", 1, 2]',
         b'["metrics", null, [1]]', b'["metrics", null, {"a": "b"}]', b'["metrics", "x", {}]', b'["sample", 1, {}]',
         b'["sample", "a"]', b"[" * 100_000, b'["progress", 1, ' + b"9" * 5000 + b"]", b'["note", "half',
+        b'["compiling", "x"]', b'["compiling", [1]]',
     ],
 )  # fmt: skip
 def test_rubbish_is_no_message(line: bytes) -> None:
