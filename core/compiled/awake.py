@@ -17,6 +17,6 @@ def wake_numba() -> bool:
     with suppress(ImportError, AttributeError):  # of another version: then the first call loads them
         from numba.core.registry import cpu_target
 
-        cpu_target.typing_context.refresh()  # type: ignore[no-untyped-call]
-        cpu_target.target_context.refresh()  # type: ignore[no-untyped-call]
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
     return True

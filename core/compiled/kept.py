@@ -19,7 +19,7 @@ def keep(made: Any, function: Callable[..., Any]) -> Any:
     """
     if made is not function:  # as NUMBA_DISABLE_JIT leaves it
         with suppress(RuntimeError, OSError), code_kept(function.__module__):
-            made._cache = _Kept(function)
+            made._cache = _Kept(function)  # type: ignore[no-untyped-call]
     return made
 
 
