@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 
 def weights_for_decoding(model: object) -> Weights | None:
-    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample."""
+    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample.
+
+    They are where someone has asked for a backend of attention, or hooks would not be called.
+    """
     if type(model) is not Transformer or model.config.backend != "auto" or not compiled(*model.parameters()):
+        return None
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return None
     from .numba.decode import Weights, pack_weight, size_of
 
@@ -81,7 +86,7 @@ def sampled_compiled(
     log_probs, entropies = torch.zeros(2, rows, max_new_tokens)
     lengths, ended = torch.zeros(rows, dtype=torch.long), torch.zeros(rows, dtype=torch.bool)
     made = (ids, log_probs, entropies, lengths, ended)
-    sampled = Sampled(*(x.numpy() for x in made), np.array(eos, np.int64))
+    sampled = Sampled._make([*(x.numpy() for x in made), np.array(eos, np.int64)])
     columns, _owned = _columns(cache, num_generations, max_new_tokens)
     scratch, of_logits = _scratch(weights, columns), logits.numpy()
     going, of_noise = np.arange(rows), np.arange(rows)
@@ -100,8 +105,11 @@ def sampled_compiled(
     return made
 
 
-def _columns(cache: Cache, num_generations: int, max_new_tokens: int) -> tuple[Columns, list[Tensor]]:
-    """The prompts' keys, turned, and values, and room for those of each completion; and the memory that all this is in."""
+def _columns(cache: Cache, num_generations: int, max_new_tokens: int) -> tuple[Columns, list[np.ndarray]]:
+    """The prompts' keys, turned, and values, and room for those of each completion; and the memory that all this is in.
+
+    The room is NumPy's, which asks for huge pages: with small ones a row's keys and values cost more to find than to read.
+    """
     from ..compiled.vectors import LANES
     from .numba.cached_attention import BLOCK, Columns
 
@@ -112,14 +120,14 @@ def _columns(cache: Cache, num_generations: int, max_new_tokens: int) -> tuple[C
     rows = prompts * num_generations
     starts = torch.zeros(prompts) if cache.starts is None else cache.starts
     owned = [
-        F.pad(cache.keys.transpose(-1, -2), (0, prompt_room - length)).contiguous(),
-        F.pad(cache.values, (0, wide - width)).contiguous(),
-        torch.empty(layers, rows, heads, width, room),
-        torch.empty(layers, rows, heads, room, wide),
-        starts.to(torch.int32),
+        F.pad(cache.keys.transpose(-1, -2), (0, prompt_room - length)).contiguous().numpy(),
+        F.pad(cache.values, (0, wide - width)).contiguous().numpy(),
+        np.empty((layers, rows, heads, width, room), np.float32),
+        np.empty((layers, rows, heads, room, wide), np.float32),
+        starts.to(torch.int32).numpy(),
     ]
     sizes = (prompts, rows, num_generations, heads, width, wide, length, prompt_room, room)
-    return Columns(*(x.data_ptr() for x in owned), *sizes), owned
+    return Columns._make([*(x.ctypes.data for x in owned), *sizes]), owned
 
 
 def _scratch(weights: Weights, columns: Columns) -> Scratch:

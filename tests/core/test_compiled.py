@@ -98,6 +98,21 @@ def test_numba_that_is_missing_broken_or_switched_off_is_said_in_one_line(monkey
         refuse_without_numba("this")
 
 
+def test_what_is_inlined_keeps_its_arithmetic_whoever_calls_it_first():
+    numba = pytest.importorskip("numba")
+    from lab.core.compiled.kernel import inlined
+
+    @inlined
+    def rounded(x):
+        return (x + numba.float32(2**23)) - numba.float32(2**23)
+
+    @numba.njit(fastmath=True)
+    def in_any_order(x):
+        return rounded(x)
+
+    assert in_any_order(numba.float32(2.25)) == 2
+
+
 def test_what_threads_know_by_address_outlives_who_asked():
     """Whoever is interrupted does not wait for the others, which still use it."""
 

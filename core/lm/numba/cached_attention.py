@@ -6,7 +6,8 @@ vector. The heads that share keys are rows of one block.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from numba import float32, njit
 
@@ -48,7 +49,7 @@ class Columns(NamedTuple):
     room: int
 
 
-_largest_in_any_order = njit(nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})
+_largest_in_any_order: Callable[..., Any] = njit(nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})
 _set_pair = register_block(2, BLOCK // LANES, accumulate=False)
 _set_row = register_block(1, BLOCK // LANES, accumulate=False)
 _add_pair = register_block(2, BLOCK // LANES, accumulate=True)

@@ -138,9 +138,8 @@ def next_logits(weights, columns, scratch, ids, going, count, step, logits):  # 
                 q = to_wide + 4 * r * row_of_wide
                 rotate(q, heads, width, rotation, unit)
                 rotate(q + 4 * d, kv_heads, width, rotation, ONE)
-                append(columns, layer, going[first + r], step - 1, q + 4 * d)
-            for r in range(rows):
-                q, slot = to_wide + 4 * r * row_of_wide, going[first + r]
+                slot = going[first + r]
+                append(columns, layer, slot, step - 1, q + 4 * d)
                 attend(normal, r, columns, layer, slot, step, q, groups, scratch.scores, scratch.sums)
             project = weights.project.ctypes.data + 4 * layer * weights.project.shape[1]
             product(to_x, d, to_normal, d, one, project, rows, d, d, add)

@@ -7,6 +7,8 @@ other index Numba asks whether it is negative, number by number, and the loop is
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from numba import float32, njit
 
@@ -20,7 +22,7 @@ STEEP = float32(126.0)
 """2^126 is finite, and a gate divided by it is 0 next to anything."""
 EPSILON = float32(2.0**-23)
 
-summed = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+summed: Callable[..., Any] = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 """Compiles sums that may be taken in any order, as lanes take them."""
 
 

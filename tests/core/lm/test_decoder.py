@@ -72,9 +72,7 @@ def test_any_number_of_rows(make_model, monkeypatch, prompts, group):
 def test_log_probs_are_those_of_float64(make_model, monkeypatch):
     model = make_model(d_model=48, heads=4, kv_heads=2, vocabulary=23)
     with torch.no_grad():
-        model.embedding.weight.mul_(
-            50
-        )  # RMSNorm's ε, which is the dtype's, is then no part of the difference
+        model.embedding.weight.mul_(50)  # beside them RMSNorm's ε, which is the dtype's, is nothing
     found, _ = both(model, monkeypatch, temperature=0.8)
     exact, entropy = log_probs(model.double(), joined(PROMPTS, found.ids, found.lengths, PAD), 0.8)
     torch.testing.assert_close(found.log_probs.double(), exact.detach(), rtol=0, atol=2e-5)
@@ -111,3 +109,6 @@ def test_what_the_step_lacks_is_sampled_by_pytorch(make_model, monkeypatch):
     assert weights_for_decoding(make_model(backend="standard")) is None
     with torch.autocast("cpu"):
         assert weights_for_decoding(make_model()) is None
+    hooked = make_model()
+    hooked.blocks[1].qkv.register_forward_hook(lambda *_: None)
+    assert weights_for_decoding(hooked) is None
