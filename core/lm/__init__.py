@@ -1,7 +1,7 @@
 """A small decoder-only transformer, trained here or loaded, and what sampling and training need of it.
 
 * `vocabulary`: text to token ids and back; `language_model`: what any model and its vocabulary offer.
-* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `positions`: rotary positions.
+* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `products`: linear layers; `positions`: rotary positions.
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `scoring`: log-probabilities of given ones.
 * `training`: next-token training; `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.

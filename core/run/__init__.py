@@ -11,6 +11,7 @@ In reading order:
     stored        the types of everything in those files
     lock          who works on a run; one timing at a time on a machine
     execute       runs a plan to its end
+    products      what the products of a training run are done by
     schedule      starts trials in processes, watches them, ends those that hang
     server, preload   the process that trials are forked from
     process       the process of one trial, from its parameters to `trial.json`

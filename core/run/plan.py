@@ -15,7 +15,7 @@ from ..experiment.load import Loaded
 from ..experiment.schema import Point
 from ..own_files import digest
 
-Kind = Literal["peaks", "check", "time", "train"]
+Kind = Literal["peaks", "check", "time", "train", "products"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Trial:
     """One piece of work in one process.
 
     A check has one variant and no replicate, a training trial one variant and a seed, a timing trial all variants of
-    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best.
+    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best; `products` what multiplies fastest, in no plan.
     """
 
     kind: Kind
