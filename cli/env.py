@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from .options import Json
-from .screen import err, out, print_json, table, with_commas
+from .screen import err, out, print_json, stop, table, with_commas
 
 
 def env(
@@ -23,6 +23,7 @@ def env(
     from ..core.measure.threads import thread_environment
 
     os.environ.update(thread_environment(threads))  # before torch is imported
+    from ..core.measure.fastest_products import in_words
     from ..core.measure.load import load_note
     from ..core.measure.machine import machine_facts
 
@@ -37,15 +38,28 @@ def env(
 
             use_threads(threads)
             facts["peaks"] = asdict(measure_peaks())
+        with err().status("comparing the libraries that multiply …"):
+            facts["products"] = _products(threads)
     if json:
         print_json(facts)
         return
     rows = [
         [escape(key.replace("_", " ")), escape(_fact(key, value))]
         for key, value in facts.items()
-        if value not in (None, [], {})
+        if value not in (None, [], {}) and key != "products"
     ]
+    rows += [[escape(what), escape(said)] for what, said in in_words(facts.get("products", {})).items()]
     out().print(table(["", ""], rows, shorten=1))
+
+
+def _products(threads: int) -> dict[str, Any]:
+    """What a training run multiplies by here."""
+    from ..core.measure.fastest_products import Unusable, find, record, setting
+
+    try:
+        return record(setting(), {number: find(number) for number in sorted({1, threads})})
+    except (Unusable, ValueError) as error:
+        stop(error)
 
 
 def _fact(name: str, value: Any) -> str:

@@ -34,6 +34,9 @@ class Params(AnyParams):
     (bottom right)."""
     dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
     """Of q, k, v and the output."""
+    products: Literal["pytorch", "onednn"] = "pytorch"
+    """What multiplies float32 in PyTorch's operations on a CPU: what PyTorch calls by itself, or oneDNN, which is in the same
+    wheel, where it rounds no operand. Backends with kernels of their own, and SDPA, stay as they are."""
     window_part: int | None = Field(None, ge=1)
     """The window of a query: its own key and this part of the keys before it; 16 is a window of a sixteenth."""
     softcap: float | None = Field(None, gt=0)

@@ -33,7 +33,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
 
     Raises Refused: the implementation is unknown or does not do this.
     """
-    from . import from_params, work
+    from . import from_params, products, work
     from .arguments import check_inputs
     from .checks import battery
     from .checks.shapes import SHAPES
@@ -63,7 +63,9 @@ def case(params: Params, context: trial.Context) -> trial.Case:
         function = from_params.packed(from_params.lengths(params), name)
     if backward:
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+    by_products = products.by(params, context.device)
 
+    @by_products
     def call() -> object:
         output = function(q, k, v, options)
         output = output[0] if isinstance(output, tuple) else output
@@ -73,6 +75,7 @@ def case(params: Params, context: trial.Context) -> trial.Case:
 
         return torch.autograd.grad(output, (q, k, v), q.detach())
 
+    @by_products
     def check() -> Mapping[str, float]:
         first = {"first_call": _first_call(name, q, k, v, backward)} if name in COMPILED else {}
         metrics = first | battery.check(

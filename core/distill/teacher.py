@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..lm.model import Config, Transformer, restored
 from ..lm.not_finite import NotFinite
+from ..lm.products import made_by
 from ..lm.scoring import Sequences
 from ..lm.training import Recipe, train
 from ..source_digest import source_digest
@@ -51,8 +52,8 @@ class Teacher:
     @cached_property
     def key(self) -> str:
         """The cache key: all that makes the teacher, the code included."""
-        made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
-        return json.dumps(["kd teacher", self.source.key, _plain(self), *made_by])
+        made = [*made_by(), source_digest(__name__)]
+        return json.dumps(["kd teacher", self.source.key, _plain(self), *made])
 
     def flops(self, documents: int) -> float:
         """Operations of its training (forward, and twice as many backward) and of its outputs on this many documents."""

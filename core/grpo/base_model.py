@@ -18,6 +18,7 @@ import torch
 
 from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
+from ..lm.products import made_by
 from ..lm.training import Recipe, examples, train
 from ..source_digest import source_digest
 from .evaluation import evaluate
@@ -52,8 +53,8 @@ class BaseModelSpec:
 
     def key(self, task: str, seed: int) -> str:
         """The cache key: everything that the base model depends on, code included. `task` is `params.task_key`."""
-        made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
-        return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
+        made = [*made_by(), source_digest(__name__)]
+        return json.dumps(["base", task, seed, asdict(self), *made], sort_keys=True)
 
 
 OnProgress = Callable[[int, int, str | None], None]

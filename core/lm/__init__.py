@@ -1,7 +1,8 @@
 """A small decoder-only transformer, trained here or loaded, and what sampling and training need of it.
 
 * `vocabulary`: text to token ids and back; `language_model`: what any model and its vocabulary offer.
-* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `positions`: rotary positions.
+* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `products`: linear layers;
+  `positions`: rotary positions.
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `decoder`: the same by compiled
   steps; `scoring`: log-probabilities of given ones.
 * `numba/`: kernels; `compiled_or_torch`: whether they compute.

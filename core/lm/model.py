@@ -19,6 +19,7 @@ from ..attention import attention
 from .cache import Cache, Shared, empty
 from .operations import RMSNorm, swiglu
 from .positions import rotated, rotations
+from .products import Linear
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.d_model)
-        self.head = nn.Linear(config.d_model, config.vocabulary, bias=False)
+        self.head = Linear(config.d_model, config.vocabulary, bias=False)
         turns = rotations(config.context, config.head_dim, config.rope_theta)
         self.register_buffer("rotations", turns, persistent=False)
         self.apply(_initialise)
@@ -146,10 +147,10 @@ class Block(nn.Module):
         d, width = config.d_model, config.head_dim
         self.heads, self.kv_heads, self.backend = config.heads, config.kv_heads, config.backend
         self.before_attention, self.before_gate = RMSNorm(d), RMSNorm(d)
-        self.qkv = nn.Linear(d, (config.heads + 2 * config.kv_heads) * width, bias=False)
-        self.project = nn.Linear(d, d, bias=False)
-        self.gate_up = nn.Linear(d, 2 * config.d_ff, bias=False)
-        self.down = nn.Linear(config.d_ff, d, bias=False)
+        self.qkv = Linear(d, (config.heads + 2 * config.kv_heads) * width, bias=False)
+        self.project = Linear(d, d, bias=False)
+        self.gate_up = Linear(d, 2 * config.d_ff, bias=False)
+        self.down = Linear(config.d_ff, d, bias=False)
 
     def forward(
         self, x: Tensor, rotation: Tensor, mask: Tensor | None, cache: Cache | Shared | None, layer: int

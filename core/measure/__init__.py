@@ -8,7 +8,8 @@ In reading order:
     load              whether the machine is busy with something else
     memory, resident  the peak memory of a call: from the allocator, from the operating system
     traffic           what PyTorch's operators read and write
-    products          the libraries that multiply matrices here
+    products          the libraries that multiply matrices here; compared_products: which is fastest, and right
+    fastest_products  what was found of that, kept in the cache, recorded in runs, in use in this process
     peaks             the rates of matrix products and copies here
     machine, caches   facts about this machine and its caches
 """

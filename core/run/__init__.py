@@ -12,6 +12,7 @@ In reading order:
     lock          who works on a run; one timing at a time on a machine
     execute       runs a plan to its end
     compiling     compiles kernels before the trials that need them
+    products      what the products of a training run are done by
     schedule      starts trials in processes, watches them, ends those that hang
     server, preload   the process that trials are forked from
     process       the process of one trial, from its parameters to `trial.json`

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..measure.fastest_products import in_words
 from .results import Results
 
 MISSING = "-"
@@ -48,6 +49,7 @@ def _described(results: Results, variants: Set[str]) -> dict[str, str]:
         "gpu": ", ".join(gpu["name"] for gpu in environment.get("gpus") or ()) or None,
         "device": facts.get("device"),
         "threads": facts.get("threads"),
+        **in_words(environment.get("products", {})),
         "preset": facts.get("preset") or "full",
         f"{experiment.noun}s": experiment.replicates,
         **{f"axes.{name}": ", ".join(map(str, values)) for name, values in experiment.axes.items()},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ class NoDevice(Exception):
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run computes with: a device, the threads of each trial, the trials side by side."""
+    """What a run computes with: a device, the threads of each trial, the trials side by side, what multiplies."""
 
     device: str
     threads: int
     workers: int
+    products: Mapping[str, Any] = field(default_factory=dict)  # what the run records of them
 
 
 def resources(device: str, threads: int, workers: int | None) -> Resources:

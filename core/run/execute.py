@@ -9,11 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..experiment.load import Loaded
+from ..experiment.mistakes import Mistake, Mistakes, Position
 from ..experiment.subject import modules
+from ..measure.fastest_products import setting as products_setting
 from . import lock, schedule
 from .compiling import FOLDER as COMPILING
 from .compiling import compiled_first
@@ -21,6 +24,7 @@ from .environment import Resources
 from .folder import Run
 from .plan import Trial, key_of, params_of, plan, seeds_abreast
 from .process import Job
+from .products import products_of
 from .schedule import Event
 
 NEVER_TIMED = "reference"  # the tier of code to read
@@ -37,9 +41,16 @@ class OutOfTime(Interrupted):
 
 
 def warm_up(*subjects: str) -> None:
-    """Start the server of trial processes, which loads torch and these subjects meanwhile; returns at once."""
+    """Start the server of trial processes, which loads torch and these subjects meanwhile; returns at once.
+
+    Raises Mistakes: $LAB_START or $LAB_PRODUCTS is none of its values.
+    """
     from ..measure.threads import thread_environment
 
+    try:
+        products_setting()
+    except ValueError as error:
+        raise Mistakes([Mistake(Position("environment"), str(error))]) from None
     # One thread, whatever a trial gets: a process that forks must not have threads. Trials set their own number.
     loaded = [name for subject in subjects for name in modules(subject)]
     schedule.start_server(list(dict.fromkeys(loaded)), thread_environment(1))
@@ -72,6 +83,7 @@ def execute(
                 with alone_on_the_machine(run, on_wait):
                     _timing(loaded, run, resources, on_event)
             else:
+                resources = replace(resources, products=products_of(run, resources, on_wait))
                 _side_by_side(
                     loaded, run, resources, seeds_abreast(plan(loaded), resources.workers), on_event
                 )
@@ -203,6 +215,7 @@ def _job(loaded: Loaded, run: Run, resources: Resources, trial: Trial, variants:
         device=resources.device,
         threads=resources.threads,
         sample_seconds=loaded.experiment.sample_seconds,
+        products=resources.products,
     )
 
 

@@ -15,7 +15,7 @@ from ..experiment.load import Loaded
 from ..experiment.schema import Point
 from ..own_files import digest
 
-Kind = Literal["compile", "peaks", "check", "time", "train"]
+Kind = Literal["compile", "products", "peaks", "check", "time", "train"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Trial:
     """One piece of work in one process.
 
     A check has one variant and no replicate, a training trial one variant and a seed, a timing trial all variants of
-    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best. `compile`, which
-    is in no plan and leaves no result, prepares kernels; its variant is the word of those that belong together.
+    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best. Two are in no plan and
+    leave no result: `compile` prepares kernels, its variant is the word of those that belong together; `products` measures
+    what multiplies fastest.
     """
 
     kind: Kind

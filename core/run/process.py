@@ -17,12 +17,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..experiment.schema import AGAIN
 from ..experiment.subject import NoSubject, Subject, load_subject
+from ..measure.fastest_products import Unusable, find, record, setting, use
 from ..trial import Case, Params, Refused, Wrong
 from .context import NotFinite, TrialContext
 from .descendants import END_SIGNALS, adopt, end_with_parent
@@ -51,6 +52,7 @@ class Job:
     threads: int
     sample_seconds: float
     after: frozenset[str] = frozenset()  # keys of the trials that must have ended before this one starts
+    products: Mapping[str, Any] = field(default_factory=dict)  # what multiplies, as the run records it
 
 
 def main(job: Job, line: socket.socket) -> None:
@@ -71,6 +73,8 @@ def main(job: Job, line: socket.socket) -> None:
         ending = {"status": "failed", "reason": str(error)}
     except MemoryError:
         ending = failure("out of memory", by_machine=True)
+    except Unusable as error:
+        ending = failure(str(error), by_machine=True)
     except BaseException as error:
         traceback.print_exc()
         lacked = _machine_error(error, Path(job.folder))
@@ -172,6 +176,9 @@ def _run(job: Job, send: Callable[[tuple[Any, ...]], None], notes: list[str]) ->
         keep_pages()
     if job.trial.kind == "peaks":
         return _peaks(job)
+    if job.trial.kind == "products":
+        return {"products": _products(job)}
+    use(job.products)
     try:
         subject = load_subject(job.subject, Path(job.base))
     except NoSubject as error:
@@ -270,6 +277,11 @@ def _peaks(job: Job) -> dict[str, Any]:
 
     dtype = next(iter(job.params.values()), {}).get("dtype", "float32")
     return {"metrics": asdict(measure_peaks(str(dtype), job.device))}
+
+
+def _products(job: Job) -> dict[str, Any]:
+    found = {threads: find(threads) for threads in sorted({1, job.threads})}
+    return record(setting(), found)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

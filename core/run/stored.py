@@ -83,6 +83,28 @@ def anything(value: Any) -> bool:
     return True
 
 
+def products(value: Any) -> bool:
+    """What multiplies, as `measure.fastest_products.record` has it."""
+    return isinstance(value, dict) and each(each(each(_a_comparison)))(value.get("threads", {}))
+
+
+def _a_comparison(value: Any) -> bool:
+    if not isinstance(value, dict) or not fits(value, COMPARISON):
+        return False
+    return value["library"] in {value["default"], *value["faster"]} and {*value["refused"]} <= {
+        *value["error"]
+    }
+
+
+COMPARISON: Mapping[str, Is] = {
+    "library": a_text,
+    "default": a_text,
+    "faster": each(a_number),
+    "error": each(a_figure),
+    "refused": lambda value: value == [] or several(a_text)(value),
+}
+
+
 RUN: Mapping[str, Is] = {
     "experiment": lambda value: a_text(value) and NAME.fullmatch(value) is not None,
     "version": whole,
@@ -108,7 +130,7 @@ ALSO_OF_A_RUN: Mapping[str, Is] = {
     "own": lambda value: value == [] or several(a_text)(value),
 }
 TRIAL: Mapping[str, Is] = {
-    "kind": one_of("check", "peaks", "time", "train"),
+    "kind": one_of("check", "peaks", "time", "train", "products"),
     "variant": a_text,
     "point": each(a_scalar),
     "replicate": a_count,
@@ -132,8 +154,9 @@ ENDED_WELL: Mapping[str, Mapping[str, Is]] = {  # what is there besides when the
         "work": each(each(a_number)),
     },
     "peaks": {"metrics": each(anything)},
+    "products": {"products": products},
 }
-ENVIRONMENT: Mapping[str, Is] = {"packages": or_none(each(anything))}
+ENVIRONMENT: Mapping[str, Is] = {"packages": or_none(each(anything)), "products": products}
 
 
 def fits_tables(data: Any) -> bool:
