@@ -8,6 +8,7 @@ In reading order:
     load              whether the machine is busy with something else
     memory, resident  the peak memory of a call: from the allocator, from the operating system
     traffic           what PyTorch's operators read and write
+    products          the libraries that multiply matrices here
     peaks             the rates of matrix products and copies here
     machine, caches   facts about this machine and its caches
 """
