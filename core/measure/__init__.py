@@ -9,6 +9,9 @@ In reading order:
     memory, resident  the peak memory of a call: from the allocator, from the operating system
     traffic           what PyTorch's operators read and write
     products          the libraries that multiply matrices here
-    peaks             the rates of matrix products and copies here
+    loops, together   compiled multiply-adds and copies, on threads that begin at the same moment
+    fma, copies       the FMA peak; a copy from each cache
+    peaks             these, the best product and a copy in memory: what this machine can do at best
+    ceiling           what a stored run is compared with
     machine, caches   facts about this machine and its caches
 """

@@ -40,11 +40,22 @@ def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
         _strokes(ax, series, series.x, line_style)
 
 
-def draw_limit(ax: Axes, limit: Series) -> None:
-    """What no variant can pass: thin, dashed, without markers."""
-    ax.plot(
-        limit.x, limit.y, label=limit.label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1
-    )
+def draw_limits(ax: Axes, limits: Sequence[Series]) -> None:
+    """What no variant can pass: thin, dashed, without markers. Roofs have their names at their feet, along their slope."""
+    for number, limit in enumerate(limits):
+        name = {"label": limit.label} if number == 0 else {}
+        ax.plot(limit.x, limit.y, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, **name)
+        if not name:
+            ax.annotate(
+                limit.label,
+                (limit.x[0], limit.y[0]),
+                xytext=(0, 1),
+                textcoords="offset points",
+                rotation=45,  # of a rate over an intensity, in logarithms
+                rotation_mode="anchor",
+                transform_rotates_text=True,
+                fontsize=style.SMALL - 0.5,
+            )
 
 
 def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:

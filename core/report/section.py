@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import digits
 from ..analysis.verdicts import Verdict, by_chance
 from ..experiment.schema import Experiment
+from ..measure.ceiling import peak_words
 from ..safe_text import csv_of, one_line
 from . import citation, svg, words
 from .cuts import Drawing, drawing
@@ -253,11 +254,12 @@ def machine(environment: Mapping[str, Any]) -> str:
 
 def facts(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The environment as lines of name and value, without what is unknown or private."""
+    peaks = environment.get("peaks") or {}
     return [
         (words.human(key), said)
         for key, value in environment.items()
-        if not is_private(key) and (said := _flat(value, key))
-    ]
+        if key != "peaks" and not is_private(key) and (said := _flat(value, key))
+    ] + list(peak_words(peaks))
 
 
 def _flat(value: Any, key: str = "") -> str:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from ..experiment.load import Loaded
 from ..experiment.subject import modules
 from . import lock, schedule
 from .environment import Resources
+from .files import write_json
 from .folder import Run
-from .plan import Trial, key_of, params_of, plan, seeds_abreast
+from .plan import Trial, key_of, params_of, plan, points, seeds_abreast
 from .process import Job
 from .schedule import Event
 
@@ -95,17 +97,20 @@ def _timing(loaded: Loaded, run: Run, resources: Resources, on_event: Callable[[
     for trial in trials:
         if trial.kind == "check":
             continue
+        if trial.kind == "peaks":
+            if run.result(trial) is None:
+                schedule.run([_peaks_job(loaded, run, resources, trial)], 1, PEAKS_TIMEOUT, on_event)
+            continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
         timed = [name for name in variants if loaded.experiment.variants[name].tier != NEVER_TIMED]
         # Variants are compared in one process or not at all: one that passed only now is timed again with the others.
         if (done := run.result(trial)) is not None and not (
-            trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
+            done["status"] == "ok" and set(timed) - set(done["samples"])
         ):
             continue
-        job = _job(loaded, run, resources, trial, timed if trial.kind == "time" else variants[:1])
         # Alone, whatever --workers says: a neighbour disturbs timing most.
-        timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout
-        schedule.run([job], 1, timeout, on_event)
+        schedule.run([_job(loaded, run, resources, trial, timed)], 1, loaded.experiment.timeout, on_event)
+    write_json(run.folder / "environment.json", run.environment)
 
 
 def check_only(
@@ -178,6 +183,13 @@ def _job(loaded: Loaded, run: Run, resources: Resources, trial: Trial, variants:
         threads=resources.threads,
         sample_seconds=loaded.experiment.sample_seconds,
     )
+
+
+def _peaks_job(loaded: Loaded, run: Run, resources: Resources, trial: Trial) -> Job:
+    """In the dtype of the first point."""
+    first = next(iter(loaded.experiment.variants))
+    params = {first: params_of(loaded, first, points(loaded)[0])}
+    return replace(_job(loaded, run, resources, trial, []), params=params)
 
 
 def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..experiment.absolute_paths import files, with_absolute_paths
 from ..experiment.load import Loaded
 from ..experiment.schema import Point
 from ..own_files import digest
+from .folder import peaks_key
 
 Kind = Literal["peaks", "check", "time", "train"]
 
@@ -23,7 +24,8 @@ class Trial:
     """One piece of work in one process.
 
     A check has one variant and no replicate, a training trial one variant and a seed, a timing trial all variants of
-    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best.
+    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best: all of it before the
+    first repeat, and the FMA peak again after each, whose number is the replicate.
     """
 
     kind: Kind
@@ -83,12 +85,16 @@ def plan(loaded: Loaded) -> list[Trial]:
         for point in check_points(loaded)
         for variant in experiment.variants
     ]
-    timed = [
-        _trial(loaded, "time", "", point, repeat)
-        for repeat in range(experiment.replicates)
-        for point in points(loaded)
-    ]
-    return [*checks, Trial("peaks", "", {}, 0, "peaks"), *timed]
+    timed = [_peaks(0)]
+    for repeat in range(experiment.replicates):
+        timed += [_trial(loaded, "time", "", point, repeat) for point in points(loaded)]
+        timed.append(_peaks(repeat + 1))
+    return [*checks, *timed]
+
+
+def _peaks(repeats: int) -> Trial:
+    """The peaks after so many repeats."""
+    return Trial("peaks", "", {}, repeats, peaks_key(repeats))
 
 
 def seeds_abreast(trials: Sequence[Trial], workers: int) -> list[Trial]:
