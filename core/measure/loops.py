@@ -17,7 +17,7 @@ from numba.core import cgutils
 from ..compiled.kernel import kernel
 from ..compiled.vectors import instruction
 
-_FEATURES = binding.get_host_cpu_features()  # type: ignore[no-untyped-call]
+_FEATURES = binding.get_host_cpu_features()
 _AVX = bool(_FEATURES.get("avx"))
 _AVX512 = bool(_FEATURES.get("avx512f"))
 _IS_X86 = bool(_FEATURES.get("sse2"))

@@ -21,6 +21,7 @@ HUGE = 1e150  # matplotlib squares what it draws
 BEYOND = "infinite, or too large to draw"
 FINE = 200  # places at which the lowest of several bounds is drawn
 REACH = 8  # so many times further left than the first place
+SEEN = 1.6  # of the highest roof so many times its foot, where it would begin above what bounds it
 OVER_BASELINE = (
     " / baseline"  # y: "memory / baseline" shows the ratio to the tier's baseline, of times the speed
 )
@@ -157,9 +158,13 @@ def limits(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> list
         return [_bound(label, {x: at[x] for x in sorted(at)}) for label, at in bounds.items()]
     if any(len(at) < 2 for at in bounds.values()):
         return []  # one place makes no line
-    ends = (min(map(min, bounds.values())) / REACH, max(map(max, bounds.values())))
-    places = np.geomspace(*ends, FINE)
     lines = [np.polyfit(np.log(list(at)), np.log(list(at.values())), 1) for at in bounds.values()]
+    left, right = min(map(min, bounds.values())) / REACH, max(map(max, bounds.values()))
+    first, *others = (np.exp(np.polyval(line, np.log(left))) for line in lines)
+    left /= max(
+        1.0, SEEN * max(others) / first
+    )  # the steepest rises in proportion, so that it is seen below the first
+    places = np.geomspace(left, right, FINE)
     first, *others = (np.exp(np.polyval(line, np.log(places))) for line in lines)
     below = [first <= np.max(others, axis=0), *(other <= first for other in others)]
     return [
