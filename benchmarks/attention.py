@@ -8,8 +8,8 @@
     python benchmarks/attention.py --masks          masks of several shapes beside none, and beside PyTorch's with the same
 
 Each call is timed in shuffled blocks beside PyTorch's, which is timed twice: its first time over its second is the
-control, and what differs from 1 there is noise. Where it is off by more than 3%, no ratio is printed. A call's rate is set
-against the best matrix product of this machine.
+control, and what differs from 1 there is noise. Where it is off by more than 3% there is no ratio. A call's rate is set
+against the FMA peak of this machine.
 No test: it asserts no time.
 """
 
@@ -25,12 +25,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from steps import Conditions, Others, ceilings, control_of, shown_ratio
+
 BACKWARD = 3.5
 """Operations of a forward and a backward pass over those of a forward pass: 2 products, and 5 more."""
 
-
-OFF = 0.03
-"""Off by more than this, a control says that the machine was not steady enough for a ratio."""
 
 FEATURES: dict[str, dict[str, Any]] = {
     "cap+sink": {"causal": True, "softcap": 15.0, "sink": True},
@@ -47,7 +46,8 @@ class Row:
 
     Attributes:
         ratio: PyTorch's time over ours, the median over blocks, then the lower and upper quartile.
-        control: PyTorch's first time over its second.
+        seconds: of ours and of PyTorch's, medians.
+        conditions: PyTorch's first time over its second, and what else stands beside a figure.
         rate: of ours, floating-point operations per second that a call needs at least.
         unsteady: PyTorch's 95th percentile over its median.
     """
@@ -57,7 +57,8 @@ class Row:
     kind: str
     direction: str
     ratio: tuple[float, float, float]
-    control: float
+    seconds: tuple[float, float]
+    conditions: Conditions
     rate: float
     unsteady: float
 
@@ -79,11 +80,8 @@ def arguments() -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     add("--features", action="store_true", help="only what PyTorch's own lacks, beside the backend flash")
     add("--few", action="store_true", help="only few queries, forward, 8 heads and 2 or 8 of keys")
-    add(
-        "--masks",
-        action="store_true",
-        help="only masks, 4 heads, N = 512 and 2048, and one query beside N keys",
-    )
+    masked = "only masks, 4 heads, N = 512 and 2048, and one query beside N keys"
+    add("--masks", action="store_true", help=masked)
     add("--window", action="store_true", help="only the sliding window, forward, N = 4096")
     add("--seconds", type=float, default=1.0, help="for each shape")
     add("--backend", default="flash-numba", help="any backend in its place")
@@ -97,23 +95,27 @@ def main() -> None:
     os.environ.update(thread_environment(given.threads))
     import torch
 
-    from lab.core.measure.peaks import measure_peaks
+    from lab.core.measure.ceiling import ceiling_of, peak_words
+    from lab.core.measure.machine import processor
     from lab.core.measure.threads import use_threads
 
     use_threads(given.threads)
-    peak = measure_peaks("float32", "cpu", 2.0).matmul_gflops
+    peaks = ceilings()
+    ceiling = ceiling_of(peaks)
+    assert ceiling is not None, "a best product is always measured"
+    peak = ceiling.gflops
     print(
-        f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, {given.dtype}, "
-        f"d = {given.head_dim}, PyTorch's best float32 matrix product {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}",
-        flush=True,
+        f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads, "
+        f"{given.dtype}, d = {given.head_dim}, load {os.getloadavg()[0]:.1f}"
     )
+    print("\n".join(f"{name}: {words}" for name, words in peak_words(peaks)), flush=True)
     if given.window:
         window(given, peak)
         return
     if given.few or given.masks:
         (masks if given.masks else few_queries)(given)
         return
-    print("heads      N  kind      pass      ratio [quartiles]     control  p95/median  GFLOP/s  of matmul")
+    print(f"heads      N  kind      pass      ratio [quartiles]  p95/median  GFLOP/s  of {ceiling.name}")
     rows = []
     for heads in given.heads:
         for length in given.lengths:
@@ -148,16 +150,17 @@ def timed(
 ) -> Row:
     from lab.core.measure.timer import time_blocks
 
+    others = Others()
     times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
     ours, sdpa, again = times["ours"], times["sdpa"], times["again"]
     ratios = [theirs / mine for theirs, mine in zip(sdpa, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    control = over(sdpa, again)
     late = statistics.quantiles(sdpa, n=20, method="inclusive")[-1] / statistics.median(sdpa)
     return Row(
         **shape,
         ratio=(middle, low, high),
-        control=control,
+        seconds=(statistics.median(ours), statistics.median(sdpa)),
+        conditions=others.conditions(sdpa, again),
         rate=operations / statistics.median(ours),
         unsteady=late,
     )
@@ -194,24 +197,30 @@ def few_queries(given: argparse.Namespace) -> None:
     from lab.core.attention import attention
     from lab.core.measure.timer import time_blocks
 
-    print("heads  queries   keys      ours      sdpa     short  sdpa/ours  short/ours  control    GB/s")
+    print("heads  queries   keys      ours      sdpa     short  sdpa/ours  short/ours    GB/s")
     for kv_heads in (2, 8):
         for queries in (1, 4, 16):
             for keys in (256, 1024, 4096, 32768):
                 q = torch.randn(1, 8, queries, given.head_dim)
                 k, v = (torch.randn(1, kv_heads, keys, given.head_dim) for _ in range(2))
-                names = {"ours": given.backend, "sdpa": "sdpa", "again": "sdpa", "short": "short"}
                 calls: dict[str, Callable[[], object]] = {
-                    name: partial(attention, q, k, v, backend=backend) for name, backend in names.items()
+                    name: partial(attention, q, k, v, backend=name)
+                    for name in (given.backend, "sdpa", "short")
                 }
-                times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
-                ours, sdpa, _, short = (statistics.median(each) for each in times.values())
-                control = over(times["sdpa"], times["again"])
+                others = Others()
+                times = time_blocks(
+                    calls | {"again": calls["sdpa"]},
+                    budget_seconds=given.seconds,
+                    min_blocks=3,
+                    max_blocks=40,
+                )
+                conditions = others.conditions(times["sdpa"], times["again"])
+                ours, sdpa, short = (statistics.median(times[name]) for name in calls)
+                ratios = [f"{theirs / ours:.2f}" if conditions.is_steady else "-" for theirs in (sdpa, short)]
                 print(
                     f"  8/{kv_heads} {queries:8} {keys:6} {ours * 1e6:6.0f} µs {sdpa * 1e6:6.0f} µs "
-                    f"{short * 1e6:6.0f} µs {shown(over(times['sdpa'], times['ours']), control):>10} "
-                    f"{shown(over(times['short'], times['ours']), control):>11} {control:8.2f} "
-                    f"{8 * k.numel() / ours * 1e-9:7.1f}",
+                    f"{short * 1e6:6.0f} µs {ratios[0]:>10} {ratios[1]:>11} "
+                    f"{8 * k.numel() / ours * 1e-9:7.1f}   {conditions}",
                     flush=True,
                 )
 
@@ -223,7 +232,7 @@ def masks(given: argparse.Namespace) -> None:
     from lab.core.attention import attention
     from lab.core.measure.timer import time_blocks
 
-    print("queries   keys  mask                  with / without  sdpa's / ours  control")
+    print("queries   keys  mask                  with / without  sdpa's / ours")
     for queries, keys in ((512, 512), (2048, 2048), (1, 4096)):
         q, k, v = (torch.randn(1, 4, n, given.head_dim) for n in (queries, keys, keys))
         some = torch.rand(1, 4, queries, keys) < 0.5
@@ -243,22 +252,16 @@ def masks(given: argparse.Namespace) -> None:
                 "ours": partial(attention, q, k, v, attn_mask=mask, backend=given.backend),
                 "sdpa": partial(attention, q, k, v, attn_mask=mask, backend="sdpa"),
             }
+            others = Others()
             times = time_blocks(calls, budget_seconds=given.seconds, min_blocks=3, max_blocks=40)
-            control = over(times["plain"], times["again"])
+            conditions = others.conditions(times["plain"], times["again"])
+            ratios = [
+                f"{control_of(times[one], times[other]):.2f}" if conditions.is_steady else "-"
+                for one, other in (("ours", "plain"), ("sdpa", "ours"))
+            ]
             print(
-                f"{queries:7} {keys:6}  {kind:20}  {shown(over(times['ours'], times['plain']), control):>14} "
-                f"{shown(over(times['sdpa'], times['ours']), control):>14} {control:8.2f}",
-                flush=True,
+                f"{queries:7} {keys:6}  {kind:20}  {ratios[0]:>14} {ratios[1]:>14}   {conditions}", flush=True
             )
-
-
-def over(a: Sequence[float], b: Sequence[float]) -> float:
-    """The median over blocks of one time over the other."""
-    return statistics.median(x / y for x, y in zip(a, b, strict=True))
-
-
-def shown(ratio: float, control: float) -> str:
-    return f"{ratio:.2f}" if abs(control - 1) <= OFF else "off"
 
 
 def window(given: argparse.Namespace, peak: float) -> None:
@@ -295,27 +298,26 @@ def window(given: argparse.Namespace, peak: float) -> None:
 
 
 def show(found: Row, peak: float) -> None:
-    middle, low, high = found.ratio
-    ratio = f"{middle:.2f} [{low:.2f}, {high:.2f}]" if abs(found.control - 1) <= OFF else "off"
+    share = found.rate * 1e-9 / peak
     print(
         f"{found.heads:5} {found.length:6}  {found.kind:8}  {found.direction:7} "
-        f"{ratio:>19} {found.control:12.2f} {found.unsteady:11.2f} "
-        f"{found.rate * 1e-9:8.0f} {found.rate * 1e-9 / peak:10.0%}",
+        f"{shown_ratio(found.ratio, found.seconds, found.conditions):>20} {found.unsteady:11.2f} "
+        f"{found.rate * 1e-9:8.0f} {f'{share:10.0%}' if share <= 1.03 else 'wrong ceiling'}   {found.conditions}",
         flush=True,
     )
 
 
 def summary(rows: Sequence[Row]) -> None:
+    """Of the rows whose control is steady."""
     print()
-    for direction in dict.fromkeys(each.direction for each in rows):
-        for kind in dict.fromkeys(each.kind for each in rows):
-            for heads in (None, *dict.fromkeys(each.heads for each in rows)):
+    steady = [each for each in rows if each.conditions.is_steady]
+    for direction in dict.fromkeys(each.direction for each in steady):
+        for kind in dict.fromkeys(each.kind for each in steady):
+            for heads in (None, *dict.fromkeys(each.heads for each in steady)):
                 some = [
                     each
-                    for each in rows
-                    if (each.direction, each.kind) == (direction, kind)
-                    and heads in (None, each.heads)
-                    and abs(each.control - 1) <= OFF
+                    for each in steady
+                    if (each.direction, each.kind) == (direction, kind) and heads in (None, each.heads)
                 ]
                 if some:
                     ratios = [each.ratio[0] for each in some]
@@ -324,8 +326,11 @@ def summary(rows: Sequence[Row]) -> None:
                     print(
                         f"{direction:7} {kind:8} {whose:8}: geometric mean {mean:.2f}, least {min(ratios):.2f}"
                     )
-    controls = [each.control for each in rows]
-    print(f"control: {min(controls):.2f} to {max(controls):.2f}")
+    controls = [each.conditions.control for each in rows]
+    left_out = len(rows) - len(steady)
+    print(
+        f"control: {min(controls):.2f} to {max(controls):.2f}; {left_out} of {len(rows)} rows have no ratio"
+    )
 
 
 if __name__ == "__main__":

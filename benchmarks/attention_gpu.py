@@ -4,8 +4,8 @@
     python benchmarks/attention_gpu.py --lengths 4096 --head-dims 128 --kinds causal --pass bwd
 
 Each call is timed with CUDA events in shuffled blocks beside the others; FlashAttention-2 is timed twice, and its
-first time over its second is the control. Where a kernel does not run, its column is empty. All agree before they are
-timed. No test: it asserts no time.
+first time over its second is the control: where it is off by more than 3%, or there is none, there are no ratios. Where
+a kernel does not run, its column is empty. All agree before they are timed. No test: it asserts no time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
+
+from steps import Others
 
 TOKENS = 1 << 14
 """Of a batch: N times so many elements of it, as in the papers of FlashAttention."""
@@ -56,7 +58,7 @@ def main() -> str | None:
         f"{torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__}, {given.dtype}"
     )
     print(
-        "   d      N  kind    pass   flash-triton  FlashAttention-2   cuDNN TFLOP/s   over FA-2  over cuDNN  control"
+        "   d      N  kind    pass   flash-triton  FlashAttention-2   cuDNN TFLOP/s   over FA-2  over cuDNN"
     )
     found: dict[tuple[str, str, str], list[float]] = {}
     for d in given.head_dims:
@@ -82,6 +84,7 @@ def row(
 
     calls = calls_of(given, d, length, kind == "causal", direction)
     again = {"again": calls["FlashAttention-2"]} if "FlashAttention-2" in calls else {}
+    others = Others()
     times = time_blocks(calls | again, device="cuda", budget_seconds=given.seconds, min_blocks=5)
     operations = PRODUCTS[direction] * max(1, TOKENS // length) * length**2 * WIDTH
     if kind == "causal":
@@ -98,15 +101,14 @@ def row(
     def shown(numbers: dict[str, float], name: str, width: int, digits: int) -> str:
         return f"{numbers[name]:{width}.{digits}f}" if name in numbers else " " * width
 
-    control = (
-        {"again": statistics.median(times["FlashAttention-2"]) / statistics.median(times["again"])}
-        if again
-        else {}
-    )
+    twice = [times[name] for name in ("FlashAttention-2", "again")] if again else [[], []]
+    conditions = others.conditions(*twice)
+    if not conditions.is_steady:
+        ratios = {}
     print(
         f"{d:4} {length:6}  {kind:6}  {direction:4} {rates['ours']:14.0f} {shown(rates, 'FlashAttention-2', 17, 0)} "
         f"{shown(rates, 'cuDNN', 15, 0)} {shown(ratios, 'FlashAttention-2', 11, 2)} {shown(ratios, 'cuDNN', 11, 2)} "
-        f"{shown(control, 'again', 8, 2)}",
+        f"  {conditions}",
         flush=True,
     )
     yield from ratios.items()

@@ -1,4 +1,4 @@
-"""One step of GRPO, ours and TRL's, in completion tokens per second; where ours goes; and its rate beside PyTorch's best matrix product.
+"""One step of GRPO, ours and TRL's, in completion tokens per second; where ours goes; and its rate beside the FMA peak and the best product.
 
     python benchmarks/grpo_step.py                   # in an environment that has lab and trl
     python benchmarks/grpo_step.py --profile 15      # and the 15 most expensive operations of one step of ours
@@ -29,8 +29,10 @@ from steps import (
     Others,
     Watch,
     add_common,
+    ceilings,
     products_alone,
     settle,
+    shares,
     show_profile,
     spread,
     times_as_fast,
@@ -354,21 +356,16 @@ def show(ours: Sequence[Taken], theirs: Sequence[Taken], conditions: Conditions)
 def show_ceiling(
     given: argparse.Namespace, model: Any, ours: Sequence[Taken], conditions: Conditions
 ) -> None:
-    """The update's operations over its time, beside PyTorch's best product here.
+    """The update's operations over its time, beside the FMA peak and the best product here.
 
     3 x 2 x (parameters of matrices) x tokens: forward, and backward twice that. Attention's own products, norms, the
     loss and the optimizer count as time and not as operations.
     """
-    from lab.core.measure.peaks import measure_peaks
-
-    peaks = max((measure_peaks("float32", "cpu", 3.0) for _ in range(2)), key=lambda p: p.matmul_gflops)
     operations = 3 * model.flops_per_token() * statistics.median(one.processed for one in ours)
     update = statistics.median(one.parts["update"] for one in ours if one.parts)
-    rate = operations / update * 1e-9
     print(
-        f"update: {operations * 1e-9:.1f} GFLOP in {update:.3f} s = {rate:.0f} GFLOP/s, "
-        f"{rate / peaks.matmul_gflops:.0%} of PyTorch's best product ({peaks.matmul_gflops:.0f} GFLOP/s, "
-        f"n = {peaks.matmul_size}); wanted: 50%; {conditions}"
+        f"update: {operations * 1e-9:.1f} GFLOP in {update:.3f} s = {shares(operations / update * 1e-9, ceilings())}; "
+        f"wanted: 50% of the best product; {conditions}"
     )
     alone = update_alone(given, model, ours)
     print(

@@ -3,7 +3,8 @@
     python benchmarks/language.py
     python benchmarks/language.py --words 4000 --bpe 512 --documents 64 --characters 500
 
-Seconds are of this process's processor time, so that busy neighbours count little; medians of several passes.
+Seconds are of this process's processor time, so that busy neighbours count little; medians of several passes. Every other
+pass is set beside the ones between, as the control: where it is off by more than 3%, it says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+
+from steps import OFF, Conditions, Others, control_of
 
 from lab.core.measure.threads import thread_environment
 
@@ -39,30 +42,46 @@ def main() -> None:
     import torch
 
     from lab.core.distill.language import VIEWS, Truth, entropies, figures, view, word_hmm
+    from lab.core.measure.machine import processor
     from lab.core.measure.threads import use_threads
 
     use_threads(1)
 
     def seconds(call: Callable[[], object]) -> float:
-        """The median of all passes but a first one, in which tables are made."""
+        """The median of all passes but a first one, in which tables are made; keeps its control."""
         taken = []
         for _ in range(given.passes + 1):
             began = time.process_time()
             call()
             taken.append(time.process_time() - began)
+        pairs = given.passes // 2
+        controls.append(control_of(taken[1::2][:pairs], taken[2::2][:pairs]))
         return statistics.median(taken[1:])
 
+    def beside() -> str:
+        """What stands beside the figures since the last ones; the worst of their controls."""
+        nonlocal others
+        worst = max(controls, key=lambda control: abs(control - 1))
+        conditions = Conditions(worst, others.used(), processor())
+        controls.clear()
+        others = Others()
+        return f"{conditions}" + (
+            "" if conditions.is_steady else f", off by more than {OFF:.0%}: compare nothing"
+        )
+
+    controls: list[float] = []
+    others = Others()
     took = seconds(lambda: word_hmm(given.topics, given.words))
     language = word_hmm(given.topics, given.words)
     found = entropies(language)
     print(
         f"{given.words:,} words, {given.topics} topics, made in {took:.3f} s: {found.rate:.3f} bits per character, "
-        f"{found.unigram:.3f} without context, {found.given_topic:.3f} with the topic known"
+        f"{found.unigram:.3f} without context, {found.given_topic:.3f} with the topic known; {beside()}"
     )
     texts = language.write(np.random.default_rng(1), given.documents, given.characters)
     characters = sum(map(len, texts))
     words = sum(text.count(" ") for text in texts)
-    print(f"score: {characters / seconds(lambda: language.score(texts)):,.0f} characters/s")
+    print(f"score: {characters / seconds(lambda: language.score(texts)):,.0f} characters/s; {beside()}")
     print("view  tokens  per word      encode        read       dense     figures   characters/s each")
     for name in VIEWS:
         truth = Truth(language, view(language, name, size=given.bpe))
@@ -82,6 +101,7 @@ def main() -> None:
         print(
             f"{name:4}  {truth.view.size:6,}  {tokens / words:8.2f}  "
             + "  ".join(f"{r:10,.0f}" for r in rates)
+            + f"   {beside()}"
         )
 
 

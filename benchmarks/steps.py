@@ -149,6 +149,47 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"{middle:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
+def shown_ratio(
+    ratio: tuple[float, float, float], seconds: tuple[float, float], conditions: Conditions
+) -> str:
+    """`1.63 [1.60, 1.66]` of a row of a table; where there is no ratio, ours and the other's in milliseconds."""
+    if conditions.is_steady:
+        return f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]"
+    return f"none: {seconds[0] * 1e3:.3g}, {seconds[1] * 1e3:.3g} ms"
+
+
+def ceilings() -> dict[str, Any]:
+    """What this machine can do at best in float32, on torch's threads: fields of `lab.core.measure.peaks.Peaks`."""
+    from dataclasses import asdict
+
+    from lab.core.measure.peaks import measure_peaks
+
+    return asdict(measure_peaks("float32", "cpu", 3.0))
+
+
+def shares(rate: float, peaks: dict[str, Any]) -> str:
+    """`40 GFLOP/s, 39% of the FMA peak (102 GFLOP/s, …) and 44% of the best product (91 GFLOP/s, …)`.
+
+    A share above 103% is none: what was measured as the ceiling is wrong, and the words say so.
+
+    Args:
+        rate: 10⁹ operations per second.
+        peaks: as `ceilings` makes them.
+    """
+    from lab.core.measure.ceiling import ABOVE_ANY_CEILING, FMA, PRODUCT, WRONG, ceiling_of, peak_words
+
+    lines, said = dict(peak_words(peaks)), []
+    fma, ceiling = (peaks["fma"] or {}).get("gflops"), ceiling_of(peaks)
+    for name, best in ((FMA, fma), (PRODUCT, peaks["matmul_gflops"])):
+        if best is None:
+            said.append(f"no {name} ({lines[name].removeprefix('none: ')})")
+        elif ceiling is not None and name == ceiling.name and 100 * rate > ABOVE_ANY_CEILING * best:
+            said.append(f"more than the {name}, a {WRONG} ({lines[name]})")
+        else:
+            said.append(f"{rate / best:.0%} of the {name} ({lines[name]})")
+    return f"{rate:.0f} GFLOP/s, {' and '.join(said)}"
+
+
 def products_alone(shapes: Sequence[tuple[int, int, int]], times: int = 1, best_of: int = 5) -> float:
     """Seconds of the matrix products alone, forward and backward.
 

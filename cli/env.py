@@ -14,12 +14,12 @@ from .screen import err, out, print_json, stop, table, with_commas
 
 def env(
     peaks: Annotated[
-        bool, typer.Option(help="Measure PyTorch's matrix product and a copy (a few seconds)")
+        bool, typer.Option(help="Measure the FMA peak, matrix products and copies (a few seconds)")
     ] = True,
     threads: Annotated[int, typer.Option(min=1, help="Threads to measure with")] = 1,
     json: Json = False,
 ) -> None:
-    """Machine, versions, threads, load, and how fast PyTorch's matrix product and a copy are here."""
+    """Machine, versions, threads, load, and what is possible here: the FMA peak, the best product, copies."""
     from ..core.measure.threads import thread_environment
 
     os.environ.update(thread_environment(threads))  # before torch is imported
@@ -30,7 +30,7 @@ def env(
     busy = load_note(threads)
     facts = machine_facts() | {"threads": threads, "busy": busy}
     if peaks:
-        with err().status("measuring a matrix product and a copy …"):
+        with err().status("measuring multiply-adds, matrix products and copies …"):
             from dataclasses import asdict
 
             from ..core.measure.peaks import measure_peaks
@@ -43,12 +43,16 @@ def env(
     if json:
         print_json(facts)
         return
-    rows = [
-        [escape(key.replace("_", " ")), escape(_fact(key, value))]
+    from ..core.measure.ceiling import peak_words
+
+    measured = facts.pop("peaks", {})
+    said = [
+        (key.replace("_", " "), _fact(key, value))
         for key, value in facts.items()
         if value not in (None, [], {}) and key != "products"
     ]
-    rows += [[escape(what), escape(said)] for what, said in in_words(facts.get("products", {})).items()]
+    multiplied = in_words(facts.get("products", {})).items()
+    rows = [[escape(name), escape(words)] for name, words in (*said, *peak_words(measured), *multiplied)]
     out().print(table(["", ""], rows, shorten=1))
 
 
@@ -66,7 +70,7 @@ def _fact(name: str, value: Any) -> str:
     """A fact about the machine, for people."""
     from ..core.analysis import digits
 
-    if name in ("memory", "memory_available", "last_level_cache", "copy_bytes", "size"):
+    if name in ("memory", "memory_available", "last_level_cache", "size"):
         return digits.format(float(value), unit="B")
     if name == "caches":
         return ", ".join(f"{one['name']} {_fact('size', one['size'])} x {one['count']}" for one in value)

@@ -39,7 +39,9 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", temporary)
         patch.setattr(tempfile, "tempdir", None)  # so that it looks again
         patch.delenv("PYTHONPATH", raising=False)
-        patch.setenv("LAB_PRODUCTS", "pytorch")  # nothing is compared on a busy machine, unless a test asks for it
+        patch.setenv(
+            "LAB_PRODUCTS", "pytorch"
+        )  # nothing is compared on a busy machine, unless a test asks for it
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         yield

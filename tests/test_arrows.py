@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "own_files": set(),
     "compiled": {"trial", "own_files"},
     "addresses": {"trial"},
-    "measure": {"trial"},
+    "measure": {"trial", "compiled"},
     "experiment": {"trial", "own_files", "measure"},
     "analysis": {"trial", "measure", "experiment"},
     "run": {"trial", "own_files", "compiled", "measure", "experiment", "analysis"},

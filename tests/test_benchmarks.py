@@ -64,3 +64,26 @@ def test_what_others_use_and_the_processor_stand_beside_a_figure(steps: ModuleTy
     conditions = steps.Others().conditions([1.0], [1.0])
     assert conditions.control == 1 and conditions.is_steady
     assert conditions.others >= 0 and conditions.cpu
+
+
+def test_a_share_above_the_ceiling_is_no_figure(steps: ModuleType) -> None:
+    fma = {"gflops": 100.0, "bits": 256, "sums": 8, "dtype": "float32", "by_bits": {"256": 100.0}}
+    peaks = {
+        "fma": fma,
+        "without_fma": "",
+        "matmul_gflops": 80.0,
+        "matmul_library": "mkl",
+        "matmul_size": 512,
+    }
+    assert "40 GFLOP/s, 40% of the FMA peak (100 GFLOP/s" in steps.shares(40.0, peaks)
+    assert "and 50% of the best product (80 GFLOP/s (mkl, n = 512))" in steps.shares(40.0, peaks)
+    wrong = steps.shares(110.0, peaks)
+    assert "wrong ceiling" in wrong and "110%" not in wrong
+    without = steps.shares(40.0, peaks | {"fma": None, "without_fma": "it needs Numba"})
+    assert "no FMA peak (it needs Numba) and 50% of the best product" in without
+
+
+def test_where_there_is_no_ratio_a_row_has_both_times(steps: ModuleType) -> None:
+    ratio, seconds = (1.63, 1.6, 1.66), (0.0125, 0.02)
+    assert steps.shown_ratio(ratio, seconds, steps.Conditions(1.01, 0, "")) == "1.63 [1.60, 1.66]"
+    assert steps.shown_ratio(ratio, seconds, steps.Conditions(1.05, 0, "")) == "none: 12.5, 20 ms"

@@ -30,8 +30,10 @@ OVER = {
 }
 AGAIN = " again"  # the second turn of a tier's first, in one timing process: the A/A control; no name holds a space
 # Computed from times, work and the machine's peaks: their ratios repeat those of times.
-RATES = ("bandwidth", "throughput", "of_peak", "peak", "time_at_peak", "copy_roof")
-ABOVE_ANY_CEILING = 103.0  # percent of a peak: beyond the noise of both, so what is called the peak is none
+ROOF = "copy_roof"  # from memory; of each cache `copy_roof_l1`, `copy_roof_l2`, …
+RATES = (
+    "bandwidth", "throughput", "of_peak", "peak", "time_at_peak", ROOF, *(f"{ROOF}_l{level}" for level in (1, 2, 3, 4)),
+)  # fmt: skip
 MEASURES = ("value", "ratio", "difference", "deviation", "exponent", "trend", "order")
 
 
@@ -141,8 +143,8 @@ class Plot(Part):
     variants: list[str] = Field([], description="only these; all when left out")
     limit: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
         [],
-        description="metrics that bound y, the lowest of them drawn dashed: `time_at_peak` for times, `peak` for rates, "
-        "`[peak, copy_roof]` for a roofline",
+        description="metrics that bound y, drawn dashed: `time_at_peak` for times, `peak` for rates; of several, as "
+        "`[peak, copy_roof, copy_roof_l2]` for a roofline, the first where it is below another, the others where below the first",
     )
     title: str = ""
 

@@ -10,6 +10,9 @@ In reading order:
     traffic           what PyTorch's operators read and write
     products          the libraries that multiply matrices here; compared_products: which is fastest, and right
     fastest_products  what was found of that, kept in the cache, recorded in runs, in use in this process
-    peaks             the rates of matrix products and copies here
+    loops, together   compiled multiply-adds and copies, on threads that begin at the same moment
+    fma, copies       the FMA peak; a copy from each cache
+    peaks             these, the best product and a copy in memory: what this machine can do at best
+    ceiling           what a stored run is compared with
     machine, caches   facts about this machine and its caches
 """

@@ -40,11 +40,27 @@ def draw_lines(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
         _strokes(ax, series, series.x, line_style)
 
 
-def draw_limit(ax: Axes, limit: Series) -> None:
-    """What no variant can pass: thin, dashed, without markers."""
-    ax.plot(
-        limit.x, limit.y, label=limit.label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1
-    )
+def draw_limits(ax: Axes, limits: Sequence[Series]) -> None:
+    """What no variant can pass: thin, dashed, without markers. Roofs have their names at their feet, along their slope."""
+    from matplotlib.transforms import offset_copy
+
+    for number, limit in enumerate(limits):
+        name = {"label": limit.label} if number == 0 else {}
+        ax.plot(limit.x, limit.y, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, **name)
+        if not name:
+            (x, further), (y, higher) = limit.x[:2], limit.y[:2]
+            ax.text(
+                x,
+                y,
+                limit.label,
+                transform=offset_copy(ax.transData, ax.figure, x=-1, y=3, units="points"),
+                rotation=math.degrees(
+                    math.atan2(higher - y, further - x)
+                ),  # which the scales of the axes then turn
+                rotation_mode="anchor",
+                transform_rotates_text=True,
+                fontsize=style.SMALL - 0.5,
+            )
 
 
 def draw_predicted(ax: Axes, lines: Sequence[Series], styles: Mapping[str, LineStyle]) -> None:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..atomic import replacing, write
 from ..experiment.schema import Experiment, Plot
+from ..measure.ceiling import WRONG
 from ..source_digest import source_digest
 from . import claimed, layout, marks, predicted, style, ticks
 from .forks import side_by_side
-from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limit, metric_of, points, shows_speed
+from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limits, metric_of, points, shows_speed
 from .spots import spots
 from .words import human, value_words
 
@@ -77,7 +78,7 @@ def _drawn(
         log_x, log_y = ticks.log_axes(plot.scale, picture.x, heights)
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)
-        notes = _notes(plot, experiment, picture, verdicts, log_y, list(names))
+        notes = _notes(plot, experiment, comparison, picture, verdicts, log_y, list(names))
         value_label = _name_of_y(plot, experiment, picture)
         is_dots = plot.x != "step" and not is_numeric(picture.x)
         if (reference := _reference(plot, picture, log_y)) is not None:
@@ -103,8 +104,7 @@ def _drawn(
         else:
             marks.draw_predicted(axes, expected, styles)
             (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, styles)
-            if (bound := limit(plot, experiment, comparison)) is not None:
-                marks.draw_limit(axes, bound)
+            marks.draw_limits(axes, limits(plot, experiment, comparison))
             ticks.set_places(axes, [] if plot.x in experiment.metrics else picture.x, log_x)
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
@@ -301,6 +301,7 @@ def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
 def _notes(
     plot: Plot,
     experiment: Experiment,
+    comparison: pd.DataFrame,
     picture: Picture,
     verdicts: Sequence[Verdict],
     log_y: bool,
@@ -319,6 +320,9 @@ def _notes(
     notes += claimed.sentences(plot, experiment, picture, verdicts)[:3]
     if picture.steps > MOST_STEPS:
         notes.append(f"{MOST_STEPS:,} of {picture.steps:,} steps are drawn")
+    wrong = comparison["variant"][comparison["status"] == WRONG] if plot.limit else ()
+    if len(wrong):
+        notes.append(f"{WRONG}: {', '.join(dict.fromkeys(wrong))} does more than was measured as the bound")
     if plot.scale in ("log-y", "log-log") and not log_y and picture.series:
         notes.append("linear, because zeros have no logarithm")
     return notes

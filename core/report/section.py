@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import digits
 from ..analysis.verdicts import Verdict, by_chance
 from ..experiment.schema import Experiment
+from ..measure.ceiling import peak_words
 from ..measure.fastest_products import in_words
 from ..safe_text import csv_of, one_line
 from . import citation, svg, words
@@ -254,12 +255,14 @@ def machine(environment: Mapping[str, Any]) -> str:
 
 def facts(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The environment as lines of name and value, without what is unknown or private."""
+    apart = "peaks", "products"
     found = [
         (words.human(key), said)
         for key, value in environment.items()
-        if not is_private(key) and key != "products" and (said := _flat(value, key))
+        if key not in apart and not is_private(key) and (said := _flat(value, key))
     ]
-    return [*found, *in_words(environment.get("products", {})).items()]
+    multiplied = in_words(environment.get("products") or {})
+    return [*found, *peak_words(environment.get("peaks") or {}), *multiplied.items()]
 
 
 def _flat(value: Any, key: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ HUGE = 1e150  # matplotlib squares what it draws
 BEYOND = "infinite, or too large to draw"
 FINE = 200  # places at which the lowest of several bounds is drawn
 REACH = 8  # so many times further left than the first place
+SEEN = 1.6  # of the highest roof so many times its foot, where it would begin above what bounds it
 OVER_BASELINE = (
     " / baseline"  # y: "memory / baseline" shows the ratio to the tier's baseline, of times the speed
 )
@@ -138,36 +140,43 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed, steps=steps)
 
 
-def limit(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Series | None:
-    """What bounds the values of this plot, at each place: the lowest of the plot's `limit`, none where one is missing.
+def limits(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> list[Series]:
+    """What bounds the values of this plot, a line for each metric of its `limit` that has figures.
 
-    Several bounds are a roof, each of them a straight line in logarithms. It begins left of what was measured, so that
-    one sees where it bends.
+    Several are roofs, each of them straight in logarithms: the first where it is lower than the highest of the others,
+    these where they are lower than the first. They begin left of what was measured, so that one sees where they bend.
     """
     import numpy as np
 
-    bounds = []
+    bounds: dict[str, dict[Any, float]] = {}
     for metric in plot.limit:
         alone = points(plot.model_copy(update={"y": metric, "limit": []}), experiment, comparison).series
         at = {place: value for line in alone for place, value in zip(line.x, line.y, strict=True)}
-        if not at:
-            return None
-        bounds.append(at)
-    if not bounds:
-        return None
-    label = " and ".join(experiment.metrics[metric].label or human(metric) for metric in plot.limit)
-    if len(bounds) == 1:
-        places = sorted(bounds[0])
-        lowest = [bounds[0][place] for place in places]
-    else:
-        if any(len(at) < 2 for at in bounds):
-            return None  # one place makes no line
-        ends = (min(map(min, bounds)) / REACH, max(map(max, bounds)))
-        places = list(np.geomspace(*ends, FINE))
-        lines = [np.polyfit(np.log(list(at)), np.log(list(at.values())), 1) for at in bounds]
-        lowest = list(np.exp(np.min([np.polyval(line, np.log(places)) for line in lines], axis=0)))
-    nothing = [math.nan] * len(places)
-    return Series("", places, lowest, nothing, nothing, label)
+        if at:
+            bounds[experiment.metrics[metric].label or human(metric)] = at
+    if len(bounds) < 2:
+        return [_bound(label, {x: at[x] for x in sorted(at)}) for label, at in bounds.items()]
+    if any(len(at) < 2 for at in bounds.values()):
+        return []  # one place makes no line
+    lines = [np.polyfit(np.log(list(at)), np.log(list(at.values())), 1) for at in bounds.values()]
+    left, right = min(map(min, bounds.values())) / REACH, max(map(max, bounds.values()))
+    first, *others = (np.exp(np.polyval(line, np.log(left))) for line in lines)
+    left /= max(
+        1.0, SEEN * max(others) / first
+    )  # the steepest rises in proportion, so that it is seen below the first
+    places = np.geomspace(left, right, FINE)
+    first, *others = (np.exp(np.polyval(line, np.log(places))) for line in lines)
+    below = [first <= np.max(others, axis=0), *(other <= first for other in others)]
+    return [
+        _bound(label, dict(zip(places[lower], values[lower], strict=True)))
+        for label, values, lower in zip(bounds, (first, *others), below, strict=True)
+        if lower.any()
+    ]
+
+
+def _bound(label: str, at: Mapping[Any, float]) -> Series:
+    nothing = [math.nan] * len(at)
+    return Series("", list(at), list(at.values()), nothing, nothing, label)
 
 
 def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Scalar]]:

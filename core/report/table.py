@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import digits
 from ..analysis.gaps import worse_than
 from ..analysis.statistics import FEWEST
-from ..experiment.schema import ABOVE_ANY_CEILING, RATES, Experiment, Metric
+from ..experiment.schema import RATES, ROOF, Experiment, Metric
+from ..measure.ceiling import WRONG
 from .words import TERMS, human, named, value_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WORSE = {"": 0, "ok": 0, "missing": 1, "refused": 2, "timeout": 3, "failed": 4, "wrong": 5}
+WORSE = {"": 0, "ok": 0, WRONG: 0, "missing": 1, "refused": 2, "timeout": 3, "failed": 4, "wrong": 5}
+FINE = ("ok", "missing", WRONG)  # such a row has its other figures
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,13 @@ def tables(experiment: Experiment, comparison: pd.DataFrame) -> list[Table]:
 
 def _table(title: str, experiment: Experiment, rows: pd.DataFrame, keys: list[str]) -> Table:
     varying = [key for key in keys if rows[key].nunique(dropna=False) > 1]
-    there = set(rows["metric"][rows["estimate"].notna()]) or set(rows["metric"])
-    metrics = {name: metric for name, metric in experiment.metrics.items() if name in there}
+    there = set(rows["metric"][rows["estimate"].notna() | (rows["status"] == WRONG)]) or set(rows["metric"])
+    # Roofs are drawn beside what they bound; as columns they repeat the intensity.
+    metrics = {
+        name: metric
+        for name, metric in experiment.metrics.items()
+        if name in there and not name.startswith(ROOF)
+    }
     zeros = {name: worse_than(experiment, metric.gap) for name, metric in metrics.items() if metric.gap}
     expected = {str(name) for name in rows["metric"][_predictions(rows).notna()]}
     tiers = []
@@ -178,7 +185,7 @@ def _rows(
     if rows.empty:
         return []
     ends = set(zip(rows["status"], rows["reason"].fillna(""), strict=True)) - {("missing", "")}
-    bad = [end for end in ends if end[0] not in ("ok", "missing")]
+    bad = [end for end in ends if end[0] not in FINE]
     if len(bad) == 1 and not (rows["status"] == "ok").any():
         return [Row(variant, [Cell("all", "") for _ in keys], [], *bad[0], name=variant)]
     found = []
@@ -187,7 +194,7 @@ def _rows(
         first = next(iter(by_metric.values()))
         point = [Cell(value_words(first[key]), _sort(first[key])) for key in keys]
         worst = max(by_metric.values(), key=lambda row: WORSE.get(str(row["status"]), 1))
-        if worst["status"] not in ("ok", "missing"):
+        if worst["status"] not in FINE:
             found.append(Row(variant, point, [], str(worst["status"]), str(worst["reason"] or ""), variant))
             continue
         if all(row["status"] == "missing" for row in by_metric.values()):
@@ -225,6 +232,8 @@ def _joined(rows: list[Row]) -> list[Row]:
 def _cells(
     name: str, metric: Metric, row: dict[Any, Any] | None, zeros: dict[str, str], expected: bool
 ) -> list[Cell]:
+    if row is not None and row["status"] == WRONG:
+        return [Cell(WRONG, math.nan)]
     if row is None or not _is_number(row["estimate"]) or math.isnan(row["estimate"]):
         return [Cell("", math.nan)] * len(_columns(name, metric, "", expected))
     first, *others = _of_figure(name, metric, row, zeros)
@@ -235,8 +244,6 @@ def _cells(
 
 def _of_figure(name: str, metric: Metric, row: dict[Any, Any], zeros: dict[str, str]) -> list[Cell]:
     """The cell of a figure, and of how it compares."""
-    if name == "of_peak" and row["estimate"] > ABOVE_ANY_CEILING:
-        return [Cell("no ceiling", row["estimate"])]
     if metric.gap and (row["estimate"] if math.isnan(row["high"]) else row["high"]) < 0:
         return [Cell(zeros[name], row["estimate"])]
     figure = _figure([row["estimate"], *_ends(row, "low", "high")], metric.unit, "value", bool(row["best"]))

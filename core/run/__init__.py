@@ -22,6 +22,7 @@ In reading order:
     estimate      expected seconds until the end
     results       tables, verdicts and sentences of a run
     trial_rows    rows of those tables, from trial files
+    ceilings      what shares of a peak stand for, and which are wrong
     warnings      what to know before believing them
     differences   what differs between two runs besides their figures
 """

@@ -48,7 +48,7 @@ def measured_peak(results: Path, cpu: str | None) -> float | None:
 
 def _is_of(run: Run, cpu: str | None) -> bool:
     try:
-        return bool(run.environment.get("cpu") == cpu)
+        return bool(run.machine.get("cpu") == cpu)
     except OSError:
         return False
 

@@ -21,8 +21,9 @@ from . import lock, schedule
 from .compiling import FOLDER as COMPILING
 from .compiling import compiled_first
 from .environment import Resources
+from .files import write_json
 from .folder import Run
-from .plan import Trial, key_of, params_of, plan, seeds_abreast
+from .plan import Trial, key_of, params_of, plan, points, seeds_abreast
 from .process import Job
 from .products import products_of
 from .schedule import Event
@@ -117,17 +118,20 @@ def _timing(loaded: Loaded, run: Run, resources: Resources, on_event: Callable[[
     for trial in trials:
         if trial.kind == "check":
             continue
+        if trial.kind == "peaks":
+            if run.result(trial) is None:
+                schedule.run([_peaks_job(loaded, run, resources, trial)], 1, PEAKS_TIMEOUT, on_event)
+            continue
         variants = [name for name in loaded.experiment.variants if (name, _point(trial)) in passed]
         timed = [name for name in variants if name in in_time]
         # Variants are compared in one process or not at all: one that passed only now is timed again with the others.
         if (done := run.result(trial)) is not None and not (
-            trial.kind == "time" and done["status"] == "ok" and set(timed) - set(done["samples"])
+            done["status"] == "ok" and set(timed) - set(done["samples"])
         ):
             continue
-        job = _job(loaded, run, resources, trial, timed if trial.kind == "time" else variants[:1])
         # Alone, whatever --workers says: a neighbour disturbs timing most.
-        timeout = PEAKS_TIMEOUT if trial.kind == "peaks" else loaded.experiment.timeout
-        schedule.run([job], 1, timeout, on_event)
+        schedule.run([_job(loaded, run, resources, trial, timed)], 1, loaded.experiment.timeout, on_event)
+    write_json(run.folder / "environment.json", run.environment)
 
 
 def check_only(
@@ -217,6 +221,13 @@ def _job(loaded: Loaded, run: Run, resources: Resources, trial: Trial, variants:
         sample_seconds=loaded.experiment.sample_seconds,
         products=resources.products,
     )
+
+
+def _peaks_job(loaded: Loaded, run: Run, resources: Resources, trial: Trial) -> Job:
+    """In the dtype of the first point."""
+    first = next(iter(loaded.experiment.variants))
+    params = {first: params_of(loaded, first, points(loaded)[0])}
+    return replace(_job(loaded, run, resources, trial, []), params=params)
 
 
 def _controls(loaded: Loaded, timed: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.overview import NAME
+from ..measure.ceiling import with_repeats
 from . import lock
 from .files import Damaged, read_json, write_json
 from .stored import is_environment, is_run, is_trial
@@ -59,14 +60,28 @@ class Run:
         return bool(self.facts["status"] == "finished")
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """environment.json, with the machine's peaks once they are measured."""
+    def machine(self) -> dict[str, Any]:
+        """environment.json as it is.
+
+        Raises Damaged: it is not what was written.
+        """
         facts = read_json(self.folder / "environment.json")
         if not is_environment(facts):
             raise Damaged(self.folder / "environment.json")
-        if (peaks := self.result("peaks")) is not None:
-            facts["peaks"] = peaks.get("metrics", {})
         return facts
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """environment.json, with the machine's peaks once they are measured: `peaks`, of them `fma_by_repeat`, the FMA peak
+        before the first repeat and after each.
+
+        Raises Damaged: it is not what was written.
+        """
+        measured: list[dict[str, Any]] = []
+        while (result := self.result(peaks_key(len(measured)))) is not None:
+            measured.append(result.get("metrics", {}))
+        facts = {name: fact for name, fact in self.machine.items() if name != "peaks"}
+        return facts | ({"peaks": with_repeats(measured)} if measured else {})
 
     def of(self, trial: Trial | str) -> Path:
         """The folder of a trial."""
@@ -96,6 +111,11 @@ class Run:
 
     def _trial_files(self) -> list[Path]:
         return sorted((self.folder / "trials").glob("*/trial.json"))
+
+
+def peaks_key(repeats: int) -> str:
+    """The name of the trial that measured the peaks after so many repeats."""
+    return f"peaks.{repeats}" if repeats else "peaks"
 
 
 @cache

@@ -14,6 +14,7 @@ from ..experiment.absolute_paths import files, with_absolute_paths
 from ..experiment.load import Loaded
 from ..experiment.schema import Point
 from ..own_files import digest
+from .folder import peaks_key
 
 Kind = Literal["compile", "products", "peaks", "check", "time", "train"]
 
@@ -23,9 +24,10 @@ class Trial:
     """One piece of work in one process.
 
     A check has one variant and no replicate, a training trial one variant and a seed, a timing trial all variants of
-    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best. Two are in no plan and
-    leave no result: `compile` prepares kernels, its variant is the word of those that belong together; `products` measures
-    what multiplies fastest.
+    a point at once (`variant` is empty) and a repeat. `peaks` measures what the machine can do at best: all of it before the
+    first repeat, and the FMA peak again after each, whose number is the replicate. Two are in no plan and leave no result:
+    `compile` prepares kernels, its variant is the word of those that belong together; `products` measures what multiplies
+    fastest.
     """
 
     kind: Kind
@@ -85,12 +87,16 @@ def plan(loaded: Loaded) -> list[Trial]:
         for point in check_points(loaded)
         for variant in experiment.variants
     ]
-    timed = [
-        _trial(loaded, "time", "", point, repeat)
-        for repeat in range(experiment.replicates)
-        for point in points(loaded)
-    ]
-    return [*checks, Trial("peaks", "", {}, 0, "peaks"), *timed]
+    timed = [_peaks(0)]
+    for repeat in range(experiment.replicates):
+        timed += [_trial(loaded, "time", "", point, repeat) for point in points(loaded)]
+        timed.append(_peaks(repeat + 1))
+    return [*checks, *timed]
+
+
+def _peaks(repeats: int) -> Trial:
+    """The peaks after so many repeats."""
+    return Trial("peaks", "", {}, repeats, peaks_key(repeats))
 
 
 def seeds_abreast(trials: Sequence[Trial], workers: int) -> list[Trial]:

@@ -271,12 +271,16 @@ def _time(job: Job, cases: Mapping[str, Case], send: Callable[[tuple[Any, ...]],
 
 
 def _peaks(job: Job) -> dict[str, Any]:
+    """What the machine can do at best; after a repeat the FMA peak alone, by which one sees whether it changed."""
     from dataclasses import asdict
 
-    from ..measure.peaks import measure_peaks
+    from ..measure.peaks import fma_or_why, measure_peaks
 
-    dtype = next(iter(job.params.values()), {}).get("dtype", "float32")
-    return {"metrics": asdict(measure_peaks(str(dtype), job.device))}
+    dtype = str(next(iter(job.params.values()), {}).get("dtype", "float32"))
+    if job.trial.replicate == 0:
+        return {"metrics": asdict(measure_peaks(dtype, job.device))}
+    fma, why = fma_or_why(dtype, job.device, job.threads)
+    return {"metrics": {"fma": fma and asdict(fma), "without_fma": why}}
 
 
 def _products(job: Job) -> dict[str, Any]:

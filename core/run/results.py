@@ -10,6 +10,7 @@ from ..atomic import write
 from ..experiment.schema import Experiment
 from ..safe_text import csv_of
 from ..trial import TwoCuts
+from .ceilings import above_ceilings, ceiling_notes, marked, named
 from .folder import Run
 from .opening import experiment_of, looks_again, planned_replicates
 from .trial_rows import (
@@ -21,7 +22,7 @@ from .trial_rows import (
     status_rows,
     value_rows,
 )
-from .warnings import above_ceilings, ceiling_warnings, warnings_of
+from .warnings import warnings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,8 @@ def gather(run: Run) -> Results:
     from ..analysis.judge import judge
     from ..analysis.summary import fill
 
-    experiment, facts, environment = experiment_of(run), run.facts, run.environment
+    facts, environment = run.facts, run.environment
+    experiment = named(experiment_of(run), environment)
     setting = {**facts.get("params", {}), **environment}  # compared with the setting of each claim
     ends = run.ends()
     trials, left_out = fitting(experiment, [end for end in ends.values() if end is not None])
@@ -81,6 +83,8 @@ def gather(run: Run) -> Results:
         columns=["variant", *keys, "metric", "replicate", "step", "value"],
     )
     values = with_gaps(experiment, values)
+    impossible = above_ceilings(values, keys)
+    measured, above, values = values, values[impossible], values[~impossible]
     control_table = control(experiment, values)
     conditions = Conditions(
         planned=planned_replicates(run),
@@ -93,8 +97,6 @@ def gather(run: Run) -> Results:
     judged = control_table if look is None else control(experiment, values[values["replicate"] < look.n])
     conditions = replace(conditions, off=off_in(judged, keys))
     samples, cuts = samples_of(experiment, run, trials)
-    impossible = above_ceilings(values, keys)
-    believed = values[~impossible]
     return Results(
         experiment=experiment,
         run=run,
@@ -105,11 +107,11 @@ def gather(run: Run) -> Results:
         curves=curves,
         samples=samples,
         cuts=cuts,
-        comparison=compare(experiment, values, status),
+        comparison=marked(compare(experiment, measured, status), above, keys),
         control=control_table,
         conditions=conditions,
-        verdicts=judge(experiment, believed, status, curves, setting, conditions),
-        summary=fill(experiment, believed, status),
+        verdicts=judge(experiment, values, status, curves, setting, conditions),
+        summary=fill(experiment, values, status),
         warnings=[
             *(
                 f"trial {key} is left out: its trial.json is damaged"
@@ -118,7 +120,7 @@ def gather(run: Run) -> Results:
             ),
             *left_out,
             *alarms(experiment, values),
-            *ceiling_warnings(values[impossible], keys),
+            *ceiling_notes(environment, trials, above),
             *warnings_of(facts, environment, trials, off_words(judged, keys)),
         ],
     )

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..experiment.schema import AGAIN, Experiment, Metric, Scalar, point_words
+from ..experiment.schema import AGAIN, ROOF, Experiment, Metric, Scalar, point_words
+from ..measure.ceiling import copies_of, fastest_copy, in_repeat
 from ..trial import TwoCuts
 from .files import Damaged, read_lines
 from .folder import Run
 from .plan import key_of
-from .stored import a_number, figures, whole
+from .stored import figures, whole
 
 Trials = Sequence[Mapping[str, Any]]  # the content of each trial.json
 
@@ -89,7 +90,8 @@ def _timed(
     experiment: Experiment, trial: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, float]]:
     """The figures of one timing process. Blocks are no replicates: a variant's blocks become their median."""
-    peaks = {name: peak for name, peak in (environment.get("peaks") or {}).items() if a_number(peak)}
+    peaks = environment.get("peaks") or {}
+    ceiling = in_repeat(peaks, trial["replicate"])
     for variant, samples in trial["samples"].items():
         if variant.removesuffix(AGAIN) not in experiment.variants:
             continue
@@ -102,12 +104,13 @@ def _timed(
             yield variant, "throughput", work["operations"] / seconds / 1e9
         if "intensity" in work:
             yield variant, "intensity", work["intensity"]
-            if peaks.get("copy_gb_per_s"):
-                yield variant, "copy_roof", work["intensity"] * float(peaks["copy_gb_per_s"])
-        # Work with operations has matrix products for its peak, work that only moves bytes a copy.
-        bound, peak = ("operations", "matmul_gflops") if "operations" in work else ("bytes", "copy_gb_per_s")
-        if bound in work and peaks.get(peak):
-            best = float(peaks[peak])
+            for copy in copies_of(peaks):
+                roof = ROOF if copy.capacity is None else f"{ROOF}_{copy.level.lower()}"
+                yield variant, roof, work["intensity"] * copy.gb_per_s
+        # Work with operations has multiply-adds for its peak, work that only moves bytes a copy of as many.
+        bound = "operations" if "operations" in work else "bytes"
+        best = ceiling if bound == "operations" else fastest_copy(peaks, work.get("bytes", 0.0))
+        if bound in work and best:
             yield variant, "peak", best
             yield variant, "of_peak", 100 * work[bound] / seconds / 1e9 / best
             yield variant, "time_at_peak", work[bound] / 1e9 / best

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ..experiment.schema import ABOVE_ANY_CEILING, point_words
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ..experiment.schema import point_words
 
 
 def warnings_of(
@@ -49,19 +46,3 @@ def warnings_of(
                 f" {memory['allocated'] / 1e6:.1f} MB, the resident set {memory['resident'] / 1e6:.1f} MB"
             )
     return found
-
-
-def above_ceilings(values: pd.DataFrame, keys: Sequence[str]) -> pd.Series[bool]:
-    """Which rows are shares of a peak above 103%: a sign that the measured peak is no ceiling."""
-    by_point = values.groupby(["variant", *keys, "metric"], sort=False, dropna=False)["value"]
-    return (values["metric"] == "of_peak") & (by_point.transform("median") > ABOVE_ANY_CEILING)
-
-
-def ceiling_warnings(above: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
-    if not above.empty:
-        shares = above.groupby(["variant", *keys], sort=False, dropna=False)["value"].median()
-        largest = shares.groupby("variant").max()
-        yield (
-            f"the measured peak is no ceiling here: {largest.idxmax()} reaches {largest.max():.0f}% of it,"
-            " so shares of the peak mean nothing in this run, and no claim is judged by them"
-        )

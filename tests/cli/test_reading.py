@@ -129,18 +129,70 @@ def test_a_share_above_all_is_shown_as_a_ceiling_that_is_none(results_folder: Pa
         "  measure: {value: of_peak, of: twice, where: {size: 1}}\n  expect: {at_least: 1}\n"
     )
     file.write_text(file.read_text().replace("metrics:\n", share).replace("claims:\n", claim))
-    for peak, expected in ((1.0, ("no ceiling", "reaches 198%")), (50.0, ("3.96", ""))):
-        change(
-            folder / "trials" / "peaks" / "trial.json", metrics={"matmul_gflops": peak, "copy_gb_per_s": 10.0}
-        )
-        for arguments in (["compare", "known"], ["compare", "known", "--format", "markdown"]):
-            shown = " ".join(lab(*arguments)[1].split())
-            assert expected[0] in shown and "198" not in re.sub(r"reaches 198%", "", shown)
-            assert ("no ceiling" in shown) == (peak == 1.0)
+    for peak, expected in ((1.0, "wrong ceiling"), (50.0, "3.96")):
+        is_wrong = peak == 1.0
+        for name in ("peaks", "peaks.1"):
+            metrics = {"fma": {"gflops": peak}, "matmul_gflops": 0.5, "copy_gb_per_s": 10.0}
+            change(folder / "trials" / name / "trial.json", metrics=metrics)
+        shown = {
+            how: lab("compare", "known", "--format", how)[1] for how in ("table", "markdown", "csv", "json")
+        }
+        assert lab("report", "known")[0] == 0
+        shown |= {name: (results_folder / f"report-known.{name}").read_text() for name in ("md", "html")}
+        shown["comparison.csv"] = (folder / "comparison.csv").read_text()
+        for where, text in shown.items():
+            assert ("wrong ceiling" in text) == is_wrong, where
+            assert not re.search(r"\b19[68](\.\d+)?\b", text), where
+        assert all(expected in shown[where] for where in ("table", "markdown", "md", "html"))
+        with (folder / "metrics.csv").open() as file:
+            shares = {
+                row["of_peak"]
+                for row in csv.DictReader(file)
+                if (row["variant"], row["size"]) == ("twice", "1")
+            }
+        assert (shares == {""}) == is_wrong, shares
         results = gather(*runs(results_folder, "known"))
-        assert expected[1] in " ".join(results.warnings)
+        assert (
+            any("wrong ceiling" in note and "twice does more" in note for note in results.warnings)
+            == is_wrong
+        )
         verdict = next(each for each in results.verdicts if each.claim == "near-the-peak")
-        assert (verdict.word == "not tested") == (peak == 1.0), verdict
+        assert (verdict.word == "not tested") == is_wrong, verdict
+
+
+@pytest.mark.parametrize(
+    ("peaks", "name", "says"),
+    [
+        ({"fma": {"gflops": 60.0}}, "FMA peak", ""),
+        ({"fma": None, "without_fma": "it needs Numba"}, "best product", "it needs Numba"),
+        ({"fma": {"gflops": 10.0}}, "best product", "faster than the FMA peak of 10 GFLOP/s"),
+        ({}, "PyTorch's matmul", "an earlier version"),
+    ],
+)
+def test_a_ceiling_is_called_what_it_is(
+    peaks: dict[str, Any], name: str, says: str, results_folder: Path
+) -> None:
+    """Files say "FMA peak"; a run without one has another word in its tables, and a note that says why."""
+    folder = folder_of(results_folder, "known")
+    file = folder / "experiment.yaml"
+    share = (
+        "metrics:\n  of_peak:\n    unit: '%'\n    label: of FMA peak\n    better: higher\n    kind: timed\n"
+    )
+    file.write_text(file.read_text().replace("metrics:\n", share))
+    change(
+        folder / "trials" / "peaks" / "trial.json",
+        metrics=peaks | {"matmul_gflops": 50.0, "copy_gb_per_s": 10.0},
+    )
+    code, shown, _ = lab("compare", "known", "--format", "markdown")
+    assert code == 0 and (f"of {name}" in shown) == (name != "PyTorch's matmul")  # whose file says so itself
+    results = gather(*runs(results_folder, "known"))
+    notes = [note for note in results.warnings if note.startswith("ceiling")]
+    assert len(notes) == bool(says) and all(name in note and says in note for note in notes)
+    rate = 60.0 if name == "FMA peak" else 50.0
+    of_twice = results.values.query(
+        "variant == 'twice' and size == 1 and metric == 'of_peak' and replicate == 0"
+    )
+    assert list(of_twice["value"]) == pytest.approx([100 * 2 / rate])
 
 
 def test_nothing_in_a_run_is_obeyed_by_the_terminal(results_folder: Path) -> None:

@@ -39,7 +39,10 @@ def test_attention_by_onednn_is_right_or_refused(variant, direction, tmp_path):
 
 
 def test_other_dtypes_and_devices_are_refused_and_pytorch_is_left_alone():
-    for params, device in ((Params(products="onednn", dtype="bfloat16"), "cpu"), (Params(products="onednn"), "cuda")):
+    for params, device in (
+        (Params(products="onednn", dtype="bfloat16"), "cpu"),
+        (Params(products="onednn"), "cuda"),
+    ):
         with pytest.raises(Refused, match="for float32 on a CPU"):
             by(params, device)
 

@@ -31,7 +31,10 @@ def by(monkeypatch):
 
     def use(library):
         table = {
-            (threads, "float32", role, size): library for threads in (1, 2, 3) for role in ROLES for size in SIZES
+            (threads, "float32", role, size): library
+            for threads in (1, 2, 3)
+            for role in ROLES
+            for size in SIZES
         }
         monkeypatch.setattr(fastest_products, "_in_use", table if library != LIBRARIES[0] else {})
 
@@ -85,7 +88,9 @@ def test_each_library_is_called_for_its_class_and_pytorch_for_the_rest(library, 
     known = {library: type(real)(library, counted, None)}
     monkeypatch.setattr("lab.core.lm.products.libraries", lambda dtype: known)
     monkeypatch.setattr(
-        fastest_products, "_in_use", {(torch.get_num_threads(), "float32", "input gradient", "large"): library}
+        fastest_products,
+        "_in_use",
+        {(torch.get_num_threads(), "float32", "input gradient", "large"): library},
     )
     for size in LAYERS:
         x, weight, g = layer(size)
@@ -103,7 +108,9 @@ def test_a_gradient_that_is_not_needed_is_not_computed_and_a_bias_has_its_own(li
     assert torch.allclose(bias.grad, g.sum((0, 1)), atol=1e-4)
     linear(x.detach(), weight).backward(g)
     linear(x, weight.detach()).backward(g)
-    close(x.grad.flatten(0, 1), [t.double() for t in (g[0] @ weight, g[0].abs() @ weight.abs())], 2 * g.shape[2])
+    close(
+        x.grad.flatten(0, 1), [t.double() for t in (g[0] @ weight, g[0].abs() @ weight.abs())], 2 * g.shape[2]
+    )
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -136,7 +143,11 @@ def test_two_threads_of_python_get_the_numbers_of_one(library, by):
             together = list(pool.map(gradients, range(8)))
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for one, two in zip(alone, together, strict=True) for a, b in zip(one, two, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for one, two in zip(alone, together, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 def test_other_dtypes_autocast_and_second_derivatives_without_a_library_are_pytorchs(by):

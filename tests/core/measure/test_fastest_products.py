@@ -32,8 +32,12 @@ from lab.core.measure.fastest_products import (
 )
 from lab.core.measure.products import Library, libraries
 
-FASTER = Comparison("onednn", "mkl", {"onednn": 2.0, "ours": 1.2}, {"onednn": 1.3, "ours": 1.1, "bad": 900.0}, ["bad"])
-SAME = Comparison("mkl", "mkl", {"onednn": 1.0, "ours": 1.0}, {"onednn": 1.0, "ours": 1.0, "bad": 900.0}, ["bad"])
+FASTER = Comparison(
+    "onednn", "mkl", {"onednn": 2.0, "ours": 1.2}, {"onednn": 1.3, "ours": 1.1, "bad": 900.0}, ["bad"]
+)
+SAME = Comparison(
+    "mkl", "mkl", {"onednn": 1.0, "ours": 1.0}, {"onednn": 1.0, "ours": 1.0, "bad": 900.0}, ["bad"]
+)
 FOUND = {"float32": {"forward, large": FASTER, "weight gradient, small": SAME}}
 
 
@@ -183,7 +187,9 @@ def test_the_setting_is_one_of_four(monkeypatch):
 
 def test_outside_of_a_run_what_is_kept_is_used_and_nothing_compared(cache, monkeypatch):
     monkeypatch.setenv("LAB_PRODUCTS", "fastest")
-    monkeypatch.setattr(compared_products, "compared", lambda threads: pytest.fail("nothing is to be compared"))
+    monkeypatch.setattr(
+        compared_products, "compared", lambda threads: pytest.fail("nothing is to be compared")
+    )
     assert fastest_products.in_use() == {}
     keep(1, FOUND)
     monkeypatch.setattr(fastest_products, "_in_use", None)

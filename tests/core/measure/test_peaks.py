@@ -51,6 +51,7 @@ def test_rates_are_the_operations_and_bytes_of_a_call_over_its_seconds(monkeypat
     """With seconds that are known: an n x n product has 2 n³ operations, a copy reads and writes each byte."""
     monkeypatch.setattr(measured, "_samples", lambda call, device, deadline: iter([0.5, 0.25, 0.5]))
     monkeypatch.setattr(measured, "_copy_size", lambda device: 1 << 20)
+    monkeypatch.setattr(measured, "loop_rates", lambda size, threads, samples: (0.001,))
     peaks = measure_peaks("float64", budget_seconds=0)
     assert (peaks.matmul_size, peaks.copy_bytes) == (512, 1 << 20)
     assert peaks.matmul_gflops == pytest.approx(2 * 512**3 / 0.25 / 1e9)

@@ -400,14 +400,21 @@ def test_plotting_leaves_other_peoples_settings_alone(timed: Any) -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_a_roof_bends_where_its_two_bounds_meet() -> None:
+def test_roofs_end_where_they_meet_the_peak_and_it_begins_at_the_highest() -> None:
     metrics = {
         "intensity": {"unit": "FLOP/B", "kind": "counted"},
         "rate": {"unit": "GFLOP/s", "kind": "timed"},
         "peak": {"unit": "GFLOP/s", "kind": "timed"},
         "copied": {"unit": "GFLOP/s", "kind": "timed", "label": "copy"},
+        "cached": {"unit": "GFLOP/s", "kind": "timed", "label": "L2"},
+        "absent": {"unit": "GFLOP/s", "kind": "timed"},
     }
-    plot = {"x": "intensity", "y": "rate", "limit": ["peak", "copied"], "scale": "log-log"}
+    plot = {
+        "x": "intensity",
+        "y": "rate",
+        "limit": ["peak", "copied", "cached", "absent"],
+        "scale": "log-log",
+    }
     experiment = timing(metrics=metrics, plots=[plot], claims=[], variants={"safe": {}, "online": {}})
     readings = [
         {"variant": variant, "columns": columns, "metric": metric, "replicate": 0, "value": value}
@@ -418,13 +425,24 @@ def test_a_roof_bends_where_its_two_bounds_meet() -> None:
             "rate": factor * 2,
             "peak": 80.0,
             "copied": 10 * factor * columns / 1000,
+            "cached": 25 * factor * columns / 1000,
         }.items()
     ]
     comparison = compare(experiment, pd.DataFrame(readings))
     figure = draw(experiment.plots[0], experiment, comparison, [])
     drawn = lines(figure)
     assert list(drawn["online"].get_xdata()) == [3.0, 96.0, 768.0]
-    x, y = (np.asarray(drawn["peak and copy"].get_data()[side]) for side in (0, 1))
-    assert x[0] == pytest.approx(1 / 8) and x[-1] == pytest.approx(768)
-    np.testing.assert_allclose(y, np.minimum(80, 10 * x))
+    roofs = [
+        line
+        for line in figure.axes[0].get_lines()
+        if line.get_linestyle() == "--" and line.get_linewidth() < 1
+    ]
+    (flat, height), *slopes = (map(np.asarray, roof.get_data()) for roof in roofs)
+    assert drawn["peak"] is roofs[0] and flat[-1] == pytest.approx(768)
+    np.testing.assert_allclose(height, 80)
+    assert flat[0] == pytest.approx(80 / 25, rel=0.1), "where the higher of the two others meets it"
+    for rate, (x, y) in zip((10, 25), slopes, strict=True):
+        assert x[0] == pytest.approx(1 / 8) and x[-1] == pytest.approx(80 / rate, rel=0.1)
+        np.testing.assert_allclose(y, rate * x)
+    assert {"copy", "L2"} <= set(words(figure).splitlines())
     assert figure.axes[0].get_xlabel() == "intensity, FLOP/B" or "intensity, FLOP/B" in words(figure)
