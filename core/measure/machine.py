@@ -90,7 +90,7 @@ def microarchitecture() -> str | None:
         from llvmlite import binding
     except ImportError:
         return None
-    return str(binding.get_host_cpu_name())  # type: ignore[no-untyped-call]
+    return str(binding.get_host_cpu_name())
 
 
 def processor() -> str:
