@@ -60,8 +60,10 @@ def with_repeats(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def in_repeat(peaks: Mapping[str, Any], repeat: int) -> float | None:
     """GFLOP/s of the ceiling during a repeat: of the FMA peaks measured right before it and right after it, the higher."""
     found = ceiling_of(peaks)
-    if found is None or found.name != FMA:
-        return found and found.gflops
+    if found is None:
+        return None
+    if found.name != FMA:
+        return found.gflops
     between = [rate for rate in _between(peaks)[repeat : repeat + 2] if rate]
     return max(between, default=found.gflops)
 

@@ -49,7 +49,7 @@ def measure_copies(caches: Sequence[Cache], threads: int, samples: int = SAMPLES
     below = 0
     for cache in caches:
         capacity = cache.size * min(cache.count, threads)
-        tried = []
+        tried: list[CopyRate] = []
         for part in PARTS:
             each = capacity // threads // part
             if not tried or each > 2 * below:

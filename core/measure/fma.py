@@ -61,10 +61,10 @@ def measure_fma(dtype: str, threads: int, samples: int = SAMPLES) -> FmaPeak:
     for (bits, _), found in zip(kinds, first, strict=True):
         by_bits[str(bits)] = max(by_bits.get(str(bits), 0.0), *found)
     best = max(range(len(kinds)), key=lambda which: max(first[which]))
-    found = (*first[best], *rates(dtype, threads, best, samples))
+    sampled = (*first[best], *rates(dtype, threads, best, samples))
     bits, sums = kinds[best]
-    by_bits[str(bits)] = max(found)
-    return FmaPeak(max(found), found, bits, sums, by_bits, dtype, threads)
+    by_bits[str(bits)] = max(sampled)
+    return FmaPeak(max(sampled), sampled, bits, sums, by_bits, dtype, threads)
 
 
 def rates(dtype: str, threads: int, which: int, samples: int) -> Iterator[float]:

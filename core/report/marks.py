@@ -45,15 +45,17 @@ def draw_limits(ax: Axes, limits: Sequence[Series]) -> None:
     from matplotlib.transforms import offset_copy
 
     for number, limit in enumerate(limits):
-        name = {"label": limit.label} if number == 0 else {}
-        ax.plot(limit.x, limit.y, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, **name)
-        if not name:
+        label = limit.label if number == 0 else None
+        ax.plot(
+            limit.x, limit.y, label=label, color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1
+        )
+        if label is None:
             (x, further), (y, higher) = limit.x[:2], limit.y[:2]
             ax.text(
                 x,
                 y,
                 limit.label,
-                transform=offset_copy(ax.transData, ax.figure, x=-1, y=3, units="points"),
+                transform=offset_copy(ax.transData, ax.get_figure(root=True), x=-1, y=3, units="points"),
                 rotation=math.degrees(
                     math.atan2(higher - y, further - x)
                 ),  # which the scales of the axes then turn
