@@ -163,11 +163,12 @@ def test_the_machines_limit_is_drawn_beside_times(known: dict[str, Any]) -> None
     assert "matrix products" in (known["folder"] / "plots" / "time-by-size.svg").read_text()
     peaks = json.loads((known["folder"] / "environment.json").read_text())["peaks"]
     assert len(peaks["fma_by_repeat"]) == 7, "before the first of six repeats and after each"
-    peak = statistics.median(in_repeat(peaks, repeat) or 0.0 for repeat in range(6))
+    rates = [in_repeat(peaks, repeat) or 0.0 for repeat in range(6)]
     rows = [row for row in known["data"]["comparison"] if row["variant"] == "base" and row["size"] == 1]
     figures = {row["metric"]: row["estimate"] for row in rows}
-    assert figures["peak"] == pytest.approx(peak)
-    assert figures["time_at_peak"] == pytest.approx(1e6 / (peak * 1e9) * 1e3)  # the trial's operations, in ms
+    assert figures["peak"] == pytest.approx(statistics.median(rates))
+    times = [1e6 / (rate * 1e9) * 1e3 for rate in rates]  # the trial's operations, in ms
+    assert figures["time_at_peak"] == pytest.approx(statistics.median(times))
 
 
 def test_a_pass_can_be_chosen_where_there_are_two(lab: Any) -> None:
