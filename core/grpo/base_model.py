@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..lm.compiled_or_torch import compiled
 from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
 from ..lm.training import Recipe, examples, train
@@ -52,7 +53,7 @@ class BaseModelSpec:
 
     def key(self, task: str, seed: int) -> str:
         """The cache key: everything that the base model depends on, code included. `task` is `params.task_key`."""
-        made_by = [torch.__version__, torch.get_num_threads(), source_digest(__name__)]
+        made_by = [torch.__version__, torch.get_num_threads(), compiled(), source_digest(__name__)]
         return json.dumps(["base", task, seed, asdict(self), *made_by], sort_keys=True)
 
 
