@@ -165,14 +165,13 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     watched = replace(task, problems=data.around(task.problems), is_right=scoring.around(task.is_right))
     reward = scoring.around(lambda problems, completions: score(completions))
     trained = make_policy(model, settings)
-    hidden, processed = model.hidden, [0]
+    processed = [0]
 
-    def counted(ids: Any, cache: Any = None) -> Any:
+    def counted(_module: Any, given: tuple[Any, ...]) -> None:
         if torch.is_grad_enabled():
-            processed.append(ids.numel())
-        return hidden(ids, cache)
+            processed.append(given[0].numel())
 
-    model.hidden = counted
+    model.embedding.register_forward_pre_hook(counted)
     step = 0
     while True:
         step += 1

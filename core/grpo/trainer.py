@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -253,7 +253,7 @@ def _update(policy: Policy, batch: Batch, config: GRPOConfig, step: int) -> dict
             kl=config.kl,
             num_items=items,
         )
-        return found.loss, found
+        return found.loss, replace(found, loss=found.loss.detach())  # kept without its graph
 
     sums: dict[str, float] = dict.fromkeys(("loss", "policy_loss", "grad_norm"), 0.0)
     for _ in range(config.num_iterations):

@@ -5,7 +5,8 @@
   `positions`: rotary positions.
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `decoder`: the same by compiled
   steps; `scoring`: log-probabilities of given ones.
-* `numba/`: kernels; `compiled_or_torch`: whether they compute.
+* `numba/`: kernels; `compiled_or_torch`: whether they compute; `blocks`: the transformer's blocks by them, one function with its
+  gradient; `chosen`: log-probabilities out of states; `packed`: sequences without padding; `workspace`: memory that is used again.
 * `training`: next-token training; `muon`: its optimizer of matrices;
   `gradients`: a batch's gradient in parts, `parallel`: on several cores;
   `precision`: what half precision is too coarse for; `not_finite`: the error that ends a training.

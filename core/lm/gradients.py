@@ -35,6 +35,7 @@ def add_gradients(
             with torch.enable_grad(), autocast(device):
                 loss, known = loss_of(part)
             found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            del loss  # and with it what the forward pass has kept, whose memory the next part uses
             total = [_sum(a, b) for a, b in zip(total, found, strict=True)]
             others.append(known)
         return total, others

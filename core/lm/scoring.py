@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from .cache import Shared
+from .chosen import chosen_log_probs
 from .language_model import LanguageModel
 from .model import Transformer
+from .packed import Packed, packed
 from .precision import wide
 
 
@@ -76,21 +78,50 @@ def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1
 
     Returns: two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
     """
-    hidden, first = _states(model, sequences)
     width = int(sequences.lengths.max())
-    column = torch.arange(width, device=hidden.device)
+    column = torch.arange(width, device=sequences.ids.device)
     mask = column < sequences.lengths[:, None]
     row, offset = mask.nonzero(as_tuple=True)
-    at = sequences.starts[row] + offset
-    logits = model.logits(hidden[row, at - 1 - first])
-    log_p = torch.log_softmax(wide(logits) / temperature, -1)
-    chosen = log_p.gather(-1, sequences.ids[row, at, None]).squeeze(-1)
-    with torch.no_grad():
-        entropy = -(log_p.exp() * log_p).sum(-1)
-    found = (
-        hidden.new_zeros(mask.shape, dtype=log_p.dtype).index_put((row, offset), x) for x in (chosen, entropy)
-    )
+    tokens = sequences.ids[row, sequences.starts[row] + offset]
+    if isinstance(model, Transformer) and model.by_kernels(sequences.ids):
+        ids, places, at = _packed(sequences, row, offset)
+        states = model.packed_states(ids, places)
+        chosen, entropy = chosen_log_probs(states, at, model.head.weight, tokens, temperature)
+    else:
+        hidden, first = _states(model, sequences)
+        logits = model.logits(hidden[row, sequences.starts[row] + offset - 1 - first])
+        log_p = torch.log_softmax(wide(logits) / temperature, -1)
+        chosen = log_p.gather(-1, tokens[:, None]).squeeze(-1)
+        with torch.no_grad():
+            entropy = -(log_p.exp() * log_p).sum(-1)
+    found = (chosen.new_zeros(mask.shape).index_put((row, offset), x) for x in (chosen, entropy))
     return next(found), next(found)
+
+
+def _packed(sequences: Sequences, row: Tensor, offset: Tensor) -> tuple[Tensor, Packed, Tensor]:
+    """Each prompt once, then each completion but its last token, which predicts nothing.
+
+    Args:
+        row, offset: (tokens of completions,), the row of each, and its place there.
+    Returns: ids and places of what is packed; for each token of a completion the packed token that predicts it.
+    """
+    rows = len(sequences.ids)
+    numbers, of = torch.unique(sequences.prompts, return_inverse=True)
+    any_row = torch.empty_like(numbers).scatter_(0, of, torch.arange(rows))
+    prompt_lengths, own = sequences.starts[any_row], (sequences.lengths - 1).clamp(min=0)
+    some = own.nonzero().squeeze(1)
+    lengths = torch.cat([prompt_lengths, own[some]])
+    beginning = torch.cat([torch.full_like(numbers, -1), of[some]])
+    places = packed(lengths, beginning)
+    # Each packed token is one of `ids`: of any row with its prompt, or of its own.
+    of_row = torch.cat([any_row, some]).repeat_interleave(lengths)
+    ids = sequences.ids[of_row, places.positions.long()]
+    first = torch.zeros(rows, dtype=torch.int64)
+    first[some] = places.first[len(numbers) : -1]
+    before = (
+        places.first[1 : len(numbers) + 1] - 1
+    )  # the last token of each prompt predicts the first of its completions
+    return ids, places, torch.where(offset > 0, first[row] + offset - 1, before[of[row]])
 
 
 def _states(model: LanguageModel, sequences: Sequences) -> tuple[Tensor, int]:

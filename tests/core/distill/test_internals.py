@@ -21,7 +21,7 @@ def ids():
 
 def test_states_are_those_of_a_plain_pass_and_nothing_stays_hooked(model, ids):
     hidden, qkv = hidden_states_and_qkv(model, ids)
-    assert torch.equal(hidden, model.hidden(ids))
+    torch.testing.assert_close(hidden, model.hidden(ids))  # which kernels may compute: they call no hook
     assert qkv.shape == (3, 9, 4 + 2 * model.config.kv_heads, 8)
     assert not model.blocks[-1].qkv._forward_hooks
 

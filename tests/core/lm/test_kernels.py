@@ -1,0 +1,326 @@
+"""The compiled passes and the function made of them, against float64, autograd and the PyTorch form of the same model."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lab.core.lm import blocks, workspace
+from lab.core.lm.chosen import chosen_log_probs
+from lab.core.lm.compiled_or_torch import SWITCH
+from lab.core.lm.gradients import add_gradients
+from lab.core.lm.packed import packed, rectangle
+from lab.core.lm.scoring import joined, log_probs
+from lab.core.lm.training import Recipe, examples, train
+
+pytest.importorskip("numba")
+
+INF, NAN = math.inf, math.nan
+EPSILON = torch.finfo(torch.float32).eps
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def run(kernel, *arguments):
+    kernel(*(x.numpy() if isinstance(x, torch.Tensor) else x for x in arguments))
+
+
+def rms_norm(x, gain):
+    return x / (x.square().mean(-1, keepdim=True) + EPSILON).sqrt() * gain
+
+
+def gradient(function, d, *inputs):
+    inputs = [x.double().requires_grad_() for x in inputs]
+    found = function(*inputs)
+    return found.detach(), torch.autograd.grad(found, inputs, d.double())
+
+
+def close(found, expected, rtol=2e-6, atol=2e-6):
+    torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 17), (130, 33)])
+def test_the_norm_and_its_gradient(rows, width):
+    from lab.core.lm.numba import rows as kernels
+
+    x, more, gain, d = (numbers(rows, width, seed=i) for i in range(4))
+    gain, before = gain[0].contiguous(), numbers(rows, width, seed=9)
+    y, scale = torch.empty(rows, width), torch.empty(rows)
+    run(kernels.norm, x, gain, EPSILON, y, scale)
+    value, (dx, d_gain) = gradient(rms_norm, d, x, gain)
+    close(y, value)
+    again, found, found_gain = torch.empty(rows, width), before.clone(), torch.ones(width)
+    run(kernels.norm_backward, d, x, scale, gain, found, found_gain, again)
+    close(found, dx + before, rtol=1e-5, atol=1e-5)
+    close(found_gain, d_gain + 1, rtol=1e-5, atol=1e-5)
+    close(again, value)
+    total = more.clone()
+    run(kernels.add_and_norm, x, total, gain, EPSILON, y, scale)
+    assert torch.equal(total, x + more)
+    close(y, rms_norm(x.double() + more.double(), gain.double()))
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 17), (5, 64)])
+def test_swiglu_and_its_gradient(rows, width):
+    from lab.core.lm.numba import rows as kernels
+
+    def formula(x):
+        gate, up = x.chunk(2, -1)
+        return F.silu(gate) * up
+
+    x, d = 4 * numbers(rows, 2 * width), numbers(rows, width, seed=1)
+    x[0, 0], x[-1, width - 1] = 90.0, -90.0  # where e^x or its inverse leaves float32
+    y, again, dx = torch.empty(rows, width), torch.empty(rows, width), torch.empty(rows, 2 * width)
+    run(kernels.swiglu, x, y)
+    run(kernels.swiglu_backward, d, x, dx, again)
+    value, [expected] = gradient(formula, d, x)
+    close(y, value)
+    close(dx, expected)
+    close(again, value)
+
+
+def test_what_is_not_finite_stays_so():
+    from lab.core.lm.numba import rows as kernels
+
+    x = numbers(4, 34)
+    x[0, 3], x[1, 3], x[2, 20] = NAN, INF, -INF
+    y, scale, gated = torch.empty(4, 34), torch.empty(4), torch.empty(4, 17)
+    run(kernels.norm, x, torch.ones(34), EPSILON, y, scale)
+    assert y.isfinite().all(1).tolist() == [False, False, False, True]
+    run(kernels.swiglu, x, gated)
+    assert gated.isfinite().all(1).tolist() == [False, False, False, True]
+    assert gated[0, 3].isnan() and gated[1, 3].isinf() and gated[2, 3].isinf()
+
+
+def test_positions_turn_pairs_and_back():
+    from lab.core.lm.numba import rows as kernels
+    from lab.core.lm.positions import rotated, rotations
+
+    turns, at = rotations(9, 6, 100.0), torch.tensor([0, 8, 3, 3], dtype=torch.int32)
+    x = numbers(4, 5 * 6)
+    found = x.clone()
+    table = torch.view_as_real(turns).squeeze(1)
+    run(kernels.rotate, found, at, table, 3, True)
+    expected = rotated(x[:, :18].reshape(4, 1, 3, 6), turns[at.long()].unsqueeze(1)).reshape(4, 18)
+    torch.testing.assert_close(found[:, :18], expected)
+    assert torch.equal(found[:, 18:], x[:, 18:])
+    run(kernels.rotate, found, at, table, 3, False)
+    torch.testing.assert_close(found, x)
+
+
+def attention_by_hand(qkv, places, heads, kv_heads):
+    x = qkv.view(len(qkv), heads + 2 * kv_heads, -1)
+    q, k, v = x.split([heads, kv_heads, kv_heads], 1)
+    found = []
+    for s, of in enumerate(places.beginning.tolist()):
+        own = torch.arange(*places.first[s : s + 2].tolist())
+        seen = own if of < 0 else torch.cat([torch.arange(*places.first[of : of + 2].tolist()), own])
+        K, V = (t[seen].repeat_interleave(heads // kv_heads, 1) for t in (k, v))
+        S = torch.einsum("qhc,khc->hqk", q[own], K) / math.sqrt(q.shape[-1])
+        future = torch.ones(len(own), len(seen), dtype=torch.bool).triu(len(seen) - len(own) + 1)
+        P = S.masked_fill(future, -INF).softmax(-1)
+        found.append(torch.einsum("hqk,khc->qhc", P, V).flatten(1))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(1, 1), (4, 2), (6, 2), (5, 1)])
+@pytest.mark.parametrize("d", [2, 8, 12, 32, 66])
+def test_attention_and_its_gradient(heads, kv_heads, d):
+    """Lengths around every size of a tile, behind beginnings of 3, 17 and 1 tokens and behind none."""
+    from lab.core.lm.numba import attention
+
+    lengths = torch.tensor([3, 1, 17, 5, 64, 1, 16, 40, 100, 2])
+    places = packed(lengths, torch.tensor([-1, -1, -1, 0, 2, 0, 1, -1, 2, 2]))
+    qkv, d_o = (
+        2 * numbers(int(lengths.sum()), (heads + 2 * kv_heads) * d),
+        numbers(int(lengths.sum()), heads * d, seed=1),
+    )
+    o, lse, d_qkv = torch.full_like(d_o, NAN), torch.full((len(qkv), heads), NAN), torch.full_like(qkv, NAN)
+    shape = places.first, places.beginning, heads, kv_heads, d**-0.5
+    run(attention.attend, qkv, *shape, o, lse)
+    run(attention.attend_backward, d_o, qkv, *shape, lse, d_qkv)
+    value, [expected] = gradient(lambda x: attention_by_hand(x, places, heads, kv_heads), d_o, qkv)
+    close(o, value, rtol=1e-5, atol=1e-5)
+    assert (d_qkv - expected).norm() < 1e-5 * expected.norm() and (d_qkv - expected).abs().max() < 1e-4
+
+
+def test_a_nan_in_one_sequence_is_not_in_another():
+    from lab.core.lm.numba import attention
+
+    places = packed(torch.tensor([20, 7, 30]), torch.tensor([-1, -1, 1]))
+    qkv = numbers(57, 3 * 8)
+    qkv[3] = NAN
+    o, lse, d_qkv = torch.empty(57, 8), torch.empty(57, 1), torch.empty(57, 24)
+    shape = places.first, places.beginning, 1, 1, 8**-0.5
+    run(attention.attend, qkv, *shape, o, lse)
+    run(attention.attend_backward, numbers(57, 8), qkv, *shape, lse, d_qkv)
+    assert o[3:20].isnan().all() and o[20:].isfinite().all() and d_qkv[20:].isfinite().all()
+
+
+@pytest.mark.parametrize("vocabulary", [1, 3, 18, 1000])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_chosen_log_probs_and_their_gradient(vocabulary, temperature):
+    states, weight = numbers(7, 5), 3 * numbers(vocabulary, 5, seed=1)
+    at, tokens = torch.tensor([0, 6, 2, 2, 2, 5]), torch.tensor([0, 1, 2, 0, 1, 2]) % vocabulary
+    d = numbers(6, seed=2)
+
+    def formula(states, weight):
+        log_p = (states[at] @ weight.mT / temperature).log_softmax(-1)
+        return log_p.gather(1, tokens[:, None]).squeeze(1)
+
+    value, expected = gradient(formula, d, states, weight)
+    log_p = (states[at].double() @ weight.double().mT / temperature).log_softmax(-1)
+    states.requires_grad_(), weight.requires_grad_()
+    for _ in range(2):  # with a gradient, then without
+        found, entropy = chosen_log_probs(states, at, weight, tokens, temperature)
+        close(found, value, rtol=1e-5, atol=1e-5)
+        close(entropy, -(log_p.exp() * log_p).sum(-1), rtol=1e-5, atol=1e-5)
+        assert not entropy.requires_grad
+        if found.requires_grad:
+            gradients = torch.autograd.grad(found, (states, weight), d)
+            close(gradients[0], expected[0], rtol=1e-5, atol=1e-5)
+            close(gradients[1], expected[1], rtol=1e-5, atol=1e-5)
+            states, weight = states.detach(), weight.detach()
+
+
+def test_far_apart_and_infinite_logits():
+    from lab.core.lm.numba.chosen import chosen, chosen_backward
+
+    z = torch.tensor(
+        [[0.0, -INF, 300.0], [1e30, 0.0, 0.0], [NAN, 0.0, 0.0], [INF, 0.0, 0.0], [-500.0, -501.0, -INF]]
+    )
+    tokens, out = torch.tensor([0, 0, 1, 1, 1]), torch.empty(4, 5)
+    run(chosen, z, tokens, 1.0, *out)
+    log_p = z.double().log_softmax(-1)
+    torch.testing.assert_close(out[0].double(), log_p[range(5), tokens], equal_nan=True)
+    entropy = -(log_p.exp() * log_p.clamp(min=-1e4)).sum(-1)
+    torch.testing.assert_close(out[1].double(), entropy, equal_nan=True, rtol=1e-6, atol=1e-6)
+    dz = torch.empty_like(z)
+    run(chosen_backward, torch.ones(5), z, tokens, 1.0, out[2], out[3], dz)
+    torch.testing.assert_close(dz.double(), F.one_hot(tokens, 3) - log_p.exp(), equal_nan=True)
+
+
+def both_ways(monkeypatch, compute):
+    found = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv(SWITCH, switch)
+        found.append(compute())
+    return found
+
+
+def of_groups(model, temperature=1.0):
+    prompts = [[3, 4, 5, 6], [2] * 7, [7, 8, 2, 3, 9], [4]]
+    completions = torch.randint(2, 11, (12, 9), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([6, 1, 3, 2, 2, 5, 4, 9, 1, 7, 1, 1])
+    data = joined(prompts, completions, lengths, pad=0).rows(torch.tensor([8, 0, 1, 3, 4, 5, 2, 6, 9, 10, 7]))
+    logp, entropy = log_probs(model, data, temperature)
+    model.zero_grad()
+    (logp * torch.linspace(-1, 1, logp.numel()).view_as(logp)).sum().backward()
+    return logp.detach(), entropy, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("rows", [5, 768])
+@pytest.mark.parametrize(
+    "shape", [{}, {"heads": 2, "kv_heads": 1, "layers": 3}, {"d_model": 36, "heads": 3, "kv_heads": 3}]
+)
+def test_the_model_is_the_one_of_pytorch_operations(make_model, monkeypatch, rows, shape):
+    monkeypatch.setattr(blocks, "ROWS", rows)
+    model = make_model(**shape)
+    (logp, entropy, gradients), expected = both_ways(monkeypatch, lambda: of_groups(model, 0.8))
+    torch.testing.assert_close((logp, entropy), expected[:2], rtol=1e-4, atol=1e-4)
+    for name, found in gradients.items():
+        of_torch = expected[2][name]
+        assert (found - of_torch).norm() <= 5e-5 * of_torch.norm(), name
+
+
+def test_states_of_rows_of_one_length_with_and_without_a_gradient(make_model, monkeypatch):
+    model, ids = make_model(), torch.randint(0, 11, (3, 13))
+    found, expected = both_ways(monkeypatch, lambda: model.hidden(ids))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setenv(SWITCH, "1")
+    assert "States" in type(found.grad_fn.next_functions[0][0]).__name__  # not PyTorch's operations twice
+    for mode in torch.inference_mode, torch.no_grad:  # the memory of the first is used again
+        with mode():
+            assert torch.equal(model.hidden(ids), found)
+    found.sum().backward()
+
+
+def test_graphs_do_not_share_memory(make_model):
+    """Two passes are alive at once, and one is gone through twice."""
+    model, ids = make_model(), torch.randint(0, 11, (2, 3, 13))
+    weights = list(model.parameters())
+
+    def gradients(loss, **more):
+        return torch.cat(
+            [
+                g.flatten()
+                for g in torch.autograd.grad(loss, weights, allow_unused=True, **more)
+                if g is not None
+            ]
+        )
+
+    alone = [gradients(model.hidden(each).square().mean()) for each in ids]
+    losses = [model.hidden(each).square().mean() for each in ids]
+    assert torch.equal(gradients(losses[0], retain_graph=True), alone[0])
+    assert torch.equal(gradients(losses[1]), alone[1]) and torch.equal(gradients(losses[0]), alone[0])
+
+
+def test_memory_is_used_again_and_does_not_pile_up(make_model):
+    model = make_model()
+    for length in (5, 30, 8, 30, 3, 29):
+        model.hidden(torch.zeros(2, length, dtype=torch.long)).sum().backward()
+        assert len(workspace._unused) <= 4
+
+
+def test_threads_change_no_gradient(make_model, two_threads):
+    model, found = make_model(), []
+    data = examples([([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2] * 4, [9] * 9 + [1])] * 6, pad=0)
+    for threads in (2, 2):
+        torch.set_num_threads(threads)
+        model.zero_grad()
+        add_gradients(
+            model, list(data.by_length(6)), lambda rows: (log_probs(model, data.rows(rows))[0].sum(), None)
+        )
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.equal(*found)
+
+
+def test_a_hook_inside_the_model_is_called(make_model):
+    model, seen = make_model(), []
+    handle = model.blocks[1].qkv.register_forward_hook(lambda *_: seen.append(1))
+    model.hidden(torch.zeros(1, 3, dtype=torch.long))
+    assert seen
+    handle.remove()
+
+
+def test_both_ways_train_alike(make_model, monkeypatch):
+    """The curves part by rounding, which grows: 20 steps."""
+
+    def losses():
+        model, found = make_model(), []
+        data = examples(
+            [([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2] * 4, [9] * 9 + [1]), ([3, 4], [1])], pad=0
+        )
+        train(
+            model,
+            data,
+            Recipe(20, batch=3),
+            generator=torch.Generator().manual_seed(0),
+            after_step=lambda _, x: found.append(x),
+        )
+        return found
+
+    compiled, of_torch = both_ways(monkeypatch, losses)
+    assert compiled == pytest.approx(of_torch, rel=1e-2, abs=1e-2) and compiled[-1] < 0.7 * compiled[0]
+
+
+def test_places_of_packed_sequences():
+    places = packed(torch.tensor([2, 3, 1, 2]), torch.tensor([-1, 0, 0, -1]))
+    assert places.first.tolist() == [0, 2, 5, 6, 8] and places.longest == 5
+    assert places.positions.tolist() == [0, 1, 2, 3, 4, 2, 0, 1]
+    assert rectangle(2, 3).positions.tolist() == [0, 1, 2] * 2
+    assert np.array_equal(rectangle(2, 3).beginning, [-1, -1])
