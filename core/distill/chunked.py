@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..lm.products import product
+
 LOGITS = 1 << 23
 """Of a chunk: 32 MB in float32, and as much for the teacher's. A chunk has a document at least. With V = 8,192 and documents
 of 255 tokens, chunks of one document took 1.12 times as long as a whole batch of eight, and chunks of four 0.97 times: products
@@ -44,14 +46,14 @@ class _ByChunks(torch.autograd.Function):
         total = hidden.new_zeros(())
         for part in parts:
             x = hidden[part].reshape(-1, d)
-            logits = (x @ head.T).view(-1, tokens, len(head)).requires_grad_()
+            logits = product("forward", x, head.T).view(-1, tokens, len(head)).requires_grad_()
             with torch.enable_grad():
                 loss = loss_of(logits, part)
             total += loss.detach()
             (of_logits,) = torch.autograd.grad(loss, logits)
             of_logits = of_logits.view(-1, len(head))
-            torch.mm(of_logits, head, out=of_hidden[part].view(-1, d))
-            of_head.addmm_(of_logits.T, x)
+            product("input gradient", of_logits, head, of_hidden[part].view(-1, d))
+            product("weight gradient", of_logits.T, x, of_head, accumulate=True)
         ctx.save_for_backward(of_hidden, of_head)
         return total
 

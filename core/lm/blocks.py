@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .packed import Packed
+from .products import product
 from .workspace import Workspace
 
 ROWS = 768
@@ -182,15 +183,15 @@ def _forward(
                     weights.before_gate,
                     before.scale_gate[part],
                 )
-                torch.mm(before.attended[part], weights.project.t(), out=middle)
+                product("forward", before.attended[part], weights.project.t(), middle)
                 _run(rows.add_and_norm, came, middle, of_gate, EPSILON, y, scale_gate)
-                torch.mm(y, weights.gate_up.t(), out=gate_up)
+                product("forward", y, weights.gate_up.t(), gate_up)
                 _run(rows.swiglu, gate_up, h)
-                torch.mm(h, weights.down.t(), out=stream[part])
+                product("forward", h, weights.down.t(), stream[part])
                 _run(rows.add_and_norm, middle, stream[part], of_norm, EPSILON, normed, scale[part])
             if layer < len(blocks):
                 qkv = kept[layer].qkv[part]
-                torch.mm(y, blocks[layer].qkv.t(), out=qkv)
+                product("forward", y, blocks[layer].qkv.t(), qkv)
                 _run(rows.rotate, qkv, setting.places.positions[part], setting.turns, setting.turned, True)
     return found, all_kept
 
@@ -218,23 +219,23 @@ def _backward(
             else:
                 after, above, d_above, d = kept[layer], blocks[layer], d_blocks[layer], d_qkv[part]
                 _run(rows.rotate, d, setting.places.positions[part], setting.turns, setting.turned, False)
-                torch.mm(d, above.qkv, out=dy)
+                product("input gradient", d, above.qkv, dy)
                 stream, scale = after.before_attention[part], after.scale_attention[part]
                 of_norm, d_norm = above.before_attention, d_above.before_attention
                 _run(rows.norm_backward, dy, stream, scale, of_norm, r, d_norm, y)
-                d_above.qkv.addmm_(d.t(), y)
+                product("weight gradient", d.t(), y, d_above.qkv, accumulate=True)
             if layer:
                 before, weights, d_weights = kept[layer - 1], blocks[layer - 1], d_blocks[layer - 1]
-                torch.mm(r, weights.down, out=dh)
+                product("input gradient", r, weights.down, dh)
                 _run(rows.swiglu_backward, dh, before.gate_up[part], d_gate_up, h)
-                d_weights.down.addmm_(r.t(), h)
-                torch.mm(d_gate_up, weights.gate_up, out=dy)
+                product("weight gradient", r.t(), h, d_weights.down, accumulate=True)
+                product("input gradient", d_gate_up, weights.gate_up, dy)
                 stream, scale = before.before_gate[part], before.scale_gate[part]
                 of_norm, d_norm = weights.before_gate, d_weights.before_gate
                 _run(rows.norm_backward, dy, stream, scale, of_norm, r, d_norm, y)
-                d_weights.gate_up.addmm_(d_gate_up.t(), y)
-                torch.mm(r, weights.project, out=d_attended[part])
-                d_weights.project.addmm_(r.t(), before.attended[part])
+                product("weight gradient", d_gate_up.t(), y, d_weights.gate_up, accumulate=True)
+                product("input gradient", r, weights.project, d_attended[part])
+                product("weight gradient", r.t(), before.attended[part], d_weights.project, accumulate=True)
         if layer:
             _run(attention.attend_backward, d_attended, before.qkv, *setting.attention, before.lse, d_qkv)
     return [dx, d_gain, *(each for block in d_blocks for each in vars(block).values())]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .products import product
+
 AT_ONCE = 1 << 17
 """Logits whose gradient is in memory at one time."""
 
@@ -42,7 +44,7 @@ class _Chosen(torch.autograd.Function):
             n = part.stop - part.start
             of_part = logits[part] if keep else logits[:n]
             torch.index_select(states, 0, at[part], out=picked[:n])
-            torch.mm(picked[:n], weight.t(), out=of_part)
+            product("forward", picked[:n], weight.t(), of_part)
             chosen(
                 of_part.numpy(), tokens[part].numpy(), 1 / temperature, log_p[part].numpy(), entropy[part].numpy(),
                 largest[part].numpy(), log_sum[part].numpy(),
@@ -71,9 +73,10 @@ class _Chosen(torch.autograd.Function):
                 d_log_p[part].numpy(), ctx.logits[part].numpy(), tokens[part].numpy(), 1 / ctx.temperature,
                 ctx.largest[part].numpy(), ctx.log_sum[part].numpy(), d.numpy(),
             )  # fmt: skip
-            torch.mm(d, weight, out=d_picked[:n])
+            product("input gradient", d, weight, d_picked[:n])
             d_states.index_add_(0, at[part], d_picked[:n])
-            d_weight.addmm_(d.t(), torch.index_select(states, 0, at[part], out=picked[:n]))
+            torch.index_select(states, 0, at[part], out=picked[:n])
+            product("weight gradient", d.t(), picked[:n], d_weight, accumulate=True)
         return d_states, None, d_weight, None, None
 
 

@@ -37,14 +37,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y if bias is None else y + bias
 
 
-def product(role: str, a: Tensor, b: Tensor) -> Tensor:
-    """A·B of matrices on the CPU, of any strides: a layer's "forward", "input gradient" or "weight gradient"."""
+def product(
+    role: str, a: Tensor, b: Tensor, out: Tensor | None = None, *, accumulate: bool = False
+) -> Tensor:
+    """A·B of matrices on the CPU, of any strides: a layer's "forward", "input gradient" or "weight gradient".
+
+    Args:
+        out: where it goes, or what it is added to where it is to `accumulate`.
+    """
     m, k = a.shape
     if (size := size_of(m, k, b.shape[1])) is not None:
         dtype = str(a.dtype).removeprefix("torch.")
         if library := in_use().get((torch.get_num_threads(), dtype, role, size)):
-            return libraries(a.dtype)[library].multiply(a, b, None)
-    return torch.mm(a, b)
+            found = libraries(a.dtype)[library].multiply(a, b, None if accumulate else out)
+            return out.add_(found) if accumulate and out is not None else found
+    if accumulate and out is not None:
+        return out.addmm_(a, b)
+    return torch.mm(a, b) if out is None else torch.mm(a, b, out=out)
 
 
 def made_by() -> list[object]:
