@@ -165,23 +165,24 @@ def our_steps(given: argparse.Namespace, task: Any, model: Any) -> Iterator[Take
     watched = replace(task, problems=data.around(task.problems), is_right=scoring.around(task.is_right))
     reward = scoring.around(lambda problems, completions: score(completions))
     trained = make_policy(model, settings)
-    processed = [0]
+    processed: list[int] = []
 
     def counted(_module: Any, given: tuple[Any, ...]) -> None:
         if torch.is_grad_enabled():
             processed.append(given[0].numel())
 
-    model.embedding.register_forward_pre_hook(counted)
+    # In the first step only: with hooks PyTorch's operations sample. Later prompts are about as long.
+    hook = model.embedding.register_forward_pre_hook(counted)
     step = 0
     while True:
         step += 1
-        processed.clear()
         data.seconds = scoring.seconds = 0.0
         began = time.perf_counter()
         step_taken = train_step(
             trained, watched, lambda _: WeightedRewards({"ones": reward}), settings, seed=SEED, step=step
         )
         total = time.perf_counter() - began
+        hook.remove()
         metrics = step_taken.metrics
         lengths = step_taken.batch.rollout.completions.lengths
         assert bool((lengths == given.tokens).all()), "a completion ended early"
