@@ -30,7 +30,7 @@ def _call(queries: int) -> None:
     from .arguments import Options
     from .numba.backend import outputs
 
-    q, k = torch.zeros(1, 1, queries, 16), torch.zeros(1, 1, 16, 16)
+    q, k = (torch.zeros(1, 1, n, 16, dtype=torch.float32, device="cpu") for n in (queries, 16))
     outputs(q, k, k, Options(causal=True, scale=1.0))
 
 
@@ -40,5 +40,5 @@ def _call_backward() -> None:
     from .arguments import Options
     from .numba.backend import gradients
 
-    x = torch.zeros(1, 1, 16, 16)
+    x = torch.zeros(1, 1, 16, 16, dtype=torch.float32, device="cpu")
     gradients(x, x, x, Options(causal=True, scale=1.0), x, x[..., 0], x, None)

@@ -82,9 +82,9 @@ def sampled_compiled(
 
     rows = logits.shape[0] * num_generations
     logits = logits.repeat_interleave(num_generations, 0).contiguous()
-    ids = torch.full((rows, max_new_tokens), pad)
-    log_probs, entropies = torch.zeros(2, rows, max_new_tokens)
-    lengths, ended = torch.zeros(rows, dtype=torch.long), torch.zeros(rows, dtype=torch.bool)
+    ids = logits.new_full((rows, max_new_tokens), pad, dtype=torch.int64)
+    log_probs, entropies = logits.new_zeros(2, rows, max_new_tokens)
+    lengths, ended = (logits.new_zeros(rows, dtype=dtype) for dtype in (torch.int64, torch.bool))
     made = (ids, log_probs, entropies, lengths, ended)
     sampled = Sampled._make([*(x.numpy() for x in made), np.array(eos, np.int64)])
     columns, _owned = _columns(cache, num_generations, max_new_tokens)
@@ -118,7 +118,7 @@ def _columns(cache: Cache, num_generations: int, max_new_tokens: int) -> tuple[C
         -(-n // of) * of for n, of in ((length, BLOCK), (max_new_tokens, BLOCK), (width, LANES))
     )
     rows = prompts * num_generations
-    starts = torch.zeros(prompts) if cache.starts is None else cache.starts
+    starts = cache.keys.new_zeros(prompts) if cache.starts is None else cache.starts
     owned = [
         F.pad(cache.keys.transpose(-1, -2), (0, prompt_room - length)).contiguous().numpy(),
         F.pad(cache.values, (0, wide - width)).contiguous().numpy(),

@@ -31,13 +31,14 @@ class Packed:
 
 def packed(lengths: Tensor, beginning: Tensor) -> Packed:
     """Sequences of these lengths (sequences,), int64."""
-    first = torch.zeros(len(lengths) + 1, dtype=torch.int64)
+    first = torch.zeros(len(lengths) + 1, dtype=torch.int64, device="cpu")
     torch.cumsum(lengths, 0, out=first[1:])
     before = torch.where(beginning >= 0, lengths[beginning], 0)
-    positions = torch.arange(int(first[-1])) + (before - first[:-1]).repeat_interleave(lengths)
+    positions = torch.arange(int(first[-1]), device="cpu") + (before - first[:-1]).repeat_interleave(lengths)
     return Packed(first, beginning, positions.to(torch.int32))
 
 
 def rectangle(rows: int, length: int) -> Packed:
     """Sequences of one length, none of which goes on from another."""
-    return packed(torch.full((rows,), length), torch.full((rows,), -1))
+    lengths, beginning = (torch.full((rows,), n, device="cpu") for n in (length, -1))
+    return packed(lengths, beginning)

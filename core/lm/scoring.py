@@ -107,7 +107,7 @@ def _packed(sequences: Sequences, row: Tensor, offset: Tensor) -> tuple[Tensor, 
     """
     rows = len(sequences.ids)
     numbers, of = torch.unique(sequences.prompts, return_inverse=True)
-    any_row = torch.empty_like(numbers).scatter_(0, of, torch.arange(rows))
+    any_row = torch.empty_like(numbers).scatter_(0, of, torch.arange(rows, device="cpu"))
     prompt_lengths, own = sequences.starts[any_row], (sequences.lengths - 1).clamp(min=0)
     some = own.nonzero().squeeze(1)
     lengths = torch.cat([prompt_lengths, own[some]])
@@ -116,7 +116,7 @@ def _packed(sequences: Sequences, row: Tensor, offset: Tensor) -> tuple[Tensor, 
     # Each packed token is one of `ids`: of any row with its prompt, or of its own.
     of_row = torch.cat([any_row, some]).repeat_interleave(lengths)
     ids = sequences.ids[of_row, places.positions.long()]
-    first = torch.zeros(rows, dtype=torch.int64)
+    first = torch.zeros(rows, dtype=torch.int64, device="cpu")
     first[some] = places.first[len(numbers) : -1]
     before = (
         places.first[1 : len(numbers) + 1] - 1

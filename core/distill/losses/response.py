@@ -342,6 +342,7 @@ def _cross_entropy(
     def loss(log_q: Tensor, slab: Slab) -> Tensor:
         return -log_q.gather(-1, slab.of(y).unsqueeze(-1)).squeeze(-1)
 
+    ids = y.unsqueeze(-1)
     return mean_over_tokens(
         loss,
         student_logits,
@@ -349,7 +350,7 @@ def _cross_entropy(
         temperature,
         scale=temperature**2,
         num_items=num_items,
-        compiled=partial(kernels.sparse_kl, y.unsqueeze(-1), torch.ones(*y.shape, 1))
+        compiled=partial(kernels.sparse_kl, ids, torch.ones_like(ids, dtype=torch.float32))
         if kernels.can_take(student_logits, y)
         else None,
         in_place=in_place,

@@ -88,7 +88,7 @@ def divergence(
     sums = _summed(rows, student_logits, mask, gradient, in_place)
     if bad:
         shape = student_logits.shape[:-1]
-        at = torch.ones(shape, dtype=torch.bool) if mask is None else mask
+        at = torch.ones(shape, dtype=torch.bool, device="cpu") if mask is None else mask
         where = position_words(at.nonzero()[min(bad)].tolist())
         raise ValueError(f"teacher_logits are no distribution at {where}: NaN, +∞, or nothing but −∞")
     return sums
@@ -141,7 +141,8 @@ def _summed(
     if gradient and in_place and mask is None and logits.is_contiguous():
         found = logits
     elif gradient:
-        found = (torch.empty if mask is None else torch.zeros)(logits.shape, dtype=logits.dtype)
+        make = torch.empty if mask is None else torch.zeros
+        found = make(logits.shape, dtype=logits.dtype, device=logits.device)
     g, g_at = (z[:0], z_at[:0]) if found is None else _rows(found, mask)
     count = len(z_at)
     values = np.empty(count)
@@ -157,9 +158,9 @@ def _rows(x: Tensor, mask: Tensor | None) -> tuple[Numbers, Numbers]:
     *shape, _ = x.shape
     if x.stride(-1) != 1:
         x = x.contiguous()
-    starts = torch.zeros((), dtype=torch.int64)
+    starts = torch.zeros((), dtype=torch.int64, device="cpu")
     for size, stride in zip(shape, x.stride(), strict=False):
-        starts = starts.unsqueeze(-1) + torch.arange(size) * stride
+        starts = starts.unsqueeze(-1) + torch.arange(size, device="cpu") * stride
     starts = starts.flatten() if mask is None else starts[mask]
     reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
     return x.as_strided((reach,), (1,)).numpy(), starts.numpy()
