@@ -77,7 +77,8 @@ def seconds_left(
     """Expected seconds until the last trial has ended; None while no trial has ended yet.
 
     A trial is expected to take as long as those of its kind at its point took in this run; else as in the last run;
-    else as long as the longest of its kind.
+    else as long as the longest of its kind. Of a check its variant matters instead of its point: what takes longest is to
+    compile. Where neither its variant nor its point is known it takes as long as all checks on average.
 
     Args:
         compiling: seconds of the jobs by key that compile before; they too are in `ended` and `running`.
@@ -85,11 +86,14 @@ def seconds_left(
     """
     from ..experiment.schema import point_words
 
+    def alike(trial: Trial) -> tuple[str, str]:
+        return trial.kind, trial.variant if trial.kind == "check" else point_words(trial.point)
+
     here: dict[tuple[str, str], list[float]] = {}
     kinds: dict[str, list[float]] = {}
     for trial in trials:
         if trial.key in ended:
-            here.setdefault((trial.kind, point_words(trial.point)), []).append(ended[trial.key])
+            here.setdefault(alike(trial), []).append(ended[trial.key])
             kinds.setdefault(trial.kind, []).append(ended[trial.key])
     total = sum(
         max(seconds - running.get(key, 0.0), 0.0) / workers
@@ -100,10 +104,10 @@ def seconds_left(
         if trial.key in ended:
             continue
         where = (trial.kind, point_words(trial.point))
-        durations = here.get(where) or ([expected[where]] if where in expected else None)
+        durations = here.get(alike(trial)) or ([expected[where]] if where in expected else None)
         if not durations and trial.kind in kinds:
             # Grids grow: a point without figures is more likely a larger one.
-            durations = [max(kinds[trial.kind])]
+            durations = kinds["check"] if trial.kind == "check" else [max(kinds[trial.kind])]
         if not durations:
             if trial.kind == "peaks":
                 continue

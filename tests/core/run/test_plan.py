@@ -46,6 +46,16 @@ def test_what_is_left_is_unknown_then_as_last_time_then_as_seen_now() -> None:
     assert seconds_left(trials, {each.key: 1.0 for each in trials}, {}, last, 1) == 0
 
 
+def test_a_check_takes_as_long_as_those_of_its_variant_do_on_average() -> None:
+    """And not as the longest of all, which compiled its kernel."""
+    trials = [trial("check", variant, size) for variant in "ab" for size in (1, 2, 3)]
+    assert seconds_left(trials, {"check.a.1": 9.0, "check.a.2": 1.0}, {}, {}, 1) == 5 + 3 * 5
+    last = {("check", "size=1"): 2.0, ("check", "size=2"): 4.0, ("check", "size=3"): 6.0}
+    assert seconds_left(trials, {"check.a.1": 9.0, "check.a.2": 1.0}, {}, last, 1) == 5 + 2 + 4 + 6
+    ended = {"check.a.1": 9.0, "check.a.2": 1.0, "check.b.1": 2.0}
+    assert seconds_left(trials, ended, {}, {}, 1) == 5 + 2 * 2
+
+
 def test_timing_is_alone_whatever_the_workers() -> None:
     trials = [trial("time", "", 1), trial("time", "", 2)]
     assert seconds_left(trials, {}, {}, {("time", "size=1"): 5.0, ("time", "size=2"): 5.0}, 8) == 10
