@@ -32,8 +32,10 @@ from steps import (
     Others,
     Watch,
     add_common,
+    ceilings,
     products_alone,
     settle,
+    shares,
     show_profile,
     spread,
     times_as_fast,
@@ -433,12 +435,11 @@ def first(pairs: Sequence[tuple[Taken, Taken]]) -> list[Taken]:
 
 
 def show_ceiling(shape: Shape, seconds: Sequence[float]) -> None:
-    """A step beside its matrix products alone: forward, and backward twice that; and beside PyTorch's best product.
+    """A step beside its matrix products alone: forward, and backward twice that; its rate beside the FMA peak and the best
+    product here.
 
     Attention's own products and those of the optimizer count as time and not as products.
     """
-    from lab.core.measure.peaks import measure_peaks
-
     model = model_of(shape, shape.student)
     rows = shape.batch * (shape.columns - 1)
     shapes = [
@@ -449,12 +450,10 @@ def show_ceiling(shape: Shape, seconds: Sequence[float]) -> None:
     alone = products_alone(shapes, best_of=20)
     step = statistics.median(seconds)
     operations = 3 * model.flops_per_token() * rows
-    peaks = measure_peaks("float32", "cpu", 3.0)
-    rate = operations / step * 1e-9
     print(
         f"ours from the file: its products alone, in their own shapes, take {1e3 * alone:.1f} ms, {alone / step:.0%} of the "
-        f"step; wanted: {WANTED_SHARE:.0%}\n{operations * 1e-9:.2f} GFLOP at {rate:.0f} GFLOP/s, "
-        f"{rate / peaks.matmul_gflops:.0%} of PyTorch's best product ({peaks.matmul_gflops:.0f} GFLOP/s, n = {peaks.matmul_size})"
+        f"step; wanted: {WANTED_SHARE:.0%}\n{operations * 1e-9:.2f} GFLOP a step: "
+        f"{shares(operations / step * 1e-9, ceilings())}"
     )
 
 

@@ -71,9 +71,6 @@ class Others:
 
         return Conditions(control_of(first, again), self.used(), processor())
 
-    def print_share(self) -> None:
-        print(f"meanwhile other processes used {self.used():.1f} processors")
-
 
 def control_of(first: Sequence[float], again: Sequence[float]) -> float:
     """The median over rounds of the first seconds over the second."""

@@ -58,8 +58,10 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
     """
     from ..core.run.execute import warm_up
     from ..core.run.opening import experiment_of, release
+    from ..core.run.variables import check_variables
     from .run_results import load_meanwhile
 
+    check_variables()
     deadline = None if options.budget is None else time.monotonic() + options.budget
     resources = _resources(options.device, max(options.threads, default=1), options.workers)
     if isinstance(document.data.get("trial"), str) and not options.dry_run:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from ..compiled.code import refuse_without_numba
+from ..compiled.switch import are_wanted
 from ..trial import Refused
-
-SWITCH = "LAB_LM_KERNELS"
-"""Environment variable: 0 turns the kernels off."""
 
 
 def compiled(*tensors: Tensor) -> bool:
@@ -20,7 +17,7 @@ def compiled(*tensors: Tensor) -> bool:
     return (
         all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
         and not torch.is_autocast_enabled("cpu")
-        and os.environ.get(SWITCH) != "0"
+        and are_wanted()
         and _numba_compiles()
     )
 

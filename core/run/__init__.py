@@ -11,6 +11,7 @@ In reading order:
     stored        the types of everything in those files
     lock          who works on a run; one timing at a time on a machine
     execute       runs a plan to its end
+    variables     environment variables that choose how it computes
     compiling     compiles kernels before the trials that need them
     products      what the products of a training run are done by
     schedule      starts trials in processes, watches them, ends those that hang

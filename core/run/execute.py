@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment.load import Loaded
-from ..experiment.mistakes import Mistake, Mistakes, Position
 from ..experiment.subject import modules
-from ..measure.fastest_products import setting as products_setting
 from . import lock, schedule
 from .compiling import FOLDER as COMPILING
 from .compiling import compiled_first
@@ -27,6 +25,7 @@ from .plan import Trial, key_of, params_of, plan, points, seeds_abreast
 from .process import Job
 from .products import products_of
 from .schedule import Event
+from .variables import check_variables
 
 NEVER_TIMED = "reference"  # the tier of code to read
 
@@ -44,14 +43,11 @@ class OutOfTime(Interrupted):
 def warm_up(*subjects: str) -> None:
     """Start the server of trial processes, which loads torch and these subjects meanwhile; returns at once.
 
-    Raises Mistakes: $LAB_START or $LAB_PRODUCTS is none of its values.
+    Raises Mistakes: an environment variable that `check_variables` reads is none of its values.
     """
     from ..measure.threads import thread_environment
 
-    try:
-        products_setting()
-    except ValueError as error:
-        raise Mistakes([Mistake(Position("environment"), str(error))]) from None
+    check_variables()
     # One thread, whatever a trial gets: a process that forks must not have threads. Trials set their own number.
     loaded = [name for subject in subjects for name in modules(subject)]
     schedule.start_server(list(dict.fromkeys(loaded)), thread_environment(1))

@@ -5,8 +5,8 @@ import torch
 
 pytest.importorskip("numba")
 
+from lab.core.compiled.switch import SWITCH
 from lab.core.lm import generation
-from lab.core.lm.compiled_or_torch import SWITCH
 from lab.core.lm.decoder import weights_for_decoding
 from lab.core.lm.generation import generate
 from lab.core.lm.not_finite import NotFinite

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lab.core.compiled.switch import SWITCH
 from lab.core.lm import blocks, workspace
 from lab.core.lm.chosen import chosen_log_probs
-from lab.core.lm.compiled_or_torch import SWITCH
 from lab.core.lm.gradients import add_gradients
 from lab.core.lm.packed import packed, rectangle
 from lab.core.lm.scoring import joined, log_probs

@@ -67,6 +67,15 @@ def test_a_trial_whose_library_is_gone_fails_because_of_the_machine(surroundings
     assert result["cause"] == "machine" and "gone in float32, which is not here" in result["reason"]
 
 
-def test_a_misspelt_setting_ends_the_command(lab):
-    done = lab("run", "kd", "--quick", LAB_PRODUCTS="mlk")
-    assert done.returncode == 2 and "LAB_PRODUCTS=mlk should be fastest" in done.stderr
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=str)
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("LAB_PRODUCTS", "should be fastest"),
+        ("LAB_LM_KERNELS", "should be 0 or 1"),
+        ("LAB_START", "should be"),
+    ],
+)
+def test_a_misspelt_setting_ends_the_command(lab, more, variable, says):
+    done = lab("run", "kd", "--quick", *more, **{variable: "maybe"})
+    assert done.returncode == 2 and f"{variable}=maybe" in done.stderr and says in done.stderr

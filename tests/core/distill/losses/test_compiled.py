@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lab.core.compiled.switch import SWITCH
 from lab.core.compiled.threads import on_threads
 from lab.core.distill.losses import (
     forward_kl,
@@ -20,7 +21,6 @@ from lab.core.distill.losses import (
     tvd,
 )
 from lab.core.distill.losses.numba import backend
-from lab.core.lm.compiled_or_torch import SWITCH
 
 DIVERGENCES = {
     "forward_kl": forward_kl,
