@@ -28,7 +28,8 @@ from .flash_numba import flash_numba, is_faster
 from .flash_triton import flash_triton, refusal
 from .flex import flex, how_flex_ran
 from .sdpa import kernel_of_sdpa, sdpa
-from .short import FEW_KEYS, short
+from .short import is_faster as short_is_faster
+from .short import short
 from .standard import standard
 
 Function = Callable[[Tensor, Tensor, Tensor, Options], tuple[Tensor, Tensor | None]]
@@ -132,9 +133,9 @@ def attention(
         scale: 1/√head_dim unless given.
         return_lse: also return the log-sum-exp of each row's scores and its sink, (batch, heads, queries), float32 or
             float64. It has a gradient.
-        backend: a name in `BACKENDS`, or "auto": the first of these that has all options in use: short (on a CPU, for one
-            query or few keys, not in half precision), flash-numba (where it is known to be faster, once a call has named it: "auto"
-            compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
+        backend: a name in `BACKENDS`, or "auto": the first of these that has all options in use: short (on a CPU, for 2
+            to 8 queries and up to 64 keys that heads share, not in half precision), flash-numba (where it is known to be faster, once
+            a call has named it: "auto" compiles nothing), sdpa, flash-triton (on CUDA only), flash, standard.
     Raises:
         ValueError: arguments that do not fit together; the message names both sides.
         Refused: the backend lacks an option, or there is none of that name; the message names the backends that have it.
@@ -183,12 +184,7 @@ def find(name: str) -> Backend:
 
 
 def _fastest(q: Tensor, k: Tensor, v: Tensor, options: Options, wanted: Sequence[str]) -> str:
-    is_small = q.shape[2] == 1 or k.shape[2] <= FEW_KEYS
-    # In half precision it is as exact, but has to widen keys and values first: in bfloat16 PyTorch's kernel is faster.
-    is_short = q.device.type == "cpu" and is_small and q.dtype in (torch.float32, torch.float64)
-    first: tuple[str, ...] = (
-        ("short",) if is_short else ("flash-numba",) if is_faster(q, k, v, options) else ()
-    )
+    first = ("short",) if short_is_faster(q, k) else ("flash-numba",) if is_faster(q, k, v, options) else ()
     on_gpu = ("flash-triton",) if q.is_cuda and not refusal(q, v) else ()
     order: tuple[str, ...] = (*first, "sdpa", *on_gpu, "flash", "standard")
     return next(name for name in order if BACKENDS[name].has.issuperset(wanted))  # standard has everything

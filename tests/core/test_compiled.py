@@ -2,11 +2,13 @@
 
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -111,6 +113,17 @@ def test_what_is_inlined_keeps_its_arithmetic_whoever_calls_it_first():
         return rounded(x)
 
     assert in_any_order(numba.float32(2.25)) == 2
+
+
+def test_every_compiled_function_says_how_free_its_arithmetic_is():
+    """Unsaid, it is that of whoever calls first."""
+    unsaid = [
+        f"{path.name}: {line.strip()}"
+        for path in (Path(__file__).parents[2] / "core").rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"@njit\b|\bnjit\(", line) and not re.search(r"fastmath=|\*\*_", line)
+    ]
+    assert not unsaid
 
 
 def test_what_threads_know_by_address_outlives_who_asked():

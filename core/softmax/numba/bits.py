@@ -13,31 +13,33 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from ...compiled.kernel import inlined
 
 _I32 = np.int32
 _F32_MIN, _F64_MIN = np.finfo(np.float32).min, np.finfo(np.float64).min
 _INFINITY = _I32(0x7F800000)
 
 
-@njit
+@inlined
 def _float(bits):
     return np.int32(bits).view(np.float32)
 
 
-@njit
+@inlined
 def _bits(value):
     return np.float32(value).view(np.int32)
 
 
-@njit
+@inlined
 def from_bfloat16(u):
     """The float32 whose upper half u is."""
     return _float(_I32(u) << _I32(16))
 
 
-@njit
+@inlined
 def to_bfloat16(value):
     """The nearest bfloat16, the even one of two as near; NaN stays NaN."""
     b = _bits(value)
@@ -45,7 +47,7 @@ def to_bfloat16(value):
     return np.uint16(0x7FC0) if np.isnan(value) else np.uint16((b + _I32(0x7FFF) + even) >> _I32(16))
 
 
-@njit
+@inlined
 def from_float16(h):
     """The float32 of the same value, subnormal ones too.
 
@@ -59,7 +61,7 @@ def from_float16(h):
     return _float(_bits(size) | ((u & _I32(0x8000)) << _I32(16)))
 
 
-@njit
+@inlined
 def to_float16(value):
     """The nearest float16, the even one of two as near; NaN stays NaN, and 65,520 and more are ∞.
 

@@ -17,7 +17,7 @@ from .matrix import Matrix, cut, numbers, result, room, row
 from .rows import largest, normalizer, pair
 
 
-@njit
+@inlined
 def safe_pair(x, e):
     """(m, d) in two passes over a row. m is kept finite, so that a row of nothing but −∞ sums to 0 and not to NaN."""
     m = lowest(e)
@@ -26,7 +26,7 @@ def safe_pair(x, e):
     return m, np.float64(normalizer(x, m))
 
 
-@njit
+@inlined
 def log_of_sum(x, m, d):
     """m + log d; where m is +∞, d with its ∞ − ∞ says nothing, and only a NaN in the row matters."""
     if m == np.inf:

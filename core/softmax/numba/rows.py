@@ -39,7 +39,7 @@ def _waiting(y, e):
     return (lambda y, e: y) if isinstance(y.dtype, types.Float) else (lambda y, e: e)
 
 
-@njit
+@inlined
 def largest(x):
     """max x_j; the result is arbitrary where x has a NaN, which the sum then shows.
 
@@ -126,7 +126,7 @@ def blocks(columns):
     return (columns + BLOCK - 1) // BLOCK
 
 
-@njit
+@inlined
 def pair(x, e):
     """(m, d) of a row in one pass: lines 1–6 of Algorithm 3, with blocks for elements.
 
@@ -169,7 +169,7 @@ def _block(size):
     return max(size, 1) if size <= SHORT else BLOCK
 
 
-@njit
+@inlined
 def kept(x, e, before):
     """The same, but it leaves e^(x − m so far) in e, and the m so far of each block in `before`."""
     m, d, block = lowest(before), 0.0, _block(x.size)
@@ -186,7 +186,7 @@ def kept(x, e, before):
     return m, d
 
 
-@njit
+@inlined
 def rescale(e, y, before, m, c):
     """What `kept` has left, multiplied by e^(m then − m)·c."""
     block = _block(y.size)

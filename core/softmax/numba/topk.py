@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from ...compiled.kernel import inlined, kernel
 from ...compiled.shares import in_shares
 from .bits import load, lowest, to
@@ -15,7 +13,7 @@ PART = 64
 """Elements of a block that are looked through one by one if the largest of them is a candidate."""
 
 
-@njit
+@inlined
 def rise(u, p, value, j):
     """Put `value` of column j in the place of the smallest, and let it rise past all that are smaller."""
     k = u.size - 1
@@ -25,7 +23,7 @@ def rise(u, p, value, j):
     u[k], p[k] = value, j
 
 
-@njit
+@inlined
 def search(x, u, p, b):
     """Let those of a block that beat the smallest of the K rise; the block begins with column b.
 

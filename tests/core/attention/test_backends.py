@@ -394,6 +394,7 @@ SIZES = {  # batch, heads, heads of k, queries, keys, head_dim
     "PyTorch's sample inputs": (4, 4, 4, 3, 6, 8),
     "one query": (2, 4, 2, 1, 300, 64),
     "few keys": (2, 4, 4, 40, 40, 16),
+    "few queries": (2, 4, 2, 5, 40, 16),
     "many keys": (1, 2, 2, 30, 600, 32),
     "many queries": (1, 2, 1, 512, 512, 32),
 }
@@ -493,8 +494,9 @@ def test_auto_takes_nothing_but_what_the_rule_binds(monkeypatch):
 
         monkeypatch.setitem(BACKENDS, name, replace(backend, function=function))
     for dtype in TAKEN["auto"]:
-        for queries, keys in ((1, 300), (40, 40), (30, 600)):
-            q, k, v = (normal(1, 2, n, 16, seed=i, dtype=dtype) for i, n in enumerate((queries, keys, keys)))
+        for queries, keys in ((1, 300), (5, 40), (40, 40), (30, 600)):
+            q = normal(1, 2, queries, 16, dtype=dtype)
+            k, v = (normal(1, 1, keys, 16, seed=seed, dtype=dtype) for seed in (1, 2))
             for kwargs in ({}, {"window_size": 3}, {"softcap": 5.0}, {"return_lse": True}):
                 attention(q, k, v, **kwargs)
             with forward_ad.dual_level():
