@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .cache import Cache
-from .compiled_or_torch import compiled
 from .model import Block, Transformer
 
 if TYPE_CHECKING:
@@ -20,13 +19,8 @@ if TYPE_CHECKING:
 
 
 def weights_for_decoding(model: object) -> Weights | None:
-    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample.
-
-    They are where someone has asked for a backend of attention, or hooks would not be called.
-    """
-    if type(model) is not Transformer or model.config.backend != "auto" or not compiled(*model.parameters()):
-        return None
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample."""
+    if not isinstance(model, Transformer) or not model.may_be_compiled():
         return None
     from .numba.decode import Weights, pack_weight, size_of
 

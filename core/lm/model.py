@@ -105,21 +105,28 @@ class Transformer(nn.Module):
         return hidden
 
     def by_kernels(self, ids: Tensor) -> bool:
-        """Whether our kernels compute its states and log-probabilities, by `packed_states`; not where a backend is asked for.
+        """Whether our kernels compute its states and log-probabilities, by `packed_states`."""
+        return self.may_be_compiled(self.embedding) and have_addresses(ids)
 
-        They call neither hooks of the modules inside it nor a method that somebody has put in the place of ours.
+    def may_be_compiled(self, *called: nn.Module) -> bool:
+        """Whether our kernels may stand for its operations; not where someone has asked for a backend of attention.
+
+        They call neither hooks of the modules inside it, but for those that are `called` beside them, nor a method that
+        somebody has put in the place of ours.
         """
         weights = list(self.parameters())
         return (
             type(self) is Transformer
             and self.config.backend == "auto"
             and compiled(*weights)
-            and have_addresses(ids, *weights)
+            and have_addresses(*weights)
             and not are_functional(*weights)
             and not have_tangents(*weights)
             and not vars(self).keys() & {"hidden", "logits"}
             and not any(
-                module._forward_hooks or module._forward_pre_hooks for module in self.blocks.modules()
+                _is_changed(module)
+                for module in self.modules()
+                if module is not self and module not in called
             )
         )
 
@@ -220,6 +227,17 @@ class Block(nn.Module):
         o = attention(q, k, v, causal=length > 1 and mask is None, attn_mask=mask, backend=self.backend)
         attended: Tensor = self.project(o.transpose(1, 2).reshape(batch, length, d))
         return attended
+
+
+def _is_changed(module: nn.Module) -> bool:
+    """Whether to call it does something besides, or instead of, what its class says."""
+    hooks = (
+        module._forward_pre_hooks,
+        module._forward_hooks,
+        module._backward_pre_hooks,
+        module._backward_hooks,
+    )
+    return any(hooks) or "forward" in vars(module)
 
 
 def _initialise(module: nn.Module) -> None:
