@@ -10,8 +10,10 @@ Normed rows and the gated product are computed once more in the backward pass.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,11 +21,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .packed import Packed
+from .parallel import cores, each
 from .products import product
 from .workspace import Workspace
 
 ROWS = 768
 """Tokens at a time: products of fewer rows are slower, and the rows of more do not stay in the second cache."""
+WORTH_A_THREAD = 128
+"""Tokens, a small model's in some milliseconds."""
 EPSILON = torch.finfo(torch.float32).eps
 
 
@@ -64,15 +69,37 @@ def states(
         turns: (context, head_dim / 2, 2), cosine and sine of each position's angles.
     """
     weights = [getattr(block, field.name) for block in blocks for field in fields(block)]
-    found: Tensor = _States.apply(_Setting(shape, places, turns), x, gain, *weights)  # type: ignore[no-untyped-call]
+    setting = _Setting(shape, places, turns)
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in (x, gain, *weights))):
+        return _without_gradient(setting, x.detach(), gain.detach(), _blocks(weights))
+    found: Tensor = _States.apply(setting, x, gain, *weights)  # type: ignore[no-untyped-call]
     return found
+
+
+def _without_gradient(setting: _Setting, x: Tensor, gain: Tensor, blocks: list[Weights]) -> Tensor:
+    """Each of torch's threads has its share of the sequences, where none goes on from another: the passes use one thread."""
+    places, first = setting.places, setting.places.first.tolist()
+    shares = max(1, min(cores(x.device), len(x) // WORTH_A_THREAD))
+    if shares == 1 or bool((places.beginning >= 0).any()):
+        return _forward(setting, x, gain, blocks, keep=False)[0]
+    cuts = sorted({bisect_left(first, len(x) * i // shares) for i in range(shares + 1)})
+
+    @torch.no_grad()
+    def of_share(cut: tuple[int, int]) -> Tensor:
+        last = slice(cut[0], cut[1] + 1)
+        tokens, sequences = slice(first[cut[0]], first[cut[1]]), slice(*cut)
+        own = Packed(
+            places.first[last] - first[cut[0]], places.beginning[sequences], places.positions[tokens]
+        )
+        return _forward(replace(setting, places=own), x[tokens], gain, blocks, keep=False)[0]
+
+    return torch.cat(each(of_share, list(pairwise(cuts)), x.device))
 
 
 class _States(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, setting: _Setting, x: Tensor, gain: Tensor, *weights: Tensor) -> Tensor:
-        keep = any(ctx.needs_input_grad)
-        found, kept = _forward(setting, x.detach(), gain.detach(), _blocks(weights), keep)
+        found, kept = _forward(setting, x.detach(), gain.detach(), _blocks(weights), keep=True)
         ctx.setting, ctx.kept = setting, kept
         ctx.save_for_backward(gain, *weights)
         return found

@@ -24,18 +24,19 @@ def chosen_log_probs(
         states: (rows, d_model). at: (tokens,), which of them predicts a token.
         weight: (vocabulary, d_model), of the head. tokens: (tokens,) int64.
     """
-    found: tuple[Tensor, Tensor] = _Chosen.apply(states, at, weight, tokens, temperature)  # type: ignore[no-untyped-call]
+    # Said here, since `ctx.needs_input_grad` does not know of `torch.no_grad`.
+    keep = torch.is_grad_enabled() and (states.requires_grad or weight.requires_grad)
+    found: tuple[Tensor, Tensor] = _Chosen.apply(states, at, weight, tokens, temperature, keep)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Chosen(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, at: Tensor, weight: Tensor, tokens: Tensor, temperature: float
+        ctx: Any, states: Tensor, at: Tensor, weight: Tensor, tokens: Tensor, temperature: float, keep: bool
     ) -> tuple[Tensor, Tensor]:
         from .numba.chosen import chosen
 
-        keep = any(ctx.needs_input_grad)
         states, weight = states.detach(), weight.detach()
         log_p, entropy, largest, log_sum = states.new_empty(4, len(at))
         logits = states.new_empty(len(at) if keep else _rows(weight), len(weight))
@@ -77,7 +78,7 @@ class _Chosen(torch.autograd.Function):
             d_states.index_add_(0, at[part], d_picked[:n])
             torch.index_select(states, 0, at[part], out=picked[:n])
             product("weight gradient", d.t(), picked[:n], d_weight, accumulate=True)
-        return d_states, None, d_weight, None, None
+        return d_states, None, d_weight, None, None, None
 
 
 def _rows(weight: Tensor) -> int:

@@ -109,6 +109,17 @@ def test_what_the_step_lacks_is_sampled_by_pytorch(make_model, monkeypatch):
     assert weights_for_decoding(make_model(backend="standard")) is None
     with torch.autocast("cpu"):
         assert weights_for_decoding(make_model()) is None
-    hooked = make_model()
-    hooked.blocks[1].qkv.register_forward_hook(lambda *_: None)
-    assert weights_for_decoding(hooked) is None
+    assert all(weights_for_decoding(changed) is None for changed in changed_models(make_model))
+
+
+def changed_models(make_model):
+    """With a hook on a module, or a method that is another."""
+    for name in ("embedding", "blocks.1.qkv", "norm", "head"):
+        model = make_model()
+        model.get_submodule(name).register_forward_hook(lambda *_: None)
+        yield model
+    for name in ("hidden", "logits", "blocks.0.forward", "head.forward"):
+        model, (*inside, method) = make_model(), name.split(".")
+        module = model.get_submodule(".".join(inside))
+        setattr(module, method, getattr(module, method))
+        yield model

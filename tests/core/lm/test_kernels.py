@@ -276,6 +276,32 @@ def test_memory_is_used_again_and_does_not_pile_up(make_model):
         assert len(workspace._unused) <= 4
 
 
+def test_without_a_gradient_nothing_of_each_block_is_kept(make_model, monkeypatch):
+    model, taken = make_model(layers=8), []
+    monkeypatch.setattr(workspace, "_unused", {})
+    monkeypatch.setattr(workspace, "_take", lambda size: taken.append(size) or torch.empty(size))
+    ids = torch.zeros(4, 30, dtype=torch.long)
+    model.hidden(ids)
+    with torch.no_grad():
+        model.hidden(ids)
+    with_gradient, _, without, _ = taken  # the others are the memory of a part
+    assert without < with_gradient / 4
+
+
+@pytest.mark.parametrize("lengths", [[40] * 8, [3, 17, 1, 40, 40, 2, 40, 40, 39, 40, 35], [1] * 300])
+def test_threads_share_the_sequences_where_there_is_no_gradient(make_model, two_threads, lengths):
+    model = make_model()
+    ids = torch.arange(sum(lengths)) % 11
+    places = packed(torch.tensor(lengths), torch.full((len(lengths),), -1))
+    expected = model.packed_states(ids, places)
+    assert expected.requires_grad
+    for without in (torch.no_grad, torch.inference_mode):
+        with without():
+            found = model.packed_states(ids, places)
+        assert not found.requires_grad and torch.get_num_threads() == 2
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
+
+
 def test_threads_change_no_gradient(make_model, two_threads):
     model, found = make_model(), []
     data = examples([([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2] * 4, [9] * 9 + [1])] * 6, pad=0)
@@ -290,11 +316,12 @@ def test_threads_change_no_gradient(make_model, two_threads):
 
 
 def test_a_hook_inside_the_model_is_called(make_model):
-    model, seen = make_model(), []
-    handle = model.blocks[1].qkv.register_forward_hook(lambda *_: seen.append(1))
-    model.hidden(torch.zeros(1, 3, dtype=torch.long))
-    assert seen
-    handle.remove()
+    seen = []
+    for name in ("embedding", "blocks.1.qkv", "norm"):
+        model = make_model()
+        model.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.append(name))
+        model.hidden(torch.zeros(1, 3, dtype=torch.long))
+    assert seen == ["embedding", "blocks.1.qkv", "norm"]
 
 
 def test_both_ways_train_alike(make_model, monkeypatch):

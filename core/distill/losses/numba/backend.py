@@ -68,7 +68,7 @@ def divergence(
         kind, V = getattr(kernels, name.upper()), student_logits.shape[-1]
         row = kernels.divergence(
             kind,
-            share,
+            float(share),  # of a whole number there would be another kernel to compile
             z,
             z_at,
             t,
