@@ -68,17 +68,17 @@ def measure(given: argparse.Namespace) -> None:
         conditions = others.conditions(seconds["torch", 1], seconds["again", 1])
         for threads in given.threads:
             mine, theirs = seconds["ours", threads], seconds["torch", threads]
-            beside[threads].append(statistics.median(b / a for a, b in zip(mine, theirs, strict=True)))
+            if conditions.is_steady:
+                beside[threads].append(statistics.median(b / a for a, b in zip(mine, theirs, strict=True)))
             where = f"{given.rows} x {columns:7,}, {threads} thread{'s' * (threads > 1)}: {statistics.median(mine) * 1e6:8.1f} µs"
             print(f"{where}, torch's {times_as_fast(mine, theirs, conditions)}", flush=True)
             if threads > 1:
                 alone = seconds["ours", 1]
                 print(f"{'':{len(where)}}  its own on one thread {times_as_fast(mine, alone, conditions)}")
     for threads, ratios in beside.items():
-        mean = math.exp(statistics.fmean(map(math.log, ratios)))
-        print(
-            f"geometric mean over columns, {threads} thread{'s' * (threads > 1)}: {mean:.2f} times torch's speed"
-        )
+        of = f"{len(ratios)} of {len(given.columns)} lengths, {threads} thread{'s' * (threads > 1)}"
+        mean = f"{math.exp(statistics.fmean(map(math.log, ratios))):.2f}" if ratios else "no ratio"
+        print(f"geometric mean over {of}: {mean} times torch's speed")
 
 
 def interleaved(

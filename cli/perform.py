@@ -66,7 +66,6 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
     resources = _resources(options.device, max(options.threads, default=1), options.workers)
     if isinstance(document.data.get("trial"), str) and not options.dry_run:
         warm_up(document.data["trial"])
-        load_meanwhile()
     finished = experiment_of(run).replicates if run is not None and run.is_finished else 0
     # A task or a model of the user's is tried when it is named, which can take seconds.
     with waiting(screen, "reading what the experiment names …"):
@@ -75,6 +74,8 @@ def perform(document: Document, options: RunOptions, screen: Console, run: Run |
         else:
             loaded = loaded_to_resume(run, options)
             resources = _resources(run.facts["device"], run.facts["threads"], options.workers)
+    if not options.dry_run:
+        load_meanwhile()
     _print_plan(loaded, resources, screen)
     if options.dry_run:
         return Done(0, _print_trials(loaded, run, options, screen), "dry run")

@@ -15,8 +15,8 @@
 * `checks`: whether a function is right.
 * `memory_traffic`: walks the algorithms' tiles and counts the bytes that they move; `work`: the work of a call.
 * `params`: what an experiment may vary; `from_params`: the options that they describe; `user_function`: how a user's
-  attention is called; `products`: PyTorch's by oneDNN; `rivals`: attention of other packages, on a GPU; `trial`: one point of an experiment; `preload`:
-  what the server of trials has loaded besides.
+  attention is called; `products`: PyTorch's by oneDNN; `rivals`: attention of other packages, on a GPU; `trial`: one point of an experiment;
+  `preload`: what the server of trials has loaded besides; `kernels`: what is compiled beforehand.
 * `precision`: the papers' claims about numbers, in emulated arithmetic.
 """
 

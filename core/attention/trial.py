@@ -96,7 +96,7 @@ def kernels(params: Params) -> Sequence[trial.Kernel]:
     """What `flash-numba` runs."""
     if params.implementation != "flash-numba":
         return ()
-    from .preload import kernels_of
+    from .kernels import kernels_of
 
     return kernels_of(backward=params.direction == "fwd+bwd")
 

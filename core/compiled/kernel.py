@@ -43,8 +43,15 @@ class Share:
     def address(self) -> int:
         """Compile on the first call, or load, as a `kernel`."""
         if not self.at:
-            self.compiled = kernel(self.function)  # as long as this is there, the code is
-            self.compiled.compile("void(int64, int64)")
-            (made,) = self.compiled.overloads.values()
-            self.at = made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name)
+            # Of two threads that come first each compiles its own.
+            at, self.compiled = c_function(self.function, "void(int64, int64)")
+            self.at = at
         return self.at
+
+
+def c_function(function: Callable[..., None], signature: str) -> tuple[int, Any]:
+    """The address of a function of C, compiled or loaded as a `kernel`, and what keeps its code."""
+    compiled = kernel(function)
+    compiled.compile(signature)
+    (made,) = compiled.overloads.values()
+    return made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name), compiled

@@ -29,6 +29,8 @@ def multiplied(a: Tensor, b: Tensor, out: Tensor | None = None, threads: int = 1
     found = a.new_empty(M, N) if out is None else out
     if b.shape[0] != K or found.shape != (M, N) or found.stride(1) != 1 != N:
         raise ValueError(f"{tuple(a.shape)} · {tuple(b.shape)} does not give {tuple(found.shape)} in rows")
+    if not K:
+        return found.zero_()
     # Shares of columns each pack their own part of B, but are equal only if the panels can be divided.
     wide = -(-N // COLUMNS) % threads == 0 or 8 * ROWS * threads > M
     size, unit = (N, COLUMNS) if wide else (M, ROWS)

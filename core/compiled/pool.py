@@ -18,11 +18,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 
 from .atomics import add, call, load, put
-from .code import code_kept
-from .kernel import inlined, kernel
+from .kernel import c_function, inlined, kernel
 
 BUSY, EPOCH, INSIDE, ASLEEP, READ, SIZE = range(0, 768, 128)
 """Bytes from the pool's address."""
@@ -106,7 +105,4 @@ def _parallel(function: Any, data: Any, threads: Any, flags: Any) -> None:
     put(pool + BUSY, 0)
 
 
-with code_kept(__name__):
-    parallel: Any = cfunc(types.void(types.int64, types.int64, types.int32, types.int32), cache=True)(
-        _parallel
-    )
+PARALLEL, _kept = c_function(_parallel, "void(int64, int64, int32, int32)")

@@ -43,9 +43,9 @@ def _new(threads: int, wake: bool) -> int:
     with _lock:
         parallel, pool = _of_torch(), 0
         if not parallel:
-            from .pool import parallel as ours
+            from .pool import PARALLEL
 
-            parallel, pool = ours.address, _pool().with_threads(threads - 1)
+            parallel, pool = PARALLEL, _pool().with_threads(threads - 1)
         words = (ctypes.c_int64 * 4)(parallel, threads, pool, wake)  # as shares.py and pool.py read them
         _kept.append(words)
         return _teams.setdefault((threads, wake), ctypes.addressof(words))

@@ -111,7 +111,13 @@ class Objective:
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
     def _of_all_tokens(self, student: Student, hidden_states: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-        by_chunks = isinstance(student.model, Transformer) and student.device.type == "cpu"
+        model = student.model
+        by_chunks = (
+            isinstance(model, Transformer)
+            and model.has_plain_logits
+            and student.device.type == "cpu"
+            and torch.is_grad_enabled()
+        )
 
         def of_some(logits: Tensor, which: slice) -> Tensor:
             def signal(name: str) -> Tensor:

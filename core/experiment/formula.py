@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], float]] = {
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\*\*|[-+*/^(),\[\]]))"
 )
-MOST_DEPTH = 50
+MOST_DEPTH, MOST_TOKENS = 50, 400
 
 
 class FormulaError(ValueError):
@@ -101,6 +102,8 @@ class Formula:
 def parse(text: str) -> Formula:
     """Raises FormulaError: it is no formula; says what was met instead, and where."""
     tokens = list(_tokens(text))
+    if len(tokens) > MOST_TOKENS:
+        raise FormulaError(f"has more than {MOST_TOKENS} numbers, names and signs", tokens[MOST_TOKENS].at)
     node, at = _expression(tokens, 0, 0, 0)
     if tokens[at].kind != "end":
         raise FormulaError(f"{tokens[at].text!r} cannot follow here", tokens[at].at)
@@ -214,6 +217,7 @@ def _named(node: _Node, values: Mapping[str, Any]) -> float:
         if not isinstance(found, list | tuple) or node.entry >= len(found):
             raise FormulaError(f"{node.text} has no entry {node.entry}: it is {found}", node.at)
         found = found[node.entry]
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        raise FormulaError(f"{shown} is {found}, which is no number", node.at)
-    return float(found)
+    with suppress(OverflowError):  # a whole number of hundreds of digits
+        if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found):
+            return float(found)
+    raise FormulaError(f"{shown} is {found}, which is no number here", node.at)

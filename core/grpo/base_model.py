@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..lm.compiled_or_torch import compiled
 from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
 from ..lm.products import made_by
@@ -54,7 +53,7 @@ class BaseModelSpec:
 
     def key(self, task: str, seed: int) -> str:
         """The cache key: everything that the base model depends on, code included. `task` is `params.task_key`."""
-        made = [*made_by(), compiled(), source_digest(__name__)]
+        made = [*made_by(), source_digest(__name__)]
         return json.dumps(["base", task, seed, asdict(self), *made], sort_keys=True)
 
 

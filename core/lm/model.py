@@ -111,8 +111,8 @@ class Transformer(nn.Module):
     def may_be_compiled(self, *called: nn.Module) -> bool:
         """Whether our kernels may stand for its operations; not where someone has asked for a backend of attention.
 
-        They call neither hooks of the modules inside it, but for those that are `called` beside them, nor a method that
-        somebody has put in the place of ours.
+        They call neither hooks of the modules inside it, but for those that are `called` beside them, nor a method or a
+        module that somebody has put in the place of ours.
         """
         weights = list(self.parameters())
         return (
@@ -129,6 +129,11 @@ class Transformer(nn.Module):
                 if module is not self and module not in called
             )
         )
+
+    @property
+    def has_plain_logits(self) -> bool:
+        """Whether logits are the product with `head.weight` and nothing besides."""
+        return type(self) is Transformer and "logits" not in vars(self) and not _is_changed(self.head)
 
     def packed_states(self, ids: Tensor, places: Packed) -> Tensor:
         """The normed states (tokens, d_model) of packed sequences, ids (tokens,), where `by_kernels`.
@@ -237,7 +242,10 @@ def _is_changed(module: nn.Module) -> bool:
         module._backward_pre_hooks,
         module._backward_hooks,
     )
-    return any(hooks) or "forward" in vars(module)
+    return type(module) not in _OURS or any(hooks) or "forward" in vars(module)
+
+
+_OURS = Block, RMSNorm, Linear, nn.Embedding, nn.ModuleList
 
 
 def _initialise(module: nn.Module) -> None:

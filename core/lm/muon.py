@@ -16,7 +16,12 @@ from torch import Tensor
 
 
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon`, its settings and its state; with `adjust_lr_fn` "match_rms_adamw" only."""
+    """`torch.optim.Muon`, its settings and its state. Raises ValueError: `adjust_lr_fn` is not "match_rms_adamw"."""
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        super().__init__(params, **settings)
+        if any(group["adjust_lr_fn"] != "match_rms_adamw" for group in self.param_groups):
+            raise ValueError('adjust_lr_fn should be "match_rms_adamw"')
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

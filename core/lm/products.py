@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ..measure.fastest_products import in_use, size_of
 from ..measure.products import libraries
+from .compiled_or_torch import compiled
 
 
 class Linear(nn.Linear):
@@ -50,7 +51,9 @@ def product(
         dtype = str(a.dtype).removeprefix("torch.")
         if library := in_use().get((torch.get_num_threads(), dtype, role, size)):
             found = libraries(a.dtype)[library].multiply(a, b, None if accumulate else out)
-            return out.add_(found) if accumulate and out is not None else found
+            if out is None or found is out:
+                return found
+            return out.add_(found) if accumulate else out.copy_(found)  # oneDNN writes where it likes
     if accumulate and out is not None:
         return out.addmm_(a, b)
     return torch.mm(a, b) if out is None else torch.mm(a, b, out=out)
@@ -58,7 +61,7 @@ def product(
 
 def made_by() -> list[object]:
     """What the numbers of a training depend on besides its code: part of the key of what is kept of one."""
-    return [torch.__version__, torch.get_num_threads(), sorted(map(list, in_use().items()))]
+    return [torch.__version__, torch.get_num_threads(), sorted(map(list, in_use().items())), compiled()]
 
 
 def _forward(x: Tensor, weight: Tensor) -> Tensor:

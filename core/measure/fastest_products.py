@@ -178,6 +178,8 @@ def in_use() -> Table:
         chosen = setting()
         numbers = range(1, (os.cpu_count() or 1) + 1) if chosen != PYTORCH else ()
         found = {number: known for number in numbers if (known := kept(number)) is not None}
+        if not found and chosen not in (FASTEST, PYTORCH):
+            raise Unusable(f"{SWITCH}={chosen}: nothing was compared on this machine yet; `lab env` compares")
         _in_use = table_of(record(chosen, found)) if found else {}
     return _in_use
 
@@ -215,7 +217,7 @@ def find(threads: int) -> Comparisons:
     from .compared_products import compared
 
     with ExitStack() as held:
-        with suppress(OSError):  # a cache that cannot be written to
+        with suppress(OSError, NotImplementedError):  # a cache that cannot be written to, or has no locks
             _file(threads).parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(_file(threads).with_suffix(".lock")))
         if (found := kept(threads)) is None:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from ..measure.machine import usable_cores
@@ -20,15 +21,25 @@ def side_by_side(work: Callable[[One], None], on: Sequence[One]) -> None:
     """
     processes = max(1, min(usable_cores(), len(on)) if sys.platform == "linux" else 1)
     shares = [on[first::processes] for first in range(1, processes)]
-    children = [_forked(work, share) for share in shares]
+    children: list[int] = []
     try:
+        with suppress(OSError):  # no more processes, or no memory for one
+            children.extend(_forked(work, share) for share in shares)
         for each in on[::processes]:
             work(each)
     finally:
-        codes = [os.waitpid(child, 0)[1] for child in children]
-    for code, share in zip(codes, shares, strict=True):
-        for each in share if code else ():
+        done = [_ended_well(child) for child in children]
+    done += [False] * (len(shares) - len(done))
+    for well, share in zip(done, shares, strict=True):
+        for each in () if well else share:
             work(each)
+
+
+def _ended_well(child: int) -> bool:
+    try:
+        return os.waitpid(child, 0)[1] == 0
+    except ChildProcessError:  # where SIGCHLD is ignored nobody knows
+        return False
 
 
 def _forked(work: Callable[[One], None], share: Sequence[One]) -> int:
@@ -38,6 +49,8 @@ def _forked(work: Callable[[One], None], share: Sequence[One]) -> int:
         child = os.fork()
     if not child:
         code = 1
+        # A spinner on a terminal has put its own in their place, whose lock another thread may hold.
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         try:
             for each in share:
                 work(each)

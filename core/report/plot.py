@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ def _drawn(
             [*(series.name for series in picture.series), *(line.name for line in expected)]
         )
         styles = style.styles(list(names), experiment)
-        heights = [*picture.y, *(height for line in expected for height in line.y)]
+        heights = [*picture.y, *(y for line in expected for y in line.y if math.isfinite(y))]
         log_x, log_y = ticks.log_axes(plot.scale, picture.x, heights)
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)

@@ -26,7 +26,7 @@ def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Series]:
             continue
         x = _places(plot, experiment, picture, prediction)
         y = [_value(prediction, experiment, variant, {**picture.fixed, plot.x: place}) for place in x]
-        if x and all(map(math.isfinite, y)):
+        if any(map(math.isfinite, y)):  # where it has no figure is a gap
             nothing = [math.nan] * len(x)
             found.append(Series(variant, x, y, nothing, nothing, prediction.says))
     return found
@@ -51,7 +51,7 @@ def _dots(plot: Plot, experiment: Experiment, picture: Picture) -> Iterator[tupl
 
 
 def sentence(plot: Plot, experiment: Experiment, variants: Sequence[str]) -> str:
-    """`dashed: predicted, p(1-e)^k + (1-p)/m`."""
+    """`dashed, predicted before the run: p(1-e)^k + (1-p)/m`."""
     each = (prediction_of(experiment, metric_of(plot), variant) for variant in variants)
     said = "; ".join(dict.fromkeys(prediction.says for prediction in each if prediction is not None))
     return f"dashed, predicted before the run: {said}" if said else ""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..compiled.switch import SWITCH, are_wanted
 from ..experiment.mistakes import Mistake, Mistakes, Position
 from ..measure.fastest_products import FASTEST, PYTORCH, Unusable, kept, record, setting
 from . import schedule
@@ -25,13 +26,17 @@ def products_of(run: Run, resources: Resources, on_wait: Callable[[str], None]) 
 
     A comparison that crashes leaves the products to PyTorch, and the record says why.
 
-    Raises Mistakes: $LAB_PRODUCTS names a library that is not here or not right.
+    Raises Mistakes: $LAB_PRODUCTS names a library that is not here or not right, or $LAB_LM_KERNELS is not what it was.
     """
     path = run.folder / "environment.json"
     facts = read_json(path)
     if (recorded := facts.get("products")) is None:
-        recorded = _found(resources, on_wait)
-        write_json(path, facts | {"products": recorded})
+        # What an earlier version has trained without a record was done by PyTorch, and goes on so.
+        recorded = record(PYTORCH, {}) if any(run.ends().values()) else _found(resources, on_wait)
+        write_json(path, facts | {"products": recorded, "lm_kernels": are_wanted()})
+    elif facts.get("lm_kernels", are_wanted()) != are_wanted():
+        began = f"{SWITCH}={int(facts['lm_kernels'])}"
+        raise _mistakes(f"this run began with {began}, and its numbers go on only so: set {began}")
     return dict(recorded)
 
 

@@ -57,3 +57,8 @@ def test_other_tensors_are_refused():
     for b, out in ((numbers(3, 4, 0), None), (a, numbers(4, 3, 0)), (a, a.clone().t())):
         with pytest.raises(ValueError, match="does not give"):
             multiplied(a, b, out)
+
+
+def test_a_sum_of_nothing_is_zero():
+    out = torch.full((2, 3), torch.nan)
+    assert multiplied(torch.ones(2, 0), torch.ones(0, 3), out, 1) is out and not out.any()

@@ -18,7 +18,7 @@ COMPARISON = {
     "estimate": "float64", "low": "float64", "high": "float64", "n": "int64", "spread": "float64",
     "ratio": "float64", "ratio_low": "float64", "ratio_high": "float64",
     "change": "float64", "change_low": "float64", "change_high": "float64",
-    "difference": "string", "best": "bool", "status": "string", "reason": "string", "kernel": "string",
+    "difference": "string", "predicted": "float64", "best": "bool", "status": "string", "reason": "string", "kernel": "string",
 }  # fmt: skip
 CLAIMS = {
     "claim": "string", "says": "string", "source": "string", "paper": "object", "threshold": "string",

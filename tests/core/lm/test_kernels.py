@@ -302,7 +302,7 @@ def test_threads_share_the_sequences_where_there_is_no_gradient(make_model, two_
         torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
-def test_threads_change_no_gradient(make_model, two_threads):
+def test_the_same_threads_give_the_same_gradient(make_model, two_threads):
     model, found = make_model(), []
     data = examples([([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2] * 4, [9] * 9 + [1])] * 6, pad=0)
     for threads in (2, 2):

@@ -195,7 +195,14 @@ def test_what_is_kept_of_a_training_is_keyed_by_what_multiplied(by):
     assert made_by() != plain
 
 
-def test_products_by_role_of_any_strides(by):
-    by(LIBRARIES[-1])
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("role", ["forward", "input gradient", "weight gradient"])
+def test_products_by_role_of_any_strides_go_where_they_are_told(by, library, role):
+    by(library)
     a, b = torch.randn(300, 800)[:, ::2], torch.randn(100, 400).t()
-    assert torch.allclose(product("forward", a, b), a @ b, atol=1e-3)
+    exact = (a.double() @ b.double()).float()
+    assert torch.allclose(product(role, a, b), exact, atol=1e-3)
+    out = torch.full((300, 100), torch.nan)
+    assert product(role, a, b, out) is out and torch.allclose(out, exact, atol=1e-3)
+    product(role, a, b, out, accumulate=True)
+    assert torch.allclose(out, 2 * exact, atol=1e-3)

@@ -35,7 +35,7 @@ def test_libraries_are_compared_before_the_first_run_and_not_again(surroundings_
     first, second = run_in(tmp_path / "a", cpu="A processor"), run_in(tmp_path / "b")
     found = products_of(first, ONE, said.append)
     assert len(said) == 1 and found["setting"] == "fastest" and set(found["threads"]) == {"1"}
-    assert first.environment == {"cpu": "A processor", "products": found}
+    assert first.environment == {"cpu": "A processor", "products": found, "lm_kernels": True}
     assert products_of(second, ONE, said.append) == found and len(said) == 1
 
 
@@ -61,7 +61,7 @@ def test_a_named_library_that_does_nothing_right_is_a_mistake(surroundings_of_a_
 def test_a_trial_whose_library_is_gone_fails_because_of_the_machine(surroundings_of_a_run, tmp_path):
     trial = Trial("train", "a", {}, 0, "train")
     recorded = record("fastest", {1: {"float32": GONE}})
-    job = Job(trial, "", "", str(tmp_path / "t"), {}, (), "cpu", 1, 1.0, recorded)
+    job = Job(trial, "", "", str(tmp_path / "t"), {}, (), "cpu", 1, 1.0, products=recorded)
     schedule.run([job], 1, 60.0, lambda event: None)
     result = json.loads((tmp_path / "t" / "trial.json").read_text())
     assert result["cause"] == "machine" and "gone in float32, which is not here" in result["reason"]
@@ -79,3 +79,12 @@ def test_a_trial_whose_library_is_gone_fails_because_of_the_machine(surroundings
 def test_a_misspelt_setting_ends_the_command(lab, more, variable, says):
     done = lab("run", "kd", "--quick", *more, **{variable: "maybe"})
     assert done.returncode == 2 and f"{variable}=maybe" in done.stderr and says in done.stderr
+
+
+def test_a_run_goes_on_with_the_kernels_it_began_with(surroundings_of_a_run, tmp_path, monkeypatch):
+    recorded = {"setting": "pytorch"}
+    run = run_in(tmp_path / "a", products=recorded, lm_kernels=True)
+    assert products_of(run, ONE, pytest.fail) == recorded
+    monkeypatch.setenv("LAB_LM_KERNELS", "0")
+    with pytest.raises(Mistakes, match="began with LAB_LM_KERNELS=1"):
+        products_of(run, ONE, pytest.fail)
