@@ -163,7 +163,7 @@ def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
 
 def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -> None:
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
-    options = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.05", "--workers", "1")
+    options = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.2", "--workers", "1")
     first = subprocess.Popen(
         [LAB, "run", LEARNING, *options], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
     )
@@ -182,7 +182,9 @@ def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -
     ]  # fmt: skip
     said = [one.communicate(timeout=120)[1] for one in both]
     assert sorted(one.returncode for one in both) == [0, 2], said
-    assert any(f"still running, in another terminal (process {one.pid})" in "".join(said) for one in both)
+    assert any(f"still running, in another terminal (process {one.pid})" in "".join(said) for one in both), (
+        said
+    )
     facts = json.loads((run / "run.json").read_text())
     assert facts["status"] == "finished" and facts["sessions"] == 2
     assert len(list(run.glob("trials/*/trial.json"))) == 4

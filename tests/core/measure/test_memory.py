@@ -50,7 +50,8 @@ def test_allocated_is_exact_and_the_resident_set_confirms_it(shape_of_call, live
     memory = memory_of(shape_of_call(megabytes))
     assert memory.allocated == pytest.approx(live * megabytes * MB, abs=100)
     if memory.resident is not None:
-        assert memory.resident == pytest.approx(live * megabytes * MB, abs=1 * MB)
+        # Each tensor may end in a huge page, of 2 MiB.
+        assert memory.resident == pytest.approx(live * megabytes * MB, abs=(1 + 2.1 * live) * MB)
         assert memory.agrees
 
 
