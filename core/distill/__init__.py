@@ -7,7 +7,8 @@
 * `internals`: hidden states, queries, keys, values and attention maps of a model.
 * `objective`: the text, the teacher's outputs and the loss of each signal, `chunked`: some documents' logits at a time;
   `student`: a model that learns from it.
-* `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`.
+* `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`; `kernels`: what a run
+  compiles beforehand.
 * `cross_tokenizer`: students of other tokens than their teacher's, `lab run kd-cross-tokenizer`.
 * `bias`: minimisers and gradients of losses where the truth is known, without training, `lab run kd-loss-bias`.
 """

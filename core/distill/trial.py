@@ -5,11 +5,12 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..trial import Context
+from ..trial import Context, Kernel
+from .kernels import kernels_of_distillation
 from .params import Params
 from .shared_params import config_of, seed_of, source_of, student_of, teacher_of
 from .signals import HEADS, RESPONSE, STATES, signal_terms
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from .teacher import Teacher
     from .text import Source
 
-__all__ = ["Params", "trial"]
+__all__ = ["Params", "kernels", "trial"]
+
+
+def kernels(params: Params) -> Sequence[Kernel]:
+    """Those of a student and of a teacher of ours."""
+    return kernels_of_distillation()
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ Importing this costs no torch: the command line reads `Params` before anything h
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..trial import Context
+from ..lm.kernels import kernels_of_training
+from ..trial import Context, Kernel
 from .params import (
     Params,
     base_model_of,
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
     from .tasks import Task
     from .trainer import Batch
 
-__all__ = ["Params", "trial"]
+__all__ = ["Params", "kernels", "trial"]
+
+
+def kernels(params: Params) -> Sequence[Kernel]:
+    """Those of a model of ours; a pretrained one has its own operations."""
+    return kernels_of_training() if params.model is None else ()
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:

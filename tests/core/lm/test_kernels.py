@@ -7,13 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lab.core.compiled.ahead import not_kept
 from lab.core.compiled.switch import SWITCH
+from lab.core.distill.kernels import kernels_of_distillation
+from lab.core.distill.losses import jsd, reverse_kl, tvd
 from lab.core.lm import blocks, workspace
 from lab.core.lm.chosen import chosen_log_probs
+from lab.core.lm.generation import generate
 from lab.core.lm.gradients import add_gradients
+from lab.core.lm.kernels import kernels_of_training
 from lab.core.lm.packed import packed, rectangle
 from lab.core.lm.scoring import joined, log_probs
 from lab.core.lm.training import Recipe, examples, train
+from lab.core.trial import Kernel
 
 pytest.importorskip("numba")
 
@@ -351,3 +357,30 @@ def test_places_of_packed_sequences():
     assert places.positions.tolist() == [0, 1, 2, 3, 4, 2, 0, 1]
     assert rectangle(2, 3).positions.tolist() == [0, 1, 2] * 2
     assert np.array_equal(rectangle(2, 3).beginning, [-1, -1])
+
+
+def test_what_is_compiled_beforehand_is_all_that_a_training_compiles(make_model, monkeypatch):
+    for kernel in kernels_of_distillation():
+        kernel.call()
+    model = make_model(d_model=24, heads=3, kv_heads=3, d_ff=17, layers=3)
+    data = examples([([2, 3], [4, 5, 6, 1]), ([7], [8, 1]), ([2] * 4, [9] * 9 + [1])], pad=0)
+    logits = numbers(2, 3, 9).requires_grad_()
+
+    def train_and_sample():
+        for temperature in (0.0, 0.7):
+            generate(
+                model,
+                [[2], [3, 4]],
+                num_generations=3,
+                max_new_tokens=4,
+                eos=1,
+                pad=0,
+                temperature=temperature,
+            )
+        train(model, data, Recipe(steps=1, batch=3), generator=torch.Generator().manual_seed(0))
+        for loss in (reverse_kl, jsd, tvd):
+            torch.autograd.grad(loss(logits, numbers(2, 3, 9)), logits)
+
+    assert not not_kept([Kernel("a training", "", 0.0, train_and_sample)])
+    monkeypatch.setenv(SWITCH, "0")
+    assert not kernels_of_training()
