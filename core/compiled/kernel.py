@@ -16,7 +16,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": F
 _inside: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inlined: Callable[..., Any] = njit(**_inside)
 """Compiles what only compiled code calls, and as a part of it."""
-pasted: Callable[..., Any] = njit(inline="always", **_inside)
+always_inlined: Callable[..., Any] = njit(inline="always", **_inside)
 """As `inlined`, for what is called in one place: a long function is then compiled once, and not once by itself as well."""
 
 

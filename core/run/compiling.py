@@ -27,7 +27,7 @@ class Compiling:
 
     kernels: Mapping[str, Sequence[Kernel]]
 
-    def told(self, event: Event, workers: int) -> Event:
+    def in_numbers(self, event: Event, workers: int) -> Event:
         """Of `compiling`, which names what is not kept: how many kernels, the seconds until all are compiled, and those of each
         job. Other events as they are."""
         if event.what != "compiling" or event.job.trial.kind != "compile":

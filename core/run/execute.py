@@ -193,7 +193,7 @@ def _side_by_side(
             jobs,
             workers,
             loaded.experiment.timeout,
-            lambda event: on_event(compiling.told(event, workers)),
+            lambda event: on_event(compiling.in_numbers(event, workers)),
         )
     finally:
         shutil.rmtree(run.folder / COMPILING, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Flash attention compiled for the CPU by Numba: `backend` is what the registry calls.
 
-* `arguments`: what compiled code is told, and `job`: how it reads that; `instructions`: what LLVM adds to those of
+* `arguments`: the arguments of compiled code, and `job`: how it reads them; `instructions`: what LLVM adds to those of
   `core/compiled/`.
 * `blocks`: the band of a block of queries, and its rows into lanes and back; `masks`: a mask, tile by tile.
 * `softmax`: what is done to a tile of scores between the products; `masked_products`: products that ignore masked NaN.

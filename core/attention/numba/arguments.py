@@ -1,4 +1,4 @@
-"""What compiled code is told: tensors and the task as tuples of numbers, packed into memory of which it gets the address.
+"""The arguments of compiled code: tensors and the task as tuples of numbers, packed into memory of which it gets the address.
 
 A call with one number is some 20 μs cheaper than one with all of them, and compiled once, whatever their types.
 """
@@ -101,7 +101,7 @@ def mask_of(mask: Tensor | None) -> Mask:
 
 
 class Common(NamedTuple):
-    """What all kernels are told first.
+    """The first arguments of all kernels.
 
     Attributes:
         lse: address of (batch, heads, queries) float32.

@@ -156,17 +156,19 @@ def outputs(q: Tensor, k: Tensor, v: Tensor, options: Options) -> tuple[Tensor, 
     L = q.new_empty(task.batch, task.heads, task.queries)
     Q, K, V, mask = _rows(q), _rows(k), _rows(v), _expanded(options.attn_mask, task)
     extras, kept = _extras(task, options)
-    told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
+    arguments = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
     rows_of_head = task.heads // task.kv_heads * task.queries
     if (
         0 < task.queries <= decode.QUERIES_AT_MOST
         and rows_of_head <= decode.ROWS_AT_MOST
         and not options.dropout_p
     ):
-        _decode(told, task)
+        _decode(arguments, task)
     else:
         items = task.batch * task.heads * math.ceil(task.queries / QUERIES)
-        _on_threads(forward.forward, told, forward.room(task.d, task.d_v), items, _operations(task) / RATE)
+        _on_threads(
+            forward.forward, arguments, forward.room(task.d, task.d_v), items, _operations(task) / RATE
+        )
     del kept  # it had to outlive the kernel
     return O, L
 
@@ -177,7 +179,7 @@ def _operations(task: Task) -> float:
     return 2.0 * task.batch * task.heads * pairs * (task.d + task.d_v)
 
 
-def _decode(told: tuple[Any, ...], task: Task) -> None:
+def _decode(arguments: tuple[Any, ...], task: Task) -> None:
     """O and L, by parts of the keys."""
     heads, parts = task.batch * task.kv_heads, max(1, math.ceil(task.keys / decode.PART))
     rows_of_head, d_v = task.heads // task.kv_heads * task.queries, math.ceil(task.d_v / LANES) * LANES
@@ -185,7 +187,7 @@ def _decode(told: tuple[Any, ...], task: Task) -> None:
     read = 4 * heads * task.keys * (task.d + task.d_v)
     room = decode.room(rows_of_head, task.d, d_v)
     own = (parts, *(0,) * heads)
-    _on_threads(decode.decode, told, room, heads * parts, read / BYTES, *own, shared=kept)
+    _on_threads(decode.decode, arguments, room, heads * parts, read / BYTES, *own, shared=kept)
 
 
 RATE, BYTES = 50_000.0, 20_000.0
@@ -199,7 +201,7 @@ _SCRATCH_AT_MOST = 1 << 24
 
 def _on_threads(
     share: Share,
-    told: tuple[Any, ...],
+    arguments: tuple[Any, ...],
     room: int,
     items: int,
     microseconds: float,
@@ -221,7 +223,7 @@ def _on_threads(
         scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
     if scratch.numel() < needed:
         scratch = torch.empty(needed, dtype=torch.uint8, device="cpu")
-    job = packed((*told, scratch.data_ptr(), shared, bytes_of_thread, 0), *own)
+    job = packed((*arguments, scratch.data_ptr(), shared, bytes_of_thread, 0), *own)
     on_team(share.address(), team(threads, wake=microseconds > WORTH_WAKING), threads, job.buffer_info()[0])
     if scratch.numel() <= _SCRATCH_AT_MOST:
         _scratch.append(scratch)
@@ -252,10 +254,10 @@ def gradients(
     parts = len(ends) - 1
     dQ = _empty(parts, *q.shape)
     dK, dV = (_empty(*k.shape[:3], width).zero_() for width in (d, d_v))
-    told = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
+    arguments = (rows(Q), rows(K), rows(V), rows(O), mask_of(mask), task, extras, L.data_ptr())
     own = (*rows(dO), *rows(dK), *rows(dV), dL.data_ptr(), dQ.data_ptr(), ends.ctypes.data, parts)
     room, items = backward.room(task.d, task.d_v, d, d_v), task.batch * task.kv_heads * parts
-    _on_threads(backward.backward, told, room, items, 2.5 * _operations(task) / RATE, *own)
+    _on_threads(backward.backward, arguments, room, items, 2.5 * _operations(task) / RATE, *own)
     del kept  # it had to outlive the kernel
     dq = dQ[0] if parts == 1 else dQ.sum(0)
     dsink = None if sink is None else gradient_of_sink(sink, L, (dO * O).sum(-1) - dL)

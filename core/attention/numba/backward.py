@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from numba import float32
 
-from ...compiled.kernel import Share, pasted
+from ...compiled.kernel import Share, always_inlined
 from ...compiled.products import multiply, multiply_add
 from ...compiled.vectors import load_float, load_int, load_long, take
 from .arguments import KEYS_BACKWARD, QUERIES, Rows
@@ -38,7 +38,7 @@ def room(d: int, d_v: int, d_padded: int, d_v_padded: int) -> int:
 
 
 class Own(NamedTuple):
-    """What the backward pass is told besides.
+    """The further arguments of the backward pass.
 
     Attributes:
         do: of the output's gradient.
@@ -87,7 +87,7 @@ def backward(index, job):  # type: ignore[no-untyped-def]
         item = take(counter)
 
 
-@pasted
+@always_inlined
 def _block(common, own, dq, scratch, b, h, kv, i0, begin, stop):  # type: ignore[no-untyped-def]
     q, k, v, o, mask, task, extras = (
         common.q,

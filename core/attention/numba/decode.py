@@ -14,7 +14,7 @@ import math
 from numba import float32, int32
 
 from ...compiled.exponential import exp2
-from ...compiled.kernel import Share, inlined, pasted
+from ...compiled.kernel import Share, always_inlined, inlined
 from ...compiled.products import FEWER, multiply, multiply_add
 from ...compiled.vectors import (
     LANES,
@@ -90,7 +90,7 @@ def _padded(d_v):  # type: ignore[no-untyped-def]
     return (d_v + LANES - 1) // LANES * LANES
 
 
-@pasted
+@always_inlined
 def _part(common, found, scratch, b, kv, part, careful):  # type: ignore[no-untyped-def]
     """False where it must be repeated with `careful`, as a masked NaN may have leaked."""
     q, k, v, mask, task, extras = common.q, common.k, common.v, common.mask, common.task, common.extras
@@ -237,7 +237,7 @@ def _add_over_keys(O, P, S, address, row, rows, width, d_v, padded):  # type: ig
                     O[r * padded + c] += P[r * TILE + j] * load_float(address, j * row + c)
 
 
-@pasted
+@always_inlined
 def _merge(kept, size, parts, common, b, kv):  # type: ignore[no-untyped-def]
     """⊕ of all parts of a head of k, each of so many numbers, and of the sink."""
     o, task, extras = common.o, common.task, common.extras

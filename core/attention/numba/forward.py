@@ -7,7 +7,7 @@ import math
 from numba import float32
 
 from ...compiled.exponential import exp2
-from ...compiled.kernel import Share, pasted
+from ...compiled.kernel import Share, always_inlined
 from ...compiled.products import multiply, multiply_add
 from ...compiled.vectors import load_float, load_int, store_float, take
 from .arguments import KEYS, QUERIES
@@ -61,7 +61,7 @@ def forward(index, job):  # type: ignore[no-untyped-def]
         item = take(counter)
 
 
-@pasted
+@always_inlined
 def _block(common, scratch, b, h, i0, count, careful):  # type: ignore[no-untyped-def]
     """False where it must be repeated with `careful`, as a masked NaN may have leaked."""
     q, k, v, o, mask, task, extras = (

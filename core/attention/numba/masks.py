@@ -20,7 +20,7 @@ ONE = float32(1.0)
 def read_mask(to, at, mask, width, count):  # type: ignore[no-untyped-def]
     """Write a tile of the mask, (width, QUERIES), to an address, and return how much it hides.
 
-    A tile that hides all need not be computed. An added mask is never asked: `SOME_HIDDEN`.
+    A tile that hides all need not be computed. For an added mask it is always `SOME_HIDDEN`.
 
     Args:
         at: address of the mask of the tile's first query and key.

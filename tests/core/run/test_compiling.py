@@ -56,10 +56,10 @@ def test_each_check_waits_for_its_own_kernels_and_for_no_others(tmp_path: Path) 
     assert list(keys) == ["one", "two"] and [job.trial.kind for job in first[2:]] == ["check"] * 4
     expected = [{keys["one"]}, set(), {keys["two"]}, {keys["one"]}]
     assert [set(job.after) for job in first[2:]] == expected
-    told = compiling.told(Event("compiling", first[0], (["one a", "two a", "two b"],)), 2)
-    assert told.detail == (3, 2.0, {keys["one"]: 1.0, keys["two"]: 2.0})
+    event = compiling.in_numbers(Event("compiling", first[0], (["one a", "two a", "two b"],)), 2)
+    assert event.detail == (3, 2.0, {keys["one"]: 1.0, keys["two"]: 2.0})
     faked = Event("compiling", first[2], (["one a"],))
-    assert compiling.told(faked, 2) is faked, "a check is a user's program and compiles nothing of ours"
+    assert compiling.in_numbers(faked, 2) is faked, "a check is a user's program and compiles nothing of ours"
 
 
 def test_what_compiles_goes_first_and_leaves_no_result_of_its_own(tmp_path: Path) -> None:
