@@ -58,13 +58,18 @@ class EvalSet:
         return {name.replace("eval/", "harder/"): x for name, x in self.evaluate(model, "harder")[0].items()}
 
     def evaluate_and_record(self, model: LanguageModel, step: int, context: Context) -> dict[str, float]:
-        """Record the metrics of the test problems, and a sample: an answer to the first of the easiest problems.
+        """Record the metrics of the test problems, and show a sample."""
+        metrics, sampled = self.evaluate(model, "test")
+        context.record(step, **metrics)
+        self.show(sampled, step, context)
+        return metrics
+
+    def show(self, sampled: Rollout, step: int, context: Context) -> None:
+        """Keep an answer to the first of the easiest problems of a rollout on the test problems.
 
         Among its samples it is the one of median length. A sample of fixed index may be the last to change, since every
         evaluation draws the same random numbers.
         """
-        metrics, sampled = self.evaluate(model, "test")
-        context.record(step, **metrics)
         easiest = min(
             range(0, len(sampled.problems), self.samples), key=lambda i: sampled.problems[i].difficulty
         )
@@ -72,7 +77,6 @@ class EvalSet:
         i = by_length[(self.samples - 1) // 2]
         question, answer = sampled.problems[i].prompt, sampled.texts[i].removesuffix("<eos>")
         context.sample(step, f"{question} {answer}  {'right' if sampled.right[i] else 'wrong'}")
-        return metrics
 
 
 def draw_eval_set(

@@ -54,6 +54,11 @@ class Params(AnyParams):
     harder_depth: tuple[int, int] = (6, 8)
     """Steps of the problems beyond training."""
 
+    also: str = ""
+    """A second built-in task, by name, shown to the base model beside the first and not trained by rewards."""
+    also_share: float = Field(0.3, gt=0, lt=1)
+    """The share of the base model's demonstrations that are of it."""
+
     # The demonstrations of the base model; see `tasks.Mixture`.
     long: float = Field(0.25, ge=0, le=1)
     """The share of demonstrations with a trace."""
@@ -222,6 +227,21 @@ TASK_OPTIONS = "structure", "operators", "alphabet"
 
 
 def task_of(params: Params, load: Load | None) -> Task:
+    if not params.also:
+        return _main_task(params, load)
+    from .tasks.also import with_also
+
+    return with_also(_main_task(params, load), also_of(params), params.also_share)
+
+
+def also_of(params: Params) -> Task:
+    """The second task. Raises ValueError: there is none of that name."""
+    from .tasks import task
+
+    return task(params.also)
+
+
+def _main_task(params: Params, load: Load | None) -> Task:
     from .tasks import TASKS, task
 
     depths = {name: getattr(params, f"{name}_depth") for name in DEPTHS}
@@ -240,7 +260,7 @@ def task_key(params: Params, task: Task) -> str:
 
     The folder of the file is not in it.
     """
-    keys = "task", *TASK_OPTIONS, *(f"{name}_depth" for name in DEPTHS)
+    keys = "task", *TASK_OPTIONS, *(f"{name}_depth" for name in DEPTHS), "also", "also_share"
     words = " ".join(f"{key}={getattr(params, key)}" for key in keys)
     if not is_reference(params.task):
         return words

@@ -7,6 +7,7 @@ In reading order:
 * `demonstration`: demonstrations in the shares of a mixture; `alphabets`: traces in two alphabets.
 * `chain`: a running value over Z2, Z10 or S5; long ones can only be solved step by step.
 * `reverse`, `sort`: controls, where thinking cannot help; `copying` is what both share.
+* `also`: a task with demonstrations of a second one among its own.
 * `countdown`: a target from three or four numbers.
 * `gym`: `gym/NAME`, a task of the package reasoning-gym.
 * `user_task`: the task that a user's function makes; `sample`: the check that any task does what `Task` promises, and a

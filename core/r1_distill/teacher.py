@@ -1,0 +1,94 @@
+"""The teacher of a seed: what `grpo` makes of a base model that thinks, or a pretrained model; its traces; its price."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..distill.on_policy import check_same_tokens
+from ..grpo.config import GRPOConfig
+from ..grpo.params import Params as GRPOParams
+from ..grpo.params import grpo_config_of, mixture_of, task_key
+from ..grpo.tasks import Task
+from ..grpo.trained_policy import trained_policy
+from ..lm.language_model import LanguageModel
+from ..source_digest import source_digest
+from ..trial import Context
+from .account import FORWARD, UPDATE, operations
+from .params import Params, teacher_params
+from .traces import Traces, load_traces, make_traces
+
+SAMPLE = 1000
+"""Demonstrations and problems from which the mean length of a text is taken."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher, and the floating-point operations of its own training: as a base model, and by rewards.
+
+    Of a pretrained one these are not known, and 0.
+    """
+
+    model: LanguageModel
+    training: float
+
+
+def teacher_of(params: Params, task: Task, context: Context) -> Teacher:
+    """The teacher of this seed, from the cache or trained now.
+
+    Args:
+        task: in the student's tokens.
+
+    Raises:
+        ValueError: the teacher's tokens are not the student's.
+        NoBaseModel: no base model of the teacher is inside the window.
+    """
+    if params.teacher is not None:
+        from ..lm.hugging_face import load
+
+        model, words = load(params.teacher.hf)
+        check_same_tokens(task.vocabulary, words)
+        return Teacher(model.to(context.device), 0.0)
+    asked = teacher_params(params)
+    trained = trained_policy(asked, context)
+    check_same_tokens(task.vocabulary, trained.task.vocabulary)
+    return Teacher(trained.model, _training(asked, trained.task, trained.model, trained.facts.tokens))
+
+
+def _training(params: GRPOParams, task: Task, model: LanguageModel, tokens: float) -> float:
+    """Operations of a base model's training and of GRPO: sampling, update and, for the KL term, the reference.
+
+    Prompts are counted by their mean length.
+    """
+    random, encode = np.random.default_rng(0), task.vocabulary.encode
+    shown = task.demonstrations(random, SAMPLE, mixture_of(params))
+    demonstration = sum(len(encode(problem.prompt)) + len(encode(text)) for problem, text in shown) / SAMPLE
+    prompt = sum(len(encode(problem.prompt)) for problem in task.problems(random, SAMPLE, "train")) / SAMPLE
+    of_base = operations(model, params.base_steps * params.base_batch * demonstration, UPDATE)
+    passes = FORWARD + UPDATE + (FORWARD if params.beta > 0 else 0)
+    return of_base + operations(model, tokens + params.steps * params.num_prompts * prompt, passes)
+
+
+def traces_of(params: Params, teacher: Teacher, task: Task, config: GRPOConfig, context: Context) -> Traces:
+    """The right answers of this seed's teacher, sampled once for all students.
+
+    Raises Refused: none of its answers is right.
+    """
+    from pathlib import Path
+
+    tokens = params.traces or params.tokens
+
+    def make(folder: Path) -> None:
+        make_traces(folder, teacher.model, task, config, tokens, context.seed)
+
+    if params.teacher is None:
+        of = [task_key(params, task), teacher_params(params).model_dump(mode="json")]
+    else:
+        from ..own_files import digest
+
+        of = [task_key(params, task), digest(params.teacher.hf)]
+    sampling = [config.num_prompts, config.num_generations, config.max_completion_length]
+    key = ["traces", of, tokens, context.seed, sampling, source_digest(__name__)]
+    return load_traces(context.cached(json.dumps(key, sort_keys=True), make))
