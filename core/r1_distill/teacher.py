@@ -10,7 +10,7 @@ import numpy as np
 from ..distill.on_policy import check_same_tokens
 from ..grpo.config import GRPOConfig
 from ..grpo.params import Params as GRPOParams
-from ..grpo.params import grpo_config_of, mixture_of, task_key
+from ..grpo.params import mixture_of, task_key
 from ..grpo.tasks import Task
 from ..grpo.trained_policy import trained_policy
 from ..lm.language_model import LanguageModel
