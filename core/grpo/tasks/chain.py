@@ -73,7 +73,7 @@ def structure_of(name: str, operators: Iterable[str], generators: Sequence[str] 
     Raises ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no
     permutation.
     """
-    possible = {"z2": "+", "z5": "+-*", "z10": "+-*", "s5": "*"}
+    possible = {"z2": "+", **{f"z{m}": "+-*" for m in range(3, 11)}, "s5": "*"}
     if name not in possible:
         raise ValueError(f"structure is {name}; there are {', '.join(possible)}")
     chosen = list(operators)
