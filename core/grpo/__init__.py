@@ -28,6 +28,8 @@ An experiment:
 * `params`: the parameters of an experiment, and what they make.
 * `base_model`: the model before GRPO, trained from scratch and cached.
 * `pretrained_model`: or one of Hugging Face's.
+* `start`: whichever of the two a training begins with.
+* `trained_policy`: the model that a training ends with, from the cache or trained now.
 * `trial`: what `lab run grpo` runs for each variant and seed.
 """
 

@@ -6,25 +6,15 @@ Importing this costs no torch: the command line reads `Params` before anything h
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..lm.kernels import kernels_of_training
 from ..trial import Context, Kernel
-from .params import (
-    Params,
-    base_model_of,
-    grpo_config_of,
-    mixture_of,
-    task_key,
-    task_of,
-    with_sft_demonstrations,
-)
+from .params import Params, grpo_config_of, task_of, with_sft_demonstrations
 from .reward_spec import rewards_of
 
 if TYPE_CHECKING:
-    from ..lm.language_model import LanguageModel
     from .tasks import Task
     from .trainer import Batch
 
@@ -50,14 +40,16 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         RewardError, NotFinite: training stopped; the last checkpoint is kept.
     """
     from .eval_set import draw_eval_set
+    from .start import start
+    from .trained_policy import Facts, keep_policy
     from .trainer import make_policy, train_step
 
     task = task_of(params, context.load)
     rewards = rewards_of(params.reward, task, context.load)
     context.sample(0, question(task))
-    start = _start(params, task, context)
-    model, config = start.model, grpo_config_of(params, start.task.longest_completion)
-    task = with_sft_demonstrations(params, start.task, context.load)
+    begun = start(params, task, context)
+    model, config = begun.model, grpo_config_of(params, begun.task.longest_completion)
+    task = with_sft_demonstrations(params, begun.task, context.load)
     policy = make_policy(model, config)
     fixed = policy.reference if config.ref_model_sync_steps is None else None
     reference = fixed if fixed is not None else copy.deepcopy(model)
@@ -88,6 +80,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
                 context.sample(step, _first_group(result.batch, config.num_generations))
             state = {"step": step, "before": before, "after": after, "means": sums}
             context.save(state | {"policy": policy.state()})
+    keep_policy(params, begun.task, model, Facts(int(sums["num_tokens"][0]), config.steps), context)
     final = after | eval_set.evaluate_harder(model)
     of_base = {f"base/{name.removeprefix('eval/')}": value for name, value in before.items()}
     gains = {
@@ -96,7 +89,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         if name in final
     }
     of_steps = {f"train/{name}": total / count for name, (total, count) in sums.items()}
-    of_base |= {"base/rejected": float(start.rejected), "distinct_problems": float(eval_set.distinct)}
+    of_base |= {"base/rejected": float(begun.rejected), "distinct_problems": float(eval_set.distinct)}
     return final | of_base | gains | of_steps
 
 
@@ -108,54 +101,12 @@ def _add(sums: dict[str, tuple[float, int]], metrics: Mapping[str, float]) -> No
             sums[name] = total + value, count + 1
 
 
-@dataclass(frozen=True)
-class Start:
-    """The model before training.
-
-    Attributes:
-        task: in the model's tokens.
-        rejected: the number of base models trained before it that were outside the window.
-    """
-
-    model: LanguageModel
-    task: Task
-    rejected: int
-
-
-def _start(params: Params, task: Task, context: Context) -> Start:
-    if params.model is not None:
-        from .pretrained_model import load_pretrained
-
-        pretrained, task = load_pretrained(
-            params.model.hf, task, mixture_of(params), params.max_completion_length
-        )
-        return Start(pretrained.to(context.device), task, 0)
-    from .base_model import load_base_model, make_base_model
-
-    spec = base_model_of(params, task)
-    folder = context.cached(
-        spec.key(task_key(params, task), context.seed),
-        lambda folder: make_base_model(folder, spec, task, context.seed, _reporter(context)),
-    )
-    model, facts = load_base_model(folder)
-    return Start(model.to(context.device), task, facts["rejected"])
-
-
 def question(task: Task) -> str:
     """The task in a line: `7+6+0+2= ?  the last digit of the sum: 5`."""
     import numpy as np
 
     problem = task.problems(np.random.default_rng(0), 1, "test")[0]
     return f"{problem.prompt} ?  {task.goal or task.name}: {problem.answer}"
-
-
-def _reporter(context: Context) -> Callable[[int, int, str | None], None]:
-    def on_progress(done: int, of: int, answer: str | None) -> None:
-        context.progress(done, of, "base model")
-        if answer is not None:
-            context.sample(0, f"{answer}  (base model, {done} of {of})")
-
-    return on_progress
 
 
 def _first_group(batch: Batch, num_generations: int) -> str:

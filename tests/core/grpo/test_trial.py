@@ -1,14 +1,12 @@
 """One training through the experiment's door: base, reward, evaluations, checkpoints, and what is refused."""
 
-import pickle
-import runpy
 import subprocess
 import sys
 from dataclasses import asdict
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from one_trial import Stop, context_in
 
 from lab.core.grpo.base_model import NoBaseModel
 from lab.core.grpo.params import Params, base_model_of, grpo_config_of, task_of, with_sft_demonstrations
@@ -21,38 +19,8 @@ TINY = {
 }  # fmt: skip
 
 
-class Stop(Exception):
-    pass
-
-
-def context_in(folder, seed=0, stop_at=None):
-    """A context that keeps its state in `folder`; it raises at step `stop_at`, as a killed process would end there."""
-    (folder / "cache").mkdir(exist_ok=True)
-    records, samples = [], []
-
-    def record(step=None, **metrics):
-        records.append((step, metrics))
-        if step == stop_at and "grad_norm" in metrics:
-            raise Stop
-
-    def cached(key, make):
-        made = folder / "cache" / str(abs(hash(key)))
-        if not made.exists():
-            made.mkdir()
-            make(made)
-        return made
-
-    def load(reference):
-        path, _, function = reference.rpartition(":")
-        return runpy.run_path(path)[function]
-
-    state = folder / "state"
-    return SimpleNamespace(
-        variant="v", seed=seed, device="cpu", threads=1, folder=folder, record=record, cached=cached, load=load,
-        records=records, samples=samples, progress=lambda done, of, what="": None, sample=lambda step, text: samples.append((step, text)),
-        save=lambda x: state.write_bytes(pickle.dumps(x)),
-        restore=lambda: pickle.loads(state.read_bytes()) if state.exists() else None,
-    )  # fmt: skip
+def bases_in(folder):
+    return list((folder / "cache").glob("*/facts.json"))
 
 
 def test_parameters_are_read_without_torch():
@@ -120,7 +88,7 @@ def test_variants_of_a_seed_share_their_base_and_seeds_do_not(tmp_path):
             (tmp_path / "state").unlink()
             figures[seed, reward] = {name: x for name, x in final.items() if name.startswith("base/")}
     assert figures[0, "accuracy"] == figures[0, "random"] != figures[1, "accuracy"]
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(bases_in(tmp_path)) == 2
 
 
 def test_a_failed_search_for_a_base_model_is_cached(tmp_path):
@@ -163,7 +131,7 @@ def test_the_base_model_changes_with_the_code_of_a_users_task(tmp_path):
             context_in(tmp_path),
         )
         (tmp_path / "state").unlink()
-        return len(list((tmp_path / "cache").iterdir()))
+        return len(bases_in(tmp_path))
 
     beside = OWN.replace('"z2"', 'Path(__file__).with_name("which").read_text()') + "from pathlib import Path"
     assert bases("a", OWN) == bases("b", OWN) == 1  # the same, wherever it lies
