@@ -55,8 +55,13 @@ def majority(answers: Sequence[Sequence[str | None]], truth: Sequence[str]) -> f
     return math.fsum(_share(*each) for each in zip(answers, truth, strict=True)) / len(truth)
 
 
-def _share(answers: Sequence[str | None], truth: str) -> float:
+def winners(answers: Sequence[str | None]) -> list[str]:
+    """The most frequent answers, in order of appearance; none where nobody votes."""
     votes = Counter(answer for answer in answers if answer is not None)
     most = max(votes.values(), default=0)
-    winners = [answer for answer, n in votes.items() if n == most]
-    return 1 / len(winners) if truth in winners else 0.0
+    return [answer for answer, n in votes.items() if n == most]
+
+
+def _share(answers: Sequence[str | None], truth: str) -> float:
+    found = winners(answers)
+    return 1 / len(found) if truth in found else 0.0

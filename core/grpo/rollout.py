@@ -39,7 +39,7 @@ class Rollout:
     @property
     def thinks(self) -> np.ndarray:
         """(completions,), whether anything but the answer itself precedes it, in tags or not."""
-        return np.array([_thinks(text) for text in self.texts])
+        return np.array([thinks(text) for text in self.texts])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -47,8 +47,8 @@ class Rollout:
         return self.completions.lengths.cpu().numpy()
 
 
-def _thinks(text: str) -> bool:
-    """An untagged short answer writes the answer twice and does not think; see `tasks.problem`."""
+def thinks(text: str) -> bool:
+    """Whether anything but the answer itself precedes it. An untagged short answer writes the answer twice and does not think; see `tasks.problem`."""
     before = _TAG.sub("", text.partition("<answer>")[0]).strip()
     return before not in ("", answer_of(text))
 
@@ -80,12 +80,19 @@ def rollout(
         generator=generator,
     )
     each = [problem for problem in problems for _ in range(num_generations)]
-    ids = completions.ids.tolist()
-    texts = [
-        vocabulary.decode(row[:length]) for row, length in zip(ids, completions.lengths.tolist(), strict=True)
-    ]
-    right = np.array([task.is_right(problem, text) for problem, text in zip(each, texts, strict=True)])
+    texts, right = verified(task, each, completions.ids.tolist(), completions.lengths.tolist())
     return Rollout(prompts, each, completions, texts, right)
+
+
+def verified(
+    task: Task, problems: Sequence[Problem], ids: Sequence[list[int]], lengths: Sequence[int]
+) -> tuple[list[str], np.ndarray]:
+    """The texts of completions, one for each problem, and whether the task's verifier accepts each."""
+    decode = task.vocabulary.decode
+    texts = [decode(row[:length]) for row, length in zip(ids, lengths, strict=True)]
+    return texts, np.array(
+        [task.is_right(problem, text) for problem, text in zip(problems, texts, strict=True)]
+    )
 
 
 def answers(sampled: Rollout, num_generations: int) -> list[list[str | None]]:

@@ -58,7 +58,7 @@ def trained_policy(params: Params, context: Context) -> Trained:
     if params.model is not None:
         return Trained(begun.model, begun.task, _train(params, begun.model, begun.task, context))
     folder = context.cached(
-        _key(params, task, context),
+        policy_key(params, task, context.seed, context.device),
         lambda folder: _write(folder, begun.model, _train(params, begun.model, task, context)),
     )
     model = restored(torch.load(folder / POLICY, map_location="cpu", weights_only=True))
@@ -68,20 +68,23 @@ def trained_policy(params: Params, context: Context) -> Trained:
 def keep_policy(params: Params, task: Task, model: LanguageModel, facts: Facts, context: Context) -> None:
     """Keep what `grpo`'s trial ends with for `trained_policy`; `task` is that of `start`."""
     if params.model is None:
-        context.cached(_key(params, task, context), lambda folder: _write(folder, model, facts))
+        context.cached(
+            policy_key(params, task, context.seed, context.device),
+            lambda folder: _write(folder, model, facts),
+        )
 
 
-def _key(params: Params, task: Task, context: Context) -> str:
-    """All that a training depends on, its evaluations apart. Of a user's files it has digests, not of what they import."""
-    words, device = task_key(params, task), torch.device(context.device).type
+def policy_key(params: Params, task: Task, seed: int, device: str) -> str:
+    """The cache key: all that a training depends on, its evaluations apart, code included.
+
+    Of a user's files it has digests, not of what they import.
+    """
+    words = task_key(params, task)
     rewards = [[_content(name), weight] for name, weight in reward_terms(params.reward).items()]
     config = asdict(grpo_config_of(params, task.longest_completion))
-    base = base_model_of(params, task).key(words, context.seed)
-    made = [*made_by(), source_digest(__name__)]
-    return json.dumps(
-        ["policy", base, words, context.seed, config, params.sft_shown, rewards, device, *made],
-        sort_keys=True,
-    )
+    base = base_model_of(params, task).key(words, seed)
+    where = [torch.device(device).type, *made_by(), source_digest(__name__)]
+    return json.dumps(["policy", base, config, params.sft_shown, rewards, *where], sort_keys=True)
 
 
 def _content(reward: str) -> str:

@@ -86,7 +86,7 @@ def generate(
 
     @torch.inference_mode()
     def of_share(number: int) -> Completions:
-        cache, logits = _read(model, shares[number], pad)
+        cache, logits = read_prompts(model, shares[number], pad)
         rest = (num_generations, max_new_tokens, ends, pad, temperature, draws[number])
         if weights is None:
             made = _sampled(model, cache, logits, *rest)
@@ -101,7 +101,7 @@ def generate(
     return together(each(of_share, range(len(shares)), device), pad)
 
 
-def _read(model: LanguageModel, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Cache, Tensor]:
+def read_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Cache, Tensor]:
     """The cache of prompts, padded on the left, and the logits of the token that follows each, (prompts, vocabulary)."""
     device, longest = model.embedding.weight.device, max(map(len, prompts))
     padded = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
@@ -121,7 +121,7 @@ def _sampled(
     temperature: float,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Ids, log-probs, entropies, lengths and whether it ended, of the completions of what `_read` has read."""
+    """Ids, log-probs, entropies, lengths and whether it ended, of the completions of what `read_prompts` has read."""
     device = logits.device
     cache = cache.repeated(num_generations, cache.length + max_new_tokens)
     logits = logits.repeat_interleave(num_generations, 0)

@@ -49,7 +49,7 @@ def unsaid(source: str) -> list[str]:
 def test_each_tensor_that_is_made_says_its_dtype_and_device():
     files = [
         path
-        for package in ("attention", "softmax", "lm", "grpo", "distill", "measure")
+        for package in ("attention", "softmax", "lm", "grpo", "distill", "power_sampling", "measure")
         for path in (CORE / package).rglob("*.py")
         if str(path.relative_to(CORE)) not in FOLLOW
     ]
