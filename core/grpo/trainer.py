@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..lm.gradients import add_gradients
+from ..lm.gradients import add_gradients, clip
 from ..lm.language_model import LanguageModel
 from ..lm.not_finite import NotFinite
 from ..lm.scoring import Sequences, joined, log_probs
@@ -264,7 +264,7 @@ def _update(policy: Policy, batch: Batch, config: GRPOConfig, step: int) -> dict
                 sums[name] = sums.get(name, 0.0) + part.share * float(value)
         if not math.isfinite(sums["loss"]):
             raise NotFinite(f"the loss is {sums['loss']} at step {step}")
-        sums["grad_norm"] += _clip_gradients(model, config.max_grad_norm, step)
+        sums["grad_norm"] += clip(model, config.max_grad_norm, step)
         policy.optimizer.step()
         policy.optimizer.zero_grad(set_to_none=True)
     means = {name: value / config.num_iterations for name, value in sums.items()}
@@ -302,19 +302,10 @@ def _supervised_update(
         if not math.isfinite(loss):
             raise NotFinite(f"the loss is {loss} at step {step}")
         sums["loss"] += loss
-        sums["grad_norm"] += _clip_gradients(policy.model, config.max_grad_norm, step)
+        sums["grad_norm"] += clip(policy.model, config.max_grad_norm, step)
         policy.optimizer.step()
         policy.optimizer.zero_grad(set_to_none=True)
     return {name: value / config.num_iterations for name, value in sums.items()}
-
-
-def _clip_gradients(model: LanguageModel, most: float, step: int) -> float:
-    """Clip the gradients; returns their norm before that."""
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
-    if not math.isfinite(norm):
-        bad = (n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
-        raise NotFinite(f"the gradient of {next(bad, 'a parameter')} is not finite at step {step}")
-    return norm
 
 
 def _sampling_metrics(batch: Batch, by_reward: Mapping[str, np.ndarray], G: int) -> dict[str, float]:

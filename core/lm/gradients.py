@@ -1,7 +1,8 @@
-"""The gradient of a batch that is computed in parts, several of them at once where there are cores."""
+"""The gradient of a batch that is computed in parts, several of them at once where there are cores, and its norm."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .language_model import LanguageModel
+from .not_finite import NotFinite
 from .parallel import cores, each
 
 Part = TypeVar("Part")
@@ -45,6 +47,15 @@ def add_gradients(
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = _sum(parameter.grad, gradient)
     return [results[i % at_once][1][i // at_once] for i in range(len(parts))]
+
+
+def clip(model: LanguageModel, most: float, step: int) -> float:
+    """Clip the gradient to a norm of at most `most`; returns its norm before that. Raises NotFinite: it is not, at this step."""
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
+    if not math.isfinite(norm):
+        bad = (n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all())
+        raise NotFinite(f"the gradient of {next(bad, 'a parameter')} is not finite at step {step}")
+    return norm
 
 
 def autocast(device: torch.device) -> torch.autocast:

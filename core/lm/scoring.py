@@ -70,31 +70,61 @@ def joined(prompts: Sequence[Sequence[int]], completions: Tensor, lengths: Tenso
     return Sequences(ids[:, : int((starts + lengths).max())], starts, lengths, numbers)
 
 
-def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Of each token of the completions: its log-probability and the entropy of its distribution.
+@dataclass(frozen=True)
+class Predicting:
+    """The tokens of completions, row by row without padding, and the states that predict them.
 
-    What the prompts have in common is computed once for all completions of a prompt, and logits are made for the tokens
-    of completions only.
-
-    Returns: two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
+    Attributes:
+        tokens: (tokens,). row, offset: of each its sequence, and its place in the completion.
+        states: (states, d_model); those of a prompt may be there once for all of its completions.
+        at: (tokens,), which of the states predicts a token.
     """
-    width = int(sequences.lengths.max())
+
+    tokens: Tensor
+    row: Tensor
+    offset: Tensor
+    states: Tensor
+    at: Tensor
+
+
+def predicting_states(model: LanguageModel, sequences: Sequences) -> Predicting:
+    """Where a completion's tokens come from. What the prompts have in common is computed once for all completions of a prompt."""
+    width = int(sequences.lengths.max()) if len(sequences.ids) else 0
     column = torch.arange(width, device=sequences.ids.device)
-    mask = column < sequences.lengths[:, None]
-    row, offset = mask.nonzero(as_tuple=True)
+    row, offset = (column < sequences.lengths[:, None]).nonzero(as_tuple=True)
     tokens = sequences.ids[row, sequences.starts[row] + offset]
     if isinstance(model, Transformer) and model.by_kernels(sequences.ids):
         ids, places, at = _packed(sequences, row, offset)
         states = model.packed_states(ids, places)
-        chosen, entropy = chosen_log_probs(states, at, model.head.weight, tokens, temperature)
     else:
         hidden, first = _states(model, sequences)
-        logits = model.logits(hidden[row, sequences.starts[row] + offset - 1 - first])
+        at = row * hidden.shape[1] + sequences.starts[row] + offset - 1 - first
+        states = hidden.flatten(0, 1)
+    return Predicting(tokens, row, offset, states, at)
+
+
+def completion_logits(model: LanguageModel, sequences: Sequences) -> tuple[Tensor, Tensor]:
+    """Of each token of the completions, row by row without padding: the logits (tokens, V) that predict it, and its id (tokens,)."""
+    of = predicting_states(model, sequences)
+    return model.logits(of.states.index_select(0, of.at)), of.tokens
+
+
+def log_probs(model: LanguageModel, sequences: Sequences, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Of each token of the completions: its log-probability and the entropy of its distribution.
+
+    Returns: two tensors (rows, tokens), 0 in padding; `tokens` is the longest completion.
+    """
+    of = predicting_states(model, sequences)
+    if isinstance(model, Transformer) and model.by_kernels(sequences.ids):
+        chosen, entropy = chosen_log_probs(of.states, of.at, model.head.weight, of.tokens, temperature)
+    else:
+        logits = model.logits(of.states.index_select(0, of.at))
         log_p = torch.log_softmax(wide(logits) / temperature, -1)
-        chosen = log_p.gather(-1, tokens[:, None]).squeeze(-1)
+        chosen = log_p.gather(-1, of.tokens[:, None]).squeeze(-1)
         with torch.no_grad():
             entropy = -(log_p.exp() * log_p).sum(-1)
-    found = (chosen.new_zeros(mask.shape).index_put((row, offset), x) for x in (chosen, entropy))
+    shape = len(sequences.ids), int(sequences.lengths.max())
+    found = (chosen.new_zeros(shape).index_put((of.row, of.offset), x) for x in (chosen, entropy))
     return next(found), next(found)
 
 
