@@ -16,7 +16,6 @@ after it; the others lack it, and it is their bias (Fu et al., arXiv:2603.25562,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,10 +59,10 @@ def compare(
     full = torch.tensordot(*gradients("full", student, teacher, length), 1)
     mean, size = torch.tensordot(chances, found, 1), float(exact.norm())
     return Comparison(
-        bias=_exact((mean - exact).norm() / size),
-        cosine=float(F.cosine_similarity(mean.flatten(), exact.flatten(), 0)),
-        variance=_exact((chances * (found - mean).square().sum((1, 2))).sum() / size**2),
-        from_full=_exact((mean - full).norm() / size),
+        bias=_rounded((mean - exact).norm() / size),
+        cosine=_rounded(F.cosine_similarity(mean.flatten(), exact.flatten(), 0)),
+        variance=_rounded((chances * (found - mean).square().sum((1, 2))).sum() / size**2),
+        from_full=_rounded((mean - full).norm() / size),
     )
 
 
@@ -124,6 +123,6 @@ def _returns(r: Tensor, discount: float) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def _exact(x: Tensor) -> float:
-    """0 for what is only a rounding error."""
-    return 0.0 if math.fabs(float(x)) < 1e-12 else float(x)
+def _rounded(x: Tensor) -> float:
+    """Without the digits that are rounding errors."""
+    return round(float(x), 12)
