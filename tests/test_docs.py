@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -90,3 +91,11 @@ def test_the_table_of_commands() -> None:
     page = (ROOT / "docs" / "commands.md").read_text()
     assert "\n".join(table) in page, "paste this into docs/commands.md:\n" + "\n".join(table)
     assert set(re.findall(r"(?<!\w)--[a-z][a-z-]*", page)) <= known
+
+
+def test_the_example_of_on_policy_distillation() -> None:
+    page = (ROOT / "docs" / "kd.md").read_text()
+    [example] = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert names["told"]["kl"] == names["kl"][-1] < 0.5 * names["kl"][0]

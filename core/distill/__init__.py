@@ -10,6 +10,7 @@
 * `evaluation`: the distance from the truth during training; `trial`: one training of `lab run kd`; `kernels`: what a run
   compiles beforehand.
 * `cross_tokenizer`: students of other tokens than their teacher's, `lab run kd-cross-tokenizer`.
+* `on_policy`: one update on the student's own samples; its `bias`, `lab run on-policy-bias`.
 * `bias`: minimisers and gradients of losses where the truth is known, without training, `lab run kd-loss-bias`.
 """
 

@@ -3,6 +3,7 @@
 * `losses`: what is compared at each token of a sample, over the whole vocabulary or at the sampled token alone.
 * `vocabularies`: whether two models have the same tokens.
 * `step`: one update on given sequences, and the KL to the teacher on them.
+* `bias`: these gradients beside that of the whole sequence's KL, by listing all sequences.
 
 The sequences are the student's own samples, or any others: on a teacher's traces the same step is distillation off-policy.
 """

@@ -30,7 +30,7 @@ def distill_step(
 ) -> dict[str, float]:
     """Update a student once on the completions of sequences, each token of which weighs the same.
 
-    On-policy (Agarwal et al., GKD, arXiv:2306.13649, algorithm 1, λ = 1), the student has just sampled them at this temperature.
+    On-policy, as GKD with λ = 1 (Agarwal et al., arXiv:2306.13649), the student has just sampled them at this temperature.
     No gradient goes through the sampling, nor through the teacher.
 
     Args:

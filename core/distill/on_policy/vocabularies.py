@@ -26,7 +26,9 @@ def check_same_tokens(student: Words, teacher: Words) -> None:
                     "on-policy distillation needs the same tokens"
                 )
     if student.eos not in teacher.eos_ids:
-        end, ends = (_names(words, ids) for words, ids in ((student, [student.eos]), (teacher, teacher.eos_ids)))
+        end, ends = (
+            _names(words, ids) for words, ids in ((student, [student.eos]), (teacher, teacher.eos_ids))
+        )
         raise ValueError(f"the student ends an answer with {end}, the teacher with {ends}")
 
 
