@@ -43,7 +43,13 @@ def plots_of(results: Results, folder: Path, drawn_before: Path | None = None) -
     from ..core.report.plot import draw_all
 
     return draw_all(
-        results.experiment, results.comparison, results.verdicts, results.curves, folder, drawn_before
+        results.experiment,
+        results.comparison,
+        results.verdicts,
+        results.curves,
+        folder,
+        drawn_before,
+        results.values,
     )
 
 

@@ -94,7 +94,7 @@ class TrainingView:
     @property
     def _shown(self) -> list[str]:
         """The metrics of the curves, once each."""
-        return list(dict.fromkeys(plot.y for plot in self.experiment.plots if plot.x == "step"))
+        return list(dict.fromkeys(plot.y for plot in self.experiment.plots if plot.is_curve))
 
     def _rows(self) -> list[list[str]]:
         """Variant, finished seeds, and a cell for each metric; those that train now first."""

@@ -129,7 +129,7 @@ class RunResults:
         if name not in self.plots:
             raise ValueError(f"run {self.id} has no plot {name}.{nearest(name, self.plots)}")
         of, plot = self.results, self.results.experiment.plots[self.plots.index(name)]
-        figure = draw(plot, of.experiment, of.comparison, of.verdicts, of.curves)
+        figure = draw(plot, of.experiment, of.comparison, of.verdicts, of.curves, of.values)
         # A notebook knows figures of pyplot; this one belongs to nobody, so that it need not be closed.
         setattr(figure, "_repr_png_", lambda: png(figure))  # noqa: B010  # no attribute of Figure, to mypy
         return figure

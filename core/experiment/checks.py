@@ -17,7 +17,7 @@ from .discovery import experiment_files
 from .document import Document, Keys, shorten
 from .mistakes import Mistake
 from .predictions import about, name_mistakes, value_mistakes
-from .schema import Claim, Experiment, Measure
+from .schema import Claim, Experiment, Measure, Plot
 from .shape import plainly
 from .subject import Subject
 from .summary import parse
@@ -32,6 +32,7 @@ COMPARISON = (
 COLUMNS = frozenset(("variant", "replicate", "value", "step", *COMPARISON))
 """Columns of a run's tables, so no names for an axis."""
 MOST_TRIALS = 100_000  # each takes about 8 KB of memory, and seconds at best
+MOST_COLUMNS = 8  # of a plane, whose cells have their value written in
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
@@ -74,19 +75,7 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
             _check_names([metric.gap.zero], experiment, (*here, "zero"), wrong)
             _check_names([metric.gap.whole], experiment, (*here, "whole"), wrong)
     for index, plot in enumerate(experiment.plots):
-        keys: Keys = ("plots", index)
-        drawn = plot.y.removesuffix(" / baseline")
-        if drawn not in experiment.metrics:
-            wrong((*keys, "y"), f"no metric {drawn}.{nearest(drawn, experiment.metrics)}")
-        columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
-        for side in ("x", "hue"):
-            if getattr(plot, side) not in columns:
-                wrong((*keys, side), f"no axis {getattr(plot, side)}.{nearest(getattr(plot, side), columns)}")
-        _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
-        for bound in plot.limit:
-            if bound not in experiment.metrics:
-                wrong((*keys, "limit"), f"no metric {bound}.{nearest(bound, experiment.metrics)}")
-        _check_where(plot.where, experiment, (*keys, "where"), wrong)
+        _check_plot(plot, experiment, ("plots", index), wrong)
     for index, claim in enumerate(experiment.claims):
         _check_claim(claim, index, experiment, wrong)
     _check_where(experiment.headline, experiment, ("headline",), wrong)
@@ -220,6 +209,57 @@ def _check_where(where: dict[str, Any], experiment: Experiment, keys: Keys, wron
             wrong((*keys, axis), f"{axis} is never {value}.{nearest(str(value), map(str, values))}")
 
 
+def _check_plot(plot: Plot, experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    if plot.metric not in experiment.metrics:
+        side = "difference" if plot.difference else "y"
+        wrong((*keys, side), f"no metric {plot.metric}.{nearest(plot.metric, experiment.metrics)}")
+    _check_where(plot.where, experiment, (*keys, "where"), wrong)
+    if plot.difference is not None:
+        return _check_plane(plot, experiment, keys, wrong)
+    columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
+    for side in ("x", "hue"):
+        if getattr(plot, side) not in columns:
+            wrong((*keys, side), f"no axis {getattr(plot, side)}.{nearest(getattr(plot, side), columns)}")
+        elif side == "x" and plot.over and plot.x not in experiment.metrics:
+            near = nearest(plot.x, experiment.metrics)
+            wrong((*keys, side), f"`over: step` needs a metric as x, that trials record; not {plot.x}.{near}")
+    if plot.is_curve and experiment.seeds is None:
+        wrong((*keys, "over" if plot.over else "x"), "nothing is trained here: there are no steps")
+    if plot.is_curve and plot.y != plot.metric:
+        wrong((*keys, "y"), f"over steps there is no ratio to the baseline: say `y: {plot.metric}`")
+    _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
+    for bound in plot.limit:
+        if bound not in experiment.metrics:
+            wrong((*keys, "limit"), f"no metric {bound}.{nearest(bound, experiment.metrics)}")
+
+
+def _check_plane(plot: Plot, experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    for side in ("x", "y"):
+        axis = getattr(plot, side)
+        if axis not in experiment.axes:
+            wrong((*keys, side), f"no axis {axis}.{nearest(axis, experiment.axes)}")
+    if plot.x == plot.y:
+        wrong((*keys, "y"), f"x is {plot.x} too: a plane has two axes")
+    across = _all_values(experiment, plot.x)
+    words = [value for value in across if isinstance(value, bool | str)]
+    if words:
+        wrong((*keys, "x"), f"x of a plane is an axis of numbers; {words[0]!r} belongs on y")
+    if (count := len(experiment.axes.get(plot.x, ()))) > MOST_COLUMNS:
+        wrong((*keys, "x"), f"{count} values of {plot.x} do not fit: at most {MOST_COLUMNS}, or put it on y")
+    for side in ("of", "over"):
+        _check_names([str(getattr(plot, side))], experiment, (*keys, side), wrong)
+    if plot.of == plot.over:
+        wrong((*keys, "over"), f"{plot.of} minus itself is 0 everywhere")
+    open_axes = {plot.x, plot.y, *plot.where}
+    for axis, values in experiment.axes.items():
+        if len(values) > 1 and axis not in open_axes:
+            wrong((*keys, "difference"), _where_on(axis, values))
+
+
+def _where_on(axis: str, values: list[Any]) -> str:
+    return f"where on {axis}? It has {len(values)} values: add where: {{{axis}: {values[-1]}}}"
+
+
 def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -> None:
     keys: Keys = ("claims", index)
     measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
@@ -247,10 +287,7 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
         )
     for axis, values in experiment.axes.items():
         if len(values) > 1 and axis not in measure.where and axis != measure.axis:
-            wrong(
-                (*keys, "measure"),
-                f"where on {axis}? It has {len(values)} values: add where: {{{axis}: {values[-1]}}}",
-            )
+            wrong((*keys, "measure"), _where_on(axis, values))
     for message in _impossible(claim, experiment) if metric is not None else ():
         wrong((*keys, "expect"), message)
 

@@ -34,6 +34,7 @@ ROOF = "copy_roof"  # from memory; of each cache `copy_roof_l1`, `copy_roof_l2`,
 RATES = (
     "bandwidth", "throughput", "of_peak", "peak", "time_at_peak", ROOF, *(f"{ROOF}_l{level}" for level in (1, 2, 3, 4)),
 )  # fmt: skip
+OVER_BASELINE = " / baseline"  # behind the metric of a plot's y
 MEASURES = ("value", "ratio", "difference", "deviation", "exponent", "trend", "order")
 
 
@@ -131,11 +132,20 @@ class Plot(Part):
 
     x: str = Field(
         description="an axis, `variant`, `step` of a training experiment, or a metric: then a line runs over the axis "
-        "that `where` leaves open"
+        "that `where` leaves open, or, with `over: step`, over the steps at which trials record it"
     )
     y: str = Field(
         description="a metric, or `METRIC / baseline`: its ratio to the tier's first variant, of a time drawn as the speed "
-        "that tables show"
+        "that tables show; with `difference` an axis"
+    )
+    difference: str | None = Field(
+        None,
+        description="METRIC of `of` minus METRIC of `over` at each point of the axes x and y, and the line where both are "
+        "equal",
+    )
+    of: str | None = Field(None, description="the variant whose difference is drawn")
+    over: str | None = Field(
+        None, description="`step`, where x is a recorded metric; with `difference` the variant to subtract"
     )
     hue: str = "variant"
     scale: Literal["linear", "log-x", "log-y", "log-log"] = "linear"
@@ -147,6 +157,32 @@ class Plot(Part):
         "`[peak, copy_roof, copy_roof_l2]` for a roofline, the first where it is below another, the others where below the first",
     )
     title: str = ""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        unused = [] if not self.limit or "step" not in (self.x, self.over) else ["limit"]
+        if self.difference is not None:
+            if self.of is None or self.over is None:
+                raise ValueError("difference needs `of` and `over`: the variant, and the variant to subtract")
+            unused = [name for name in ("hue", "variants", "limit") if name in self.model_fields_set]
+        elif self.of is not None:
+            raise ValueError("`of` belongs to `difference`")
+        elif self.over not in (None, "step"):
+            raise ValueError(f"over is `step`, or with `difference` a variant; not {self.over}")
+        if unused:
+            kind = "a plane of two axes" if self.difference else "a curve over steps"
+            raise ValueError(f"{kind} has no use for `{unused[0]}`")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric whose values it shows."""
+        return self.difference or self.y.removesuffix(OVER_BASELINE)
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether its lines run over the steps of trainings."""
+        return self.difference is None and "step" in (self.x, self.over)
 
 
 class Prediction(Part):

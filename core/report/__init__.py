@@ -8,6 +8,8 @@ In reading order:
     table      the comparison as tables, for the report and the terminal
     words      the meaning of each verdict and term, and how figures are quoted
     series     the lines of one plot
+    curves     those of trainings, along steps or along what they cost
+    plane      two axes, the difference of two variants at each point, and where they are equal
     plot       draws a plot and writes its files
     forks      plots are drawn on all cores
     style, layout, marks, ticks   fonts and colours; around the axes; inside the axes; scales

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..experiment.schema import Claim, Experiment, Plot
-from .series import Picture, end, is_ratio, metric_of, shows_speed
+from .series import Picture, end, is_ratio, shows_speed
 from .words import claimed
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _concerned(plot: Plot, experiment: Experiment, picture: Picture) -> list[Cla
         claim
         for claim in experiment.claims
         if isinstance(claim.paper, int | float)
-        and claim.measure.metric == metric_of(plot)
+        and claim.measure.metric == plot.metric
         and set(claim.measure.variants) <= drawn
         and claim.source != "ours"
         and claim.measure.axis in (None, plot.x)

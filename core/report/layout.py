@@ -23,6 +23,8 @@ SIDE = 32  # characters of the y axis' name before it is broken
 NAME = 22  # characters of a variant's name before it is broken
 CAPTION = 7.5
 FAR = 26.0  # between a line's end and its name
+TOGETHER = 3.0  # so far apart may the ends of lines lie that have their names there
+ABOVE = 10.0  # between the titles and the axes
 LEADER = 12.0  # from a line's end across to its name
 LEADING = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 
@@ -45,6 +47,8 @@ def arrange(
     rows: int = 0,
     names: bool = False,
     legend: bool = False,
+    tall: float = HEIGHT,
+    above: float = ABOVE,
 ) -> None:
     """Give everything its place; the figure grows downwards with its rows and notes.
 
@@ -53,13 +57,15 @@ def arrange(
         rows: of dots; 0 for lines.
         names: put each line's name at its end, or into a legend when names would touch.
         legend: a legend in any case.
+        tall: points of the axes without rows.
+        above: points between the titles and the axes.
     """
     width = style.SIZE[0] * INCH
     x_label, y_label = labels
     heading = _wrapped(titles.title, width, style.LARGE)
     below = [line for note in notes for line in _wrapped(note, width, CAPTION)]
-    top = EDGE + len(heading) * style.LARGE * 1.25 + (style.SMALL * 1.5 if titles.subtitle else 0) + 10
-    middle = rows * marks.ROW if rows else HEIGHT
+    top = EDGE + len(heading) * style.LARGE * 1.25 + (style.SMALL * 1.5 if titles.subtitle else 0) + above
+    middle = rows * marks.ROW if rows else tall
     bottom = 16 + (13 if x_label else 0) + (5 + len(below) * CAPTION * 1.3 if below else 0) + EDGE
     height = top + middle + bottom
     figure.set_size_inches(width / INCH, height / INCH)
@@ -123,9 +129,10 @@ def _lines(axes: Axes) -> list[Any]:
 def _heights_of_names(axes: Axes) -> list[float]:
     """Where each line's name stands at its end, in points from below; none where a name would stand too far off."""
     lines = _lines(axes)
-    if len({line.get_xdata()[-1] for line in lines}) != 1:
-        return []
     point = INCH / axes.figure.dpi
+    across = [float(axes.transData.transform((line.get_xdata()[-1], 1))[0]) * point for line in lines]
+    if not lines or max(across) - min(across) > TOGETHER:
+        return []
     ends = [
         float(axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1]) * point
         for line in lines

@@ -80,10 +80,10 @@ def draw_predicted(ax: Axes, lines: Sequence[Series], styles: Mapping[str, LineS
 
 
 def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> None:
-    """Curves over steps, each with a band; a few markers tell them apart without colour."""
+    """Curves over steps, each with a band; a few markers tell them apart without colour. What was paid before step 0 is
+    dotted, from 0."""
     for number, series in enumerate(picture.series):
         line_style = styles[series.name]
-        every = max(1, len(series.x) // 6)
         ax.plot(
             series.x,
             series.y,
@@ -94,13 +94,23 @@ def draw_bands(ax: Axes, picture: Picture, styles: Mapping[str, LineStyle]) -> N
             marker=line_style.marker,
             markersize=line_style.size - 0.5,
             markeredgewidth=0,
-            markevery=every,
+            markevery=0.15,  # of the diagonal, wherever the steps lie
             gid=f"{SERIES}{number}",
             zorder=3,
         )
         ax.fill_between(
             series.x, series.low, series.high, color=line_style.colour, alpha=0.16, linewidth=0, zorder=1
         )
+        if series.paid:
+            ax.plot(
+                [0, series.x[0]],
+                [series.y[0]] * 2,
+                color=line_style.colour,
+                linewidth=1.1,
+                linestyle=(0, (1, 2)),
+                zorder=2,
+                gid="paid",
+            )
 
 
 def draw_dots(

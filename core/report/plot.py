@@ -20,9 +20,10 @@ from ..atomic import replacing, write
 from ..experiment.schema import Experiment, Plot
 from ..measure.ceiling import WRONG
 from ..source_digest import source_digest
-from . import claimed, layout, marks, predicted, style, ticks
+from . import claimed, layout, marks, plane, predicted, style, ticks
+from .curves import MOST_STEPS, bands
 from .forks import side_by_side
-from .series import MOST_STEPS, Picture, bands, is_numeric, is_ratio, limits, metric_of, points, shows_speed
+from .series import Picture, is_numeric, is_ratio, limits, points, shows_speed
 from .spots import spots
 from .words import human, value_words
 
@@ -41,18 +42,21 @@ def draw(
     comparison: pd.DataFrame,
     verdicts: Sequence[Verdict],
     curves: pd.DataFrame | None = None,
+    values: pd.DataFrame | None = None,
 ) -> Figure:
     """One figure: what the run found, with intervals, beside what was claimed.
 
-    `x: step` draws curves with a band; an axis of numbers, lines with an interval at each point; anything else
+    `x: step`, and a metric `over: step`, draw curves with a band; `difference` a plane of two axes; an axis of numbers, lines with an interval at each point; anything else
     (variants, dtypes), rows of dots with their values written out. What is wrong or was refused is not drawn but named
     below.
 
     Args:
         comparison: as `analysis.comparison.compare` makes it.
-        curves: `variant`, point columns, `metric`, `replicate`, `step`, `value`; for `x: step` only.
+        curves: `variant`, point columns, `metric`, `replicate`, `step`, `value`; for curves only.
+        values: the same without `step`; for `difference` only.
     """
-    return _drawn(plot, experiment, comparison, verdicts, _picture(plot, experiment, comparison, curves))
+    picture = _picture(plot, experiment, comparison, curves, values)
+    return _drawn(plot, experiment, comparison, verdicts, picture)
 
 
 def _drawn(
@@ -77,17 +81,22 @@ def _drawn(
         styles = style.styles(list(names), experiment)
         heights = [*picture.y, *(y for line in expected for y in line.y if math.isfinite(y))]
         log_x, log_y = ticks.log_axes(plot.scale, picture.x, heights)
+        from_zero = _goes_from_zero(plot, picture)
         titles = layout.Titles(_title(plot, experiment), _subtitle(plot, experiment, picture))
         unit = "" if is_ratio(plot) else _unit(plot, experiment)
         notes = _notes(plot, experiment, comparison, picture, verdicts, log_y, list(names))
         value_label = _name_of_y(plot, experiment, picture)
-        is_dots = plot.x != "step" and not is_numeric(picture.x)
+        is_dots = not plot.is_curve and not is_numeric(picture.x)
         if (reference := _reference(plot, picture, log_y)) is not None:
             marks.draw_reference(axes, reference, is_height=not is_dots)
         if not names:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "nothing to draw", ha="center", transform=axes.transAxes)
             layout.arrange(figure, axes, titles, ("", ""), notes)
+        elif plot.difference is not None:
+            plane.draw(axes, plot, experiment, picture, _texts(plot, experiment, picture))
+            labels = _name_of_x(plot, experiment), human(plot.y)
+            layout.arrange(figure, axes, titles, labels, notes, tall=plane.height(picture), above=plane.KEY)
         elif is_dots:
             rows = marks.draw_dots(
                 axes,
@@ -104,9 +113,12 @@ def _drawn(
             )
         else:
             marks.draw_predicted(axes, expected, styles)
-            (marks.draw_bands if plot.x == "step" else marks.draw_lines)(axes, picture, styles)
+            (marks.draw_bands if plot.is_curve else marks.draw_lines)(axes, picture, styles)
             marks.draw_limits(axes, limits(plot, experiment, comparison))
-            ticks.set_places(axes, [] if plot.x in experiment.metrics else picture.x, log_x)
+            if from_zero:
+                ticks.set_from_zero(axes, picture.x)
+            else:
+                ticks.set_places(axes, [] if plot.x in experiment.metrics else picture.x, log_x)
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
             ticks.set_values(axes, log_y, unit)  # again: a claimed figure may have moved the ends
@@ -154,13 +166,14 @@ def draw_all(
     curves: pd.DataFrame | None,
     folder: Path,
     drawn_before: Path | None = None,
+    values: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Draw and keep every plot of an experiment. Returns the SVG files; PNG and PDF lie beside them.
 
     A plot of the same figures that lies in `folder` is left as it is; one in `drawn_before` is copied.
     """
     found, to_draw = [], []
-    states = _states(experiment, comparison, verdicts, curves)
+    states = _states(experiment, comparison, verdicts, curves, values)
     for name, plot, state in zip(plot_names(experiment), experiment.plots, states, strict=True):
         found.append(folder / f"{name}.svg")
         if _is_drawn(folder, name, state):
@@ -174,9 +187,11 @@ def draw_all(
 
     def draw_one(what: tuple[str, Plot, str]) -> None:
         name, plot, state = what
-        picture = _picture(plot, experiment, comparison, curves)
+        picture = _picture(plot, experiment, comparison, curves, values)
         figure = _drawn(plot, experiment, comparison, verdicts, picture)
         looks = style.styles([series.name for series in picture.series], experiment)
+        if plot.difference:  # its rows have no colours of their own
+            looks = dict.fromkeys(looks, style.LineStyle(style.INK, ""))
         at = spots(figure, picture, looks, _spot_words(plot, experiment, picture))
         save(figure, folder, name, {"data-state": state, "data-spots": at})
 
@@ -189,6 +204,7 @@ def _states(
     comparison: pd.DataFrame,
     verdicts: Sequence[Verdict],
     curves: pd.DataFrame | None,
+    values: pd.DataFrame | None,
 ) -> Iterator[str]:
     """A digest for each plot of all that decides how it looks: the figures, the file, the code."""
     from pandas.util import hash_pandas_object
@@ -196,7 +212,7 @@ def _states(
     known = hashlib.sha256(f"{source_digest(__name__)} {version('matplotlib')}".encode())
     known.update(experiment.model_dump_json().encode())
     known.update(repr([(verdict.claim, verdict.here) for verdict in verdicts]).encode())
-    for table in (comparison, curves):
+    for table in (comparison, curves, values):
         if table is not None:
             known.update(repr(list(table.columns)).encode())
             known.update(hash_pandas_object(table, index=False).to_numpy().tobytes())
@@ -219,29 +235,44 @@ def plot_names(experiment: Experiment) -> list[str]:
     """The name of each plot's files, in the order of the experiment file: `time-by-columns`."""
     names: list[str] = []
     for plot in experiment.plots:
-        base = re.sub(r"[^a-z0-9]+", "-", f"{plot.y} by {plot.x}".lower()).strip("-")
+        said = f"{plot.difference} by {plot.x} and {plot.y}" if plot.difference else f"{plot.y} by {plot.x}"
+        base = re.sub(r"[^a-z0-9]+", "-", said.lower()).strip("-")
         taken = sum(re.fullmatch(rf"{base}(-\d+)?", name) is not None for name in names)
         names.append(f"{base}-{taken + 1}" if taken else base)
     return names
 
 
 def _picture(
-    plot: Plot, experiment: Experiment, comparison: pd.DataFrame, curves: pd.DataFrame | None
+    plot: Plot,
+    experiment: Experiment,
+    comparison: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    values: pd.DataFrame | None,
 ) -> Picture:
-    if plot.x != "step":
-        return points(plot, experiment, comparison)
-    return Picture([]) if curves is None else bands(plot, experiment, curves)
+    if plot.difference is not None:
+        return Picture([]) if values is None else plane.rows(plot, experiment, comparison, values)
+    if plot.is_curve:
+        return Picture([]) if curves is None else bands(plot, experiment, curves)
+    return points(plot, experiment, comparison)
+
+
+def _goes_from_zero(plot: Plot, picture: Picture) -> bool:
+    """Whether a logarithmic x axis of curves needs a place for 0: a curve begins there, or what was paid before it."""
+    begins = [*picture.x, *(0 for series in picture.series if series.paid)]
+    return plot.is_curve and plot.scale in ("log-x", "log-log") and min(begins, default=1) == 0 < max(begins)
 
 
 def _title(plot: Plot, experiment: Experiment) -> str:
     if plot.title:
         return plot.title
-    what = human(metric_of(plot))
+    what = human(plot.metric)
     if shows_speed(plot, experiment):
         what = "speed beside the baseline"
     elif is_ratio(plot):
         what += ", times that of the baseline"
     by = {"step": "over training", "variant": "by variant"}.get(plot.x, f"by {human(plot.x)}")
+    if plot.difference is not None:
+        what, by = f"{what}, {plot.of} − {plot.over}", f"{by} and {human(plot.y)}"
     return f"{what[0].upper()}{what[1:]} {by}"
 
 
@@ -254,7 +285,7 @@ def _name_of_x(plot: Plot, experiment: Experiment) -> str:
 
 def _name_of_y(plot: Plot, experiment: Experiment, picture: Picture) -> str:
     """`time, ms`, `right, share`, `times as fast as safe`: what the values are and in which unit."""
-    name = metric_of(plot)
+    name = plot.metric
     metric = experiment.metrics.get(name)
     said = (metric.label if metric else "") or human(name)
     if is_ratio(plot):
@@ -270,7 +301,7 @@ def _name_of_y(plot: Plot, experiment: Experiment, picture: Picture) -> str:
 
 def _reference(plot: Plot, picture: Picture, log_y: bool) -> float | None:
     """Where nothing differs: a ratio's 1, and the zero of what falls on both its sides."""
-    if not picture.series:
+    if not picture.series or plot.difference:
         return None
     if is_ratio(plot):
         return 1.0
@@ -279,7 +310,7 @@ def _reference(plot: Plot, picture: Picture, log_y: bool) -> float | None:
 
 def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
     """Direction, and how much stands behind a point."""
-    metric = experiment.metrics.get(metric_of(plot))
+    metric = experiment.metrics.get(plot.metric)
     if metric is None:
         return ""
     better = "higher" if shows_speed(plot, experiment) else metric.better
@@ -292,9 +323,7 @@ def _subtitle(plot: Plot, experiment: Experiment, picture: Picture) -> str:
         parts.append("counted, no clock")
     elif many:
         parts.append(
-            f"{behind}, 95% {'bands' if plot.x == 'step' else 'intervals'}"
-            if picture.has_intervals
-            else behind
+            f"{behind}, 95% {'bands' if plot.is_curve else 'intervals'}" if picture.has_intervals else behind
         )
     return " · ".join(part for part in parts if part)
 
@@ -309,11 +338,19 @@ def _notes(
     variants: Sequence[str],
 ) -> list[str]:
     """The lines below a figure; `variants`: those that it shows, measured or predicted."""
-    notes = [said] if (said := predicted.sentence(plot, experiment, variants)) else []
+    notes = []
+    if plot.x not in experiment.metrics and (said := predicted.sentence(plot, experiment, variants)):
+        notes.append(said)
     # What is as in `params` goes without saying.
     fixed = {axis: value for axis, value in picture.fixed.items() if experiment.params.get(axis) != value}
     if fixed:
         notes.append(", ".join(f"{human(axis)} = {value_words(value)}" for axis, value in fixed.items()))
+    if plot.difference is not None:
+        return notes + plane.notes(plot, experiment, picture)
+    if said := _paid(plot, experiment, picture):
+        notes.append(said)
+    if _goes_from_zero(plot, picture):
+        notes.append(f"from 0 to {ticks.plain(ticks.first_decade(picture.x))} x is linear")
     if picture.left_out:
         reasons = dict.fromkeys(picture.left_out.values())
         named = {why: [name for name, its in picture.left_out.items() if its == why] for why in reasons}
@@ -329,12 +366,24 @@ def _notes(
     return notes
 
 
+def _paid(plot: Plot, experiment: Experiment, picture: Picture) -> str:
+    """`dotted, counted before step 0: kd, on-policy 1.2G FLOP`."""
+    metric, names = experiment.metrics.get(plot.x), dict[str, list[str]]()
+    for series in picture.series:
+        if series.paid and metric:
+            amount = f"{ticks.plain(float(f'{series.paid:.3g}'))} {metric.unit}".strip()
+            names.setdefault(amount, []).append(series.name)
+    said = ", ".join(f"{', '.join(who)} {amount}" for amount, who in names.items())
+    return f"dotted, counted before step 0: {said}" if said else ""
+
+
 def _texts(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tuple[str, object], str]:
     """The value written beside each dot, with as many digits as its interval supports."""
     from ..analysis import digits
 
-    kind = "ratio" if is_ratio(plot) else "value"
-    unit = _unit(plot, experiment)
+    kind, unit = _kind(plot), _unit(plot, experiment)
+    if plot.difference and not digits.is_scaled(unit):
+        unit = ""  # the title has it
     return {
         (series.name, x): digits.format(y, low, high, unit, kind=kind, with_interval=False)
         for series in picture.series
@@ -346,7 +395,7 @@ def _spot_words(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tu
     """`columns 4,000: 0.88 ms [0.85, 0.91]` of each value."""
     from ..analysis import digits
 
-    kind, unit = "ratio" if is_ratio(plot) else "value", "" if is_ratio(plot) else _unit(plot, experiment)
+    kind, unit = _kind(plot), "" if is_ratio(plot) else _unit(plot, experiment)
     return {
         (
             series.name,
@@ -367,8 +416,13 @@ def _place(plot: Plot, experiment: Experiment, name: str, x: Any) -> str:
 
 
 def _unit(plot: Plot, experiment: Experiment) -> str:
-    metric = experiment.metrics.get(metric_of(plot))
+    metric = experiment.metrics.get(plot.metric)
     return metric.unit if metric else ""
+
+
+def _kind(plot: Plot) -> str:
+    """That of its values, for `digits`."""
+    return "ratio" if is_ratio(plot) else "difference" if plot.difference else "value"
 
 
 def _needs_legend(picture: Picture) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ..experiment.formula import FormulaError
 from ..experiment.predictions import formula, predicted, prediction_of
 from ..experiment.schema import Experiment, Plot, Prediction
-from .series import Picture, Series, is_numeric, is_ratio, metric_of
+from .series import Picture, Series, is_numeric, is_ratio
 
 FINE = 100  # places of a curve over an axis of numbers
 
@@ -17,15 +17,16 @@ FINE = 100  # places of a curve over an axis of numbers
 def lines(plot: Plot, experiment: Experiment, picture: Picture) -> list[Series]:
     """A line for each variant of this plot with a prediction, whether it has been measured or not; none for ratios, nor
     where lines stand for something else than variants."""
-    if is_ratio(plot) or plot.hue != "variant" or plot.x in experiment.metrics or plot.x == "variant":
+    drawn = not is_ratio(plot) and plot.difference is None and plot.hue == "variant"
+    if not drawn or plot.x in experiment.metrics or plot.x == "variant":
         return []
     found = []
     for variant in plot.variants or experiment.variants:
-        prediction = prediction_of(experiment, metric_of(plot), variant)
+        prediction = prediction_of(experiment, plot.metric, variant)
         if variant not in experiment.variants or prediction is None:
             continue
         x = _places(plot, experiment, picture, prediction)
-        y = [_value(prediction, experiment, variant, {**picture.fixed, plot.x: place}) for place in x]
+        y = [value(prediction, experiment, variant, {**picture.fixed, plot.x: place}) for place in x]
         if any(map(math.isfinite, y)):  # where it has no figure is a gap
             nothing = [math.nan] * len(x)
             found.append(Series(variant, x, y, nothing, nothing, prediction.says))
@@ -41,18 +42,18 @@ def _dots(plot: Plot, experiment: Experiment, picture: Picture) -> Iterator[tupl
     if is_ratio(plot) or plot.hue != "variant":
         return
     for series in picture.series:
-        prediction = prediction_of(experiment, metric_of(plot), series.name)
+        prediction = prediction_of(experiment, plot.metric, series.name)
         if prediction is None:
             continue
         for place in series.x:
-            value = _value(prediction, experiment, series.name, {**picture.fixed, plot.x: place})
-            if math.isfinite(value):
-                yield (series.name, place), value
+            figure = value(prediction, experiment, series.name, {**picture.fixed, plot.x: place})
+            if math.isfinite(figure):
+                yield (series.name, place), figure
 
 
 def sentence(plot: Plot, experiment: Experiment, variants: Sequence[str]) -> str:
     """`dashed, predicted before the run: p(1-e)^k + (1-p)/m`."""
-    each = (prediction_of(experiment, metric_of(plot), variant) for variant in variants)
+    each = (prediction_of(experiment, plot.metric, variant) for variant in variants)
     said = "; ".join(dict.fromkeys(prediction.says for prediction in each if prediction is not None))
     return f"dashed, predicted before the run: {said}" if said else ""
 
@@ -70,7 +71,8 @@ def _places(plot: Plot, experiment: Experiment, picture: Picture, prediction: Pr
     return [low + (high - low) * i / FINE for i in range(FINE + 1)]
 
 
-def _value(prediction: Prediction, experiment: Experiment, variant: str, point: Mapping[str, Any]) -> float:
+def value(prediction: Prediction, experiment: Experiment, variant: str, point: Mapping[str, Any]) -> float:
+    """The figure that is predicted at a point; NaN where the closed form gives none."""
     try:
         return predicted(prediction, experiment, variant, point)
     except FormulaError:

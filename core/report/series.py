@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.statistics import FEWEST
 from ..analysis.tables import ends
-from ..experiment.schema import Experiment, Plot, Scalar
+from ..experiment.schema import OVER_BASELINE, Experiment, Plot, Scalar
 from .table import is_speed
 from .words import human, named, value_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_STEPS = 1000  # of a curve: more than a figure has pixels
 HUGE = 1e150  # matplotlib squares what it draws
 BEYOND = "infinite, or too large to draw"
 FINE = 200  # places at which the lowest of several bounds is drawn
 REACH = 8  # so many times further left than the first place
 SEEN = 1.6  # of the highest roof so many times its foot, where it would begin above what bounds it
-OVER_BASELINE = (
-    " / baseline"  # y: "memory / baseline" shows the ratio to the tier's baseline, of times the speed
-)
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,7 @@ class Series:
     Attributes:
         name: what tells it from the others: a variant, or a value of the plot's `hue`.
         label: the same for a reader, with the kernel that ran.
+        paid: of a curve over a metric, how much of it stood there at step 0 already.
     """
 
     name: str
@@ -42,6 +39,7 @@ class Series:
     low: list[float]
     high: list[float]
     label: str
+    paid: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Picture:
         replicates: the fewest and the most processes (or seeds) behind a point; (0, 0) when there is no point.
         fixed: what other axes are held at, because a plot has only one; those of `where` among them.
         left_out: variant → why it is not drawn.
-        steps: of curves, how many were recorded; at most MOST_STEPS are drawn.
+        steps: of curves, how many were recorded at most; no more than MOST_STEPS are drawn.
     """
 
     series: list[Series]
@@ -76,17 +74,13 @@ class Picture:
         return any(not math.isnan(low) for series in self.series for low in series.low)
 
 
-def metric_of(plot: Plot) -> str:
-    return plot.y.removesuffix(OVER_BASELINE)
-
-
 def is_ratio(plot: Plot) -> bool:
     return plot.y.endswith(OVER_BASELINE)
 
 
 def shows_speed(plot: Plot, experiment: Experiment) -> bool:
     """Whether a plot of ratios has "so many times as fast", as the tables have."""
-    metric = metric_of(plot)
+    metric = plot.metric
     return is_ratio(plot) and metric in experiment.metrics and is_speed(metric, experiment.metrics[metric])
 
 
@@ -96,7 +90,7 @@ def is_numeric(values: list[Any]) -> bool:
 
 def points(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Picture:
     """The estimates of the run with their intervals."""
-    rows, fixed = _rows(plot, experiment, comparison)
+    rows, fixed = rows_of(plot, experiment, comparison)
     if rows.empty:
         return Picture([], fixed=fixed)
     names = ("ratio", "ratio_low", "ratio_high") if is_ratio(plot) else ("estimate", "low", "high")
@@ -105,39 +99,16 @@ def points(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> Pict
         y, low, high = (rows[end].where(rows[end] != 0) for end in ("y", "y_low", "y_high"))
         rows = rows.assign(y=1 / y, y_low=1 / high, y_high=1 / low)
     rows[["y_low", "y_high"]] = rows[["y_low", "y_high"]].where(rows["n"] >= FEWEST)
-    good = rows[(rows["status"] == "ok") & _is_finite(rows["y"])]
+    good = rows[(rows["status"] == "ok") & is_finite(rows["y"])]
     if is_numeric(list(rows[plot.x])):
-        good = good[_is_finite(good[plot.x])]
+        good = good[is_finite(good[plot.x])]
     beyond = (rows["status"] == "ok") & rows["y"].notna() & ~rows.index.isin(good.index)
     left_out = _left_out(
         rows.assign(status=rows["status"].mask(beyond, BEYOND)), set(good["variant"]), plot.x
     )
     counts = [int(n) for n in good["n"].dropna()]
     replicates = (min(counts), max(counts)) if counts else (0, 0)
-    return Picture(_lines(plot, experiment, good, plot.x), replicates, fixed, left_out)
-
-
-def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
-    """The mean over replicates at every step, with its interval."""
-    from ..analysis.statistics import mean_interval
-
-    rows, fixed = _rows(plot, experiment, curves)
-    rows = rows[_is_finite(rows["value"])]
-    if rows.empty:
-        return Picture([], fixed=fixed)
-    steps = rows["step"].nunique()
-    rows = rows[rows["step"].isin(_some(rows["step"]))]
-    keys = list(dict.fromkeys([plot.hue, "variant", "step"]))
-    reduced = []
-    for key, group in rows.groupby(keys, sort=False, dropna=False):
-        found = mean_interval(list(group["value"]))
-        low, high = (found.low, found.high) if len(group) >= FEWEST else (None, None)
-        ends = {"y_low": _or_nan(low), "y_high": _or_nan(high)}
-        reduced.append(dict(zip(keys, key, strict=True)) | {"y": found.estimate} | ends)
-    frame = type(rows)(reduced)
-    per_arm = rows.groupby(keys[:-1], dropna=False)["replicate"].nunique()
-    replicates = (int(per_arm.min()), int(per_arm.max()))
-    return Picture(_lines(plot, experiment, frame, "step"), replicates, fixed, steps=steps)
+    return Picture(series_of(plot, experiment, good, plot.x), replicates, fixed, left_out)
 
 
 def limits(plot: Plot, experiment: Experiment, comparison: pd.DataFrame) -> list[Series]:
@@ -179,13 +150,20 @@ def _bound(label: str, at: Mapping[Any, float]) -> Series:
     return Series("", list(at), list(at.values()), nothing, nothing, label)
 
 
-def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Scalar]]:
+def rows_of(
+    plot: Plot, experiment: Experiment, table: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Scalar]]:
     """The rows that belong on this plot: one value for every axis that is neither x nor hue."""
-    rows = table[table["metric"] == metric_of(plot)]
+    rows = table[table["metric"] == plot.metric]
     runs = set()  # the axis that runs along a line without being x
     if plot.x in experiment.metrics and plot.x not in rows.columns:
-        rows = _beside(rows, table, plot.x, ["variant", *experiment.point_keys])
-        runs = set([axis for axis in experiment.axes if axis not in plot.where and axis != plot.hue][:1])
+        if plot.is_curve:
+            rows = _beside(
+                rows, table, plot.x, ["variant", *experiment.point_keys, "replicate", "step"], "value"
+            )
+        else:
+            rows = _beside(rows, table, plot.x, ["variant", *experiment.point_keys], "estimate")
+            runs = set([axis for axis in experiment.axes if axis not in plot.where and axis != plot.hue][:1])
     if plot.variants:
         rows = rows[rows["variant"].isin(plot.variants)]
     for axis, value in held(plot, experiment).items():
@@ -205,30 +183,20 @@ def _rows(plot: Plot, experiment: Experiment, table: pd.DataFrame) -> tuple[pd.D
     return rows, fixed
 
 
-def _beside(rows: pd.DataFrame, table: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:
-    """The rows with another metric's estimate at the same variant and point, as a column of its name."""
-    other = table[table["metric"] == metric][[*keys, "estimate"]].rename(columns={"estimate": metric})
+def _beside(
+    rows: pd.DataFrame, table: pd.DataFrame, metric: str, keys: list[str], column: str
+) -> pd.DataFrame:
+    """The rows with what stands in this column for another metric and the same keys, as a column of its name."""
+    other = table[table["metric"] == metric][[*keys, column]].rename(columns={column: metric})
     return rows.merge(other, on=keys)
 
 
-def _some(steps: pd.Series[Any]) -> list[Any]:
-    """Evenly among all steps so many as can be told apart, the first and the last among them."""
-    there = sorted(steps.unique())
-    if len(there) <= MOST_STEPS:
-        return there
-    return [there[round(i * (len(there) - 1) / (MOST_STEPS - 1))] for i in range(MOST_STEPS)]
-
-
-def _is_finite(column: pd.Series[Any]) -> pd.Series[Any]:
+def is_finite(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype(float).abs() < HUGE  # False for NaN too
 
 
 def _drawable(end: float) -> float:
     return float(end) if abs(end) < HUGE else math.nan
-
-
-def _or_nan(end: float | None) -> float:
-    return math.nan if end is None else end
 
 
 def held(plot: Plot, experiment: Experiment) -> dict[str, Scalar]:
@@ -242,23 +210,32 @@ def end(value: Scalar, axis: list[Scalar]) -> Scalar:
     return ends(axis)[value == "max"]
 
 
-def _lines(plot: Plot, experiment: Experiment, rows: pd.DataFrame, x: str) -> list[Series]:
+def series_of(
+    plot: Plot, experiment: Experiment, rows: pd.DataFrame, x: str, along: str = ""
+) -> list[Series]:
+    """A line for each value of the plot's hue and each variant, in the order of the file.
+
+    Args:
+        rows: with the columns `y`, `y_low`, `y_high`; curves also `paid`.
+        along: the column that orders a line, where that is not x.
+    """
+    along = along or x
     keys = [plot.hue]
     if "variant" not in (plot.hue, x) and rows["variant"].nunique() > 1:
         keys.append("variant")
-    lines = []
+    found = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
-        group = group.drop_duplicates(x)
+        group = group.drop_duplicates(along)
+        if is_numeric(list(group[along])):
+            group = group.sort_values(along)
         places = list(group[x])
-        if is_numeric(places):
-            group = group.sort_values(x)
-            places = list(group[x])
         name = ", ".join(value_words(part) for part in key)
         y = list(map(float, group["y"]))
         low, high = (list(map(_drawable, group[end])) for end in ("y_low", "y_high"))
-        lines.append(Series(name, places, y, low, high, named(name, group.get("kernel", ()))))
+        paid = max(group.get("paid", [0.0]))
+        found.append(Series(name, places, y, low, high, named(name, group.get("kernel", ())), paid))
     order = list(experiment.variants)
-    return sorted(lines, key=lambda line: order.index(line.name) if line.name in order else len(order))
+    return sorted(found, key=lambda line: order.index(line.name) if line.name in order else len(order))
 
 
 def _left_out(rows: pd.DataFrame, drawn: set[str], x: str) -> dict[str, str]:

@@ -56,6 +56,24 @@ def set_places(ax: Axes, places: list[float], log: bool) -> None:
         axis.set_major_locator(LogLocator() if log else MaxNLocator(6))
 
 
+def first_decade(places: list[float]) -> float:
+    """The power of ten at or below the smallest place above 0."""
+    return 10.0 ** math.floor(math.log10(min(place for place in places if place > 0)) + 1e-9)
+
+
+def set_from_zero(ax: Axes, places: list[float]) -> None:
+    """An x axis that is logarithmic from `first_decade` on and goes straight from there to 0: what has cost nothing yet has
+    its place beside what costs tenfold."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    start = first_decade(places)
+    ax.set_xscale("symlog", linthresh=start, linscale=0.4, subs=None)
+    decades = range(round(math.log10(max(places) / start)) + 1)
+    ax.xaxis.set_major_locator(FixedLocator([0.0, *(start * 10.0**n for n in decades)]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(plain))
+
+
 def set_values(ax: Axes, log: bool, unit: str, which: Literal["x", "y"] = "y") -> None:
     """Ticks of the value axis: decades, or 1-2-5 steps when the data span fewer than two. Bytes carry their unit."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator

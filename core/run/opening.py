@@ -141,13 +141,10 @@ def missing_names(experiment: Experiment) -> list[str]:
     """Names that tables and plots look up in the file and do not find. (Claims may name a variant left out here.)"""
     columns = {*experiment.point_keys, *experiment.metrics, "variant", "step"}
     metrics = [metric.gap.of for metric in experiment.metrics.values() if metric.gap is not None]
-    metrics += [
-        name for plot in experiment.plots for name in (plot.y.removesuffix(" / baseline"), *plot.limit)
-    ]
+    metrics += [name for plot in experiment.plots for name in (plot.metric, *plot.limit)]
     found = [f"metric {name}" for name in metrics if name not in experiment.metrics]
-    found += [
-        f"axis {side}" for plot in experiment.plots for side in (plot.x, plot.hue) if side not in columns
-    ]
+    sides = [[plot.x, plot.y if plot.difference else plot.hue] for plot in experiment.plots]
+    found += [f"axis {side}" for pair in sides for side in pair if side not in columns]
     found += [f"axis other than {key}" for key in experiment.point_keys if key in COLUMNS]
     found += [
         f"value of {key}" for key in experiment.checked if key not in {**experiment.axes, **experiment.params}
