@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import triton_interpreter  # noqa: F401
 
 from lab.core.attention import attention
 from lab.core.attention.checks.battery import check
