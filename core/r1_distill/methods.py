@@ -7,6 +7,7 @@
     on-policy-token   the same by the sampled token alone
     rl                reward: GRPO
     sft+rl            a teacher's right answers, then reward
+    sft+on-policy     a teacher's right answers, then on-policy
     sft-own           the student's own right samples (rejection sampling), next-token training
     sft-demos         more demonstrations like those of its base model, next-token training
 
@@ -173,6 +174,8 @@ METHODS: Mapping[str, Method] = {
     "sft-own": _by_trainer("rft"),
     "sft-demos": _of_demonstrations,
 }
-"""By name; sft+rl is sft-traces and then rl."""
-OF_TRACES = "sft-traces", "kd", "sft+rl"
+"""By name."""
+SECOND = {"sft+rl": "rl", "sft+on-policy": "on-policy"}
+"""What follows sft-traces in methods of two parts."""
+OF_TRACES = "sft-traces", "kd", *SECOND
 """Methods that are shown a teacher's traces."""

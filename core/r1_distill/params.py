@@ -15,7 +15,7 @@ from ..own_files import is_reference
 from ..trial import Nearby
 
 Method = Literal[
-    "sft-traces", "sft-generator", "kd", "on-policy", "on-policy-token", "rl", "sft+rl", "sft-own", "sft-demos"
+    "sft-traces", "sft-generator", "kd", "on-policy", "on-policy-token", "rl", "sft+on-policy", "sft+rl", "sft-own", "sft-demos",
 ]  # fmt: skip
 
 
@@ -29,7 +29,7 @@ class Params(GRPOParams):
     imitation_learning_rate: float = Field(1e-3, gt=0)
     """Of all methods but reward, whose own is `learning_rate`."""
     sft_share: float = Field(0.5, gt=0, lt=1)
-    """Of sft+rl: the share of the tokens that are a teacher's traces."""
+    """Of sft+rl and sft+on-policy: the share of the tokens that are a teacher's traces."""
     trace: Literal["full", "leaps"] = "full"
     """Of sft-generator: a step at a time, or two."""
 

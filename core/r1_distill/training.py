@@ -9,7 +9,7 @@ from ..lm.language_model import LanguageModel
 from ..trial import Context
 from .account import Account
 from .evaluation import Evaluation
-from .methods import METHODS, METRICS, Lesson
+from .methods import METHODS, METRICS, SECOND, Lesson
 from .params import Params
 
 BY_REWARD = "rl", "sft-own"
@@ -56,7 +56,7 @@ def train(
         _evaluate(policy, progress, evaluation, teacher_training, context)
     while progress.account.tokens < params.tokens:
         if (now := _method_at(params, progress.account.tokens)) != method:
-            # Reward begins with an optimizer of its own, and its reference is what the traces have made.
+            # The second part has an optimizer of its own, and the reference of reward is what the traces have made.
             method, policy = now, _policy(student, now, params, lesson)
         progress.step += 1
         done = METHODS[method](policy, lesson, progress.step)
@@ -69,9 +69,10 @@ def train(
 
 
 def _method_at(params: Params, tokens: float) -> str:
-    if params.method != "sft+rl":
+    """The method after so many tokens."""
+    if params.method not in SECOND:
         return params.method
-    return "sft-traces" if tokens < params.sft_share * params.tokens else "rl"
+    return "sft-traces" if tokens < params.sft_share * params.tokens else SECOND[params.method]
 
 
 def _policy(student: LanguageModel, method: str, params: Params, lesson: Lesson) -> Policy:
