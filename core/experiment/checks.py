@@ -55,6 +55,14 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
             ("baseline",),
             f"no variant {experiment.baseline}.{nearest(experiment.baseline, experiment.variants)}",
         )
+    for name, variant in experiment.variants.items():
+        here = ("variants", name, "only")
+        if variant.only and (subject.is_timing or name == experiment.baseline):
+            what = "the baseline is trained everywhere" if not subject.is_timing else "only is for what is trained"
+            wrong(here, what)
+        for axis, values in variant.only.items():
+            for value in values:
+                _check_where({axis: value}, experiment, here, wrong)
     for at, axis, _ in _swept(experiment, document):
         if axis not in experiment.axes and axis not in experiment.params:
             wrong(at, f"{axis} needs a value in `params` too: the one at which things are timed")
@@ -176,7 +184,7 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
                 around = keys[:-1] if isinstance(keys[-1], int) else keys
                 at = keys if isinstance(keys[-1], int) or not name else (*around, name)
                 if one["type"] == "extra_forbidden":
-                    also = {*fields, "tier", "group"} if keys[0] == "variants" else set(fields)
+                    also = {*fields, "tier", "group", "needs", "only"} if keys[0] == "variants" else set(fields)
                     yield Mistake(document.position(at), f"unknown parameter {name}.{nearest(name, also)}")
                 else:
                     yield Mistake(document.position(at), f"{name}: {plainly(one)}" if name else plainly(one))
@@ -276,6 +284,11 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
     elif measure.axis is None:
         _check_names(set(measure.variants) - set(measure.of), experiment, (*keys, "measure", "over"), wrong)
     _check_where(measure.where, experiment, (*keys, "measure", "where"), wrong)
+    for name in filter(experiment.variants.__contains__, measure.variants):
+        for axis, values in experiment.variants[name].only.items():
+            if axis == measure.axis or (axis in measure.where and measure.where[axis] not in values):
+                at = ", ".join(map(str, values))
+                wrong((*keys, "measure"), f"{name} is trained at {axis} {at} only")
     _check_names([claim.against] if claim.against is not None else [], experiment, (*keys, "against"), wrong)
     source = claim.source.split(",")[0].strip()
     if source != "ours" and source not in experiment.sources:

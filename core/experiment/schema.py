@@ -51,6 +51,10 @@ class Source(Part):
     ref: str = Field("", description="arXiv:1805.02867, a DOI or an address")
 
 
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
 class Variant(BaseModel):
     """One of the things compared: what it changes in `params`, and the tier it is timed in."""
 
@@ -67,6 +71,11 @@ class Variant(BaseModel):
     group: str = Field(
         "",
         description="a heading in tables, above this and all others of that group; figures are compared across groups",
+    )
+    only: dict[str, Annotated[list[Scalar], BeforeValidator(_listed)]] = Field(
+        {},
+        description="the values of an axis at which it is trained, `{long: 0.25}`; all of them where it is left out, or where "
+        "the axis has none of these",
     )
 
     @property
@@ -428,6 +437,13 @@ class Experiment(Part):
     def values_of(self, key: str) -> list[Scalar]:
         """The values of an axis, or of a key that only `checks` sweeps; none for another."""
         return list(self.axes.get(key) or self.checked.get(key, []))
+
+    def runs_at(self, variant: str, point: Mapping[str, Any]) -> bool:
+        """Whether a variant is trained at a point; see `Variant.only`."""
+        return all(
+            point.get(axis) in values or not set(values) & set(self.axes.get(axis, []))
+            for axis, values in self.variants[variant].only.items()
+        )
 
     @property
     def tiers(self) -> dict[str, list[str]]:

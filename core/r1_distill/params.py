@@ -42,6 +42,10 @@ class Params(GRPOParams):
     """Width of the teacher."""
     teacher_d_ff: int = Field(192, ge=8)
     """Width of the teacher's feed-forward layers."""
+    teacher_base_batch: int = Field(128, ge=1)
+    """Demonstrations in a step of its training as a base model."""
+    teacher_window: tuple[float, float] = (0.25, 1.0)
+    """The smallest and the largest accuracy of its base model; outside of it another one is trained."""
     teacher_learning_rate: float = Field(3e-4, gt=0)
     """Of the teacher's training by rewards."""
     traces: int = Field(0, ge=0)
@@ -89,6 +93,8 @@ def teacher_params(params: Params) -> GRPOParams:
         "long": params.teacher_long,
         "d_model": params.teacher_d_model,
         "d_ff": params.teacher_d_ff,
+        "base_batch": params.teacher_base_batch,
+        "window": params.teacher_window,
         "learning_rate": params.teacher_learning_rate,
         "algorithm": "grpo",
     }

@@ -81,6 +81,7 @@ def plan(loaded: Loaded) -> list[Trial]:
             for seed in range(experiment.replicates)
             for point in points(loaded)
             for variant in experiment.variants
+            if experiment.runs_at(variant, point)
         ]
     checks = [
         _trial(loaded, "check", variant, point, 0)
