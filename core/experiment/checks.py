@@ -58,7 +58,11 @@ def cross_check(experiment: Experiment, document: Document, subject: Subject) ->
     for name, variant in experiment.variants.items():
         here = ("variants", name, "only")
         if variant.only and (subject.is_timing or name == experiment.baseline):
-            what = "the baseline is trained everywhere" if not subject.is_timing else "only is for what is trained"
+            what = (
+                "the baseline is trained everywhere"
+                if not subject.is_timing
+                else "only is for what is trained"
+            )
             wrong(here, what)
         for axis, values in variant.only.items():
             for value in values:
@@ -184,7 +188,9 @@ def _param_mistakes(experiment: Experiment, document: Document, subject: Subject
                 around = keys[:-1] if isinstance(keys[-1], int) else keys
                 at = keys if isinstance(keys[-1], int) or not name else (*around, name)
                 if one["type"] == "extra_forbidden":
-                    also = {*fields, "tier", "group", "needs", "only"} if keys[0] == "variants" else set(fields)
+                    also = (
+                        {*fields, "tier", "group", "needs", "only"} if keys[0] == "variants" else set(fields)
+                    )
                     yield Mistake(document.position(at), f"unknown parameter {name}.{nearest(name, also)}")
                 else:
                     yield Mistake(document.position(at), f"{name}: {plainly(one)}" if name else plainly(one))

@@ -327,7 +327,9 @@ def base_model_of(params: Params, task: Task) -> BaseModelSpec:
         mixture=mixture_of(params),
         # Parts save padding or use cores; of a small batch of a narrow model they cost more than that.
         recipe=Recipe(
-            params.base_steps, params.base_batch, parts=min(4, max(1, params.base_batch * params.d_model // 2048))
+            params.base_steps,
+            params.base_batch,
+            parts=min(4, max(1, params.base_batch * params.d_model // 2048)),
         ),
         demonstrations=params.demonstrations,
         window=params.window,

@@ -33,9 +33,7 @@ class Account:
     teacher: float = 0.0
 
     def __add__(self, other: Account) -> Account:
-        return Account(
-            self.tokens + other.tokens, self.student + other.student, self.teacher + other.teacher
-        )
+        return Account(self.tokens + other.tokens, self.student + other.student, self.teacher + other.teacher)
 
 
 def operations(model: LanguageModel, tokens: float, passes: int = FORWARD) -> float:

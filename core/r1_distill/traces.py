@@ -102,7 +102,9 @@ def generated(task: Task, mixture: Mixture, trace: str, size: int, seed: int, st
     Args:
         task: its "base" problems are those that students are shown.
     """
-    right = replace(mixture, long=1.0, noise=0.0, slips=0.0, leaps=float(trace == "leaps"), mixed=0.0, second=0.0)
+    right = replace(
+        mixture, long=1.0, noise=0.0, slips=0.0, leaps=float(trace == "leaps"), mixed=0.0, second=0.0
+    )
     return demonstrations(task, right, size, seed, step)
 
 

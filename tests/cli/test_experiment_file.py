@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from lab.cli.app import app
 from lab.core.experiment.discovery import BUILT_IN, experiment_files
+from lab.core.experiment.mistakes import Mistakes
 
 KNOWN = Path(__file__).parents[1] / "known"
 
@@ -111,3 +112,24 @@ def test_help_says_which_commands_execute_a_file() -> None:
 def test_verify_of_what_trains_is_refused_in_the_words_of_the_command() -> None:
     done = lab("verify", "kd", "./mine.py:f")
     assert done.exit_code == 2 and done.stderr.startswith("kd trains; ")
+
+
+@pytest.mark.parametrize(
+    ("was", "written", "line"),
+    [
+        ("sft-demos, only: {long: 0.25}", "sft-demos, only: {long: 0.3}", "long is never 0.3. Did you mean 0.8?"),
+        ("sft-demos, only: {long: 0.25}", "sft-demos, only: {lng: 0.25}", "no axis lng. Did you mean long?"),
+        ("method: rl}", "method: rl, only: {long: 0.25}}", "the baseline is trained everywhere"),
+        (
+            "of: sft-traces, over: sft-own, where: {long: 0.25}",
+            "of: sft-traces, over: sft-own, where: {long: 0.1}",
+            "sft-own is trained at long 0.25 only",
+        ),
+    ],
+)
+def test_a_variant_of_some_values_only_is_checked(folder: Path, was: str, written: str, line: str) -> None:
+    text = (BUILT_IN / "r1-distill.yaml").read_text().replace("name: r1-distill", "name: mine")
+    assert text.count(was) == 1
+    (folder / "mine.yaml").write_text(text.replace(was, written))
+    done = lab("validate", "mine")
+    assert isinstance(done.exception, Mistakes) and line in str(done.exception)

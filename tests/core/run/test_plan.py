@@ -7,8 +7,10 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.core.experiment.load import Loaded, load
+from lab.core.experiment.request import Request
 from lab.core.run.estimate import seconds_left
-from lab.core.run.plan import Trial, key_of, seeds_abreast
+from lab.core.run.plan import Trial, key_of, plan, seeds_abreast
 
 VALUES = st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.booleans())
 POINTS = st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=200), max_size=2)
@@ -66,3 +68,16 @@ def test_as_many_seeds_are_under_way_as_there_are_workers() -> None:
     assert [t.key for t in seeds_abreast(planned, 1)] == ["a0", "b0", "a1", "b1", "a2", "b2"]
     assert [t.key for t in seeds_abreast(planned, 2)] == ["a0", "a1", "b0", "b1", "a2", "b2"]
     assert [t.key for t in seeds_abreast(planned[1:], 4)] == ["b0", "a1", "a2", "b1", "b2"]
+
+
+def trained_at(loaded: Loaded, variant: str) -> set[object]:
+    return {each.point["long"] for each in plan(loaded) if each.variant == variant}
+
+
+def test_a_variant_is_trained_at_the_values_that_it_names_only() -> None:
+    whole = load("r1-distill")
+    assert trained_at(whole, "rl") == {0.0, 0.1, 0.25, 0.8} and trained_at(whole, "sft-own") == {0.25}
+    assert len(plan(whole)) == 6 * (4 * 4 + 6)
+    # An axis without any of them has been set to something else, which they take part in.
+    changed = load("r1-distill", Request(sets=("long=0.3,0.5",)))
+    assert trained_at(changed, "sft-own") == {0.3, 0.5}
