@@ -42,7 +42,7 @@ class Params(AnyParams):
     """A name, or yours as "./file.py:function"; the function returns a `tasks.Task`. Its parameters base, train and
     harder, if it has them, are the depths."""
     structure: str = "z10"
-    """Of chain: what is added up: z2, z10 (digits) or s5 (permutations)."""
+    """Of chain: what is added up: z2, z3, …, z10 (digits) or s5 (permutations)."""
     operators: str = ""
     """Of chain: one or more of the structure's operators; the first by default."""
     alphabet: str = ""

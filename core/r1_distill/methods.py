@@ -138,7 +138,8 @@ def _by_trainer(algorithm: str) -> Method:
     """A step of `grpo`'s trainer: by reward, or next-token training on what reward selects."""
 
     def step_of(student: Policy, lesson: Lesson, step: int) -> Done:
-        config = replace(lesson.config, algorithm=algorithm)
+        beta = lesson.config.beta if algorithm == "grpo" else 0.0
+        config = replace(lesson.config, algorithm=algorithm, beta=beta)
         result = train_step(student, lesson.task, lesson.rewards, config, seed=lesson.seed, step=step)
         batch = result.batch
         assert batch is not None  # both sample

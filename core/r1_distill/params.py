@@ -42,9 +42,9 @@ class Params(GRPOParams):
     """Width of the teacher."""
     teacher_d_ff: int = Field(192, ge=8)
     """Width of the teacher's feed-forward layers."""
-    teacher_base_batch: int = Field(128, ge=1)
+    teacher_base_batch: int = Field(64, ge=1)
     """Demonstrations in a step of its training as a base model."""
-    teacher_window: tuple[float, float] = (0.25, 1.0)
+    teacher_window: tuple[float, float] = (0.2, 1.0)
     """The smallest and the largest accuracy of its base model; outside of it another one is trained."""
     teacher_learning_rate: float = Field(3e-4, gt=0)
     """Of the teacher's training by rewards."""

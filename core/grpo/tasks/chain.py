@@ -1,7 +1,7 @@
 """`chain`: a running value over a small structure, one operation after the other from left to right.
 
     z2      1+0+1=                  parity
-    z10     7+5+8+4=                last digits, with + − ×; no precedence: 7+5*8= is (7+5)·8
+    z10     7+5+8+4=                last digits, with + − ×; no precedence: 7+5*8= is (7+5)·8; z3 to z9 likewise, modulo 3 to 9
     s5      cabde*bacde*bcdea=      permutations of five letters, 120 of them
 
 A permutation is one token, its five letters in the order of where a, b, c, d and e go: bacde swaps a and b. x*y is x
@@ -68,7 +68,7 @@ def compose(x: str, y: str) -> str:
 
 
 def structure_of(name: str, operators: Iterable[str], generators: Sequence[str] = GENERATORS) -> Structure:
-    """z2, z10 or s5 with the operators named.
+    """z2 to z10 or s5 with the operators named.
 
     Raises ValueError: no such structure, an operator it lacks, none or one twice, or a generator that is no
     permutation.
@@ -108,11 +108,11 @@ def chain(
     """The task.
 
     Args:
-        structure: "z2", "z10" or "s5".
-        operators: of "+-*" for z10, "+" for z2, "*" for s5. Empty: the first of these.
+        structure: "z2" to "z10" or "s5".
+        operators: of "+-*" for z3 to z10, "+" for z2, "*" for s5. Empty: the first of these.
         base, train, harder: least and largest depth; a test problem is as deep as one of `train`.
         generators: of s5, what may follow an operator.
-        alphabet: of z2 and z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
+        alphabet: of z2 to z10, a letter for each element, 0 first: a second way to write a trace; see `alphabets.py`.
     Raises ValueError: a parameter without meaning; the message names it.
     """
     operators = "".join(operators) or ("*" if structure == "s5" else "+")
@@ -165,12 +165,14 @@ def _goal(structure: str, operators: str) -> str:
     if structure == "s5":
         return "one permutation after the other"
     of = "sum" if operators == "+" else "result"
-    return f"the last digit of the {of}" if structure == "z10" else f"whether the {of} is odd"
+    if structure == "z2":
+        return f"whether the {of} is odd"
+    return f"the last digit of the {of}" if structure == "z10" else f"the {of} modulo {structure[1:]}"
 
 
 def _check_alphabet(alphabet: str, structure: str, signs: Sequence[str]) -> None:
     if structure == "s5":
-        raise ValueError(f"alphabet is {alphabet}; s5 has none beside its own, only z2 and z10 take another")
+        raise ValueError(f"alphabet is {alphabet}; s5 has none beside its own, only z2 to z10 take another")
     m = int(structure[1:])
     if len(alphabet) != m or len(set(alphabet)) < m:
         raise ValueError(f"alphabet is {alphabet}; {structure} needs {m} letters, all different")

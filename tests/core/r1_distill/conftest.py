@@ -9,7 +9,7 @@ TINY = {
     "layers": 1, "heads": 2, "kv_heads": 1, "d_ff": 16, "base_steps": 100, "base_batch": 32, "demonstrations": 500,
     "steps": 3, "num_prompts": 4, "num_generations": 4, "eval_every": 2, "eval_problems": 4, "eval_samples": 4,
     "teacher_d_model": 24, "teacher_d_ff": 16, "teacher_base_batch": 32, "teacher_window": (0.0, 1.0), "many": 8,
-    "tokens": 800, "long": 0.5, "reach": 0.05, "reward": "accuracy",
+    "tokens": 800, "long": 0.5, "reach": 0.05, "reward": "accuracy", "beta": 0.04,
 }  # fmt: skip
 
 
