@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from ..core.experiment.schema import Experiment
+from ..core.report.answers import answers
 from ..core.run.process import Job
 from .screen import GAP, table
 from .tables import point_label
@@ -21,6 +22,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 8  # of a sparkline, in characters
 SAMPLES = 3  # lines, besides the first
 ROWS = 6  # of variants, at least
+NAME = 18  # characters of a variant's name before an answer
 
 
 @dataclass
@@ -90,6 +92,20 @@ class TrainingView:
             first, *rest = talking[0].samples
             for step, text in [first, *rest[-SAMPLES:]]:
                 yield Text(f"  step {step:>3}  {text}", no_wrap=True, overflow="ellipsis")
+        # 16 lines are what stands around this view, and in it besides its rows.
+        yield from self._same_problem(console.height - min(len(rows), room) - 16)
+
+    def _same_problem(self, most: int) -> Iterator[RenderableType]:
+        """The last answer of each row to the problem that most have answered, where the screen has room."""
+        shared = answers({each.row: each.samples for each in self.trainings.values() if each.samples})
+        if shared is None or most < 2:
+            return
+        rows = shared.rows[-most:]
+        width = min(NAME, max(len(row.variant) for row in rows))
+        yield Text(f"  the same problem, {shared.problem}", style="quiet", no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            said = f"  {row.variant[:width]:<{width}}  {row.mark}  {row.text}"
+            yield Text(said, no_wrap=True, overflow="ellipsis")
 
     @property
     def _shown(self) -> list[str]:

@@ -18,6 +18,7 @@ In reading order:
     spots      where each value stands in a plot, and its words
     citation   the finding in a sentence, and BibTeX
     section    the section of one experiment, as data
+    answers    one problem as each variant answers it
     cuts       a text as two tokenizers cut it
     page       the report in HTML and Markdown; templates: report.html, report.md, with report.css and report.js
     svg        a plot inside an HTML page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.statistics import FEWEST, mean_interval
 from ..experiment.schema import Experiment, Plot
 from .series import Picture, is_finite, rows_of, series_of
+from .ticks import NOTHING
 from .words import human
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def _paid(arm: pd.DataFrame, x: str) -> float:
     seeds = [seed.sort_values("step") for _, seed in arm.groupby("replicate")]
     if x == "step" or any(seed["step"].iloc[0] != 0 or (seed[x].diff() < 0).any() for seed in seeds):
         return 0.0
-    return max(0.0, sum(float(seed[x].iloc[0]) for seed in seeds) / len(seeds))
+    paid = sum(float(seed[x].iloc[0]) for seed in seeds) / len(seeds)
+    return paid if paid > NOTHING * arm[x].max() else 0.0
 
 
 def _some(steps: pd.Series[Any]) -> list[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from ..analysis import digits
 from ..experiment.predictions import prediction_of
 from ..experiment.schema import Experiment, Measure, Plot, Scalar
 from . import style
@@ -46,25 +48,23 @@ def rows(plot: Plot, experiment: Experiment, comparison: pd.DataFrame, values: p
     across, fixed, counts, left_out = axis(experiment, plot.x), held(plot, experiment), [], {}
     found = []
     for y in axis(experiment, plot.y):
-        cells = []
+        cells: list[tuple[float, float, float]] = []
         for x in across:
             where = plot.where | {plot.x: x, plot.y: y}
-            of, over = str(plot.of), str(plot.over)
+            measure = {"difference": plot.metric, "of": plot.of, "over": plot.over, "where": where}
             try:
-                seen = measured(
-                    Measure(difference=plot.metric, of=[of], over=over, where=where), experiment, readings
-                )
+                seen = measured(Measure.model_validate(measure), experiment, readings)
             except NotTested as why:
                 left_out[f"{value_words(x)}, {value_words(y)}"] = str(why)
-                cells.append((math.nan,) * 3)
+                cells.append((math.nan, math.nan, math.nan))
                 continue
-            step = seen.steps[0]
-            cells.append((step.estimate, *(math.nan if end is None else end for end in step.printed)))
+            low, high = (math.nan if end is None else end for end in seen.steps[0].printed)
+            cells.append((seen.steps[0].estimate, low, high))
             counts.append(seen.replicates)
             fixed = {key: one for key, one in seen.point.items() if key not in (plot.x, plot.y)}
-        estimates, low, high = map(list, zip(*cells, strict=True))
+        estimates, lows, highs = (list(column) for column in zip(*cells, strict=True))
         name = value_words(y)
-        found.append(Series(name, list(across), estimates, low, high, f"{human(plot.y)} {name}"))
+        found.append(Series(name, list(across), estimates, lows, highs, f"{human(plot.y)} {name}"))
     replicates = (min(counts), max(counts)) if counts else (0, 0)
     return Picture(found if counts else [], replicates, fixed, left_out)
 
@@ -207,7 +207,8 @@ def _write(ax: Axes, column: int, row: int, text: str, bold: bool, lines: Sequen
     for line in lines:
         if abs(line - column) < half:  # as far as the cell has room
             at = line - half if line > column else line + half
-            at = min(max(at, column - 0.5 + half), column + 0.5 - half)
+            room = 0.5 - half + BESIDE / 2 / points
+            at = min(max(at, column - room), column + room)
     ax.text(
         at, row, text, ha="center", va="center", fontsize=style.SMALL, fontweight="bold" if bold else "normal"
     )
@@ -229,7 +230,9 @@ def notes(plot: Plot, experiment: Experiment, picture: Picture) -> list[str]:
     """What the text, the lines and the empty cells mean."""
     if not picture.series:
         return list(dict.fromkeys(picture.left_out.values()))[:1]
-    said = "bold: the 95% interval excludes 0; ~: it does not" if picture.has_intervals else ""
+    unit = experiment.metrics[plot.metric].unit
+    said = [f"in {unit}"] if unit and not digits.is_scaled(unit) else []
+    said += ["bold: the 95% interval excludes 0", "~: it does not"] if picture.has_intervals else []
     x_at = _between(picture.series[0].x, plot.scale in ("log-x", "log-log"))
     found = [
         f"{value_words(float(f'{x_at(at):.3g}'))} ({series.label})"
@@ -243,8 +246,8 @@ def notes(plot: Plot, experiment: Experiment, picture: Picture) -> list[str]:
     expected = sentence(plot, experiment, [str(plot.of), str(plot.over)]) if any(turns) else ""
     reasons = list(dict.fromkeys(picture.left_out.values()))
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    empty = f"empty: {reasons[0]}{more}" if reasons else ""
-    return [each for each in (said, lines, expected, empty) if each]
+    empty = f"empty: {shorten(reasons[0], 120, placeholder='…')}{more}" if reasons else ""
+    return [each for each in ("; ".join(said), lines, expected, empty) if each]
 
 
 def _between(across: Sequence[float], in_logs: bool) -> Callable[[float], float]:

@@ -46,9 +46,9 @@ def draw(
 ) -> Figure:
     """One figure: what the run found, with intervals, beside what was claimed.
 
-    `x: step`, and a metric `over: step`, draw curves with a band; `difference` a plane of two axes; an axis of numbers, lines with an interval at each point; anything else
-    (variants, dtypes), rows of dots with their values written out. What is wrong or was refused is not drawn but named
-    below.
+    `x: step`, and a metric `over: step`, draw curves with a band; `difference` a plane of two axes; an axis of numbers,
+    lines with an interval at each point; anything else (variants, dtypes), rows of dots with their values written out. What
+    is wrong or was refused is not drawn but named below.
 
     Args:
         comparison: as `analysis.comparison.compare` makes it.
@@ -258,8 +258,11 @@ def _picture(
 
 def _goes_from_zero(plot: Plot, picture: Picture) -> bool:
     """Whether a logarithmic x axis of curves needs a place for 0: a curve begins there, or what was paid before it."""
-    begins = [*picture.x, *(0 for series in picture.series if series.paid)]
-    return plot.is_curve and plot.scale in ("log-x", "log-log") and min(begins, default=1) == 0 < max(begins)
+    if not plot.is_curve or plot.scale not in ("log-x", "log-log") or not picture.series:
+        return False
+    least, most = min(picture.x), max(picture.x)
+    is_paid = any(series.paid for series in picture.series)
+    return least >= 0 and most > 0 and (is_paid or least <= ticks.NOTHING * most)
 
 
 def _title(plot: Plot, experiment: Experiment) -> str:
@@ -367,14 +370,15 @@ def _notes(
 
 
 def _paid(plot: Plot, experiment: Experiment, picture: Picture) -> str:
-    """`dotted, counted before step 0: kd, on-policy 1.2G FLOP`."""
+    """`dotted, operations counted before step 0: kd, on-policy 1.2G FLOP`."""
     metric, names = experiment.metrics.get(plot.x), dict[str, list[str]]()
     for series in picture.series:
         if series.paid and metric:
             amount = f"{ticks.plain(float(f'{series.paid:.3g}'))} {metric.unit}".strip()
             names.setdefault(amount, []).append(series.name)
     said = ", ".join(f"{', '.join(who)} {amount}" for amount, who in names.items())
-    return f"dotted, counted before step 0: {said}" if said else ""
+    what = metric.label if metric and metric.label else human(plot.x)
+    return f"dotted, {what} counted before step 0: {said}" if said else ""
 
 
 def _texts(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tuple[str, object], str]:
@@ -383,7 +387,7 @@ def _texts(plot: Plot, experiment: Experiment, picture: Picture) -> dict[tuple[s
 
     kind, unit = _kind(plot), _unit(plot, experiment)
     if plot.difference and not digits.is_scaled(unit):
-        unit = ""  # the title has it
+        unit = ""  # a note has it
     return {
         (series.name, x): digits.format(y, low, high, unit, kind=kind, with_interval=False)
         for series in picture.series

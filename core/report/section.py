@@ -17,6 +17,7 @@ from ..measure.ceiling import peak_words
 from ..measure.fastest_products import in_words
 from ..safe_text import csv_of, one_line
 from . import citation, svg, words
+from .answers import Answers, answers
 from .cuts import Drawing, drawing
 from .privacy import command_without_secrets, is_private, scrub
 from .table import Table, tables
@@ -78,6 +79,7 @@ class Section:
     warnings: Sequence[str]
     figures: list[Figure]
     samples: Mapping[str, Sequence[tuple[int, str]]]
+    answers: Answers | None
     drawings: list[Drawing]
     claims: list[Judged]  # those that the run judged, as in ORDER
     untested: list[Judged]
@@ -122,6 +124,7 @@ def _section(page: Page, id: str, name: str) -> Section:
         warnings=page.warnings,
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
         samples=page.samples,
+        answers=answers(page.samples),
         drawings=[drawing(cuts, _of(variants, experiment)) for cuts, variants in page.cuts.items()],
         claims=[claim for claim in claims if claim.verdict.word != words.NOT_TESTED],
         untested=[claim for claim in claims if claim.verdict.word == words.NOT_TESTED],

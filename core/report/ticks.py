@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BYTES = ("B", "KB", "MB", "GB", "TB")
+NOTHING = 1e-9  # of the largest place: what lies below has been left by rounding, and is 0
 CROWDED = 8  # more places than this are left to matplotlib's own choice of ticks
 
 
@@ -58,7 +59,8 @@ def set_places(ax: Axes, places: list[float], log: bool) -> None:
 
 def first_decade(places: list[float]) -> float:
     """The power of ten at or below the smallest place above 0."""
-    return 10.0 ** math.floor(math.log10(min(place for place in places if place > 0)) + 1e-9)
+    least = min(place for place in places if place > NOTHING * max(places))
+    return 10.0 ** math.floor(math.log10(least) + 1e-9)
 
 
 def set_from_zero(ax: Axes, places: list[float]) -> None:
@@ -68,7 +70,7 @@ def set_from_zero(ax: Axes, places: list[float]) -> None:
 
     start = first_decade(places)
     ax.set_xscale("symlog", linthresh=start, linscale=0.4, subs=None)
-    decades = range(round(math.log10(max(places) / start)) + 1)
+    decades = range(math.floor(math.log10(max(places) / start) + 1e-9) + 1)
     ax.xaxis.set_major_locator(FixedLocator([0.0, *(start * 10.0**n for n in decades)]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(plain))

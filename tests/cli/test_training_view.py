@@ -72,6 +72,22 @@ def test_the_question_stays_while_answers_pass_by():
     assert "the question" in text and "answer 9" in text and "answer 3" not in text
 
 
+def test_one_problem_stands_there_as_each_variant_answers_it_where_there_is_room():
+    experiment = load(str(LEARNING)).experiment
+    names = {f"variant-{i}": experiment.variants[experiment.baseline] for i in range(8)}
+    view = TrainingView(experiment.model_copy(update={"variants": names}))
+    metric = next(plot.y for plot in experiment.plots if plot.is_curve)
+    for number, name in enumerate(names):
+        view.record(job(name, 0), 0, {metric: 1.0})
+        view.sample(job(name, 0), 0, "3+4= <answer>9</answer>  wrong")
+        view.sample(job(name, 0), 5, f"3+4= <think>{'3+4=7,' * 20}</think><answer>{number}</answer>  right")
+        view.sample(job(name, 0), 5, "1+1= rewards 1 0")
+    text = shown(view)
+    assert "the same problem, 3+4=" in text
+    assert all(f"{name}  right  <think>3+4=7" in text for name in names)
+    assert max(map(len, text.splitlines())) <= 80 and len(shown(view, height=24).splitlines()) <= 20
+
+
 def test_a_short_terminal_gets_fewer_rows_and_a_narrow_one_fewer_columns():
     experiment = load(str(LEARNING)).experiment
     names = {f"variant-{i}": experiment.variants[experiment.baseline] for i in range(30)}

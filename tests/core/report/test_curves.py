@@ -90,9 +90,9 @@ def test_what_was_paid_before_step_0_is_a_dotted_step_from_0(scale: str) -> None
         paid.get_color() == lines(figure)["kd"].get_color()
         and list(lines(figure)["kd"].get_xdata())[0] == 3000
     )
-    assert "dotted, counted before step 0: kd 3,000 tok" in words(figure) and "6 seeds, 95% bands" in words(
+    assert "dotted, tokens counted before step 0: kd 3,000 tok" in words(
         figure
-    )
+    ) and "6 seeds, 95% bands" in words(figure)
     assert ("from 0 to 100 x is linear" in words(figure)) == (scale == "log-x")
     at = [float(axes.transData.transform((x, 0.1))[0]) for x in (0, 100, 1000, 10_000)]
     assert at == sorted(at), "0 has its place left of all else"
@@ -100,6 +100,14 @@ def test_what_was_paid_before_step_0_is_a_dotted_step_from_0(scale: str) -> None
         assert at[2] - at[1] == pytest.approx(at[3] - at[2]), "a factor of ten is one way everywhere"
     assert len([band for band in axes.collections if isinstance(band, PolyCollection)]) == 2
     assert figure.axes[0].get_xlabel() == "tokens, tok"
+
+
+def test_what_rounding_left_at_step_0_is_nothing_and_stands_at_0() -> None:
+    of = experiment(scale="log-x")
+    curves = recorded(rl=[[(0, 1e-13, 0.1), (1, 0.02, 0.3), (2, 0.5, 0.5)]] * 2)
+    axes = draw(of.plots[0], of, compare(of, curves.iloc[:0]), [], curves).axes[0]
+    assert [line.get_gid() for line in axes.get_lines()] == ["series-0"]
+    assert list(axes.get_xticks()) == [0, 0.01, 0.1]
 
 
 def test_what_falls_again_was_not_paid() -> None:

@@ -434,3 +434,28 @@ def test_small_words() -> None:
     assert [duration(s) for s in (42, 250, 7500)] == ["42 s", "4 min 10 s", "2 h 5 min"]
     assert day("2026-11-02T08:05:00Z") == "2 Nov 2026, 08:05 UTC" and day("whenever") == "whenever"
     assert words.section("a2018, §5, V100") == "§5, V100" and words.section("ours") == ""
+
+
+def test_one_problem_stands_there_as_each_variant_answers_it_at_the_end(trained: Any, tmp_path: Path) -> None:
+    samples = {
+        "reward": [
+            (0, "3+4= <answer>9</answer>  wrong"),
+            (5, "3+4= <b>7</b>  right"),
+            (5, "1+1= rewards 1 0"),
+        ],
+        "random": [(0, "3+4= ?  the last digit: 7"), (5, "3+4= 8  wrong"), (9, "5+5= 0  right")],
+    }
+    html, markdown = (
+        path.read_text() for path in write_report([page(trained, tmp_path, samples=samples)], tmp_path)
+    )
+    assert "it at the end: 3+4=" in markdown
+    rows = [
+        line.split("|")[1:-1] for line in markdown.splitlines() if line.endswith(("| right |", "| wrong |"))
+    ]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["reward", r"&lt;b\>7&lt;/b\>", "right"],
+        ["random", "8", "wrong"],
+    ]
+    assert '<td class="right">right</td><td><code>&lt;b&gt;7&lt;/b&gt;</code>' in html
+    alone = write_report([page(trained, tmp_path, samples={"reward": samples["reward"]})], tmp_path)
+    assert all("as each variant answers it" not in path.read_text() for path in alone)

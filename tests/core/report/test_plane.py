@@ -116,10 +116,11 @@ def test_in_logarithms_the_line_is_straight_in_them() -> None:
 
 
 def test_bold_excludes_0_a_tilde_does_not_and_a_preview_has_neither() -> None:
-    of = experiment()
+    of = experiment(metrics={"right": {"kind": "trained", "unit": "%"}})
     seen = values(of, lambda share, width: 0.001 if share == 2 else 0.4)
     cells = {text.get_text(): text.get_fontweight() for text in drawn(of, seen).axes[0].texts}
     assert cells == {"+0.40": "bold", "~ +0.00": "normal"}
+    assert "in %; bold: the 95% interval excludes 0; ~: it does not" in words(drawn(of, seen))
     preview = drawn(of, seen[seen["replicate"] < 2])
     assert not any(
         "~" in text.get_text() or text.get_fontweight() == "bold" for text in preview.axes[0].texts
