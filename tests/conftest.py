@@ -55,7 +55,7 @@ def lab(tmp_path: Path) -> Lab:
     def run(
         *arguments: str | Path, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return forked_lab.lab(cwd, *arguments, **{"LAB_CACHE": str(tmp_path / "cache")} | environment)
+        return forked_lab.lab(cwd, *arguments, **{"LAB_CACHE": forked_lab.own_cache(tmp_path)} | environment)
 
     return run
 

@@ -17,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from threading import Timer
 
+from lab.core.compiled.code import code_folder
+
 LAB = Path(sys.executable).parent / "lab"
 IMPORTED = [
     "pandas", "scipy.special", "jinja2", "matplotlib.figure", "matplotlib.backends.backend_agg", "lab.cli.app",
@@ -44,6 +46,17 @@ def lab(
         code = int(server.stdout.readline())
         too_long.cancel()
         return subprocess.CompletedProcess(command, code, out.read_text(), err.read_text())
+
+
+def own_cache(folder: Path) -> str:
+    """For LAB_CACHE: `cache` in that folder, with nothing of other tests in it but compiled code, which would take each of
+    them up to half a minute; a digest of its source is in its name."""
+    compiled, link = code_folder("lab.core.compiled.kernel").parent, folder / "cache" / "numba"
+    for needed in (compiled, link.parent):
+        needed.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(compiled)
+    return str(link.parent)
 
 
 @cache

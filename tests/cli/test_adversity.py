@@ -155,14 +155,14 @@ def test_trials_started_by_spawn_give_the_same(tmp_path: Path) -> None:
     arguments = ("run", LEARNING, "--seeds", "1", "--variants", "plain", "--json")
     figures = []
     for method in ("spawn", "forkserver"):
-        done = lab(tmp_path, *arguments, LAB_START=method, LAB_CACHE=str(tmp_path / "cache"))
+        done = lab(tmp_path, *arguments, LAB_START=method, LAB_CACHE=forked_lab.own_cache(tmp_path))
         assert done.returncode == 0, done.stderr
         figures.append([(row["variant"], row["metric"], row["estimate"]) for row in json.loads(done.stdout)["comparison"]])  # fmt: skip
     assert figures[0] == figures[1] and figures[0]
 
 
 def test_two_that_resume_one_run_at_once_the_second_is_refused(tmp_path: Path) -> None:
-    environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"LAB_CACHE": forked_lab.own_cache(tmp_path)}
     options = ("--variants", "plain", "--seeds", "2", "-s", "pause=0.2", "--workers", "1")
     first = subprocess.Popen(
         [LAB, "run", LEARNING, *options], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL

@@ -20,7 +20,7 @@ LAB = Path(sys.executable).parent / "lab"
 
 
 def lab(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return forked_lab.lab(folder, *arguments, LAB_CACHE=str(folder / "cache"))
+    return forked_lab.lab(folder, *arguments, LAB_CACHE=forked_lab.own_cache(folder))
 
 
 def run_in(folder: Path) -> Path:
@@ -53,7 +53,8 @@ def test_two_workers_train_the_same(one_worker: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_it_goes_on_to_the_same_figures(one_worker: Path, tmp_path: Path, workers: str) -> None:
     environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
-    shutil.copytree(one_worker.parents[2] / "cache", tmp_path / "cache")  # bases, so that it trains at once
+    # Bases, so that it trains at once.
+    shutil.copytree(one_worker.parents[2] / "cache", tmp_path / "cache", symlinks=True)
     started = subprocess.Popen(
         [LAB, "run", SMALL, "--workers", workers],
         cwd=tmp_path,
@@ -73,33 +74,32 @@ def test_killed_it_goes_on_to_the_same_figures(one_worker: Path, tmp_path: Path,
     assert metrics(run_in(tmp_path)) == metrics(one_worker)
 
 
-def test_the_answers_are_in_the_report(one_worker: Path) -> None:
-    folder = one_worker.parents[2]
-    assert lab(folder, "report").returncode == 0
-    page = (folder / "results" / "report.html").read_text()
-    assert "Text through training" in page and "(base model, 60 of 60)" in page
-    assert "&lt;answer&gt;" in page and "-&gt; advantages" in page
-    assert "Text of paid through training" in (folder / "results" / "report.md").read_text()
-
-
-def test_a_users_reward_and_its_mistakes(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+@pytest.fixture(scope="module")
+def own_rewards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is paid by a user's functions, of which one gives no score."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.py").write_text(
         "def long(problems, completions): return [len(text) for text in completions]\n"
         "def broken(problems, completions): return [None] * len(completions)\n"
     )
-    for name, status in (("long", "ok"), ("broken", "failed")):
-        done = lab(
-            tmp_path,
-            "run",
-            SMALL,
-            "--seeds",
-            "1",
-            "--variants",
-            "random",
-            "-s",
-            f"random.reward=./mine.py:{name}",
-        )
-        newest = max(tmp_path.glob("results/small-grpo/*"), key=lambda path: path.stat().st_mtime)
-        trial = json.loads((newest / "trials" / "train.random.0" / "trial.json").read_text())
-        assert trial["status"] == status, done.stdout + done.stderr
-    assert "gave no score (None or NaN)" in trial["reason"] and done.returncode == 1
+    rewards = ("-s", "paid.reward=./mine.py:long", "-s", "random.reward=./mine.py:broken")
+    done = lab(folder, "run", SMALL, "--seeds", "1", *rewards)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return folder
+
+
+def test_a_users_reward_and_its_mistakes(own_rewards: Path) -> None:
+    [paid, broken] = [
+        json.loads((run_in(own_rewards) / "trials" / f"train.{name}.0" / "trial.json").read_text())
+        for name in ("paid", "random")
+    ]
+    assert paid["status"] == "ok", paid["reason"]
+    assert broken["status"] == "failed" and "gave no score (None or NaN)" in broken["reason"]
+
+
+def test_the_answers_are_in_the_report(own_rewards: Path) -> None:
+    assert lab(own_rewards, "report").returncode == 0
+    page = (own_rewards / "results" / "report.html").read_text()
+    assert "Text through training" in page and "(base model, 60 of 60)" in page
+    assert "&lt;answer&gt;" in page and "-&gt; advantages" in page
+    assert "Text of paid through training" in (own_rewards / "results" / "report.md").read_text()

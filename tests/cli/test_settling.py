@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forked_lab
 import pytest
 
 from lab.core.run.folder import Run
@@ -51,7 +52,7 @@ def test_from_look_to_look_until_each_claim_is_settled(lab: Lab, tmp_path: Path)
 def test_ctrl_c_and_a_short_budget_leave_the_last_look_as_it_was(lab: Lab, tmp_path: Path) -> None:
     """Stopped on the way from six seeds to twelve, the run stays the finished one that it was; then a budget that is
     shorter than what is left of the round, and none at all; then it is settled by the command that was printed."""
-    environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"LAB_CACHE": forked_lab.own_cache(tmp_path)}
     command = ["lab", "run", str(NOISY), "-s", "seconds=0.2", "--until", "settled", "--workers", "2"]
     started = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -22,7 +22,7 @@ LAB = Path(sys.executable).parent / "lab"
 
 def lab(folder: Path, *arguments: str | Path) -> dict[str, Any]:
     """`lab ARGUMENTS --json` in that folder; the JSON with the exit code, the screen and the run's folder."""
-    done = forked_lab.lab(folder, *arguments, "--json", LAB_CACHE=str(folder / "cache"))
+    done = forked_lab.lab(folder, *arguments, "--json", LAB_CACHE=forked_lab.own_cache(folder))
     assert done.stdout, done.stderr
     data: dict[str, Any] = json.loads(done.stdout)
     return data | {"code": done.returncode, "screen": done.stderr, "at": folder / data["folder"]}
@@ -120,7 +120,7 @@ def test_kill_in_the_middle_of_a_training_then_resume_from_its_checkpoint(
     learned: dict[str, Any], tmp_path: Path
 ) -> None:
     arguments = [LAB, "run", LEARNING, "--variants", "plain", "--seeds", "1", "-s", "pause=0.05", "--workers", "1"]  # fmt: skip
-    environment = os.environ | {"LAB_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"LAB_CACHE": forked_lab.own_cache(tmp_path)}
     started = subprocess.Popen(
         arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
