@@ -201,3 +201,10 @@ def test_wrong_input_gets_a_line(plot: str, message: str, tmp_path: Path) -> Non
     assert message in str(wrong.value)
     (line,) = (number for number, each in enumerate(path.read_text().splitlines(), 1) if plot in each)
     assert {mistake.position.line for mistake in wrong.value.mistakes} == {line}
+
+
+def test_a_preset_may_leave_one_point_of_it() -> None:
+    of = experiment([16], axes={"share": [2], "width": [16], "depth": [3, 5]})
+    figure = drawn(of, values(of, lambda share, width: share))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["+2.00"] and marked(figure, "equal") == []
+    assert "no change of sign along x" in words(figure)
