@@ -24,6 +24,20 @@ KNOWN = Path(__file__).parent / "known" / "known.yaml"
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
 
+FIRST = [
+    "cli/test_grpo", "softmax/test_every_kernel", "attention/test_backends", "cli/test_run",
+    "softmax/test_triton", "attention/test_flash_triton", "cli/test_adversity", "cli/test_training",
+    "cli/test_looking", "cli/test_kd_cross_tokenizer", "cli/test_grpo_user_functions", "tasks/test_chain",
+    "run/test_processes", "cli/test_settling",
+]  # fmt: skip
+"""The files that take longest, each half a minute or more. Those of the first line compile what many others load."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A process that began one of `FIRST` last would work on when the others have nothing left to do."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(f"{item.path.parent.name}/{item.path.stem}", len(FIRST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
