@@ -5,9 +5,9 @@ Importing this costs no torch.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ..grpo.params import Params as Training
 
@@ -26,7 +26,7 @@ class Params(Training):
     n: int = Field(16, ge=1)
     """Draws for one answer of power-of-n, best-of-n and vote."""
     threshold: float = Field(1e-4, gt=0, lt=1)
-    """Of power: what is less likely is not followed, and counted as uncovered."""
+    """Of power, which needs an alpha of at least 1: what is less likely is not followed, and counted as uncovered."""
     most_prefixes: int = Field(50_000, ge=1)
     """Of power: the most prefixes of one problem above the threshold; with more it is refused."""
     blocks: int = Field(4, ge=1)
@@ -40,11 +40,3 @@ class Params(Training):
     goes on with it, at a cost, and only then is its limit p^alpha."""
     shared_by: int = Field(1000, ge=1)
     """Of grpo: answers that share what its training took."""
-
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> Self:
-        if self.sampler == "power" and self.alpha < 1:
-            raise ValueError(
-                f"alpha is {self.alpha:g}; below 1 nothing bounds what an enumeration leaves out. Take power-mcmc"
-            )
-        return self

@@ -69,7 +69,7 @@ class Answered:
 
 
 def answer(setting: Setting) -> Answered:
-    """What the sampler of `setting.params` answers. Raises Refused: the tree of a problem is too large to enumerate."""
+    """What the sampler of `setting.params` answers. Raises Refused: power of an alpha below 1, or a tree too large."""
     return SAMPLERS[setting.params.sampler](setting)
 
 
@@ -118,6 +118,10 @@ def _voted(setting: Setting, found: Rollout, log_p: np.ndarray) -> np.ndarray:
 
 def _power(setting: Setting) -> Answered:
     params, words = setting.params, setting.task.vocabulary
+    if params.alpha < 1:
+        raise Refused(
+            f"alpha is {params.alpha:g}; below 1 nothing bounds what an enumeration leaves out: take power-mcmc"
+        )
     try:
         tree = enumerate_completions(
             setting.model,

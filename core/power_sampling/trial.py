@@ -29,7 +29,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     of `shared_by` answers.
 
     Raises:
-        Refused: the tree of a problem is too large to enumerate.
+        Refused: power of an alpha below 1, or of a problem whose tree is too large to enumerate.
         ValueError, NoBaseModel, NotFinite: as in `grpo`'s trial.
     """
     from ..grpo.eval_set import draw_eval_set

@@ -141,7 +141,6 @@ def test_base_models_between_two_answers_are_those_of_grpo_threshold(long):
         ({"alpha": -1.0}, "greater than 0"),
         ({"n": 0}, "greater than or equal to 1"),
         ({"proposal": 0}, "greater than 0"),
-        ({"sampler": "power", "alpha": 0.5}, "alpha is 0.5; below 1 nothing bounds .* Take power-mcmc"),
         ({"sampler": "powr"}, "power-mcmc"),
     ],
 )
