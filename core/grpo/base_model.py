@@ -7,6 +7,7 @@ is outside the window.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +43,7 @@ class BaseModelSpec:
         demonstrations: how many are drawn to train on.
         window: the least and the largest share of right samples of an accepted base model.
         attempts: the number of models trained before `NoBaseModel`.
+        first: the model whose training this one goes on with; None for a new one.
     """
 
     model: Config
@@ -50,6 +52,7 @@ class BaseModelSpec:
     demonstrations: int
     window: tuple[float, float]
     attempts: int = 4
+    first: BaseModelSpec | None = None
 
     def key(self, task: str, seed: int) -> str:
         """The cache key: everything that the base model depends on, code included. `task` is `params.task_key`."""
@@ -64,16 +67,21 @@ REPORTS, ANSWERS = 100, 10
 
 
 def make_base_model(
-    folder: Path, spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress
+    folder: Path,
+    spec: BaseModelSpec,
+    task: Task,
+    seed: int,
+    on_progress: OnProgress,
+    first: Transformer | None = None,
 ) -> None:
-    """Train a base model, and write it and its metrics to `folder`.
+    """Train a base model, from the weights of `first` where there is one, and write it and its metrics to `folder`.
 
     If all attempts are outside the window, that is written instead: `load_base_model` then raises for every variant of
     this seed, and no variant trains again.
     """
     accuracies: list[float] = []
     for attempt in range(spec.attempts):
-        model = _train_base_model(spec, task, seed * spec.attempts + attempt, on_progress)
+        model = _train_base_model(spec, task, seed * spec.attempts + attempt, on_progress, first)
         problems = task.problems(np.random.default_rng([seed, attempt]), PROBLEMS, "test")
         metrics, _ = evaluate(
             model, task, problems, samples=SAMPLES, max_completion_length=task.longest_completion, seed=seed
@@ -99,9 +107,11 @@ def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
     return restored(torch.load(folder / MODEL, weights_only=True)), facts
 
 
-def _train_base_model(spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress) -> Transformer:
+def _train_base_model(
+    spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress, first: Transformer | None
+) -> Transformer:
     torch.manual_seed(seed)
-    model = Transformer(spec.model)
+    model = Transformer(spec.model) if first is None else copy.deepcopy(first)
     random = np.random.default_rng(seed)
     encode = task.vocabulary.encode
     demonstrations = task.demonstrations(random, spec.demonstrations, spec.mixture)

@@ -99,6 +99,12 @@ class Params(AnyParams):
     """Demonstrations in a step of it."""
     demonstrations: int = Field(30_000, ge=1)
     """Demonstrations that it is trained on."""
+    first_steps: int = Field(0, ge=0)
+    """Steps of a training before that, in which `first_long` of the demonstrations think; one model for all shares `long`."""
+    first_long: float = Field(0.8, ge=0, le=1)
+    """The share of demonstrations with a trace there."""
+    first_window: tuple[float, float] = (0.0, 1.0)
+    """The smallest and the largest accuracy after it; outside of it another one is trained, `attempts` times."""
     window: tuple[float, float] = (0.0, 1.0)
     """The smallest and the largest accuracy of an accepted base model; outside of it another one is trained, and a
     pretrained model is refused."""
@@ -177,8 +183,9 @@ class Params(AnyParams):
 
         Tasks and models of the user's are only checked where it is known what their paths are relative to.
         """
-        if not 0 <= self.window[0] < self.window[1] <= 1:
-            raise ValueError(f"window is {list(self.window)}; it is two shares, the lower first")
+        for name, window in (("window", self.window), ("first_window", self.first_window)):
+            if not 0 <= window[0] < window[1] <= 1:
+                raise ValueError(f"{name} is {list(window)}; it is two shares, the lower first")
         grpo_config_of(self, longest=1)
         _check_controls(self)
         nearby: Nearby | None = info.context
@@ -309,6 +316,14 @@ def grpo_config_of(params: Params, longest: int) -> GRPOConfig:
     return grpo_config(params.preset, **changes)
 
 
+def first_of(params: Params) -> Params | None:
+    """What the first part of a base model's training is asked for; None where there is one part only."""
+    if not params.first_steps:
+        return None
+    changes = {"long": params.first_long, "base_steps": params.first_steps, "window": params.first_window}
+    return params.model_copy(update={**changes, "first_steps": 0})
+
+
 def base_model_of(params: Params, task: Task) -> BaseModelSpec:
     from ..lm.model import Config
     from ..lm.training import Recipe
@@ -334,4 +349,5 @@ def base_model_of(params: Params, task: Task) -> BaseModelSpec:
         demonstrations=params.demonstrations,
         window=params.window,
         attempts=params.attempts,
+        first=None if (first := first_of(params)) is None else base_model_of(first, task),
     )

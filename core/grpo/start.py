@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..lm.language_model import LanguageModel
+from ..lm.model import Transformer
 from ..trial import Context
 from .base_model import load_base_model, make_base_model
-from .params import Params, base_model_of, mixture_of, task_key
+from .params import Params, base_model_of, first_of, mixture_of, task_key
 from .tasks import Task
 
 
@@ -40,13 +41,24 @@ def start(params: Params, task: Task, context: Context) -> Start:
             params.model.hf, task, mixture_of(params), params.max_completion_length
         )
         return Start(pretrained.to(context.device), task, 0)
+    first = None
+    if (before := first_of(params)) is not None:
+        first, _ = _base_model(before, task, context, None)
+    model, rejected = _base_model(params, task, context, first)
+    return Start(model.to(context.device), task, rejected)
+
+
+def _base_model(
+    params: Params, task: Task, context: Context, first: Transformer | None
+) -> tuple[Transformer, int]:
+    """The base model, and how many were outside the window before it."""
     spec = base_model_of(params, task)
     folder = context.cached(
         spec.key(task_key(params, task), context.seed),
-        lambda folder: make_base_model(folder, spec, task, context.seed, _reporter(context)),
+        lambda folder: make_base_model(folder, spec, task, context.seed, _reporter(context), first),
     )
     model, facts = load_base_model(folder)
-    return Start(model.to(context.device), task, facts["rejected"])
+    return model, int(facts["rejected"])
 
 
 def _reporter(context: Context) -> Callable[[int, int, str | None], None]:
