@@ -111,7 +111,7 @@ def _voted(setting: Setting, found: Rollout, log_p: np.ndarray) -> np.ndarray:
     random = np.random.default_rng(setting.seed)
     places = []
     for group in answers(found, setting.params.n):
-        most = winners(group) or [None]
+        most: list[str | None] = [*winners(group)] or [None]
         places.append(group.index(most[int(random.integers(len(most)))]))
     return np.array(places)
 

@@ -264,3 +264,30 @@ def test_problems_that_were_drawn_twice_count_once(tmp_path):
         Params(**TINY | {"structure": "z10", "train_depth": (6, 6), "steps": 1}), context_in(tmp_path)
     )
     assert many["distinct_problems"] == 4
+
+
+def test_a_base_model_in_two_parts_goes_on_from_one_first_model_for_all_shares(tmp_path):
+    import torch
+
+    from lab.core.grpo.start import start
+
+    context = context_in(tmp_path)
+    two_parts = TINY | {"first_steps": 40, "base_steps": 1}
+    bases = {}
+    for long in (0.1, 0.9):
+        params = Params(**two_parts, long=long)
+        bases[long] = start(params, task_of(params, None), context).model.state_dict()
+    assert len(bases_in(tmp_path)) == 3
+    alone = Params(**TINY | {"base_steps": 40, "long": 0.8})
+    first = start(alone, task_of(alone, None), context).model.state_dict()
+    assert len(bases_in(tmp_path)) == 3  # the first part is a base model like any other
+    step = 0.01  # no weight goes farther in one step than the largest learning rate
+    for base in bases.values():
+        assert 0 < max(float((base[name] - first[name]).abs().max()) for name in first) < 2 * step
+    assert any(not torch.equal(bases[0.1][name], bases[0.9][name]) for name in first)
+
+
+def test_a_first_part_outside_its_window_is_refused(tmp_path):
+    params = Params(**TINY, first_steps=1, first_window=(0.99, 1.0), attempts=2)
+    with pytest.raises(NoBaseModel, match="right when sampled"):
+        trial(params, context_in(tmp_path))
