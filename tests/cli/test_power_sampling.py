@@ -54,7 +54,7 @@ def test_killed_it_goes_on_to_the_same_figures(tmp_path: Path) -> None:
     assert lab(killed, "run", SMALL, "--resume").returncode == 0
     found = metrics(killed)
     assert len(found) == 8 and found == metrics(whole)
-    sampled, trained = (found[f"train.{name}.alpha-1.0"] for name in ("sample", "grpo"))
+    sampled, trained = (found[f"train.{name}.alpha=1.0"] for name in ("sample", "grpo"))
     assert sampled != trained
 
 
