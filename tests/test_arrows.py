@@ -22,7 +22,15 @@ GENERAL = {
 }  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "results", "tracking", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
-LAYERS = ["softmax", "attention", "lm", "grpo", "distill", "power_sampling", "r1_distill"]  # each may import those before it
+LAYERS = [
+    "softmax",
+    "attention",
+    "lm",
+    "grpo",
+    "distill",
+    "power_sampling",
+    "r1_distill",
+]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
     "own_files": set(),

@@ -117,7 +117,11 @@ def test_verify_of_what_trains_is_refused_in_the_words_of_the_command() -> None:
 @pytest.mark.parametrize(
     ("was", "written", "line"),
     [
-        ("sft-demos, only: {long: 0.25}", "sft-demos, only: {long: 0.3}", "long is never 0.3. Did you mean 0.8?"),
+        (
+            "sft-demos, only: {long: 0.25}",
+            "sft-demos, only: {long: 0.3}",
+            "long is never 0.3. Did you mean 0.8?",
+        ),
         ("sft-demos, only: {long: 0.25}", "sft-demos, only: {lng: 0.25}", "no axis lng. Did you mean long?"),
         ("method: rl}", "method: rl, only: {long: 0.25}}", "the baseline is trained everywhere"),
         (

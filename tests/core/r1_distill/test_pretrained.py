@@ -19,7 +19,10 @@ TINY = {
 
 @pytest.fixture
 def pair(tmp_path, save_llama):
-    return {"model": {"hf": save_llama(tmp_path / "student")}, "teacher": {"hf": save_llama(tmp_path / "teacher")}}
+    return {
+        "model": {"hf": save_llama(tmp_path / "student")},
+        "teacher": {"hf": save_llama(tmp_path / "teacher")},
+    }
 
 
 @pytest.mark.parametrize("method", ["on-policy", "on-policy-token", "kd"])
