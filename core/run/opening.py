@@ -111,7 +111,7 @@ def as_yaml(loaded: Loaded) -> str:
     data = loaded.experiment.model_dump(mode="json", exclude_defaults=True, exclude={"presets"})
     params, folder = loaded.subject.params, loaded.folder
     for name, variant in loaded.experiment.variants.items():
-        own = {key: value for key in ("tier", "group") if (value := getattr(variant, key))}
+        own = {key: value for key in ("tier", "group", "only") if (value := getattr(variant, key))}
         data["variants"][name] = own | with_absolute_paths(params, variant.params, folder)
     data["params"] = with_absolute_paths(params, loaded.experiment.params, folder)
     if loaded.experiment.trial.endswith(".py"):

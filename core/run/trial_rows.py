@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -155,9 +154,14 @@ def curve_rows(experiment: Experiment, run: Run, trials: Trials) -> Iterator[dic
 def samples_of(
     experiment: Experiment, run: Run, trials: Trials
 ) -> tuple[dict[str, list[tuple[int, str]]], dict[TwoCuts, list[str]]]:
-    """Of each variant's first seed, in the order of the file: its texts, and the texts under two tokenizers."""
+    """Of each variant's first seed, at the headline's point if it is there, in the order of the file: its texts, and the texts
+    under two tokenizers."""
     kept: dict[str, list[tuple[int, str | TwoCuts]]] = {}
-    for trial in trials:
+
+    def apart(trial: Mapping[str, Any]) -> int:
+        return sum(trial["point"].get(axis) != value for axis, value in experiment.headline.items())
+
+    for trial in sorted(trials, key=apart):
         if trial["kind"] == "train" and trial["replicate"] == 0 and not kept.get(trial["variant"]):
             key = key_of(trial["kind"], trial["variant"], trial["point"], 0)
             # A sample kept twice, before and after a checkpoint, is shown once.
@@ -195,8 +199,13 @@ def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str |
 def complete_replicates(experiment: Experiment, trials: Trials) -> int:
     """How many replicates are complete: all of their trials have ended, in whatever way."""
     kind = "train" if experiment.repeats is None else "time"
-    each = math.prod(len(values) for values in experiment.axes.values())
-    each *= len(experiment.variants) if kind == "train" else 1
+    points = [
+        dict(zip(experiment.axes, values, strict=True))
+        for values in itertools.product(*experiment.axes.values())
+    ]
+    each = len(points)
+    if kind == "train":
+        each = sum(experiment.runs_at(variant, point) for point in points for variant in experiment.variants)
     ended = Counter(trial["replicate"] for trial in trials if trial["kind"] == kind)
     return next(replicate for replicate in itertools.count() if ended[replicate] < each)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.experiment.load import Loaded, load
 from lab.core.experiment.request import Request
 from lab.core.run.estimate import seconds_left
+from lab.core.run.opening import as_yaml
 from lab.core.run.plan import Trial, key_of, plan, seeds_abreast
+from lab.core.run.trial_rows import complete_replicates
 
 VALUES = st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.booleans())
 POINTS = st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=200), max_size=2)
@@ -78,6 +81,16 @@ def test_a_variant_is_trained_at_the_values_that_it_names_only() -> None:
     whole = load("r1-distill")
     assert trained_at(whole, "rl") == {0.0, 0.1, 0.25, 0.8} and trained_at(whole, "sft-own") == {0.25}
     assert len(plan(whole)) == 6 * (4 * 4 + 6)
+    # A seed whose planned trials have all ended is complete.
+    ended = [{"kind": each.kind, "replicate": each.replicate} for each in plan(whole)]
+    assert complete_replicates(whole.experiment, ended) == 6
+    assert complete_replicates(whole.experiment, ended[:-1]) == 5
     # An axis without any of them has been set to something else, which they take part in.
     changed = load("r1-distill", Request(sets=("long=0.3,0.5",)))
     assert trained_at(changed, "sft-own") == {0.3, 0.5}
+
+
+def test_a_run_keeps_where_its_variants_are_trained() -> None:
+    whole = load("r1-distill")
+    kept = yaml.safe_load(as_yaml(whole))["variants"]
+    assert kept["sft-own"]["only"] == {"long": [0.25]} and "only" not in kept["rl"]
