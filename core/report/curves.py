@@ -33,6 +33,10 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
         seeds.append(arm["replicate"].nunique())
         known = dict(zip(keys, key, strict=True)) | {"paid": _paid(arm, plot.x)}
         if plot.x != "step" and (per_step < seeds[-1]).any():
+            if known["paid"]:
+                # Seeds have paid unequally: each is counted from there, so that all of them begin together.
+                begins = arm.groupby("replicate")[plot.x].transform("min")
+                arm = arm.assign(**{plot.x: arm[plot.x] - begins + known["paid"]})
             try:
                 arm = _at_common_places(arm, plot.x)
             except ValueError as why:

@@ -51,7 +51,7 @@ def test_at_each_step_that_all_seeds_have_stand_the_means_of_both() -> None:
 
 def test_seeds_with_other_steps_are_read_at_common_places_and_never_beyond_one_of_them() -> None:
     first = [(0, 0, 0.0), (1, 100, 0.2), (2, 200, 0.6)]
-    second = [(0, 20, 0.1), (1, 120, 0.5), (2, 140, 0.5), (3, 180, 0.9)]
+    second = [(1, 20, 0.1), (2, 120, 0.5), (3, 140, 0.5), (4, 180, 0.9)]
     of = experiment()
     picture = bands(of.plots[0], of, recorded(rl=[first, second]))  # type: ignore[list-item]
     (line,) = picture.series
@@ -64,7 +64,7 @@ def test_seeds_with_other_steps_are_read_at_common_places_and_never_beyond_one_o
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        ([(0, 300, 0.1), (1, 400, 0.2), (2, 500, 0.2)], "its seeds have no tokens in common"),
+        ([(1, 300, 0.1), (2, 400, 0.2), (3, 500, 0.2)], "its seeds have no tokens in common"),
         ([(0, 0, 0.1), (1, 90, 0.2), (2, 80, 0.2)], "steps differ among its seeds, and tokens falls from one step"),
     ],
 )  # fmt: skip
@@ -121,3 +121,12 @@ def test_a_run_that_has_not_recorded_it_draws_nothing() -> None:
     of = experiment()
     curves = recorded(rl=[[(0, 0.0, 0.1)]]).query("metric == 'right'")
     assert "nothing to draw" in words(draw(of.plots[0], of, compare(of, curves.iloc[:0]), [], curves))
+
+
+def test_seeds_that_paid_unequally_begin_together() -> None:
+    """Paid 10 and 30: both begin at 20, their mean, and go on as far as the shorter one."""
+    first = [(0, 10, 0.0), (1, 20, 1.0)]
+    second = [(0, 30, 0.0), (2, 40, 0.5)]
+    of = experiment()
+    (line,) = bands(of.plots[0], of, recorded(rl=[first, second])).series  # type: ignore[list-item]
+    assert line.x == [20, 30] and line.y == [0.0, 0.75] and line.paid == 20
