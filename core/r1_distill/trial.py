@@ -64,7 +64,12 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     problems = draw_eval_set(
         task, params.eval_problems, params.eval_samples, config.max_completion_length, seed
     )
-    other = other_demonstrations(also_of(params), task, mixture_of(params), seed) if params.also else None
+    # A given model's tokenizer writes prompts, not demonstrations.
+    other = (
+        other_demonstrations(also_of(params), task, mixture_of(params), seed)
+        if params.also and params.model is None
+        else None
+    )
     evaluation = Evaluation(problems, teacher.model, other, params.many)
     of_many = evaluation.one_of_many(student)
     charged = 0.0 if params.method in WITHOUT_TEACHER else teacher.training

@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 TINY = {
     "structure": "z2", "base_depth": (1, 2), "train_depth": (1, 3), "harder_depth": (4, 5), "num_prompts": 2,
     "num_generations": 4, "eval_every": 2, "eval_problems": 2, "eval_samples": 2, "many": 2, "tokens": 300,
-    "max_completion_length": 30,
+    "max_completion_length": 30, "also": "reverse",
 }  # fmt: skip
 
 
