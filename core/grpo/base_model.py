@@ -148,7 +148,7 @@ def _sampled_answer(model: LanguageModel, task: Task, question: Sequence[Problem
 def _advice(accuracies: list[float], spec: BaseModelSpec) -> str:
     low, high = spec.window
     if max(accuracies) < low:
-        what = "No signal to reinforce: train longer (base_steps), or show more thinking (long)"
+        what = "No signal to reinforce: train longer (base_steps, first_steps), or show more thinking (long, first_long)"
     elif min(accuracies) > high:
         what = "No headroom: show less thinking (long), or choose a harder task"
     else:

@@ -47,8 +47,9 @@ def read_in_rollout(sampled: Rollout) -> float:
 
 
 def read_in(sequences: Sequences) -> float:
-    """Tokens of prompts and completions, each row with a prompt of its own."""
-    return float(sequences.ends.sum())
+    """Tokens of prompts, each once for all its completions, and of these."""
+    lengths = dict(zip(sequences.prompts.tolist(), sequences.starts.tolist(), strict=True))
+    return sum(lengths.values()) + float(sequences.lengths.sum())
 
 
 def figures_at(points: Sequence[Mapping[str, float]], metric: str, level: float) -> dict[str, float] | None:

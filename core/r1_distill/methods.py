@@ -75,9 +75,15 @@ Method = Callable[[Policy, Lesson, int], Done]
 
 
 def _imitate(
-    student: Policy, lesson: Lesson, step: int, sequences: Sequences, loss: Loss, sampling: Account
+    student: Policy,
+    lesson: Lesson,
+    step: int,
+    sequences: Sequences,
+    loss: Loss,
+    sampling: Account,
+    temperature: float = 1.0,
 ) -> Done:
-    """One update on given completions; `sampling` is what they have cost."""
+    """One update on given completions; `sampling` is what they have cost, `temperature` that of the student's own."""
     teacher = None if loss == "nll" else lesson.teacher
     metrics = distill_step(
         student.model,
@@ -85,6 +91,7 @@ def _imitate(
         sequences,
         student.optimizer,
         loss=loss,
+        temperature=temperature,
         parts=lesson.config.parts,
         max_grad_norm=lesson.config.max_grad_norm,
         step=step,
@@ -100,8 +107,9 @@ def _of_traces(loss: Loss) -> Method:
         traces = lesson.traces
         assert traces is not None  # the trial has sampled them for this method
         sequences = traces.batch(step, lesson.size, lesson.task.vocabulary.pad)
-        # Its share of what the teacher has read and written for all that it keeps.
-        sampling = operations(lesson.teacher, traces.read) * lesson.size / len(traces.pairs)
+        # Its share of what the teacher has read and written for all that it keeps; shown again they cost nothing.
+        new = min(lesson.size, max(0, len(traces.pairs) - (step - 1) * lesson.size))
+        sampling = operations(lesson.teacher, traces.read) * new / len(traces.pairs)
         return _imitate(student, lesson, step, sequences, loss, Account(teacher=sampling))
 
     return step_of
@@ -113,7 +121,7 @@ def _of_own_samples(loss: Loss) -> Method:
         c = sampled.completions
         sequences = joined(sampled.prompts, c.ids, c.lengths, lesson.task.vocabulary.pad)
         sampling = Account(student=operations(student.model, read_in_rollout(sampled)))
-        done = _imitate(student, lesson, step, sequences, loss, sampling)
+        done = _imitate(student, lesson, step, sequences, loss, sampling, lesson.config.temperature)
         return replace(done, metrics={**done.metrics, "right": float(sampled.right.mean())})
 
     return step_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ..grpo.params import Params as GRPOParams
 from ..lm.pretrained import PretrainedModel, written_as_model
@@ -20,7 +20,8 @@ Method = Literal[
 
 
 class Params(GRPOParams):
-    """What such an experiment may vary. Parameters of `grpo` are the student's; `steps` is the teacher's own training."""
+    """What such an experiment may vary. Parameters of `grpo` are the student's, and the teacher's too where it has none of
+    its own; `steps` are those of the teacher's training by rewards."""
 
     method: Method
     """What the student learns from; see `methods`."""
@@ -76,6 +77,13 @@ class Params(GRPOParams):
             raise ValueError(
                 f"{self.method} is for students of ours: a given model's tokenizer writes prompts, not demonstrations"
             )
+        for name in ("dynamic_sampling", "num_iterations"):
+            if getattr(self, name) != 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; here every step samples once and updates once"
+                )
+        if self.model is None:
+            teacher_params(self)
         if self.also and is_reference(self.task):
             raise ValueError("also is for built-in tasks, whose vocabularies can be joined")
         nearby: Nearby | None = info.context
@@ -88,7 +96,9 @@ class Params(GRPOParams):
 
 def teacher_params(params: Params) -> GRPOParams:
     """What the teacher's own training by rewards is asked for."""
-    given = {name: getattr(params, name) for name in GRPOParams.model_fields}
+    given = {
+        name: getattr(params, name) for name in GRPOParams.model_fields if name in params.model_fields_set
+    }
     given |= {
         "long": params.teacher_long,
         "d_model": params.teacher_d_model,
@@ -98,4 +108,7 @@ def teacher_params(params: Params) -> GRPOParams:
         "learning_rate": params.teacher_learning_rate,
         "algorithm": "grpo",
     }
-    return GRPOParams(**given)
+    try:
+        return GRPOParams(**given)
+    except ValidationError as error:
+        raise ValueError(f"the teacher: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error

@@ -10,10 +10,11 @@ import numpy as np
 from ..distill.on_policy import check_same_tokens
 from ..grpo.config import GRPOConfig
 from ..grpo.params import Params as GRPOParams
-from ..grpo.params import mixture_of, task_key
+from ..grpo.params import first_of, mixture_of, task_key
 from ..grpo.tasks import Task
-from ..grpo.trained_policy import trained_policy
+from ..grpo.trained_policy import policy_key, trained_policy
 from ..lm.language_model import LanguageModel
+from ..lm.products import made_by
 from ..source_digest import source_digest
 from ..trial import Context
 from .account import FORWARD, UPDATE, operations
@@ -58,15 +59,18 @@ def teacher_of(params: Params, task: Task, context: Context) -> Teacher:
 
 
 def _training(params: GRPOParams, task: Task, model: LanguageModel, tokens: float) -> float:
-    """Operations of a base model's training and of GRPO: sampling, update and, for the KL term, the reference.
+    """Operations of a base model's training, in one part or two, and of GRPO: sampling, update and, for the KL term, the
+    reference.
 
-    Prompts are counted by their mean length.
+    Prompts and demonstrations are counted by their mean length. Base models that were rejected are not counted.
     """
     random, encode = np.random.default_rng(0), task.vocabulary.encode
-    shown = task.demonstrations(random, SAMPLE, mixture_of(params))
-    demonstration = sum(len(encode(problem.prompt)) + len(encode(text)) for problem, text in shown) / SAMPLE
+    of_base = 0.0
+    for part in filter(None, (first_of(params), params)):
+        shown = task.demonstrations(random, SAMPLE, mixture_of(part))
+        length = sum(len(encode(problem.prompt)) + len(encode(text)) for problem, text in shown) / SAMPLE
+        of_base += operations(model, part.base_steps * part.base_batch * length, UPDATE)
     prompt = sum(len(encode(problem.prompt)) for problem in task.problems(random, SAMPLE, "train")) / SAMPLE
-    of_base = operations(model, params.base_steps * params.base_batch * demonstration, UPDATE)
     passes = FORWARD + UPDATE + (FORWARD if params.beta > 0 else 0)
     return of_base + operations(model, tokens + params.steps * params.num_prompts * prompt, passes)
 
@@ -84,11 +88,11 @@ def traces_of(params: Params, teacher: Teacher, task: Task, config: GRPOConfig, 
         make_traces(folder, teacher.model, task, config, tokens, context.seed)
 
     if params.teacher is None:
-        of = [task_key(params, task), teacher_params(params).model_dump(mode="json")]
+        of = [policy_key(teacher_params(params), task, context.seed, context.device)]
     else:
         from ..own_files import digest
 
-        of = [task_key(params, task), digest(params.teacher.hf)]
+        of = [task_key(params, task), digest(params.teacher.hf), context.device, *made_by()]
     sampling = [config.num_prompts, config.num_generations, config.max_completion_length]
     key = ["traces", of, tokens, context.seed, sampling, source_digest(__name__)]
     return load_traces(context.cached(json.dumps(key, sort_keys=True), make))

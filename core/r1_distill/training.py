@@ -48,12 +48,12 @@ def train(
     progress, state = Progress(), context.restore()
     if state is not None:
         progress = Progress(state["step"], Account(**state["account"]), state["points"])
-    method = _method_at(params, progress.account.tokens)
+    method = _method_at(params, progress.account.tokens) if state is None else state["method"]
     policy = _policy(student, method, params, lesson)
     if state is not None:
         policy.restore(state["policy"])
     else:
-        _evaluate(policy, progress, evaluation, teacher_training, context)
+        _evaluate(policy, method, progress, evaluation, teacher_training, context)
     while progress.account.tokens < params.tokens:
         if (now := _method_at(params, progress.account.tokens)) != method:
             # The second part has an optimizer of its own, and the reference of reward is what the traces have made.
@@ -64,7 +64,7 @@ def train(
         context.record(progress.step, **{name: x for name, x in done.metrics.items() if name in METRICS})
         context.progress(min(int(progress.account.tokens), params.tokens), params.tokens)
         if progress.step % params.eval_every == 0 or progress.account.tokens >= params.tokens:
-            _evaluate(policy, progress, evaluation, teacher_training, context)
+            _evaluate(policy, method, progress, evaluation, teacher_training, context)
     return progress
 
 
@@ -84,7 +84,12 @@ def _policy(student: LanguageModel, method: str, params: Params, lesson: Lesson)
 
 
 def _evaluate(
-    policy: Policy, progress: Progress, evaluation: Evaluation, teacher_training: float, context: Context
+    policy: Policy,
+    method: str,
+    progress: Progress,
+    evaluation: Evaluation,
+    teacher_training: float,
+    context: Context,
 ) -> None:
     """Evaluate, record what it took, and keep a checkpoint."""
     account = progress.account
@@ -100,4 +105,4 @@ def _evaluate(
     context.record(progress.step, **metrics)
     progress.points.append(metrics)
     state = {"step": progress.step, "account": asdict(account), "points": progress.points}
-    context.save(state | {"policy": policy.state()})
+    context.save(state | {"method": method, "policy": policy.state()})

@@ -29,7 +29,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Base model, teacher, traces and problems are the seed's, the same for all methods.
 
-    Returns: `eval/…`: the last evaluation, see `evaluation.Evaluation.record`; `base/…`: the first. `eval/one_of_many`
+    Returns: `eval/…`: the last evaluation, see `evaluation.Evaluation.measure`; `base/…`: the first. `eval/one_of_many`
     and `base/one_of_many`: the share of problems that `many` samples solve; `gain/…`: after minus before. `forgotten`: by
     how much the second task's loss has risen, nats per token. `steps`, `tokens`, `gflop`, and `total_gflop` with all that
     the teacher takes. `to_reach/…`: these three and `forgotten` where the share of right samples first reaches `reach`;

@@ -6,6 +6,7 @@ import torch
 from lab.core.grpo.rollout import rollout
 from lab.core.grpo.tasks import task
 from lab.core.lm.model import Config, Transformer
+from lab.core.lm.scoring import joined
 from lab.core.lm.training import examples
 from lab.core.r1_distill.account import Account, figures_at, operations, read_in, read_in_rollout
 
@@ -33,8 +34,10 @@ def test_a_prompt_counts_once_for_its_group():
     assert read_in_rollout(sampled) == prompts + int(sampled.completions.lengths.sum())
 
 
-def test_given_completions_have_prompts_of_their_own():
+def test_given_completions_have_prompts_of_their_own_and_groups_share_one():
     assert read_in(examples([([1, 2], [3, 4, 5]), ([1, 2], [3])], pad=0)) == 5 + 3
+    completions, lengths = torch.tensor([[3, 4, 5], [3, 0, 0]]), torch.tensor([3, 1])
+    assert read_in(joined([[1, 2]], completions, lengths, pad=0)) == 2 + 3 + 1
 
 
 def test_accounts_add_up():

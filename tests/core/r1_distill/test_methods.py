@@ -66,9 +66,10 @@ def test_a_teacher_is_charged_for_all_its_answers(lesson):
     policy = make_policy(model(0), lesson.config)
     text = METHODS["sft-traces"](policy, lesson, 1).account
     logits = METHODS["kd"](policy, lesson, 1).account
-    per_token = text.teacher / (90.0 * 16 / 2)  # 16 of 2 traces, for which it read 90 tokens
+    per_token = text.teacher / 90.0  # for the 2 traces that are new among 16, it read 90 tokens
     assert logits.teacher - text.teacher == pytest.approx(per_token * 8 * (5 + 3))
     assert text.tokens == 8 * (3 + 2)
+    assert METHODS["sft-traces"](policy, lesson, 2).account.teacher == 0
 
 
 def test_traces_of_a_teacher_are_its_right_answers(tmp_path, lesson):
@@ -152,6 +153,9 @@ def test_the_kl_term_of_reward_is_charged(lesson):
         policy = make_policy(copy.deepcopy(model(0)), some.config)
         used[beta] = METHODS["rl"](policy, some, 1).account.student
     assert used[0.1] == pytest.approx(used[0.0] * 5 / 4)
+    # Own samples cost a student as much to learn as reward does without that term: each prompt is read once for its group.
+    own = METHODS["on-policy"](make_policy(copy.deepcopy(model(0)), lesson.config), lesson, 1).account.student
+    assert own == pytest.approx(used[0.0])
 
 
 def test_log_probs_of_the_second_task_fall_when_its_demonstrations_are_learnt(lesson):

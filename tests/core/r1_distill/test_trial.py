@@ -54,6 +54,18 @@ def test_all_methods_begin_at_the_same_model(finals):
     assert all(each == of_base[0] for each in of_base)
 
 
+@pytest.mark.parametrize("method", ["sft+rl", "sft+on-policy"])
+def test_a_training_that_is_killed_where_its_second_part_begins_goes_on_to_the_same_figures(run, method):
+    expected, context = run(method, eval_every=1)
+    points = [(step, metrics["tokens"]) for step, metrics in context.records if "eval/pass@1" in metrics]
+    turns = next(
+        step for step, tokens in points if tokens >= 400
+    )  # a checkpoint of the first part, the second comes next
+    with pytest.raises(Stop):
+        run(method, stop_at=turns + 1, eval_every=1)
+    assert run(method, keep=True, eval_every=1)[0] == expected
+
+
 @pytest.mark.parametrize("method", ["rl", "on-policy", "sft+rl"])
 def test_a_killed_training_goes_on_to_the_same_figures(run, method):
     expected, _ = run(method)
@@ -80,6 +92,8 @@ def test_a_teacher_without_a_right_answer_is_refused_to_those_that_are_shown_its
         ({"tokens": 0}, "tokens"),
         ({"sft_share": 1.0}, "sft_share"),
         ({"also": "revers"}, "no task revers"),
+        ({"num_iterations": 4}, "num_iterations is 4; here every step samples once"),
+        ({"teacher_window": (0.9, 0.1)}, "the teacher: window is"),
     ],
 )
 def test_what_means_nothing_is_refused_before_anything_is_trained(changes, message):
