@@ -88,7 +88,7 @@ def traces_of(params: Params, teacher: Teacher, task: Task, config: GRPOConfig, 
         make_traces(folder, teacher.model, task, config, tokens, context.seed)
 
     if params.teacher is None:
-        of = [policy_key(teacher_params(params), task, context.seed, context.device)]
+        of: list[object] = [policy_key(teacher_params(params), task, context.seed, context.device)]
     else:
         from ..own_files import digest
 

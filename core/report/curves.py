@@ -31,12 +31,13 @@ def bands(plot: Plot, experiment: Experiment, curves: pd.DataFrame) -> Picture:
     for key, arm in rows.groupby(keys, sort=False, dropna=False):
         per_step = arm.groupby("step")["replicate"].nunique()
         seeds.append(arm["replicate"].nunique())
-        known = dict(zip(keys, key, strict=True)) | {"paid": _paid(arm, plot.x)}
+        paid = _paid(arm, plot.x)
+        known = dict(zip(keys, key, strict=True)) | {"paid": paid}
         if plot.x != "step" and (per_step < seeds[-1]).any():
-            if known["paid"]:
+            if paid:
                 # Seeds have paid unequally: each is counted from there, so that all of them begin together.
                 begins = arm.groupby("replicate")[plot.x].transform("min")
-                arm = arm.assign(**{plot.x: arm[plot.x] - begins + known["paid"]})
+                arm = arm.assign(**{plot.x: arm[plot.x] - begins + paid})
             try:
                 arm = _at_common_places(arm, plot.x)
             except ValueError as why:
