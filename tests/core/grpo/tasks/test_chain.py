@@ -265,7 +265,7 @@ def test_the_longest_lengths_are_reached():
 @pytest.mark.parametrize(
     "options,word",
     [
-        ({"structure": "z3"}, "structure is z3"),
+        ({"structure": "z11"}, "structure is z11"),
         ({"structure": "z2", "operators": "*"}, "operators of z2"),
         ({"operators": "++"}, "operators of z10"),
         ({"structure": "s5", "generators": ["abcdd"]}, "generator abcdd"),
