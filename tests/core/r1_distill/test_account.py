@@ -53,3 +53,24 @@ POINTS = [{"right": 0.2, "tokens": 0.0}, {"right": 0.4, "tokens": 100.0}, {"righ
 def test_where_a_level_is_first_reached(level, tokens):
     found = figures_at(POINTS, "right", level)
     assert found is None if tokens is None else found["tokens"] == pytest.approx(tokens)
+
+
+def test_both_parts_of_a_teachers_base_are_charged_and_its_reward():
+    from lab.core.grpo.params import Params, task_of
+    from lab.core.r1_distill.teacher import _training
+
+    params = Params(structure="z2", base_depth=(2, 2), train_depth=(3, 3), long=0.0, base_steps=10, base_batch=4, steps=5,
+                    num_prompts=3, beta=0.0)  # fmt: skip
+    chain = task_of(params, None)
+    model = Transformer(
+        Config(vocabulary=chain.vocabulary.size, context=8, d_model=8, layers=1, heads=2, kv_heads=1, d_ff=8)
+    )
+    per_token = operations(model, 1)
+    demonstration, prompt = 6 + 4, 8  # 1+0+1= <answer>0</answer><eos>, and 1+0+1+1=
+    of_base, of_reward = 3 * 10 * 4 * demonstration, 4 * (1000 + 5 * 3 * prompt)
+    assert _training(params, chain, model, 1000) == pytest.approx(per_token * (of_base + of_reward))
+    in_parts = params.model_copy(update={"first_steps": 30, "first_long": 0.0})
+    assert _training(in_parts, chain, model, 1000) == pytest.approx(per_token * (4 * of_base + of_reward))
+    assert _training(params.model_copy(update={"beta": 0.1}), chain, model, 1000) == pytest.approx(
+        per_token * (of_base + of_reward * 5 / 4)
+    )
