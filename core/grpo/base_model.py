@@ -20,6 +20,7 @@ import torch
 from ..lm.language_model import LanguageModel
 from ..lm.model import Config, Transformer, restored
 from ..lm.products import made_by
+from ..lm.scoring import Sequences
 from ..lm.training import Recipe, examples, train
 from ..source_digest import source_digest
 from .evaluation import evaluate
@@ -107,17 +108,20 @@ def load_base_model(folder: Path) -> tuple[Transformer, dict[str, Any]]:
     return restored(torch.load(folder / MODEL, weights_only=True)), facts
 
 
+def encoded(demonstrations: Sequence[tuple[Problem, str]], task: Task) -> Sequences:
+    """Prompts and completions of demonstrations in the tokens of a task."""
+    encode = task.vocabulary.encode
+    pairs = [(encode(problem.prompt), encode(text)) for problem, text in demonstrations]
+    return examples(pairs, task.vocabulary.pad)
+
+
 def _train_base_model(
     spec: BaseModelSpec, task: Task, seed: int, on_progress: OnProgress, first: Transformer | None
 ) -> Transformer:
     torch.manual_seed(seed)
     model = Transformer(spec.model) if first is None else copy.deepcopy(first)
     random = np.random.default_rng(seed)
-    encode = task.vocabulary.encode
-    demonstrations = task.demonstrations(random, spec.demonstrations, spec.mixture)
-    data = examples(
-        [(encode(problem.prompt), encode(text)) for problem, text in demonstrations], task.vocabulary.pad
-    )
+    data = encoded(task.demonstrations(random, spec.demonstrations, spec.mixture), task)
     steps = spec.recipe.steps
     every, answer_every = (max(1, steps // count) for count in (REPORTS, ANSWERS))
     question = task.problems(np.random.default_rng(0), 1, "test")

@@ -138,7 +138,10 @@ def _power(setting: Setting) -> Answered:
             f"{error.tokens} tokens that are likelier than {params.threshold:g}: too many to enumerate. Raise "
             "threshold, or take power-mcmc"
         ) from error
-    weights = power_weights(tree, params.alpha, params.threshold)
+    try:
+        weights = power_weights(tree, params.alpha, params.threshold)
+    except ValueError as error:  # a prompt without any completion that likely
+        raise Refused(f"{error}: lower threshold, or take power-mcmc") from error
     each = [setting.problems[i] for i in tree.prompts.tolist()]
     texts, right = verified(setting.task, each, tree.ids.tolist(), tree.lengths.tolist())
 

@@ -9,6 +9,7 @@ import torch
 
 from ..distill.on_policy import kl_to_teacher
 from ..grpo.accuracy_at_k import pass_at_k
+from ..grpo.base_model import encoded
 from ..grpo.eval_set import EvalSet
 from ..grpo.rollout import rollout
 from ..grpo.tasks import Mixture, Task
@@ -66,11 +67,7 @@ class Evaluation:
 
 def other_demonstrations(other: Task, task: Task, mixture: Mixture, seed: int) -> Sequences:
     """Demonstrations of the second task in the tokens of the first."""
-    from ..lm.training import examples
-
-    encode = task.vocabulary.encode
-    shown = other.demonstrations(np.random.default_rng([seed, APART]), OTHER, mixture)
-    return examples([(encode(problem.prompt), encode(text)) for problem, text in shown], task.vocabulary.pad)
+    return encoded(other.demonstrations(np.random.default_rng([seed, APART]), OTHER, mixture), task)
 
 
 @torch.no_grad()

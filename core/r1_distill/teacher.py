@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -52,10 +53,10 @@ def teacher_of(params: Params, task: Task, context: Context) -> Teacher:
         model, words = load(params.teacher.hf)
         check_same_tokens(task.vocabulary, words)
         return Teacher(model.to(context.device), 0.0)
-    asked = teacher_params(params)
-    trained = trained_policy(asked, context)
+    own_params = teacher_params(params)
+    trained = trained_policy(own_params, context)
     check_same_tokens(task.vocabulary, trained.task.vocabulary)
-    return Teacher(trained.model, _training(asked, trained.task, trained.model, trained.facts.tokens))
+    return Teacher(trained.model, _training(own_params, trained.task, trained.model, trained.facts.tokens))
 
 
 def _training(params: GRPOParams, task: Task, model: LanguageModel, tokens: float) -> float:
@@ -80,8 +81,6 @@ def traces_of(params: Params, teacher: Teacher, task: Task, config: GRPOConfig, 
 
     Raises Refused: none of its answers is right.
     """
-    from pathlib import Path
-
     tokens = params.traces or params.tokens
 
     def make(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..grpo.base_model import encoded
 from ..grpo.config import GRPOConfig
 from ..grpo.params import Load, Params, task_of
 from ..grpo.rollout import rollout
@@ -110,6 +111,4 @@ def generated(task: Task, mixture: Mixture, trace: str, size: int, seed: int, st
 
 def demonstrations(task: Task, mixture: Mixture, size: int, seed: int, step: int) -> Sequences:
     """Demonstrations of a step, the same for all students of a seed."""
-    encode = task.vocabulary.encode
-    shown = task.demonstrations(np.random.default_rng([seed, step, APART]), size, mixture)
-    return examples([(encode(problem.prompt), encode(text)) for problem, text in shown], task.vocabulary.pad)
+    return encoded(task.demonstrations(np.random.default_rng([seed, step, APART]), size, mixture), task)

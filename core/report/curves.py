@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.statistics import FEWEST, mean_interval
 from ..experiment.schema import Experiment, Plot
 from .series import Picture, is_finite, rows_of, series_of
-from .ticks import NOTHING
+from .ticks import ROUNDING
 from .words import human
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _paid(arm: pd.DataFrame, x: str) -> float:
     if x == "step" or any(seed["step"].iloc[0] != 0 or (seed[x].diff() < 0).any() for seed in seeds):
         return 0.0
     paid = sum(float(seed[x].iloc[0]) for seed in seeds) / len(seeds)
-    return paid if paid > NOTHING * arm[x].max() else 0.0
+    return paid if paid > ROUNDING * arm[x].max() else 0.0
 
 
 def _some(steps: pd.Series[Any]) -> list[Any]:

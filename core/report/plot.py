@@ -262,7 +262,7 @@ def _goes_from_zero(plot: Plot, picture: Picture) -> bool:
         return False
     least, most = min(picture.x), max(picture.x)
     is_paid = any(series.paid for series in picture.series)
-    return least >= 0 and most > 0 and (is_paid or least <= ticks.NOTHING * most)
+    return least >= 0 and most > 0 and (is_paid or least <= ticks.ROUNDING * most)
 
 
 def _title(plot: Plot, experiment: Experiment) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BYTES = ("B", "KB", "MB", "GB", "TB")
-NOTHING = 1e-9  # of the largest place: what lies below has been left by rounding, and is 0
+ROUNDING = 1e-9  # of the largest place: what lies below has been left by rounding, and is 0
 CROWDED = 8  # more places than this are left to matplotlib's own choice of ticks
 
 
@@ -59,7 +59,7 @@ def set_places(ax: Axes, places: list[float], log: bool) -> None:
 
 def first_decade(places: list[float]) -> float:
     """The power of ten at or below the smallest place above 0."""
-    least = min(place for place in places if place > NOTHING * max(places))
+    least = min(place for place in places if place > ROUNDING * max(places))
     return 10.0 ** math.floor(math.log10(least) + 1e-9)
 
 

@@ -120,3 +120,8 @@ def test_nobody_votes_for_nothing():
     from lab.core.grpo.accuracy_at_k import winners
 
     assert winners([None, None]) == [] and winners(["3", None, "4", "3", "4"]) == ["3", "4"]
+
+
+def test_a_threshold_above_all_answers_of_a_problem_is_refused(folder):
+    with pytest.raises(Refused, match="no completion of prompt .* lower threshold"):
+        run(folder, sampler="power", alpha=2.0, threshold=0.999)

@@ -82,12 +82,12 @@ def test_traces_of_a_teacher_are_its_right_answers(tmp_path, lesson):
     decode, encode = TASK.vocabulary.decode, TASK.vocabulary.encode
     tokens = sum(len(completion) for _, completion in traces.pairs)
     assert tokens >= 300 and traces.sampled % 16 == 0 and traces.read > tokens
-    asked = {}
+    problems = {}
     random = np.random.default_rng([0, 7_000_003])
     for _ in range(traces.sampled // 16):
-        asked |= {p.prompt: p for p in TASK.problems(random, 4, "train")}
+        problems |= {p.prompt: p for p in TASK.problems(random, 4, "train")}
     for prompt, completion in traces.pairs:
-        problem = asked[decode(prompt)]
+        problem = problems[decode(prompt)]
         assert TASK.is_right(problem, decode(completion)) and encode(problem.prompt) == prompt
 
 

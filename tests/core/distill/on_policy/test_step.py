@@ -121,8 +121,8 @@ def test_it_learns_the_teacher_and_leaves_it_alone(model, sequences):
     before = copy.deepcopy(teacher.state_dict())
     adam = torch.optim.AdamW(student.parameters(), lr=1e-2)
     first = kl_to_teacher(student, teacher, sequences)
-    told = [distill_step(student, teacher, sequences, adam, step=step)["kl"] for step in range(40)]
-    assert told[0] == pytest.approx(first, rel=1e-5)
+    kls = [distill_step(student, teacher, sequences, adam, step=step)["kl"] for step in range(40)]
+    assert kls[0] == pytest.approx(first, rel=1e-5)
     assert kl_to_teacher(student, teacher, sequences) < 0.1 * first
     assert kl_to_teacher(teacher, teacher, sequences) == pytest.approx(0, abs=1e-6)
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
