@@ -30,6 +30,7 @@ LAYERS = [
     "distill",
     "power_sampling",
     "r1_distill",
+    "search",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
