@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -53,13 +53,13 @@ class Chains:
         return len(self.problem)
 
     def rows(self, which: np.ndarray) -> Self:
-        return replace(self, **{name: getattr(self, name)[which] for name in ARRAYS})
+        arrays: dict[str, Any] = {name: getattr(self, name)[which] for name in ARRAYS}
+        return replace(self, **arrays)
 
     def together(self, others: Sequence[Self]) -> Self:
         parts = [self, *others]
-        return replace(
-            self, **{name: np.concatenate([getattr(each, name) for each in parts]) for name in ARRAYS}
-        )
+        arrays: dict[str, Any] = {n: np.concatenate([getattr(each, n) for each in parts]) for n in ARRAYS}
+        return replace(self, **arrays)
 
 
 ARRAYS = tuple(field.name for field in fields(Chains) if field.name != "steps")
