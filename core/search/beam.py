@@ -6,6 +6,8 @@ rates a candidate by where k further steps would lead, and pays for them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
+
 import numpy as np
 
 from .prefixes import Candidates, Counted, P, Propose, at_the_start, joined, last, rank, with_step
@@ -18,6 +20,7 @@ def beam(
     width: int,
     ahead: int = 0,
     greedy: Propose[P] | None = None,
+    same: Callable[[P], Sequence[Hashable]] | None = None,
 ) -> Candidates[P]:
     """The candidates of the last step, at most `n` for each problem, all of them whole answers.
 
@@ -29,6 +32,7 @@ def beam(
         width: M, how often each kept one is continued.
         ahead: k, further steps by which a candidate is rated.
         greedy: continues by the likeliest step, for these.
+        same: what makes two prefixes of a problem the same; then they are kept once. None, as in the paper: all are kept.
     Raises ValueError: n or M is below 1, M is above n, ahead is negative or `greedy` is missing.
     """
     if not 1 <= width <= n:
@@ -45,10 +49,20 @@ def beam(
         candidates = _continued(repeated, counted, ahead, greedy)
         if candidates.prefixes.ended.all():
             return candidates
+        if same is not None:
+            candidates = candidates.rows(_first_of_each(candidates.prefixes, same))
         place = rank(candidates.prefixes.problem, last(candidates.scores))
         kept = candidates.rows((place < max(1, n // width)).nonzero()[0])
         if kept.prefixes.ended.all():
             return kept
+
+
+def _first_of_each(prefixes: P, same: Callable[[P], Sequence[Hashable]]) -> np.ndarray:
+    """The rows that are the first of their problem and their kind."""
+    rows: dict[Hashable, int] = {}
+    for row, key in enumerate(zip(prefixes.problem.tolist(), same(prefixes), strict=True)):
+        rows.setdefault(key, row)
+    return np.array(list(rows.values()), dtype=np.int64)
 
 
 def _continued(

@@ -17,7 +17,6 @@ from .prefixes import Candidates, Counted, P, at_the_start, joined, last, one_st
 EXPLORATION = 0.5
 """c, for scores between 0 and 1."""
 REVISITS = 8
-"""After so many rounds in a row in which a problem only came back to whole answers, its search has converged."""
 
 
 PARTS = 32
@@ -137,6 +136,7 @@ def mcts(
     answer: float,
     width: int = 4,
     exploration: float = EXPLORATION,
+    patience: int = REVISITS,
 ) -> tuple[Candidates[P], Trees[P]]:
     """Whole answers that the search has come by, at least one for each problem, and its trees.
 
@@ -148,6 +148,8 @@ def mcts(
         budget: tokens that may be generated for a problem.
         answer: tokens of a usual answer: what is kept back for finishing.
         width: M, children of an expansion.
+        exploration: c.
+        patience: M times so many visits in a row to whole answers end a search: it has converged.
     Raises ValueError: the budget is below an answer, or M below 1.
     """
     if width < 1 or budget < answer:
@@ -158,7 +160,7 @@ def mcts(
     trees = Trees(at_the_start(start), width, 1 + int(budget))  # a node is a token at least
     revisits, stopped = np.zeros(problems, dtype=np.int64), np.zeros(problems, dtype=bool)
     unfinished = np.zeros(problems, dtype=np.int64)  # the node to finish; -1: the tree has a whole answer
-    per_step = np.zeros(problems)  # the most that a step has taken so far
+    per_step = np.ones(problems)  # the most that a step has taken so far
     while not stopped.all():
         searched = (~stopped).nonzero()[0]
         path = trees.descend(searched, exploration)
@@ -170,7 +172,7 @@ def mcts(
             value = trees.total[again, at] / trees.visits[again, at]
             trees.back_up(again, [node[whole] for node in path], value, 1)
             revisits[again] += 1
-            stopped[again[revisits[again] >= REVISITS * width]] = True
+            stopped[again[revisits[again] >= patience * width]] = True
         new, at = searched[~whole], leaf[~whole]
         if not len(new):
             continue

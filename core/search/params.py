@@ -26,6 +26,8 @@ class SearchParams(AnyParams):
     """From the scores of an answer's steps to its own: that of the last step, their product, or the least."""
     ahead: int = Field(0, ge=0)
     """Steps of lookahead of a beam."""
+    distinct: bool = False
+    """Whether a beam keeps equal candidates once; in the paper it keeps all."""
     balance: float = Field(0.1, gt=0)
     """Temperature at which rebase shares out continuations."""
     exploration: float = Field(0.5, ge=0)

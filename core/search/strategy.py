@@ -30,6 +30,7 @@ class Strategy:
         choose: best, by `aggregate` of the scores; vote; weighted-vote, by the same; any: right if one of them is right, the
             ceiling of all choices.
         ahead: k steps of lookahead.
+        distinct: whether a beam keeps equal candidates once.
         balance: temperature of rebase. exploration: c of mcts.
     """
 
@@ -39,6 +40,7 @@ class Strategy:
     choose: Choice = "best"
     aggregate: Aggregate = "last"
     ahead: int = 0
+    distinct: bool = False
     balance: float = BALANCE
     exploration: float = EXPLORATION
 
@@ -80,6 +82,7 @@ class Sampler(Generic[P]):
         start: a prefix without a step for each problem.
         answers: of whole answers, what a vote compares; None for one without an answer.
         is_right: of whole answers, (rows,).
+        same: what makes two prefixes of a problem the same; None where no two are.
         tokens: of a usual whole answer.
     """
 
@@ -89,6 +92,7 @@ class Sampler(Generic[P]):
     answers: Callable[[P], Sequence[Hashable]]
     is_right: Callable[[P], np.ndarray]
     tokens: float
+    same: Callable[[P], Sequence[Hashable]] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def run(strategy: Strategy, sampler: Sampler[P], score: Score[P]) -> Found[P]:
         counted = Counted(problems, sampler.greedy, None)
         candidates = sample(start, counted, 1)
     elif s.search == "beam":
-        candidates = beam(start, counted, s.candidates, s.continuations, s.ahead, sampler.greedy)
+        same = sampler.same if s.distinct else None
+        candidates = beam(start, counted, s.candidates, s.continuations, s.ahead, sampler.greedy, same)
     elif s.search == "rebase":
         candidates = rebase(start, counted, s.budget, s.balance)
     elif s.search == "mcts":
