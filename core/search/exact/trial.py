@@ -12,6 +12,7 @@ import numpy as np
 from ...trial import Context
 from ..overoptimisation import misprediction
 from ..params import strategy_of
+from ..prefixes import last
 from ..strategy import Found, Sampler, run
 from .ideal import Chains, Ideal
 from .params import Params
@@ -60,7 +61,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         "tokens": float((counted.generated + counted.scored).mean()),
     }
     if strategy.needs_scores:
-        metrics["score"] = float(given.scores[:, -1].mean())
+        metrics["score"] = float(last(given.scores).mean())
     if strategy.search == "sample" and strategy.choose == "best" and strategy.budget >= 8:
         metrics["misprediction"] = _misprediction(found, params.eval_problems)
     return metrics
@@ -70,7 +71,7 @@ def _misprediction(found: Found[Chains], problems: int) -> float:
     """Of the share of right answers; the rows of a problem are put beside each other first."""
     chains = found.candidates.prefixes
     order = np.argsort(chains.problem, kind="stable")
-    score, value = found.candidates.scores[order, -1], (chains.off[order] == 0).astype(float)
+    score, value = last(found.candidates.scores)[order], (chains.off[order] == 0).astype(float)
     return misprediction(score.reshape(problems, -1), value.reshape(problems, -1))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path as Folder
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from lab.core.run.context import TrialContext
 from lab.core.search.beam import beam
 from lab.core.search.choice import aggregated, best, vote
 from lab.core.search.exact.ideal import Ideal
+from lab.core.search.exact.trial import Params, trial
 from lab.core.search.mcts import mcts
 from lab.core.search.overoptimisation import best_of_k, distance, misprediction
 from lab.core.search.prefixes import Candidates, Counted, ScoreError, last
@@ -290,3 +294,25 @@ def test_a_trap_is_a_first_wrong_step_and_outlasts_what_follows() -> None:
         assert (found.trapped | ~before.trapped).all()
         assert chains.score(found)[found.trapped].min() > chains.score(found)[found.sound].max()
     assert found.trapped.mean() == pytest.approx(0.5 * (1 - 0.85**8), abs=0.03)
+
+
+@pytest.mark.parametrize("search", ["greedy", "sample", "beam", "rebase", "mcts"])
+def test_a_trial_gives_figures_for_every_search(search: str, tmp_path: Folder) -> None:
+    params = Params(search=search, budget=16, eval_problems=20, trap=0.05)  # type: ignore[arg-type]
+    metrics = trial(params, TrialContext("a", 0, "cpu", 1, tmp_path, tmp_path))
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert 0 <= metrics["sound"] <= metrics["right"] <= 1
+    assert metrics["tokens"] == metrics["generated"] + metrics["scored"]
+    assert metrics["generated"] <= 16 * 16
+    assert metrics["right"] == 1 or search != "greedy"  # the likeliest step is the right one
+
+
+def test_wrong_strategies_are_refused_in_words() -> None:
+    for given, message in (
+        ({"search": "beam", "budget": 2}, "M is 4 and N is 2"),
+        ({"search": "beam", "budget": 3, "ahead": 3}, "takes 4 steps for a candidate, and the budget is 3"),
+        ({"width": 0}, "width is 0"),
+        ({"aggregate": "mean"}, "'last', 'product' or 'least'"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            Params(**given)
