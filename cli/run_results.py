@@ -88,7 +88,7 @@ def page_of(results: Results, plots: Sequence[Path]) -> Page:
         plots=plots,
         warnings=list(results.warnings),
         samples=results.samples,
-        cuts=results.cuts,
+        drawn=results.drawn,
     )
 
 

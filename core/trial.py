@@ -25,6 +25,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from .search_tree import SearchTree as SearchTree
+from .search_tree import TreeStep as TreeStep
 from .two_cuts import Cut as Cut
 from .two_cuts import TwoCuts as TwoCuts
 
@@ -134,7 +136,7 @@ class Context(Protocol):
     def progress(self, done: int, of: int, what: str = "") -> None:
         """Show in the live view how far this trial is, and with what: `base model`; empty for its own training."""
 
-    def sample(self, step: int, text: str | TwoCuts) -> None:
+    def sample(self, step: int, text: str | TwoCuts | SearchTree) -> None:
         """Keep a text to show beside the curves, such as a generated answer, or a text under two tokenizers.
 
         A drawing that several variants keep is shown once.

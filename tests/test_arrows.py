@@ -19,6 +19,7 @@ GENERAL = {
     "source_digest",
     "suggest",
     "two_cuts",
+    "search_tree",
 }  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "results", "tracking", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
@@ -30,6 +31,7 @@ LAYERS = [
     "distill",
     "power_sampling",
     "r1_distill",
+    "search",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),

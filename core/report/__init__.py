@@ -20,6 +20,7 @@ In reading order:
     section    the section of one experiment, as data
     answers    one problem as each variant answers it
     cuts       a text as two tokenizers cut it
+    trees      a search tree at growing budgets
     page       the report in HTML and Markdown; templates: report.html, report.md, with report.css and report.js
     svg        a plot inside an HTML page
     privacy    removes what identifies the user

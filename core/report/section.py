@@ -16,11 +16,13 @@ from ..experiment.schema import Experiment
 from ..measure.ceiling import peak_words
 from ..measure.fastest_products import in_words
 from ..safe_text import csv_of, one_line
+from ..trial import SearchTree, TwoCuts
 from . import citation, svg, words
 from .answers import Answers, answers
 from .cuts import Drawing, drawing
 from .privacy import command_without_secrets, is_private, scrub
 from .table import Table, tables
+from .trees import TreeDrawing, tree_drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +83,7 @@ class Section:
     samples: Mapping[str, Sequence[tuple[int, str]]]
     answers: Answers | None
     drawings: list[Drawing]
+    trees: list[TreeDrawing]
     claims: list[Judged]  # those that the run judged, as in ORDER
     untested: list[Judged]
     tables: list[Table]
@@ -125,7 +128,16 @@ def _section(page: Page, id: str, name: str) -> Section:
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
         samples=page.samples,
         answers=answers(page.samples),
-        drawings=[drawing(cuts, _of(variants, experiment)) for cuts, variants in page.cuts.items()],
+        drawings=[
+            drawing(each, _of(variants, experiment))
+            for each, variants in page.drawn.items()
+            if isinstance(each, TwoCuts)
+        ],
+        trees=[
+            tree_drawing(each, _of(variants, experiment))
+            for each, variants in page.drawn.items()
+            if isinstance(each, SearchTree)
+        ],
         claims=[claim for claim in claims if claim.verdict.word != words.NOT_TESTED],
         untested=[claim for claim in claims if claim.verdict.word == words.NOT_TESTED],
         tables=tables(experiment, page.comparison),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..atomic import write
 from ..experiment.schema import Experiment
 from ..safe_text import csv_of
-from ..trial import TwoCuts
+from ..trial import SearchTree, TwoCuts
 from .ceilings import above_ceilings, ceiling_notes, marked, named
 from .folder import Run
 from .opening import experiment_of, looks_again, planned_replicates
@@ -43,7 +43,7 @@ class Results:
     status: pd.DataFrame
     curves: pd.DataFrame
     samples: Mapping[str, Sequence[tuple[int, str]]]  # of the first seed: (step, text), by variant
-    cuts: Mapping[TwoCuts, Sequence[str]]  # of the first seed, and which variants keep it
+    drawn: Mapping[TwoCuts | SearchTree, Sequence[str]]  # of the first seed, and which variants keep it
     comparison: pd.DataFrame
     control: pd.DataFrame
     conditions: Conditions
@@ -96,7 +96,7 @@ def gather(run: Run) -> Results:
     look = conditions.look
     judged = control_table if look is None else control(experiment, values[values["replicate"] < look.n])
     conditions = replace(conditions, off=off_in(judged, keys))
-    samples, cuts = samples_of(experiment, run, trials)
+    samples, drawn = samples_of(experiment, run, trials)
     return Results(
         experiment=experiment,
         run=run,
@@ -106,7 +106,7 @@ def gather(run: Run) -> Results:
         status=status,
         curves=curves,
         samples=samples,
-        cuts=cuts,
+        drawn=drawn,
         comparison=marked(compare(experiment, measured, status), above, keys),
         control=control_table,
         conditions=conditions,

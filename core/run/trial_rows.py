@@ -11,7 +11,7 @@ from typing import Any
 
 from ..experiment.schema import AGAIN, ROOF, Experiment, Metric, Scalar, point_words
 from ..measure.ceiling import copies_of, fastest_copy, in_repeat
-from ..trial import TwoCuts
+from ..trial import SearchTree, TwoCuts
 from .files import Damaged, read_lines
 from .folder import Run
 from .plan import key_of
@@ -153,10 +153,10 @@ def curve_rows(experiment: Experiment, run: Run, trials: Trials) -> Iterator[dic
 
 def samples_of(
     experiment: Experiment, run: Run, trials: Trials
-) -> tuple[dict[str, list[tuple[int, str]]], dict[TwoCuts, list[str]]]:
-    """Of each variant's first seed, at the headline's point if it is there, in the order of the file: its texts, and the texts
-    under two tokenizers."""
-    kept: dict[str, list[tuple[int, str | TwoCuts]]] = {}
+) -> tuple[dict[str, list[tuple[int, str]]], dict[TwoCuts | SearchTree, list[str]]]:
+    """Of each variant's first seed, at the headline's point if it is there, in the order of the file: its texts, and what
+    is to be drawn."""
+    kept: dict[str, list[tuple[int, str | TwoCuts | SearchTree]]] = {}
 
     def apart(trial: Mapping[str, Any]) -> int:
         return sum(trial["point"].get(axis) != value for axis, value in experiment.headline.items())
@@ -167,14 +167,14 @@ def samples_of(
             # A sample kept twice, before and after a checkpoint, is shown once.
             kept[trial["variant"]] = list(dict.fromkeys(_samples_in(_records(run, key))))
     samples: dict[str, list[tuple[int, str]]] = {}
-    cuts: dict[TwoCuts, list[str]] = {}
+    drawn: dict[TwoCuts | SearchTree, list[str]] = {}
     for variant in experiment.variants:
         for step, text in kept.get(variant, ()):
             if isinstance(text, str):
                 samples.setdefault(variant, []).append((step, text))
-            elif variant not in cuts.setdefault(text, []):
-                cuts[text].append(variant)
-    return samples, cuts
+            elif variant not in drawn.setdefault(text, []):
+                drawn[text].append(variant)
+    return samples, drawn
 
 
 def _records(run: Run, key: str) -> Iterator[dict[str, Any]]:
@@ -183,7 +183,7 @@ def _records(run: Run, key: str) -> Iterator[dict[str, Any]]:
         yield from read_lines(run.of(key) / "records.jsonl")
 
 
-def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | TwoCuts]]:
+def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | TwoCuts | SearchTree]]:
     """The samples among lines of records; a line that holds none, or a torn one, is passed over."""
     for line in lines:
         step, sample = line.get("step"), line.get("sample")
@@ -192,8 +192,9 @@ def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str |
         if isinstance(sample, str):
             yield step, sample
         elif isinstance(sample, dict):
+            kind = SearchTree if "steps" in sample else TwoCuts
             with suppress(ValueError):
-                yield step, TwoCuts.model_validate(sample)
+                yield step, kind.model_validate(sample)
 
 
 def complete_replicates(experiment: Experiment, trials: Trials) -> int:

@@ -73,7 +73,7 @@ def made_up(experiment: Experiment, own: list[str]) -> Results:
     run.update(**facts)
     return Results(
         experiment=experiment, run=run, facts=facts, environment={}, values=values, status=status,
-        curves=pd.DataFrame(), samples={}, cuts={}, comparison=compare(experiment, values, status),
+        curves=pd.DataFrame(), samples={}, drawn={}, comparison=compare(experiment, values, status),
         control=control(experiment, values), verdicts=judge(experiment, values, environment={"device": "cpu"}),
         conditions=Conditions(experiment.replicates, experiment.replicates), summary=fill(experiment, values), warnings=["the machine was busy with something else"],
     )  # fmt: skip

@@ -215,7 +215,7 @@ def test_the_page_draws_it(trained: Any, tmp_path: Path) -> None:
         update={"title": "<b>Twice</b>", "above": evil.above.model_copy(update={"name": "<u>"})}
     )
     html, markdown = write_report(
-        [page(trained, tmp_path, cuts={KATO: list(trained.experiment.variants), evil: ["reward"]})], tmp_path
+        [page(trained, tmp_path, drawn={KATO: list(trained.experiment.variants), evil: ["reward"]})], tmp_path
     )
     reader = Reader(html.read_text())
     assert not reader.open and not {"b", "u"} & {tag for tag, _ in reader.elements}

@@ -88,7 +88,7 @@ def read_all(results: Path, out: Path) -> tuple[Any, ...]:
                     records(gathered.control),
                     gathered.experiment,
                     gathered.samples,
-                    gathered.cuts,
+                    gathered.drawn,
                 )
             )
         )

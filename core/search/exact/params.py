@@ -1,0 +1,25 @@
+"""The parameters of `lab run search-exact`. Importing this costs no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..params import SearchParams
+from .ideal import Rates
+
+
+class Params(SearchParams):
+    """A strategy, and the chain that it searches; see `ideal`."""
+
+    steps: int = Field(16, ge=1)
+    """Of a chain."""
+    classes: int = Field(10, ge=2)
+    """m, the values that a step may have."""
+    slip: float = Field(0.15, ge=0, le=1)
+    """ε, the chance that a step is wrong."""
+    noise: float = Field(0.5, ge=0, allow_inf_nan=False)
+    """σ of the rating, whose right and wrong are 1 apart."""
+    trap: float = Field(0.0, ge=0, le=1)
+    """ρ, the share of first wrong steps that are rated better than right ones."""
+    rates: Rates = "steps"
+    """What a prefix is rated by: whether its steps are right, or the chance that it ends in the right answer."""
