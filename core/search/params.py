@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ..trial import Params as AnyParams
+from ..trial import Refused
 from .strategy import Aggregate, Choice, Search, Strategy
 
 
@@ -39,11 +40,13 @@ class SearchParams(AnyParams):
     def _is_a_strategy(self) -> Self:
         if self.width != "sqrt" and self.width < 1:
             raise ValueError(f"width is {self.width}; it is 1 or more, or sqrt")
-        strategy_of(self)
         return self
 
 
 def strategy_of(params: SearchParams) -> Strategy:
-    """Raises ValueError: a budget that the search cannot keep to."""
+    """Raises Refused: a budget that the search cannot keep to. Others on the same axis can."""
     given: dict[str, Any] = {name: getattr(params, name) for name in Strategy.__dataclass_fields__}
-    return Strategy(**given | {"width": 0 if params.width == "sqrt" else params.width})
+    try:
+        return Strategy(**given | {"width": 0 if params.width == "sqrt" else params.width})
+    except ValueError as error:
+        raise Refused(str(error)) from error

@@ -29,6 +29,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     Returns: `right`, the share of problems that are answered right; `sound`, by right steps only; `trapped`, the share whose
     answer holds a trap; `score`, the mean score of the answers given; `generated`, `scored` and `tokens`, their sum, for a
     problem. Of best-of-n, `misprediction`: see `overoptimisation`.
+
+    Raises Refused: a budget that the search cannot keep to.
     """
     ideal = Ideal(
         params.classes,

@@ -19,6 +19,7 @@ from lab.core.search.overoptimisation import best_of_k, distance, misprediction
 from lab.core.search.prefixes import Candidates, Counted, ScoreError, last
 from lab.core.search.rebase import rebase, shared_out
 from lab.core.search.sampling import sample
+from lab.core.trial import Refused
 
 from .tree import Path, Paths, every_child_in_turn, leaves, start
 
@@ -307,10 +308,15 @@ def test_a_trial_gives_figures_for_every_search(search: str, tmp_path: Folder) -
     assert metrics["right"] == 1 or search != "greedy"  # the likeliest step is the right one
 
 
-def test_wrong_strategies_are_refused_in_words() -> None:
+def test_wrong_strategies_are_refused_in_words(tmp_path: Folder) -> None:
+    context = TrialContext("a", 0, "cpu", 1, tmp_path, tmp_path)
     for given, message in (
         ({"search": "beam", "budget": 2}, "M is 4 and N is 2"),
         ({"search": "beam", "budget": 3, "ahead": 3}, "takes 4 steps for a candidate, and the budget is 3"),
+    ):
+        with pytest.raises(Refused, match=message):
+            trial(Params(**given), context)
+    for given, message in (
         ({"width": 0}, "width is 0"),
         ({"aggregate": "mean"}, "'last', 'product' or 'least'"),
     ):
