@@ -36,7 +36,7 @@ class SearchTree(BaseModel):
         steps: in the order in which they were made.
         chosen: the number of the last step of the answer that was given.
         budgets: in tokens; the tree is drawn as it was at each.
-    Raises ValueError: a parent does not come before its child, or `chosen` is none of the steps.
+    Raises ValueError: a parent does not come before its child or was made behind it, or `chosen` is none of the steps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +52,8 @@ class SearchTree(BaseModel):
         for number, step in enumerate(self.steps):
             if not -1 <= step.parent < number:
                 raise ValueError(f"step {number} has parent {step.parent}, which does not come before it")
+            if step.parent >= 0 and step.spent < self.steps[step.parent].spent:
+                raise ValueError(f"step {number} was made before its parent, {step.parent}")
         if not 0 <= self.chosen < len(self.steps):
             raise ValueError(f"chosen is {self.chosen}, and there are {len(self.steps)} steps")
         return self

@@ -103,6 +103,7 @@ def _svg(tree: SearchTree, steps: Sequence[int], said: str) -> Markup:
                 f'<path d="M{x - GAP} {before:g}L{x} {y + LINE / 2 - 2:g}" stroke="{style.GREY}" fill="none"/>'
             )
         edge = 2 if number in given else 0.5
+        parts.append(f"<g><title>{escape(_said(step))}</title>")
         parts.append(
             f'<rect x="{x}" y="{y:g}" width="{COLUMN}" height="{LINE - 4}" fill="none" stroke="currentColor" stroke-width="{edge}"/>'
             f'<text x="{x + 4}" y="{y + 12:g}" font-size="11" fill="currentColor">{escape(_text(step))}</text>'
@@ -111,7 +112,7 @@ def _svg(tree: SearchTree, steps: Sequence[int], said: str) -> Markup:
             parts.append(
                 f'<rect x="{x + 1}" y="{y + at:g}" width="{(COLUMN - 2) * min(max(share, 0), 1):.1f}" height="{BAR - 1}" fill="{colour}"/>'
             )
-        parts.append(f"<title>{escape(_said(step))}</title>")
+        parts.append("</g>")
     return Markup("".join([*parts, "</svg>"]))
 
 

@@ -24,7 +24,8 @@ def beam(
 ) -> Candidates[P]:
     """The candidates of the last step, at most `n` for each problem, all of them whole answers.
 
-    One that ends keeps its place among the kept for as long as it is rated high enough, and costs nothing more.
+    One that ends keeps its place among the kept for as long as it is rated high enough, and costs nothing more. Where M does
+    not divide n, fewer than n candidates are tried: n/M is rounded down.
 
     Args:
         start: a prefix without a step for each problem.

@@ -141,7 +141,7 @@ def mcts(
     """Whole answers that the search has come by, at least one for each problem, and its trees.
 
     A problem's search ends when another expansion, and what finishing one of its children would then take, go beyond the
-    budget. If no whole answer is in its tree by then, the best child of the last expansion is sampled to the end.
+    budget, by the longest step so far: where steps differ in length, the last one may go a little beyond. If no whole answer is in its tree by then, the best child of the last expansion is sampled to the end.
 
     Args:
         start: a prefix without a step for each problem.

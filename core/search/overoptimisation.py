@@ -10,6 +10,9 @@ import math
 
 import numpy as np
 
+FITTED = 0.77
+"""Of the largest d: the paper fits up to n = 1,000 and looks at 60,000."""
+
 
 def distance(n: int) -> float:
     """d of the best of n."""
@@ -37,13 +40,18 @@ def best_of_k(score: np.ndarray, value: np.ndarray, k: int) -> float:
 def misprediction(score: np.ndarray, value: np.ndarray) -> float:
     """How far α and β that are fitted where d is small are off where it is large: the mean distance there.
 
-    Fitted by least squares at n = 2, 4, … up to half of the largest d, and compared beyond it.
+    Least squares over the best of k, k about evenly spaced in log k, up to `FITTED` of the largest d; compared beyond it.
+
+    Raises ValueError: fewer than 16 answers to a problem.
     """
-    ks = [2**i for i in range(1, score.shape[1].bit_length())]
+    n = score.shape[1]
+    if n < 16:
+        raise ValueError(f"two parameters are fitted to the best of k of {n} answers; 16 or more are needed")
+    ks = np.unique(np.geomspace(2, n, 24).round().astype(int)).tolist()
     d = np.array([distance(k) for k in ks])
     one = best_of_k(score, value, 1)
     gain = np.array([best_of_k(score, value, k) - one for k in ks])
-    near = d <= d[-1] / 2
+    near = d <= FITTED * d[-1]
     form = np.stack([d, -(d**2)], 1)
     fitted, *_ = np.linalg.lstsq(form[near], gain[near], rcond=None)
     return float(np.abs(form[~near] @ fitted - gain[~near]).mean())

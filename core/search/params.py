@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from ..trial import Params as AnyParams
 from ..trial import Refused
+from .mcts import EXPLORATION
+from .rebase import BALANCE
 from .strategy import Aggregate, Choice, Search, Strategy
 
 
@@ -29,9 +31,9 @@ class SearchParams(AnyParams):
     """Steps of lookahead of a beam."""
     distinct: bool = False
     """Whether a beam keeps equal candidates once; in the paper it keeps all."""
-    balance: float = Field(0.1, gt=0)
+    balance: float = Field(BALANCE, gt=0)
     """Temperature at which rebase shares out continuations."""
-    exploration: float = Field(0.5, ge=0)
+    exploration: float = Field(EXPLORATION, ge=0)
     """c of mcts."""
     eval_problems: int = Field(64, ge=1)
     """Problems."""

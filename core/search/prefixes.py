@@ -38,13 +38,14 @@ class Prefixes(Protocol):
 
 P = TypeVar("P", bound=Prefixes)
 Propose = Callable[[P], P]
-"""Each prefix with one more step, sampled; in the same order. Equal prefixes get a step of their own each."""
+"""Each prefix with one more step, sampled; in the same order. Equal prefixes get a step of their own each. Every answer ends
+after some steps: a search goes on until all have."""
 Score = Callable[[P], Any]
 """A number for each prefix: how good it is. The same prefix is rated once, so that noise is not averaged away."""
 
 
 class ScoreError(Exception):
-    """A scorer gave NaN, or not one number for each prefix."""
+    """A scorer gave what is no finite number, or not one for each prefix."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Counted(Generic[P]):
     def score(self, prefixes: P, known: np.ndarray) -> np.ndarray:
         """Rate each, (rows,); `known` (rows,) are the tokens of it that the scorer has read before.
 
-        Raises ScoreError: NaN, or not one number for each.
+        Raises ScoreError: not one finite number for each.
         """
         if self.scorer is None:
             return np.zeros(len(prefixes))
@@ -86,10 +87,9 @@ class Counted(Generic[P]):
         if values.shape != (len(prefixes),):
             given = "x".join(map(str, values.shape)) or "one"
             raise ScoreError(f"the scorer gave {given} numbers for {len(prefixes)} prefixes")
-        if np.isnan(values).any():
-            raise ScoreError(
-                f"the scorer gave NaN for prefix {int(np.isnan(values).argmax())} of {len(values)}"
-            )
+        if not (finite := np.isfinite(values)).all():
+            i = int((~finite).argmax())
+            raise ScoreError(f"the scorer gave {values[i]} for prefix {i} of {len(values)}, no finite number")
         return values
 
 

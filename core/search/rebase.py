@@ -1,7 +1,8 @@
 """REBASE, reward-balanced search: Wu et al., arXiv:2408.00724, §3.
 
 At each step the answers still to be finished are shared out over all prefixes by the softmax of their scores: a good prefix
-is continued often, a bad one perhaps not at all, and none is cut by rank.
+is continued often, a bad one perhaps not at all, and none is cut by rank. The paper rounds each share by itself; here they are
+rounded so that their sum is the budget.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from .prefixes import Candidates, Counted, P, at_the_start, joined, last, one_step_more
 
 BALANCE = 0.1
-"""The softmax's temperature."""
+"""The softmax's temperature; the paper's, Appendix C."""
 
 
 def rebase(start: P, counted: Counted[P], n: int, balance: float = BALANCE) -> Candidates[P]:

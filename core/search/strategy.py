@@ -110,7 +110,7 @@ class Found(Generic[P]):
 
 
 def run(strategy: Strategy, sampler: Sampler[P], score: Score[P]) -> Found[P]:
-    """Search, and choose. Raises ScoreError: the scorer gave NaN, or not one number for each prefix."""
+    """Search, and choose. Raises ScoreError: the scorer gave not one finite number for each prefix."""
     s, start, problems = strategy, sampler.start, len(sampler.start)
     counted = Counted(problems, sampler.propose, score if s.needs_scores else None)
     if s.search == "greedy":

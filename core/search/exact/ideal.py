@@ -106,7 +106,7 @@ class Ideal:
         )
 
     def greedy(self, prefixes: Chains) -> Chains:
-        """One more step for each, the likeliest: a right one."""
+        """One more step for each, the likeliest: a right one, as long as ε is below (m − 1)/m."""
         return replace(prefixes, tokens=prefixes.tokens + 1)
 
     def value(self, prefixes: Chains) -> np.ndarray:

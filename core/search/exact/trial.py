@@ -64,7 +64,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     }
     if strategy.needs_scores:
         metrics["score"] = float(last(given.scores).mean())
-    if strategy.search == "sample" and strategy.choose == "best" and strategy.budget >= 8:
+    if strategy.search == "sample" and strategy.choose == "best" and strategy.budget >= 16:
         metrics["misprediction"] = _misprediction(found, params.eval_problems)
     return metrics
 
