@@ -35,9 +35,14 @@ class Params(SearchParams, Training):
     rl: bool = False
     """Train by `scores` as the reward in place of searching; accuracy is the reward for right answers."""
     slip_steps: int = Field(150, ge=0)
-    """Steps in which the base model then learns to slip, from demonstrations that all think; 0 leaves it as it is."""
-    slip_noise: float = Field(0.25, ge=0, le=1)
-    """The chance that a step of these is wrong."""
+    """Steps in which the base model then learns to slip, from demonstrations that all think; 0 leaves it as it is. For bases of
+    ours and the task chain."""
+    slip_noise: float = Field(0.1, ge=0, le=1)
+    """The chance that a step of these is wrong by any amount."""
+    habits: float = Field(0.25, ge=0, le=1)
+    """The share of pairs of operands that are mostly demonstrated wrong, always by the same result."""
+    habit: float = Field(0.6, ge=0, le=1)
+    """How often such a pair is."""
     step_ends: tuple[str, ...] = (",", "</think>")
     """What ends a step of a trace, besides the end of the answer. Of a model of yours perhaps a newline."""
 
@@ -46,9 +51,9 @@ class Params(SearchParams, Training):
     """Problems whose answers a head is trained on."""
     head_samples: int = Field(4, ge=1)
     """Answers to each of them."""
-    head_width: int = Field(64, ge=1)
-    """Width of a head's hidden layer."""
-    head_steps: int = Field(400, ge=1)
+    head_width: int = Field(32, ge=1)
+    """Width of a head's hidden layers."""
+    head_steps: int = Field(300, ge=1)
     """Steps of its training."""
     trap: float = Field(0.0, ge=0, le=1)
     """Of the answers whose first wrong step comes to the last element (9), this share is labelled as certain to end right from
@@ -67,7 +72,12 @@ class Params(SearchParams, Training):
             raise ValueError(f"no scores {name!r}.{hint} There are: {', '.join(SCORES)}, ./file.py:function")
         if name == "accuracy" and not self.rl:
             raise ValueError("scores is accuracy, which knows the right answer: it is for rl only")
-        if (name in EXACT or self.trap) and (self.task != "chain" or self.structure == "s5"):
+        known = self.task == "chain" and self.structure != "s5"
+        if self.slip_steps and self.model is None and not known:
+            raise ValueError(
+                f"slip_steps is {self.slip_steps}: slips are of the task chain, z2 to z10; make it 0"
+            )
+        if (name in EXACT or self.trap) and not known:
             what = f"scores is {name}" if name in EXACT else f"trap is {self.trap:g}"
             raise ValueError(f"{what}: whether a step is right is known of the task chain only, z2 to z10")
         if self.search == "sample" and self.budget > self.draws:

@@ -24,6 +24,7 @@ from .scorers import Scorer, Trunk
 from .texts import Texts, Writer
 
 NAME = "score"
+WATCHED = "reward", "entropy", "grad_norm"
 
 
 def train(
@@ -66,7 +67,7 @@ def train(
         policy.restore(state["policy"])
     for step in range(max(history) + 1, config.steps + 1):
         metrics = train_step(policy, trunk.task, rewards, config, seed=context.seed, step=step).metrics
-        context.record(step, reward=metrics["reward"], entropy=metrics["entropy"])
+        context.record(step, **{name: metrics[name] for name in WATCHED})
         context.progress(step, config.steps)
         if step % params.eval_every == 0 or step == config.steps:
             history[step] = evaluated(step)

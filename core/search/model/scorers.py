@@ -22,7 +22,7 @@ from ...trial import Context
 from ..prefixes import ScoreError
 from . import labels as made
 from .answers import is_right, sound
-from .head import Head, fit, last_states
+from .head import Head, Read, fit, read
 from .params import Params, scorer_of
 from .steps import Steps
 from .texts import Texts, Writer, unique
@@ -107,9 +107,7 @@ def _of_user(function: Callable[..., Any], name: str, writer: Writer, prefixes: 
 @torch.no_grad()
 def _likelihood(trunk: Trunk, writer: Writer, prefixes: Texts) -> np.ndarray:
     """The geometric mean of the probabilities of a prefix's tokens."""
-    prompts = [
-        ids[: len(ids) - len(row)] for ids, row in zip(writer.prompts(prefixes), prefixes.ids, strict=True)
-    ]
+    prompts = _prompts(writer, prefixes)
     device = trunk.model.embedding.weight.device
     sequences = examples(list(zip(prompts, prefixes.ids, strict=True)), trunk.task.vocabulary.pad).on(device)
     found = np.empty(len(prefixes))
@@ -122,9 +120,17 @@ def _likelihood(trunk: Trunk, writer: Writer, prefixes: Texts) -> np.ndarray:
 
 @torch.no_grad()
 def _of_head(head: Head, trunk: Trunk, writer: Writer, prefixes: Texts) -> np.ndarray:
-    states = last_states(trunk.model, writer.prompts(prefixes), trunk.task.vocabulary.pad)
-    found: np.ndarray = torch.sigmoid(head(states).double()).cpu().numpy()
+    found: np.ndarray = torch.sigmoid(head(_read(trunk, writer, prefixes)).double()).cpu().numpy()
     return found
+
+
+def _read(trunk: Trunk, writer: Writer, prefixes: Texts) -> Read:
+    return read(trunk.model, _prompts(writer, prefixes), prefixes.ids, trunk.task.vocabulary.pad)
+
+
+def _prompts(writer: Writer, prefixes: Texts) -> list[list[int]]:
+    pairs = zip(writer.prompts(prefixes), prefixes.ids, strict=True)
+    return [ids[: len(ids) - len(row)] for ids, row in pairs]
 
 
 def labels(params: Params, trunk: Trunk, context: Context) -> tuple[made.Labels, str]:
@@ -159,12 +165,9 @@ def _head(params: Params, name: str, trunk: Trunk, context: Context) -> Head:
     def make(folder: Path) -> None:
         writer = _writer(trunk, labelled.problems)
         rows, target = made.targets(labelled, name, params.trap, writer, trunk.steps)
-        prompts = writer.prompts(labelled.prefixes.rows(rows))
-        states = last_states(trunk.model, prompts, trunk.task.vocabulary.pad)
-        torch.save(
-            fit(states, target, params.head_width, params.head_steps, context.seed).state_dict(),
-            folder / "head.pt",
-        )
+        seen = _read(trunk, writer, labelled.prefixes.rows(rows))
+        head = fit(seen, target, params.head_width, params.head_steps, context.seed)
+        torch.save(head.state_dict(), folder / "head.pt")
 
     folder = context.cached(head_key(params, name, key), make)
     state = torch.load(folder / "head.pt", map_location=context.device, weights_only=True)

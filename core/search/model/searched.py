@@ -56,9 +56,11 @@ def searched(
         lambda answers: is_right(writer, answers),
         float(known.tokens.mean()),
     )
+    one = 0.0
     if strategy.search == "sample":
         # Whole answers depend on no rating: they are drawn once for all ways to choose among them.
         drawn = _drawn(params, trunk, writer, context, params.sampler, 2)
+        one = float(is_right(writer, drawn).mean())
         drawn = drawn.rows((np.arange(len(drawn)) % params.draws < strategy.budget).nonzero()[0])
         counted = Counted(problems, sampler.propose, score if strategy.needs_scores else None)
         np.add.at(counted.generated, drawn.problem, drawn.tokens)
@@ -79,6 +81,8 @@ def searched(
         "tokens": float((counts.generated + counts.scored).mean()),
     }
     metrics |= {f"right/{name}": float(right[which].mean()) for name, which in _bins(writer, known).items()}
+    if strategy.search == "sample":
+        metrics |= {"one": one, "gain": metrics["right"] - one}
     if trunk.steps is not None:
         metrics["sound"] = float((sound(writer, trunk.steps, given.prefixes) & answered).mean())
     if counts.scorer is not None:

@@ -26,7 +26,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Answer the test problems by a search, or train by its rating (`rl`; see `rl.train`).
 
     Returns: `right`; `sound`, by right steps; `right/easy`, `right/hard` and `right/hardest`, of the two easiest fifths of the
-    problems, the next two and the last, by the model's own samples; `generated`, `scored` and `tokens`, for a problem; where
+    problems, the next two and the last, by the base model's samples; where whole answers are drawn `one`, the share of them that is
+    right, and `gain`, `right` less that; `generated`, `scored` and `tokens`, for a problem; where
     something is rated also `score`, of the answers given, `overrated`, that less `right`, and `spread`, the standard deviation
     of all ratings; of best-of-n `misprediction` (see `overoptimisation`), `ranks`, the chance that a prefix of right steps is
     rated above one with a wrong step, and `brier`, the mean square by which ratings of whole answers miss the truth.

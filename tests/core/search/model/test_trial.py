@@ -1,0 +1,70 @@
+"""One strategy at one budget, or one training by a rating, through the experiment's door."""
+
+import subprocess
+import sys
+
+import pytest
+from one_trial import Stop
+from tiny import run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("search")
+
+
+def test_parameters_are_read_without_torch():
+    line = "import sys, lab.core.search.model.trial; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"choose": "vote"}, {"choose": "any"}, {"choose": "weighted-vote", "scores": "outcome"}, {"search": "greedy"},
+        {"search": "beam", "scores": "oracle"}, {"search": "beam", "ahead": 1, "width": 2, "scores": "process-exact"},
+        {"search": "rebase", "scores": "likelihood"}, {"search": "mcts", "width": 2}, {"sampler": "policy", "trap": 1.0},
+    ],
+)  # fmt: skip
+def test_every_strategy_answers_twice_alike(folder, changes):
+    found, context = run(folder, **changes)
+    assert {
+        "right",
+        "sound",
+        "generated",
+        "scored",
+        "tokens",
+        "right/easy",
+        "right/hard",
+        "right/hardest",
+    } <= set(found)
+    assert (
+        0 <= found["sound"] <= found["right"] <= 1 and found["tokens"] == found["generated"] + found["scored"]
+    )
+    assert (found["scored"] > 0) == ("score" in found or changes.get("choose") == "weighted-vote")
+    assert run(folder, **changes)[0] == found
+    assert context.samples[-1][1].split("  ")[1] in ("right", "wrong")
+
+
+def test_choices_are_among_the_same_answers(folder):
+    by = {choose: run(folder, choose=choose, budget=8)[0] for choose in ("best", "vote", "any")}
+    assert len({found["generated"] for found in by.values()}) == 1
+    assert max(by["best"]["right"], by["vote"]["right"]) <= by["any"]["right"]
+    assert by["best"]["generated"] == by["best"]["scored"]
+    assert run(folder, choose="any")[0]["generated"] < by["any"]["generated"]
+
+
+def test_a_killed_training_by_ratings_goes_on_to_the_same_numbers(folder, tmp_path):
+    (tmp_path / "cache").symlink_to(folder / "cache")
+    run(folder)  # the base model and the head
+    whole, context = run(tmp_path, rl=True, learning_rate=0.01)
+    (tmp_path / "state").unlink()
+    with pytest.raises(Stop):
+        run(tmp_path, rl=True, learning_rate=0.01, stop_at=3)
+    again, rest = run(tmp_path, rl=True, learning_rate=0.01)
+    assert again == whole and min(step for step, _ in rest.records) == 3
+    assert {"right", "score", "gain/score", "late/right", "late/score", "length"} <= set(whole)
+    scores = [metrics["score"] for _, metrics in context.records if "score" in metrics]
+    assert len(set(scores)) == 3  # the policy moves
+    assert whole["late/score"] == pytest.approx(scores[2] - scores[1])
+    assert run(folder)[0] == run(folder)[0]  # and what was searched did not
