@@ -9,4 +9,5 @@ choice            which whole answer is given: by vote, or by rating
 strategy          one of the searches with one of the choices, at a budget
 overoptimisation  d(α − βd): how far a rating can be trusted
 exact             `lab run search-exact`: an ideal sampler, and a rating that is wrong by two dials
+model             `lab run search`: a language model, and a head on it that has learnt to rate steps
 """

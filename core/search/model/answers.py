@@ -25,14 +25,20 @@ def is_right(writer: Writer, answers: Texts) -> np.ndarray:
     """(rows,), whether the task's verifier accepts each."""
     distinct, index = unique(answers)
     pairs = zip(writer.problems_of(distinct), writer.texts(distinct), strict=True)
-    return np.array([writer.task.is_right(problem, text) for problem, text in pairs], dtype=bool)[index]
+    found: np.ndarray = np.array(
+        [writer.task.is_right(problem, text) for problem, text in pairs], dtype=bool
+    )[index]
+    return found
 
 
 def sound(writer: Writer, steps: Steps, prefixes: Texts) -> np.ndarray:
     """(rows,), whether all steps of each are right."""
     distinct, index = unique(prefixes)
     pairs = zip(writer.problems_of(distinct), writer.texts(distinct), strict=True)
-    return np.array([steps.first_wrong(problem, text) is None for problem, text in pairs], dtype=bool)[index]
+    found: np.ndarray = np.array(
+        [steps.first_wrong(problem, text) is None for problem, text in pairs], dtype=bool
+    )[index]
+    return found
 
 
 def with_scores(

@@ -43,6 +43,9 @@ class Read:
 class Head(nn.Module):
     """What is read to a logit for each prefix, (rows,)."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features, dtype=torch.float32, device="cpu"))
@@ -104,7 +107,7 @@ def fit(read: Read, targets: np.ndarray, width: int, steps: int, seed: int) -> H
         some = torch.randint(rows, (BATCH,), generator=generator, device="cpu").to(device)
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
-        F.binary_cross_entropy_with_logits(head(read.rows(some)), wanted[some]).backward()
+        F.binary_cross_entropy_with_logits(head(read.rows(some)), wanted[some]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return head

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, run
 
-from lab.core.search.model.head import fit, last_states
+from lab.core.search.model.head import Read, fit, read
 from lab.core.search.model.params import Params
 from lab.core.search.model.scorers import head_key
 from lab.core.search.model.searched import ranks
 from lab.core.search.prefixes import ScoreError
+
+from .tiny import TINY, run
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +24,41 @@ def scorer(folder, body, name="scorer.py"):
 
 
 def test_a_head_fits_what_can_be_separated_and_soft_labels():
-    states = torch.randn(600, 8, generator=torch.Generator().manual_seed(0)) * 5 + 3
-    hard = (states[:, 0] * states[:, 1] > 9).numpy().astype(float)  # not linear
-    with torch.no_grad():
-        assert ((torch.sigmoid(fit(states, hard, 32, 600, 0)(states)).numpy() > 0.5) == hard).mean() > 0.95
-        soft = np.where(states[:, 2] > 3, 0.8, 0.3)
-        assert np.abs(torch.sigmoid(fit(states, soft, 32, 600, 0)(states)).numpy() - soft).mean() < 0.05
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 7, (800,), generator=generator)
+    tokens = torch.randn(800, 6, 8, generator=generator) * 5 + 3
+    tokens *= (torch.arange(6) < lengths[:, None])[..., None]
+    seen = Read(tokens, lengths)
+    # Whether any token is unlike the others, wherever it stands; and how likely the last one makes it.
+    there = torch.arange(6) < lengths[:, None]
+    hard = ((tokens[..., 0] > 10) & there).any(1).numpy().astype(float)
+    found = torch.sigmoid(fit(seen, hard, 32, 600, 0)(seen)).detach().numpy()
+    assert 0.2 < hard.mean() < 0.5 and ((found > 0.5) == hard).mean() > 0.95
+    soft = np.where(tokens[torch.arange(800), lengths - 1, 2] > 3, 0.8, 0.3)
+    found = torch.sigmoid(fit(seen, soft, 32, 600, 0)(seen)).detach().numpy()
+    assert np.abs(found - soft).mean() < 0.06
 
 
-def test_the_state_is_that_of_the_last_token():
-    from test_texts import writer
+def test_what_a_head_reads_is_what_the_model_computes():
+    from .test_texts import writer
 
     model = writer().model
-    rows = [[2, 3, 4], [5], [3, 3]]
-    for row, state in zip(rows, last_states(model, rows, 0), strict=True):
-        torch.testing.assert_close(state, model.hidden(torch.tensor([row]))[0, -1])
+    prompts, prefixes = [[2, 3], [5], [5]], [[4], [3, 3, 2], [2, 4]]
+    seen = read(model, prompts, prefixes, 0)
+    assert seen.lengths.tolist() == [1, 3, 2]
+    for prompt, prefix, features in zip(prompts, prefixes, seen.tokens, strict=True):
+        hidden = model.hidden(torch.tensor([prompt + prefix]))[0].detach()
+        log_p = model.logits(hidden).detach().log_softmax(-1)
+        for i, token in enumerate(prefix):
+            before = log_p[len(prompt) + i - 1]
+            entropy = -(before.exp() * before).sum()
+            wanted = torch.cat([hidden[len(prompt) + i], before[token, None], entropy[None]])
+            torch.testing.assert_close(features[i], wanted, rtol=1e-4, atol=1e-5)
+        assert not features[len(prefix) :].any()
+    # A row is rated the same beside longer ones.
+    head = fit(seen, np.array([0.0, 1.0, 0.0]), 8, 5, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(head(seen)[2:], head(seen.rows(torch.tensor([2]))))
 
 
 def test_heads_are_kept_apart_by_what_they_learn_from():
