@@ -7,6 +7,8 @@ import sys
 import pytest
 from one_trial import Stop
 
+from lab.core.trial import Refused
+
 from .tiny import run
 
 
@@ -70,3 +72,18 @@ def test_a_killed_training_by_ratings_goes_on_to_the_same_numbers(folder, tmp_pa
     assert len(set(scores)) == 3  # the policy moves
     assert whole["late/score"] == pytest.approx(scores[2] - scores[1])
     assert run(folder)[0] == run(folder)[0]  # and what was searched did not
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"search": "beam", "scores": "likelihood"}, {"search": "mcts", "width": 2}]
+)
+def test_a_model_of_hugging_faces_is_searched(folder, save_llama, changes):
+    pytest.importorskip("transformers")
+    if not (model := folder / "llama").exists():
+        save_llama(model)
+    options = {"structure": "z3", "model": {"hf": model}, "max_completion_length": 20, **changes}
+    found, context = run(folder, **options)
+    assert 0 <= found["sound"] <= found["right"] <= 1 and found["generated"] > 0
+    assert "rated" in context.samples[-1][1]
+    with pytest.raises(Refused, match="models of ours"):
+        run(folder, **options, rl=True)
