@@ -19,11 +19,12 @@ from ...lm.language_model import LanguageModel
 from ...source_digest import source_digest
 from ...trial import Context
 from .answers import answer_scores, is_right, sound
-from .params import Params
+from .params import Params, scorer_of
 from .scorers import Scorer, Trunk
 from .texts import Texts, Writer
 
 NAME = "score"
+FILE = "policy.pt"
 WATCHED = "reward", "entropy", "grad_norm"
 
 
@@ -35,7 +36,8 @@ def train(
     problems: Sequence[Problem],
     context: Context,
 ) -> dict[str, float]:
-    """Train in place, and watch the score and the truth on `problems` every `eval_every` steps.
+    """Train in place, and watch the score and the truth on `problems` every `eval_every` steps. What reward for right answers
+    comes to is kept for `policy`.
 
     Returns: `right`, `sound`, `score` and `length` at the end; `gain/…`, the end minus the beginning; `late/…`, the end minus
     the middle of the training.
@@ -72,6 +74,8 @@ def train(
         if step % params.eval_every == 0 or step == config.steps:
             history[step] = evaluated(step)
             context.save({"history": history, "policy": policy.state()})
+    if scorer_of(params) == "accuracy" and params.aggregate == "last":
+        context.cached(policy_key(params, trunk, context), lambda folder: _write(folder, model))
     first, last = history[0], history[config.steps]
     middle = history[min(history, key=lambda step: abs(step - config.steps / 2))]
     gains = {f"gain/{name}": value - first[name] for name, value in last.items()}
@@ -83,9 +87,6 @@ def policy(
 ) -> LanguageModel:
     """The model after the training by reward for right answers, from the cache where it is there; `model` is changed."""
     config = grpo_config_of(params, trunk.longest)
-    key = json.dumps(
-        ["search policy", trunk.key, context.seed, context.device, asdict(config), source_digest(__name__)]
-    )
 
     def make(folder: Path) -> None:
         made = make_policy(model, config)
@@ -93,11 +94,22 @@ def policy(
         for step in range(1, config.steps + 1):
             train_step(made, trunk.task, rewards, config, seed=context.seed, step=step)
             context.progress(step, config.steps, "policy")
-        torch.save(model.state_dict(), folder / "policy.pt")
+        _write(folder, model)
 
-    folder = context.cached(key, make)
-    model.load_state_dict(torch.load(folder / "policy.pt", map_location=context.device, weights_only=True))
+    folder = context.cached(policy_key(params, trunk, context), make)
+    model.load_state_dict(torch.load(folder / FILE, map_location=context.device, weights_only=True))
     return model
+
+
+def _write(folder: Path, model: LanguageModel) -> None:
+    torch.save(model.state_dict(), folder / FILE)
+
+
+def policy_key(params: Params, trunk: Trunk, context: Context) -> str:
+    """The cache key of `policy`: the base model, and all that its training depends on."""
+    config = asdict(grpo_config_of(params, trunk.longest))
+    how = [trunk.key, context.seed, context.device, trunk.longest, config, source_digest(__name__)]
+    return json.dumps(["search policy", *how], sort_keys=True)
 
 
 def _reward(scorer: Scorer, trunk: Trunk, aggregate: str) -> StepRewards:

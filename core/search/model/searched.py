@@ -19,6 +19,7 @@ from ..prefixes import Counted, ScoreError
 from ..strategy import Found, Sampler, choose, run
 from .answers import by_steps, is_right, sound, with_scores
 from .params import Params, scorer_of
+from .rl import policy_key
 from .scorers import Scorer, Trunk
 from .texts import Texts, Writer, of_json, to_json, unique
 
@@ -107,13 +108,9 @@ def _drawn(params: Params, trunk: Trunk, writer: Writer, context: Context, of: s
     Args:
         of: base or policy. number: of several independent draws.
     """
-    policy = (
-        [params.steps, params.num_prompts, params.num_generations, params.learning_rate, params.beta]
-        if of == "policy"
-        else []
-    )
-    how = [params.draws, params.eval_problems, writer.longest, context.device, of, policy, number]
-    key = json.dumps(["search answers", trunk.key, context.seed, how, source_digest(__name__)])
+    model = policy_key(params, trunk, context) if of == "policy" else trunk.key
+    how = [params.draws, params.eval_problems, writer.longest, context.device, number]
+    key = json.dumps(["search answers", model, context.seed, how, source_digest(__name__)])
 
     def make(folder: Path) -> None:
         start = writer.start()

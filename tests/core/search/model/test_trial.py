@@ -87,3 +87,14 @@ def test_a_model_of_hugging_faces_is_searched(folder, save_llama, changes):
     assert "rated" in context.samples[-1][1]
     with pytest.raises(Refused, match="models of ours"):
         run(folder, **options, rl=True)
+
+
+def test_the_policy_is_what_reward_for_right_answers_comes_to(folder, tmp_path):
+    """Whether it was trained for itself, or kept by a training that was watched."""
+    options = {"learning_rate": 0.02, "budget": 8}
+    alone = run(tmp_path, sampler="policy", **options)[0]
+    run(folder, rl=True, scores="accuracy", **options)
+    kept = set((folder / "cache").glob("*/policy.pt"))
+    assert run(folder, sampler="policy", **options)[0] == alone
+    assert kept == set((folder / "cache").glob("*/policy.pt"))  # none was trained again
+    assert alone["one"] != run(folder, **options)[0]["one"]
