@@ -80,10 +80,6 @@ class Params(SearchParams, Training):
         if (name in EXACT or self.trap) and not known:
             what = f"scores is {name}" if name in EXACT else f"trap is {self.trap:g}"
             raise ValueError(f"{what}: whether a step is right is known of the task chain only, z2 to z10")
-        if self.search == "sample" and self.budget > self.draws:
-            raise ValueError(
-                f"budget is {self.budget} and draws are {self.draws}; whole answers are chosen among those drawn"
-            )
         if info.context is not None and is_reference(name):
             info.context.load(name)
         return self

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from ...grpo.params import task_of
 from ...grpo.trial import question
 from ...lm.kernels import kernels_of_training
-from ...trial import Context, Kernel
+from ...trial import Context, Kernel, Refused
+from ..params import strategy_of
 from .params import Params
 
 __all__ = ["Params", "kernels", "trial"]
@@ -34,17 +35,21 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
     Raises:
         ScoreError: the scorer gave NaN, or not one number for each prefix, or a negative one for a weighted vote.
-        Refused: `rl` of a pretrained model.
+        Refused: `rl` of a pretrained model, or a budget that the search cannot keep to.
         ValueError, NoBaseModel, NotFinite: as in `grpo`'s trial.
     """
     from ...grpo.eval_set import draw_eval_set
-    from ...trial import Refused
     from . import rl
     from .sampler import base
     from .scorers import Trunk, scorer, steps_of
     from .searched import searched
     from .texts import Writer
 
+    strategy_of(params)
+    if params.search == "sample" and params.budget > params.draws:
+        raise Refused(
+            f"budget is {params.budget} and draws are {params.draws}; whole answers are chosen among those drawn"
+        )
     context = copy.copy(context)
     context.seed += params.first_seed
     task = task_of(params, context.load)

@@ -9,6 +9,7 @@ from lab.core.search.model.params import Params
 from lab.core.search.model.scorers import head_key
 from lab.core.search.model.searched import ranks
 from lab.core.search.prefixes import ScoreError
+from lab.core.trial import Refused
 
 from .tiny import TINY, run
 
@@ -112,10 +113,21 @@ def test_a_constant_scorer_cannot_rank(folder):
         ({"scores": "accuracy"}, "for rl only"),
         ({"scores": "oracle", "task": "reverse", "slip_steps": 0}, "task chain only"),
         ({"task": "reverse"}, "make it 0"),
-        ({"budget": 9}, "chosen among those drawn"),
-        ({"search": "beam", "width": 5}, "M is 5 and N is 4"),
     ],
 )
 def test_wrong_parameters_get_one_line(changes, said):
     with pytest.raises(ValueError, match=said):
         Params(**TINY | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget": 9}, "chosen among those drawn"),
+        ({"search": "beam", "width": 5}, "M is 5 and N is 4"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_to_is_refused_before_anything_is_trained(tmp_path, changes, said):
+    with pytest.raises(Refused, match=said):
+        run(tmp_path, **changes)
+    assert not any((tmp_path / "cache").iterdir())
