@@ -18,6 +18,7 @@ from ..params import strategy_of
 from ..prefixes import Counted, ScoreError
 from ..strategy import Found, Sampler, choose, run
 from .answers import by_steps, is_right, sound, with_scores
+from .drawn import Seen, tree
 from .params import Params, scorer_of
 from .rl import policy_key
 from .scorers import Scorer, Trunk
@@ -29,6 +30,8 @@ APART = 7_000_003
 """In the seeds of what is drawn here."""
 BINS = {"easy": (0, 1), "hard": (2, 3), "hardest": (4,)}
 """Fifths of the problems, the easiest first (Snell et al., arXiv:2408.03314, §3.2)."""
+DRAWN = 16
+"""Up to this budget the tree of a search can be read."""
 FILE = "answers.json"
 
 
@@ -57,7 +60,7 @@ def searched(
         lambda answers: is_right(writer, answers),
         float(known.tokens.mean()),
     )
-    one = 0.0
+    one, seen = 0.0, None
     if strategy.search == "sample":
         # Whole answers depend on no rating: they are drawn once for all ways to choose among them.
         drawn = _drawn(params, trunk, writer, context, params.sampler, 2)
@@ -68,8 +71,22 @@ def searched(
         candidates = with_scores(drawn, writer, counted.score)
         found = Found(candidates, choose(strategy, candidates, sampler, problems), counted)
     else:
-        found = run(strategy, sampler, score)
+        # What lookahead rates are not the prefixes that it keeps.
+        if (
+            context.seed == params.first_seed
+            and strategy.budget <= DRAWN
+            and not strategy.ahead
+            and strategy.needs_scores
+        ):
+            seen = Seen()
+            found = run(strategy, replace(sampler, propose=seen.propose(sampler.propose)), seen.score(score))
+        else:
+            found = run(strategy, sampler, score)
     context.sample(0, _said(writer, found))
+    if seen is not None and found.chosen[0] >= 0:
+        title = f"A search with the tokens of {strategy.budget} answers"
+        chosen = found.candidates.prefixes.ids[int(found.chosen[0])]
+        context.sample(0, tree(seen, chosen, title, writer, generator))
 
     given = found.candidates.rows(found.chosen)
     answered = found.chosen >= 0
@@ -94,7 +111,7 @@ def searched(
             metrics["overrated"] = metrics["score"] - metrics["right"]
             if strategy.search == "sample":
                 metrics |= _of_rating(trunk, rate, writer, known)
-                if strategy.budget >= 8:
+                if strategy.budget >= 16:
                     value = is_right(writer, found.candidates.prefixes).astype(float)
                     metrics["misprediction"] = misprediction(
                         scores.reshape(problems, -1), value.reshape(problems, -1)
@@ -167,4 +184,4 @@ def _said(writer: Writer, found: Found[Texts]) -> str:
     rated = "  rated " + " ".join(f"{score:.2f}" for score in scores) if found.counted.scorer else ""
     verdict = "right" if is_right(writer, row.prefixes)[0] else "wrong"
     text = writer.texts(row.prefixes)[0].removesuffix("<eos>")
-    return f"{writer.problems[0].prompt} {text}  {verdict}{rated}"
+    return f"{writer.problems[0].prompt} {text}{rated}  {verdict}"
