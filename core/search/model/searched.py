@@ -94,7 +94,7 @@ def searched(
             metrics["overrated"] = metrics["score"] - metrics["right"]
             if strategy.search == "sample":
                 metrics |= _of_rating(trunk, rate, writer, known)
-                if strategy.budget >= 8:
+                if strategy.budget >= 16:
                     value = is_right(writer, found.candidates.prefixes).astype(float)
                     metrics["misprediction"] = misprediction(
                         scores.reshape(problems, -1), value.reshape(problems, -1)
