@@ -30,6 +30,7 @@ LAYERS = [
     "distill",
     "power_sampling",
     "r1_distill",
+    "r1_stages",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
