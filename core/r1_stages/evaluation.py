@@ -94,11 +94,8 @@ def yardsticks(
 ) -> Yardsticks:
     """`count` prompts of each kind."""
     random = np.random.default_rng([seed, APART])
-    drawn = (
-        task.problems(random, count, split)
-        for task, split in ((reasoning, "test"), (reasoning, "harder"), (general, "test"))
-    )
-    test, harder, open_ = drawn
+    test, harder = reasoning.problems(random, count, "test"), reasoning.problems(random, count, "harder")
+    open_ = general.problems(random, count, "test")
     return Yardsticks(reasoning, general, judge, test, harder, open_, samples, seed)
 
 

@@ -54,10 +54,9 @@ class Stage(BaseModel):
     @model_validator(mode="after")
     def _means_something(self) -> Self:
         reward_terms(self.reward)
-        of_other = ("reward", "steps", "temperature", "general", "general_from", "preference_from")
-        if self.by == "reward":
-            of_other = ("samples", "demonstrations", "epochs")
-        for name in of_other:
+        of_reward = "reward steps temperature general general_from preference_from"
+        of_other = "samples demonstrations epochs" if self.by == "reward" else of_reward
+        for name in of_other.split():
             if name in self.model_fields_set:
                 raise ValueError(f"{name} means nothing to a stage by {self.by}")
         if self.by == "samples" and not self.samples + self.demonstrations:

@@ -57,7 +57,7 @@ class Preference:
 
     def scores(self, problems: Sequence[General], answers: Sequence[str]) -> Floats:
         """(answers,), s of each."""
-        return features(problems, answers) @ np.array(self.weights)
+        return np.asarray(features(problems, answers) @ np.array(self.weights))
 
     def __call__(self, problems: Sequence[General], answers: Sequence[str]) -> list[float]:
         """Of each answer the chance that it is preferred to one of the base's, by this model."""

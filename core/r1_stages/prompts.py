@@ -72,7 +72,7 @@ def _answers(problems: Sequence[AnyProblem], completions: Sequence[str]) -> list
     ]
 
 
-def judged_by(judge: Judge) -> Reward:
+def judged_by(judge: Judge) -> Callable[[Sequence[AnyProblem], Sequence[str]], list[float]]:
     """A judge of general answers as a reward: 0 for what is none, and for reasoning prompts."""
 
     def of(problems: Sequence[AnyProblem], completions: Sequence[str]) -> list[float]:

@@ -20,8 +20,9 @@ import torch
 from ..distill.on_policy import distill_step
 from ..grpo.config import GRPOConfig
 from ..grpo.params import grpo_config_of
-from ..grpo.reward_spec import rewards_of
+from ..grpo.reward_spec import reward_terms, rewards_of
 from ..grpo.tasks import Task
+from ..grpo.trained_policy import content_of
 from ..grpo.trainer import Policy, StepResult, make_policy, train_step
 from ..lm.model import Transformer, restored
 from ..lm.products import made_by
@@ -98,7 +99,7 @@ def made(name: str, stage: Stage, before: Made, base: Made, setting: Setting) ->
         steps=stage.steps,
         temperature=stage.temperature,
     )
-    how: list[object] = [asdict(config)]
+    how: list[object] = [asdict(config), [content_of(name) for name in reward_terms(stage.reward)]]
     if stage.by == "samples":
         how = [params.sample_batch, params.sample_learning_rate, params.most_answers, *params.better_care]
     if stage.general:
@@ -203,8 +204,16 @@ def _by_samples(
 
     def step_of(policy: Policy, step: int) -> Mapping[str, float]:
         batch = data.rows(torch.from_numpy(batches[step - 1]))
-        options = {"parts": config.parts, "max_grad_norm": config.max_grad_norm, "step": step}
-        return distill_step(policy.model, None, batch, policy.optimizer, loss="nll", **options)
+        return distill_step(
+            policy.model,
+            None,
+            batch,
+            policy.optimizer,
+            loss="nll",
+            parts=config.parts,
+            max_grad_norm=config.max_grad_norm,
+            step=step,
+        )
 
     policy = make_policy(model, replace(config, beta=0.0, learning_rate=params.sample_learning_rate))
     return _steps(name, policy, len(batches), step_of, setting, key)
