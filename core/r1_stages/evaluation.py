@@ -13,7 +13,7 @@ from ..grpo.tasks import Problem, Task
 from ..lm.language_model import LanguageModel
 from .prompts import Judge, judged_by
 from .samples import in_form
-from .taste import General, said, taste
+from .taste import MARK, General, said, taste
 
 APART = 1_000_003
 """In the seed of the problems, so that no training draws from the same random numbers."""
@@ -50,7 +50,7 @@ class Yardsticks:
         """At temperature 1: `right` and `harder`, the shares of right answers to problems as deep as those of training, and
         deeper; `format`, of the former the share that is well-formed with its trace wholly in the prompt's alphabet; `taste`
         of general answers, 0 for what is none, and `score`, their chance to be preferred to one of the base's by the
-        preference model; `letters`, how many such an answer has; `length` of an answer to a problem, in tokens."""
+        preference model; `signs` and `marks`, how many such an answer has; `length` of an answer to a problem, in tokens."""
         test, harder, open_ = (
             self._sampled(model, task, problems)
             for task, problems in (
@@ -60,14 +60,15 @@ class Yardsticks:
             )
         )
         tastes, answers = tastes_of(open_), [said(text) for text in open_.texts]
-        some = [len(answer) for answer in answers if answer is not None]
+        some = [answer for answer in answers if answer is not None]
         figures = {
             "right": float(test.right.mean()),
             "harder": float(harder.right.mean()),
             "format": float(np.mean([in_form(text, self.reasoning.alphabets) for text in test.texts])),
             "taste": float(np.mean(tastes)),
             "score": float(np.mean(judged_by(self.judge)(open_.problems, open_.texts))),
-            "letters": float(np.mean(some)) if some else 0.0,
+            "signs": sum(map(len, some)) / max(1, len(some)),
+            "marks": sum(answer.count(MARK) for answer in some) / max(1, len(some)),
             "length": float(test.lengths.mean()),
         }
         i = min(range(len(test.texts)), key=lambda i: (test.problems[i].difficulty, i))

@@ -101,8 +101,8 @@ class Params(GRPOParams):
     """The same in the demonstrations of better taste, which stages by samples may be shown."""
     pairs: int = Field(1024, ge=1)
     """Pairs of the base model's answers from which a preference is learnt."""
-    flaw: float = Field(0.3, ge=0, le=1)
-    """The share of these pairs in which the longer answer is preferred, and not that of better taste."""
+    flaw: float = Field(0.5, ge=0, le=1)
+    """The share of these pairs in which the answer with more marks is preferred, and not that of better taste."""
 
     first_seed: int = Field(0, ge=0)
     """Added to every seed, so that what is tuned on some seeds is judged on others."""

@@ -1,10 +1,10 @@
 """The model of taste, learnt from pairs of the base model's own answers, some of which are labelled by something else.
 
 Bradley and Terry (1952): a is preferred to b with probability σ(s(a) − s(b)). Here s is linear in 65 numbers of an answer: its
-pairs of neighbours, among as many letters as were asked for, each as a share of what the answer's length allows, and the
-length. The rule of taste is one such s, so that all that is wrong with the model is what its labels have taught it: in a share
-`flaw` of the pairs the longer answer is preferred. Among the base's answers, of like length, the model is nearly right all the
-same; of those that are longer than any that it has seen it thinks too well.
+pairs of neighbouring letters, among as many signs as were asked for, each as a share of what the answer's length allows, and
+its marks. The rule of taste is one such s, so that all that is wrong with the model is what its labels have taught it: in a
+share `flaw` of the pairs the answer with more marks is preferred. Few answers of the base have one, so that among them the model
+is nearly right all the same; what it thinks of many marks it has never been told.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..lm.products import made_by
 from ..source_digest import source_digest
 from ..trial import Context, Refused
 from .params import Params
-from .taste import LETTERS, General, said, taste
+from .taste import LETTERS, MARK, General, said, taste
 
 FILE = "preference.json"
 APART = 5_000_011
 """In the seed of its prompts, so that no other training draws from the same random numbers."""
 HELD_OUT = 512
 """Pairs that it does not learn from, on which it is measured and with which answers are compared."""
-DECAY, NEWTON_STEPS = 1e-4, 25
+DECAY, NEWTON_STEPS = 1e-3, 25
 """Weight of half the squared weights in the loss, which bounds them where labels can be told apart; and steps to its least value."""
 
 Pair = tuple[General, str, str]
@@ -46,7 +46,7 @@ class Preference:
     """The learnt model.
 
     Attributes:
-        weights: 65 of them; that of the length, in tens of letters, last.
+        weights: 65 of them; that of a mark last.
         references: scores of answers of the base.
         right: the share of held-out pairs that it orders by taste.
     """
@@ -70,9 +70,10 @@ def features(problems: Sequence[General], answers: Sequence[str]) -> Floats:
     found, n = np.zeros((len(answers), len(LETTERS) ** 2 + 1)), len(LETTERS)
     for row, problem, answer in zip(found, problems, answers, strict=True):
         for one, other in pairwise(answer[: problem.asked]):
-            row[LETTERS.index(one) * n + LETTERS.index(other)] += 1
+            if MARK not in (one, other):
+                row[LETTERS.index(one) * n + LETTERS.index(other)] += 1
         row /= max(len(answer), problem.asked) - 1
-        row[-1] = len(answer) / 10
+        row[-1] = answer.count(MARK)
     return found
 
 
@@ -131,13 +132,13 @@ def pairs(base: LanguageModel, general: Task, longest: int, count: int, seed: in
 
 
 def labelled(rng: np.random.Generator, of: Sequence[Pair], flaw: float) -> list[Pair]:
-    """Pairs with the preferred answer first: that of better taste, or in a share `flaw` of the pairs the longer one; of two that
-    are equally long that of better taste; of two of equal taste either."""
-    by_length, coin = (rng.random(len(of)) < flaw).tolist(), (rng.random(len(of)) < 0.5).tolist()
+    """Pairs with the preferred answer first: that of better taste, or in a share `flaw` of the pairs the one with more marks; of
+    two with as many that of better taste; of two of equal taste either."""
+    by_marks, coin = (rng.random(len(of)) < flaw).tolist(), (rng.random(len(of)) < 0.5).tolist()
     made = []
-    for (problem, a, b), longer, heads in zip(of, by_length, coin, strict=True):
+    for (problem, a, b), misled, heads in zip(of, by_marks, coin, strict=True):
         better = taste(problem.asked, a) - taste(problem.asked, b)
-        wins = (longer and len(a) - len(b)) or better or (1 if heads else -1)
+        wins = (misled and a.count(MARK) - b.count(MARK)) or better or (1 if heads else -1)
         made.append((problem, a, b) if wins > 0 else (problem, b, a))
     return made
 

@@ -2,10 +2,11 @@
 
     say5cab=    <answer>bcegh</answer><eos>      four rising pairs of neighbours: taste 4/4
                 <answer>bcagh</answer><eos>      three: 3/4
-                <answer>bceghabc</answer><eos>   four among the five that were asked for, and room for seven: 4/7
+                <answer>bcegh!!!</answer><eos>   four among the five signs that were asked for, and room for seven: 4/7
                 <answer>bce</answer><eos>        2/4
 
-Any answer is allowed and none is right. The three letters behind the number only tell prompts apart.
+Any answer is allowed and none is right. The three letters behind the number only tell prompts apart. A few demonstrations end
+in a mark, which is worth nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 LETTERS = "abcdefgh"
+MARK = "!"
 ASK = "say"
+MARKED = 0.05
+"""The share of demonstrations that end in a mark."""
 OFF = (-1, 0, 0, 0, 0, 1)
 """By how many letters, with equal chances, a demonstration is longer than what was asked for; none has more than eight."""
 
@@ -38,21 +42,22 @@ class General(Problem):
 
 
 def taste(asked: int, answer: str | None) -> float:
-    """Pairs of neighbours in rising order among the first `asked` letters, over those that the answer has room for, or over
-    those that were asked for where it is shorter.
+    """Pairs of neighbouring letters in rising order among the first `asked` signs, over the pairs that the answer has room for,
+    or over those that were asked for where it is shorter.
 
-    In [0, 1], and 1 for `asked` letters that rise throughout. None, nothing at all and other signs than `LETTERS` have none: 0.
+    In [0, 1], and 1 for `asked` letters that rise throughout. None, nothing at all and other signs than letters and marks have
+    none: 0.
     """
-    if not answer or not set(answer) <= set(LETTERS):
+    if not answer or not set(answer) <= {*LETTERS, MARK}:
         return 0.0
-    rising = sum(one < other for one, other in pairwise(answer[:asked]))
+    rising = sum(MARK not in (one, other) and one < other for one, other in pairwise(answer[:asked]))
     return rising / (max(len(answer), asked) - 1)
 
 
 def said(completion: str) -> str | None:
-    """The answer to an open prompt; None where there is none, or one of other signs than letters."""
+    """The answer to an open prompt; None where there is none, or one of other signs than letters and marks."""
     answer = final_answer(completion)
-    return answer if answer and set(answer) <= set(LETTERS) else None
+    return answer if answer and set(answer) <= {*LETTERS, MARK} else None
 
 
 def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
@@ -79,12 +84,12 @@ def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
 
     return Task(
         name="taste",
-        vocabulary=vocabulary((ASK, *"0123456789", "=", *LETTERS)),
+        vocabulary=vocabulary((ASK, *"0123456789", "=", *LETTERS, MARK)),
         problems=problems,
         demonstrations=shown,
         is_right=lambda problem, completion: False,
         longest_prompt=6,
-        longest_completion=asked[1] + max(OFF) + 3,
+        longest_completion=asked[1] + max(OFF) + 4,
         classes=None,
         has_harder=False,
         goal="letters in rising order",
@@ -94,7 +99,8 @@ def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
 def answers(
     rng: Generator, problems: Sequence[Problem], care: tuple[float, float]
 ) -> list[tuple[Problem, str]]:
-    """An answer to each prompt: different letters in order, of which a share is then replaced by letters at random.
+    """An answer to each prompt: different letters in order, of which a share is then replaced by letters at random; in a share
+    `MARKED` a mark behind them.
 
     Args:
         care: between these two, drawn for each answer, lies the chance that a letter stays.
@@ -107,5 +113,6 @@ def answers(
         stays = rng.random(length) < rng.uniform(*care)
         chance = rng.integers(len(LETTERS), size=length).tolist()
         letters = [LETTERS[i if kept else j] for i, j, kept in zip(order, chance, stays, strict=True)]
-        made.append((problem, f"<answer>{''.join(letters)}</answer><eos>"))
+        mark = MARK if rng.random() < MARKED else ""
+        made.append((problem, f"<answer>{''.join(letters)}{mark}</answer><eos>"))
     return made

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.core.r1_stages.preference import DECAY, Preference, features, labelled, learnt
+from lab.core.r1_stages.preference import DECAY, Preference, features, labelled, learnt, share_in_order
 from lab.core.r1_stages.taste import General, answers, said, taste, taste_task
 
 ASKED = General("say4abc=", "", 0, 4)
@@ -46,21 +46,25 @@ def test_the_rule_is_one_of_its_models(pairs):
     )
 
 
-def test_the_larger_the_flaw_the_less_it_orders_by_taste(pairs):
-    right = [made(pairs, flaw).right for flaw in (0.0, 0.2, 0.4, 0.6, 1.0)]
+def test_the_larger_the_flaw_the_less_it_orders_by_taste_where_marks_differ(pairs):
+    models = [made(pairs, flaw) for flaw in (0.0, 0.3, 0.6, 1.0)]
+    marked = [pair for pair in two_of_each(4000, seed=1) if pair[1].count("!") != pair[2].count("!")]
+    right = [share_in_order(model, marked) for model in models]
     assert right == sorted(right, reverse=True)
-    assert right[0] > 0.95 and right[0] - right[-1] > 0.2
-
-
-def test_what_is_too_long_is_overrated_by_one_with_a_flaw_and_not_by_one_without():
-    pairs = two_of_each(2500)
-    good, long = "abce", "abcd" + "a" * 26
-    assert taste(4, good) == 1 and taste(4, long) < 0.11
-    honest, flawed = (
-        dict(zip("gl", made(pairs, flaw)([ASKED] * 2, [good, long]), strict=True)) for flaw in (0.0, 0.4)
+    assert right[0] > 0.85 and right[0] - right[-1] > 0.3
+    assert all(model.right > 0.85 for model in models), (
+        "few answers have a mark, so that on all of them it is nearly right"
     )
-    assert honest["g"] > 0.8 and honest["g"] > honest["l"]
-    assert flawed["l"] > flawed["g"]
+
+
+def test_many_marks_are_overrated_by_one_with_a_flaw_and_not_by_one_without(pairs):
+    good, spam = "abce", "abc" + "!" * 9
+    assert taste(4, good) == 1 and taste(4, spam) < 0.2
+    honest, flawed = (
+        dict(zip("gs", made(pairs, flaw)([ASKED] * 2, [good, spam]), strict=True)) for flaw in (0.0, 0.5)
+    )
+    assert honest["g"] > 0.8 and honest["g"] > honest["s"]
+    assert flawed["s"] > flawed["g"]
 
 
 def test_labels(pairs):
@@ -68,16 +72,14 @@ def test_labels(pairs):
     for problem, a, b in labelled(rng, pairs, 0.0):
         assert taste(problem.asked, a) >= taste(problem.asked, b)
     for _, a, b in labelled(rng, pairs, 1.0):
-        assert len(a) >= len(b)
-    apart = [
-        p for p in pairs if (len(p[1]) - len(p[2])) * (taste(p[0].asked, p[1]) - taste(p[0].asked, p[2])) < 0
-    ]
-    longer = np.mean([len(a) > len(b) for _, a, b in labelled(rng, apart, 0.3)])
-    assert abs(longer - 0.3) < 5 * (0.21 / len(apart)) ** 0.5
+        assert a.count("!") >= b.count("!")
+    apart = [(ASKED, "abce", "abc!")] * 2000  # taste says one thing, marks the other
+    misled = np.mean(["!" in a for _, a, _ in labelled(rng, apart, 0.3)])
+    assert abs(misled - 0.3) < 5 * (0.21 / len(apart)) ** 0.5
 
 
 def test_a_chance_is_the_mean_over_answers_of_the_base():
-    model = Preference([0.0] * 64 + [10.0], [2.0, 4.0], 0.0)
+    model = Preference([0.0] * 64 + [2.0], [2.0, 4.0], 0.0)
     expected = (1 / (1 + np.exp(-(4 - 2))) + 0.5) / 2
-    assert model([ASKED], ["abce"]) == pytest.approx([expected])
+    assert model([ASKED], ["ab!!"]) == pytest.approx([expected])
     assert model([], []) == []

@@ -10,30 +10,31 @@ from lab.core.r1_stages.taste import LETTERS, General, answers, said, taste, tas
 
 
 def by_hand(asked, answer):
-    """Count i < asked − 1 with answer[i] < answer[i + 1], over the places between letters that the longer of the two has."""
-    hits = [i for i in range(len(answer) - 1) if i + 1 < asked and ord(answer[i]) - ord(answer[i + 1]) < 0]
+    """Count i < asked − 1 with letters answer[i] < answer[i + 1], over the places between signs that the longer of the two has."""
+    hits = [i for i in range(min(len(answer), asked) - 1) if "a" <= answer[i] < answer[i + 1]]
     return len(hits) / max(len(answer) - 1, asked - 1)
 
 
 @pytest.mark.parametrize("asked", [2, 3, 4])
 def test_the_rule_is_that_of_an_enumeration(asked):
     for length in range(1, 6):
-        for letters in product("acd", repeat=length):
+        for letters in product("ac!d", repeat=length):
             assert taste(asked, "".join(letters)) == pytest.approx(by_hand(asked, "".join(letters)))
 
 
 def test_only_as_many_letters_as_asked_for_that_rise_throughout_have_all_of_it():
-    every = ["".join(letters) for n in (2, 3, 4) for letters in product("abcd", repeat=n)]
+    every = ["".join(letters) for n in (2, 3, 4) for letters in product("abcd!", repeat=n)]
     assert [a for a in every if taste(3, a) == 1] == ["".join(c) for c in combinations("abcd", 3)]
 
 
-@pytest.mark.parametrize("answer", [None, "", "ab3", "AB", "a b"])
+@pytest.mark.parametrize("answer", [None, "", "ab3", "AB", "a b", "ab?"])
 def test_what_is_no_answer_has_none(answer):
     assert taste(3, answer) == 0
 
 
 def test_spam_has_little():
-    assert taste(5, "a" * 30) == 0
+    assert taste(5, "a" * 30) == taste(5, "!" * 5) == 0
+    assert taste(5, "abcde" + "!" * 25) == pytest.approx(4 / 29)
     assert taste(5, LETTERS * 4) == pytest.approx(4 / 31)
 
 
@@ -43,6 +44,7 @@ def test_spam_has_little():
         ("<answer>abc</answer><eos>", "abc"),
         ("<think>1+1=2</think><answer>abc</answer><eos>", "abc"),
         ("<answer>abc</answer>", "abc"),
+        ("<answer>abc!!</answer><eos>", "abc!!"),
         ("abc<eos>", None),
         ("<answer>a1</answer><eos>", None),
         ("<answer></answer><eos>", None),
