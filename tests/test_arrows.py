@@ -31,6 +31,7 @@ LAYERS = [
     "distill",
     "power_sampling",
     "r1_distill",
+    "r1_stages",
     "search",
 ]  # each may import those before it
 MAY_IMPORT = {

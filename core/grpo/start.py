@@ -27,8 +27,11 @@ class Start:
     rejected: int
 
 
-def start(params: Params, task: Task, context: Context) -> Start:
+def start(params: Params, task: Task, context: Context, words: str = "") -> Start:
     """The base model of these parameters and this seed, trained where the cache lacks it, or the pretrained one.
+
+    Args:
+        words: what names the task in the cache, where `params` do not say all of it.
 
     Raises:
         NoBaseModel: no base model is inside the window. That of a pretrained model is not checked here.
@@ -43,18 +46,18 @@ def start(params: Params, task: Task, context: Context) -> Start:
         return Start(pretrained.to(context.device), task, 0)
     first = None
     if (before := first_of(params)) is not None:
-        first, _ = _base_model(before, task, context, None)
-    model, rejected = _base_model(params, task, context, first)
+        first, _ = _base_model(before, task, context, None, words)
+    model, rejected = _base_model(params, task, context, first, words)
     return Start(model.to(context.device), task, rejected)
 
 
 def _base_model(
-    params: Params, task: Task, context: Context, first: Transformer | None
+    params: Params, task: Task, context: Context, first: Transformer | None, words: str
 ) -> tuple[Transformer, int]:
     """The base model, and how many were outside the window before it."""
     spec = base_model_of(params, task)
     folder = context.cached(
-        spec.key(task_key(params, task), context.seed),
+        spec.key(words or task_key(params, task), context.seed),
         lambda folder: make_base_model(folder, spec, task, context.seed, _reporter(context), first),
     )
     model, facts = load_base_model(folder)

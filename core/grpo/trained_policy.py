@@ -80,14 +80,14 @@ def policy_key(params: Params, task: Task, seed: int, device: str) -> str:
     Of a user's files it has digests, not of what they import.
     """
     words = task_key(params, task)
-    rewards = [[_content(name), weight] for name, weight in reward_terms(params.reward).items()]
+    rewards = [[content_of(name), weight] for name, weight in reward_terms(params.reward).items()]
     config = asdict(grpo_config_of(params, task.longest_completion))
     base = base_model_of(params, task).key(words, seed)
     where = [torch.device(device).type, *made_by(), source_digest(__name__)]
     return json.dumps(["policy", base, config, params.sft_shown, rewards, *where], sort_keys=True)
 
 
-def _content(reward: str) -> str:
+def content_of(reward: str) -> str:
     """A built-in reward's name; a function's in a file of the user's, with what the file holds in place of its path."""
     if not is_reference(reward):
         return reward
