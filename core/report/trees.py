@@ -17,8 +17,8 @@ from . import style
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-COLUMN, LINE, GAP, BAR = 150, 30, 14, 5  # pixels
-LETTERS = 18  # of a step's text in its box
+COLUMN, LINE, GAP, BAR = 156, 30, 14, 5  # pixels
+LETTERS = 17  # of a step's text in its box
 SCORE, VALUE = style.PALETTE[0], style.PALETTE[2]
 
 
@@ -93,7 +93,7 @@ def _svg(tree: SearchTree, steps: Sequence[int], said: str) -> Markup:
     width = (1 + max(depth for depth, _ in places.values())) * (COLUMN + GAP)
     height = LINE * (1 + max(line for _, line in places.values()))
     parts = [
-        f'<svg role="img" aria-label="{escape(said)}" viewBox="0 0 {width} {height:g}" style="width:{width}px">'
+        f'<svg role="img" aria-label="{escape(said)}" viewBox="-2 -2 {width + 4} {height + 4:g}" style="width:{width + 4}px">'
     ]
     for number, (depth, line) in places.items():
         step, x, y = tree.steps[number], depth * (COLUMN + GAP), line * LINE
