@@ -70,7 +70,8 @@ class Strategy:
     @property
     def needs_scores(self) -> bool:
         """Whether anything is rated."""
-        return self.search not in ("sample", "greedy") or self.choose in ("best", "weighted-vote")
+        chosen_by_score = self.choose in ("best", "weighted-vote")
+        return chosen_by_score if self.search == "sample" else self.search != "greedy"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,7 @@ def choose(strategy: Strategy, candidates: Candidates[P], sampler: Sampler[P], p
     if strategy.choose == "any":
         return best(problem, sampler.is_right(candidates.prefixes).astype(float), problems)
     if strategy.search == "greedy" or strategy.choose == "best":
-        score = (
-            aggregated(candidates, strategy.aggregate) if strategy.search != "greedy" else np.zeros(problems)
-        )
+        score = aggregated(candidates, strategy.aggregate) if strategy.needs_scores else np.zeros(problems)
         return best(problem, score, problems)
     weight = np.ones(len(problem))
     if strategy.choose == "weighted-vote":
