@@ -9,6 +9,7 @@ head      a reward model on the model's own trunk
 scorers   what rates a prefix, by name
 sampler   what answers: the base model of `grpo` that has learnt to slip
 searched  what a strategy answers, and how good that is
+drawn     the tree of one search, for the report
 rl        GRPO with a rating as the reward
 trial     one strategy at one budget, or one such training
 """
