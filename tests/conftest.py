@@ -28,7 +28,7 @@ FIRST = [
     "cli/test_grpo", "softmax/test_every_kernel", "attention/test_backends", "cli/test_run",
     "softmax/test_triton", "attention/test_flash_triton", "cli/test_adversity", "cli/test_training",
     "cli/test_looking", "cli/test_kd_cross_tokenizer", "cli/test_grpo_user_functions", "tasks/test_chain",
-    "run/test_processes", "cli/test_settling",
+    "run/test_processes", "cli/test_settling", "r1_stages/test_stages",
 ]  # fmt: skip
 """The files that take longest, each half a minute or more. Those of the first line compile what many others load."""
 
