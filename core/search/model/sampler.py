@@ -22,6 +22,7 @@ from ...grpo.tasks.demonstration import CLOSE, OPEN
 from ...lm.language_model import LanguageModel
 from ...lm.model import Transformer
 from ...lm.training import Recipe
+from ...own_files import digest
 from ...source_digest import source_digest
 from ...trial import Context
 from .params import Params
@@ -34,7 +35,7 @@ def base(params: Params, task: Task, context: Context) -> tuple[LanguageModel, T
     """
     begun, seed, words = start(params, task, context), context.seed, task_key(params, task)
     if params.model is not None:
-        return begun.model, begun.task, f"{params.model.hf} {seed}"
+        return begun.model, begun.task, json.dumps([digest(params.model.hf), words, seed])
     first = base_model_of(params, task)
     if not params.slip_steps:
         return begun.model, task, first.key(words, seed)

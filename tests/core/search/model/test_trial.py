@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from one_trial import Stop
+from one_trial import Stop, context_in
 
+from lab.core.grpo.params import task_of
+from lab.core.search.model.params import Params
+from lab.core.search.model.sampler import base
 from lab.core.trial import Refused
 
-from .tiny import run
+from .tiny import TINY, run
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,24 @@ def test_a_model_of_hugging_faces_is_searched(folder, save_llama, changes):
     assert any("rated" in text for _, text in context.samples if isinstance(text, str))
     with pytest.raises(Refused, match="models of ours"):
         run(folder, **options, rl=True)
+
+
+def test_what_is_kept_of_a_model_of_hugging_faces_is_of_its_files_and_its_task(folder, save_llama, tmp_path):
+    pytest.importorskip("transformers")
+    save_llama(tmp_path / "one")
+    save_llama(tmp_path / "other")
+    given = TINY | {"model": {"hf": tmp_path / "one"}, "max_completion_length": 20}
+
+    def key(**changes):
+        params = Params(**given | changes)
+        return base(params, task_of(params, None), context_in(folder, 0, None))[2]
+
+    assert key() == key(model={"hf": tmp_path / "other"})  # the same files
+    assert key() != key(train_depth=(3, 3))
+    before = key()
+    config = tmp_path / "one" / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert key() != before
 
 
 def test_the_policy_is_what_reward_for_right_answers_comes_to(folder, tmp_path):
