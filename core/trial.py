@@ -1,4 +1,4 @@
-"""What a subject implements and may use. Imports no torch, and of ours only the leaf `two_cuts`.
+"""What a subject implements and may use. Imports no torch, and of ours only the leaves `two_cuts` and `search_tree`.
 
 A subject is a folder below `core/`, or a single file of yours, whose `trial.py` defines
 
@@ -18,6 +18,7 @@ leaves unset is the variant's own name, so `online: {}` needs no second mention 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ class Context(Protocol):
         """Show in the live view how far this trial is, and with what: `base model`; empty for its own training."""
 
     def sample(self, step: int, text: str | TwoCuts | SearchTree) -> None:
-        """Keep a text to show beside the curves, such as a generated answer, or a text under two tokenizers.
+        """Keep a text to show beside the curves, such as a generated answer, a text under two tokenizers, or a search tree.
 
         A drawing that several variants keep is shown once.
         """
@@ -165,3 +166,10 @@ class Context(Protocol):
 
         Raises FileNotFoundError, AttributeError: with a message for the person who wrote the reference.
         """
+
+
+def seeded(context: Context, first_seed: int) -> Context:
+    """The same context with a seed that is `first_seed` higher: what is tuned on some seeds is judged on others."""
+    moved = copy.copy(context)
+    moved.seed += first_seed
+    return moved

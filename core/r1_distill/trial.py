@@ -5,11 +5,10 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 from ..lm.kernels import kernels_of_training
-from ..trial import Context, Kernel
+from ..trial import Context, Kernel, seeded
 from .params import Params
 
 __all__ = ["Params", "kernels", "trial"]
@@ -52,7 +51,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     from .traces import deep_task
     from .training import train
 
-    context = _seeded(context, params.first_seed)
+    context = seeded(context, params.first_seed)
     begun = start(params, task_of(params, context.load), context)
     student, task, seed = begun.model, begun.task, context.seed
     config = grpo_config_of(params, task.longest_completion)
@@ -94,10 +93,3 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _of_answers(point: Mapping[str, float]) -> dict[str, float]:
     return {name.removeprefix("eval/"): x for name, x in point.items() if name.startswith("eval/")}
-
-
-def _seeded(context: Context, first_seed: int) -> Context:
-    """The same with another seed."""
-    moved = copy.copy(context)
-    moved.seed += first_seed
-    return moved

@@ -103,7 +103,7 @@ def yardsticks(
 def tastes_of(sampled: Rollout) -> list[float]:
     """The taste of each answer to a general prompt; answers to others are left out."""
     return [
-        taste(problem.asked, said(text))
+        taste(problem.letters, said(text))
         for problem, text in zip(sampled.problems, sampled.texts, strict=True)
         if isinstance(problem, General)
     ]

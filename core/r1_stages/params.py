@@ -93,11 +93,11 @@ class Params(GRPOParams):
     """Answers that are drawn at most for the samples of a stage; it is refused where too few of them can be taken."""
 
     # Taste, and the model of it.
-    asked: tuple[int, int] = (4, 6)
+    letters: tuple[int, int] = (4, 6)
     """The least and the largest number of letters that a general prompt asks for."""
-    care: tuple[float, float] = (0.2, 0.8)
+    in_order: tuple[float, float] = (0.2, 0.8)
     """The least and the largest share of letters in order in a demonstration of a base model; the others are drawn at random."""
-    better_care: tuple[float, float] = (0.6, 1.0)
+    better_in_order: tuple[float, float] = (0.6, 1.0)
     """The same in the demonstrations of better taste, which stages by samples may be shown."""
     pairs: int = Field(1024, ge=1)
     """Pairs of the base model's answers from which a preference is learnt."""
@@ -123,9 +123,11 @@ class Params(GRPOParams):
             raise ValueError(
                 "format is measured in the alphabet that is asked for: give a second, alphabet: ABCDEFGHIJ"
             )
-        if not 2 <= self.asked[0] <= self.asked[1] <= 8:
-            raise ValueError(f"asked is {list(self.asked)}; it is two lengths from 2 to 8, the smaller first")
-        for what, shares in (("care", self.care), ("better_care", self.better_care)):
+        if not 2 <= self.letters[0] <= self.letters[1] <= 8:
+            raise ValueError(
+                f"letters is {list(self.letters)}; it is two lengths from 2 to 8, the smaller first"
+            )
+        for what, shares in (("in_order", self.in_order), ("better_in_order", self.better_in_order)):
             if not 0 <= shares[0] <= shares[1] <= 1:
                 raise ValueError(f"{what} is {list(shares)}; it is two shares, the smaller first")
         before: list[str] = []
@@ -154,16 +156,24 @@ def stages_of(params: Params) -> dict[str, Stage]:
     found: dict[str, Stage] = {}
     instead = {BASE: BASE}  # of a stage that is left out the one before it
     for name, stage in params.stages.items():
-        after = instead[stage.after]
-        if name in params.without:
-            instead[name] = after
-            continue
-        instead[name] = name
-        given = stage.model_dump(exclude_unset=True) | params.change.get(name, {}) | {"after": after}
+        after, changes = instead[stage.after], params.change.get(name, {})
+        if "after" in changes:
+            raise ValueError(
+                f"change: stage {name}: after cannot be changed; leave out what lies between, without"
+            )
         try:
-            found[name] = Stage(**given)
+            changed = Stage(**stage.model_dump(exclude_unset=True) | changes | {"after": after})
         except ValidationError as error:
             raise ValueError(f"change: stage {name}: {_first(error)}") from error
+        of_general = round(changed.general * params.num_prompts)
+        if changed.general and not 0 < of_general < params.num_prompts:
+            raise ValueError(
+                f"stage {name}: general is {changed.general:g}, {of_general} of the {params.num_prompts} prompts of a step; "
+                "there are to be some of both kinds"
+            )
+        instead[name] = after if name in params.without else name
+        if name not in params.without:
+            found[name] = changed
     return found
 
 

@@ -69,10 +69,10 @@ def features(problems: Sequence[General], answers: Sequence[str]) -> Floats:
     """(answers, 65), what s is linear in."""
     found, n = np.zeros((len(answers), len(LETTERS) ** 2 + 1)), len(LETTERS)
     for row, problem, answer in zip(found, problems, answers, strict=True):
-        for one, other in pairwise(answer[: problem.asked]):
+        for one, other in pairwise(answer[: problem.letters]):
             if MARK not in (one, other):
                 row[LETTERS.index(one) * n + LETTERS.index(other)] += 1
-        row /= max(len(answer), problem.asked) - 1
+        row /= max(len(answer), problem.letters) - 1
         row[-1] = answer.count(MARK)
     return found
 
@@ -137,7 +137,7 @@ def labelled(rng: np.random.Generator, of: Sequence[Pair], flaw: float) -> list[
     by_marks, coin = (rng.random(len(of)) < flaw).tolist(), (rng.random(len(of)) < 0.5).tolist()
     made = []
     for (problem, a, b), misled, heads in zip(of, by_marks, coin, strict=True):
-        better = taste(problem.asked, a) - taste(problem.asked, b)
+        better = taste(problem.letters, a) - taste(problem.letters, b)
         wins = (misled and a.count(MARK) - b.count(MARK)) or better or (1 if heads else -1)
         made.append((problem, a, b) if wins > 0 else (problem, b, a))
     return made
@@ -155,15 +155,15 @@ def learnt(shown: Sequence[Pair], held_out: Sequence[Pair], flaw: float, seed: i
         gradient = DECAY * weights - x.T @ wrong / len(x)
         curvature = (x.T * (wrong * (1 - wrong))) @ x / len(x) + DECAY * np.eye(len(weights))
         weights -= np.linalg.solve(curvature, gradient)
-    asked, one, other = zip(*held_out, strict=True)
+    prompts, one, other = zip(*held_out, strict=True)
     made = Preference(weights.tolist(), [], 0.0)
-    references = [*made.scores(asked, one), *made.scores(asked, other)]
+    references = [*made.scores(prompts, one), *made.scores(prompts, other)]
     return Preference(made.weights, [float(s) for s in references], share_in_order(made, held_out))
 
 
 def share_in_order(model: Preference, of: Sequence[Pair]) -> float:
     """The share of pairs that it orders by taste, among those whose answers differ in it."""
-    apart = [pair for pair in of if taste(pair[0].asked, pair[1]) != taste(pair[0].asked, pair[2])]
+    apart = [pair for pair in of if taste(pair[0].letters, pair[1]) != taste(pair[0].letters, pair[2])]
     problems, better, worse = zip(*labelled(np.random.default_rng(0), apart, 0.0), strict=True)
     return float((model.scores(problems, better) > model.scores(problems, worse)).mean())
 

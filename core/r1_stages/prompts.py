@@ -56,7 +56,9 @@ def rewards_of_both(reasoning: StepRewards, preference: Judge | None) -> StepRew
 def _for_reasoning(reward: Reward) -> Reward:
     def of(problems: Sequence[AnyProblem], completions: Sequence[str]) -> list[float | None]:
         which = [i for i, problem in enumerate(problems) if not isinstance(problem, General)]
-        found = reward([problems[i] for i in which], [completions[i] for i in which]) if which else []
+        found = list(reward([problems[i] for i in which], [completions[i] for i in which])) if which else []
+        if len(found) != len(which):
+            raise ValueError(f"it gave {len(found)} values for {len(which)} completions")
         values: list[float | None] = [0.0] * len(problems)
         for i, value in zip(which, found, strict=True):
             values[i] = value

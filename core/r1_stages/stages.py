@@ -101,17 +101,28 @@ def made(name: str, stage: Stage, before: Made, base: Made, setting: Setting) ->
     )
     how: list[object] = [asdict(config), [content_of(name) for name in reward_terms(stage.reward)]]
     if stage.by == "samples":
-        how = [params.sample_batch, params.sample_learning_rate, params.most_answers, *params.better_care]
+        how = [
+            config.parts,
+            config.max_grad_norm,
+            params.sample_batch,
+            params.sample_learning_rate,
+            params.most_answers,
+        ]
+        how += params.better_in_order if stage.demonstrations else ()
     if stage.general:
         how.append(setting.preference_key)
-    told = stage.model_dump(exclude={"after"})
+    description = stage.model_dump(exclude={"after"})
     where = [torch.device(context.device).type, *made_by(), source_digest(__name__)]
-    key = _digest([told, how, setting.seed(name), before.key, base.key, *where])
+    key = _digest([description, how, setting.seed(name), before.key, base.key, *where])
 
     def write(folder: Path) -> None:
         model = copy.deepcopy(begins_at(stage, before, base).model)
-        train = _by_reward if stage.by == "reward" else _by_samples
-        curve = train(name, stage, model, before, config, setting, key)
+        training = (
+            _by_reward(name, stage, model, config, setting)
+            if stage.by == "reward"
+            else _by_samples(name, stage, model, before, config, setting)
+        )
+        curve = _trained(name, training, setting, key)
         torch.save(model.state(), folder / MODEL)
         (folder / CURVE).write_text(json.dumps(curve))
 
@@ -142,15 +153,16 @@ def _digest(key: object) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _by_reward(
-    name: str,
-    stage: Stage,
-    model: Transformer,
-    before: Made,
-    config: GRPOConfig,
-    setting: Setting,
-    key: str,
-) -> Curve:
+@dataclass(frozen=True)
+class Training:
+    """A policy, and `step` (policy, number from 1) to the figures of a step, of which there are `steps`."""
+
+    policy: Policy
+    steps: int
+    step: Callable[[Policy, int], Mapping[str, float]]
+
+
+def _by_reward(name: str, stage: Stage, model: Transformer, config: GRPOConfig, setting: Setting) -> Training:
     """GRPO on prompts of both kinds."""
     mixed = both_kinds(setting.reasoning, setting.general, stage.general)
     reasoning = rewards_of(stage.reward, setting.reasoning, setting.context.load)
@@ -164,7 +176,7 @@ def _by_reward(
         result = train_step(policy, task, rewards, config, seed=seed, step=step)
         return result.metrics | _of_general(result, setting)
 
-    return _steps(name, make_policy(model, config), stage.steps, step_of, setting, key)
+    return Training(make_policy(model, config), stage.steps, step_of)
 
 
 def _of_general(result: StepResult, setting: Setting) -> dict[str, float]:
@@ -179,20 +191,14 @@ def _of_general(result: StepResult, setting: Setting) -> dict[str, float]:
 
 
 def _by_samples(
-    name: str,
-    stage: Stage,
-    model: Transformer,
-    before: Made,
-    config: GRPOConfig,
-    setting: Setting,
-    key: str,
-) -> Curve:
+    name: str, stage: Stage, model: Transformer, before: Made, config: GRPOConfig, setting: Setting
+) -> Training:
     """Next-token training on the filtered answers of the stage before it, and on demonstrations of better taste."""
     params, task, seed = setting.params, setting.reasoning, setting.seed(name)
     random = np.random.default_rng(seed)
     shown = accepted(before.model, task, stage.samples, params.most_answers, [*seed, 1], before.name)
-    asked = setting.general.problems(random, stage.demonstrations, "train")
-    shown += answers(random, asked, params.better_care)
+    prompts = setting.general.problems(random, stage.demonstrations, "train")
+    shown += answers(random, prompts, params.better_in_order)
     encode = task.vocabulary.encode
     data = examples([(encode(problem.prompt), encode(text)) for problem, text in shown], task.vocabulary.pad)
     each = math.ceil(len(shown) / params.sample_batch)
@@ -216,33 +222,24 @@ def _by_samples(
         )
 
     policy = make_policy(model, replace(config, beta=0.0, learning_rate=params.sample_learning_rate))
-    return _steps(name, policy, len(batches), step_of, setting, key)
+    return Training(policy, len(batches), step_of)
 
 
 RECORDED = "loss", "reward", "right", "grad_norm", "kl", "entropy", "think_rate", "taste", "score"
 """Figures of a step that are kept, as `step/…`."""
 
 
-def _steps(
-    name: str,
-    policy: Policy,
-    steps: int,
-    step_of: Callable[[Policy, int], Mapping[str, float]],
-    setting: Setting,
-    key: str,
-) -> Curve:
-    """All steps, from the trial's checkpoint on where that is of this stage."""
-    context, curve = setting.context, list[dict[str, float]]()
+def _trained(name: str, training: Training, setting: Setting, key: str) -> Curve:
+    """The figures of all steps, from the trial's checkpoint on where that is of this stage."""
+    context, policy, curve = setting.context, training.policy, list[dict[str, float]]()
     state = context.restore()
     if state is not None and state["stage"] == key:
         policy.restore(state["policy"])
         curve = state["curve"]
-    for step in range(len(curve) + 1, steps + 1):
-        figures = step_of(policy, step)
+    for step in range(len(curve) + 1, training.steps + 1):
+        figures = training.step(policy, step)
         curve.append({f"step/{each}": figures[each] for each in RECORDED if each in figures})
-        if name == setting.params.stage:
-            context.record(step, **curve[-1])
-        context.progress(step, steps, name)
+        context.progress(step, training.steps, name)
         if step % setting.params.eval_every == 0:
             context.save({"stage": key, "policy": policy.state(), "curve": curve})
     return curve

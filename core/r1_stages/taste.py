@@ -35,23 +35,23 @@ class General(Problem):
     """An open prompt.
 
     Attributes:
-        asked: how many letters it asks for.
+        letters: how many it asks for.
     """
 
-    asked: int = 1
+    letters: int = 1
 
 
-def taste(asked: int, answer: str | None) -> float:
-    """Pairs of neighbouring letters in rising order among the first `asked` signs, over the pairs that the answer has room for,
+def taste(letters: int, answer: str | None) -> float:
+    """Pairs of neighbouring letters in rising order among the first `letters` signs, over the pairs that the answer has room for,
     or over those that were asked for where it is shorter.
 
-    In [0, 1], and 1 for `asked` letters that rise throughout. None, nothing at all and other signs than letters and marks have
+    In [0, 1], and 1 for as many letters that rise throughout. None, nothing at all and other signs than letters and marks have
     none: 0.
     """
     if not answer or not set(answer) <= {*LETTERS, MARK}:
         return 0.0
-    rising = sum(MARK not in (one, other) and one < other for one, other in pairwise(answer[:asked]))
-    return rising / (max(len(answer), asked) - 1)
+    rising = sum(MARK not in (one, other) and one < other for one, other in pairwise(answer[:letters]))
+    return rising / (max(len(answer), letters) - 1)
 
 
 def said(completion: str) -> str | None:
@@ -60,17 +60,17 @@ def said(completion: str) -> str | None:
     return answer if answer and set(answer) <= {*LETTERS, MARK} else None
 
 
-def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
+def taste_task(letters: Sequence[int], in_order: tuple[float, float]) -> Task:
     """The task. Its demonstrations do not think, and heed no mixture.
 
     Args:
-        asked: the least and the largest number of letters that a prompt asks for, from 2 to 8.
-        care: see `answers`; that of the demonstrations.
+        letters: the least and the largest number of letters that a prompt asks for, from 2 to 8.
+        in_order: see `answers`; that of the demonstrations.
     """
 
     def problems(rng: Generator, count: int, split: Split) -> list[Problem]:
         def candidates(rng: Generator, count: int, split: Split) -> list[tuple[Problem, None]]:
-            lengths = rng.integers(asked[0], asked[1] + 1, count).tolist()
+            lengths = rng.integers(letters[0], letters[1] + 1, count).tolist()
             words = rng.integers(len(LETTERS), size=(count, 3)).tolist()
             return [
                 (General(f"{ASK}{n}{''.join(LETTERS[i] for i in word)}=", "", 0, n), None)
@@ -80,7 +80,7 @@ def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
         return [problem for problem, _ in draw(rng, count, split, candidates)]
 
     def shown(rng: Generator, count: int, mixture: Mixture) -> list[tuple[Problem, str]]:
-        return answers(rng, problems(rng, count, "base"), care)
+        return answers(rng, problems(rng, count, "base"), in_order)
 
     return Task(
         name="taste",
@@ -89,7 +89,7 @@ def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
         demonstrations=shown,
         is_right=lambda problem, completion: False,
         longest_prompt=6,
-        longest_completion=asked[1] + max(OFF) + 4,
+        longest_completion=letters[1] + max(OFF) + 4,
         classes=None,
         has_harder=False,
         goal="letters in rising order",
@@ -97,22 +97,22 @@ def taste_task(asked: Sequence[int], care: tuple[float, float]) -> Task:
 
 
 def answers(
-    rng: Generator, problems: Sequence[Problem], care: tuple[float, float]
+    rng: Generator, problems: Sequence[Problem], in_order: tuple[float, float]
 ) -> list[tuple[Problem, str]]:
     """An answer to each prompt: different letters in order, of which a share is then replaced by letters at random; in a share
     `MARKED` a mark behind them.
 
     Args:
-        care: between these two, drawn for each answer, lies the chance that a letter stays.
+        in_order: between these two, drawn for each answer, lies the chance that a letter stays.
     """
     made: list[tuple[Problem, str]] = []
     for problem in problems:
         assert isinstance(problem, General)
-        length = min(max(1, problem.asked + int(rng.choice(OFF))), len(LETTERS))
+        length = min(max(1, problem.letters + int(rng.choice(OFF))), len(LETTERS))
         order = sorted(rng.permutation(len(LETTERS))[:length].tolist())
-        stays = rng.random(length) < rng.uniform(*care)
+        stays = rng.random(length) < rng.uniform(*in_order)
         chance = rng.integers(len(LETTERS), size=length).tolist()
-        letters = [LETTERS[i if kept else j] for i, j, kept in zip(order, chance, stays, strict=True)]
+        written = [LETTERS[i if kept else j] for i, j, kept in zip(order, chance, stays, strict=True)]
         mark = MARK if rng.random() < MARKED else ""
-        made.append((problem, f"<answer>{''.join(letters)}{mark}</answer><eos>"))
+        made.append((problem, f"<answer>{''.join(written)}{mark}</answer><eos>"))
     return made

@@ -5,11 +5,10 @@ Importing this costs no torch: the command line reads `Params` before anything h
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 from ..lm.kernels import kernels_of_training
-from ..trial import Context, Kernel
+from ..trial import Context, Kernel, seeded
 from .params import BASE, Params
 
 __all__ = ["Params", "kernels", "trial"]
@@ -47,11 +46,13 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     from .preference import preference_of
     from .stages import Setting, made, made_base
 
-    context = _seeded(context, params.first_seed)
-    general = taste.taste_task(params.asked, params.care)
+    context = seeded(context, params.first_seed)
+    general = taste.taste_task(params.letters, params.in_order)
     reasoning = with_also(task_of(params, context.load), general, params.also_share)
     general = replace(general, vocabulary=reasoning.vocabulary)
-    words = f"{task_key(params, reasoning)} {params.asked} {params.care} {source_digest(taste.__name__)}"
+    words = (
+        f"{task_key(params, reasoning)} {params.letters} {params.in_order} {source_digest(taste.__name__)}"
+    )
     begun = start(params, reasoning, context, words)
     assert isinstance(begun.model, Transformer)  # pretrained ones are refused
     base_key = base_model_of(params, reasoning).key(words, context.seed)
@@ -81,10 +82,3 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _less(name: str, these: Mapping[str, float], those: Mapping[str, float]) -> dict[str, float]:
     return {f"{name}/{key}": value - those[key] for key, value in these.items()}
-
-
-def _seeded(context: Context, first_seed: int) -> Context:
-    """The same with another seed."""
-    moved = copy.copy(context)
-    moved.seed += first_seed
-    return moved

@@ -48,6 +48,28 @@ class ScoreError(Exception):
     """A scorer gave what is no finite number, or not one for each prefix."""
 
 
+def checked(
+    given: Any, count: int, scorer: str = "the scorer", prefix: Callable[[int], str] = "prefix {}".format
+) -> np.ndarray:
+    """What a scorer gave for `count` prefixes, (count,).
+
+    Args:
+        scorer: its name. prefix: what the i-th prefix is called; both for the message.
+    Raises ScoreError: not one finite number for each.
+    """
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ScoreError(f"{scorer} gave what is no number: {error}") from error
+    if values.shape != (count,):
+        size = "x".join(map(str, values.shape)) or "one"
+        raise ScoreError(f"{scorer} gave {size} numbers for {count} prefixes")
+    if not (finite := np.isfinite(values)).all():
+        i = int((~finite).argmax())
+        raise ScoreError(f"{scorer} gave {values[i]} for {prefix(i)}, no finite number")
+    return values
+
+
 @dataclass(frozen=True)
 class Counted(Generic[P]):
     """The two functions of a search, and the tokens that they have taken, problem by problem.
@@ -83,14 +105,7 @@ class Counted(Generic[P]):
         if self.scorer is None:
             return np.zeros(len(prefixes))
         np.add.at(self.scored, prefixes.problem, prefixes.tokens - known)
-        values = np.asarray(self.scorer(prefixes), dtype=float)
-        if values.shape != (len(prefixes),):
-            given = "x".join(map(str, values.shape)) or "one"
-            raise ScoreError(f"the scorer gave {given} numbers for {len(prefixes)} prefixes")
-        if not (finite := np.isfinite(values)).all():
-            i = int((~finite).argmax())
-            raise ScoreError(f"the scorer gave {values[i]} for prefix {i} of {len(values)}, no finite number")
-        return values
+        return checked(self.scorer(prefixes), len(prefixes))
 
 
 @dataclass(frozen=True)

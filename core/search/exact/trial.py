@@ -19,7 +19,7 @@ from .params import Params
 
 __all__ = ["Params", "trial"]
 
-APART = 3_000_017
+APART = 3_000_029
 """In the seed, so that what a strategy was tried out on is not what it is judged on."""
 
 

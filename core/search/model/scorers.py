@@ -19,7 +19,7 @@ from ...lm.training import examples
 from ...own_files import is_reference
 from ...source_digest import source_digest
 from ...trial import Context
-from ..prefixes import ScoreError
+from ..prefixes import checked
 from . import labels as made
 from .answers import is_right, sound
 from .head import Head, Read, fit, read
@@ -61,7 +61,7 @@ def steps_of(params: Params, task: Task) -> Steps | None:
 def scorer(params: Params, trunk: Trunk, context: Context) -> Scorer:
     """The scorer that the parameters name; a head is trained where the cache lacks it.
 
-    Raises ScoreError, when it is called: it did not give one number for each prefix, or NaN.
+    Raises ScoreError, when it is called: it did not give one finite number for each prefix.
     """
     name = scorer_of(params)
     if is_reference(name):
@@ -91,17 +91,8 @@ def _once(rate: Scorer) -> Scorer:
 
 
 def _of_user(function: Callable[..., Any], name: str, writer: Writer, prefixes: Texts) -> np.ndarray:
-    found = function(writer.problems_of(prefixes), writer.texts(prefixes))
-    try:
-        values = np.asarray(found, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ScoreError(f"{name} gave something that is no number: {error}") from error
-    if values.shape != (len(prefixes),):
-        given = "x".join(map(str, values.shape)) or "one"
-        raise ScoreError(f"{name} gave {given} numbers for {len(prefixes)} prefixes")
-    if np.isnan(values).any():
-        raise ScoreError(f"{name} gave NaN for {writer.texts(prefixes)[int(np.isnan(values).argmax())]!r}")
-    return values
+    texts = writer.texts(prefixes)
+    return checked(function(writer.problems_of(prefixes), texts), len(texts), name, lambda i: repr(texts[i]))
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def searched(
 ) -> dict[str, float]:
     """The metrics of one strategy; see `trial.trial`.
 
-    Raises ScoreError: the scorer gave NaN, or not one number for each prefix, or a negative one for a weighted vote.
+    Raises ScoreError: the scorer gave not one finite number for each prefix, or a negative one for a weighted vote.
     """
     strategy, problems = strategy_of(params), len(writer.problems)
     generator = torch.Generator(context.device).manual_seed(context.seed * 1009 + APART)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from ...grpo.params import task_of
 from ...grpo.trial import question
 from ...lm.kernels import kernels_of_training
-from ...trial import Context, Kernel, Refused
+from ...trial import Context, Kernel, Refused, seeded
 from ..params import strategy_of
 from .params import Params
 
@@ -34,7 +34,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     rated above one with a wrong step, and `brier`, the mean square by which ratings of whole answers miss the truth.
 
     Raises:
-        ScoreError: the scorer gave NaN, or not one number for each prefix, or a negative one for a weighted vote.
+        ScoreError: the scorer gave not one finite number for each prefix, or a negative one for a weighted vote.
         Refused: `rl` of a pretrained model, or a budget that the search cannot keep to.
         ValueError, NoBaseModel, NotFinite: as in `grpo`'s trial.
     """
@@ -50,8 +50,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         raise Refused(
             f"budget is {params.budget} and draws are {params.draws}; whole answers are chosen among those drawn"
         )
-    context = copy.copy(context)
-    context.seed += params.first_seed
+    context = seeded(context, params.first_seed)
     task = task_of(params, context.load)
     context.sample(0, question(task))
     model, task, key = base(params, task, context)

@@ -42,7 +42,7 @@ def test_the_rule_is_one_of_its_models(pairs):
     model = Preference([*rises, 0.0], [0.0], 0.0)
     problems, one, _ = zip(*pairs, strict=True)
     assert model.scores(problems, one) == pytest.approx(
-        [taste(p.asked, a) for p, a in zip(problems, one, strict=True)]
+        [taste(p.letters, a) for p, a in zip(problems, one, strict=True)]
     )
 
 
@@ -70,7 +70,7 @@ def test_many_marks_are_overrated_by_one_with_a_flaw_and_not_by_one_without(pair
 def test_labels(pairs):
     rng = np.random.default_rng(1)
     for problem, a, b in labelled(rng, pairs, 0.0):
-        assert taste(problem.asked, a) >= taste(problem.asked, b)
+        assert taste(problem.letters, a) >= taste(problem.letters, b)
     for _, a, b in labelled(rng, pairs, 1.0):
         assert a.count("!") >= b.count("!")
     apart = [(ASKED, "abce", "abc!")] * 2000  # taste says one thing, marks the other

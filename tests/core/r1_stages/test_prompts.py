@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lab.core.grpo.reward_spec import rewards_of
+from lab.core.grpo.rewards import RewardError, WeightedRewards
 from lab.core.grpo.tasks import Problem, task
 from lab.core.r1_stages.prompts import both_kinds, rewards_of_both
 from lab.core.r1_stages.samples import in_form
@@ -56,3 +57,9 @@ def test_a_share_of_the_prompts_is_general_and_no_answer_to_one_is_right():
 )
 def test_form_is_whole_tags_and_the_prompts_alphabet(text, passes):
     assert in_form(text, CHAIN.alphabets) is passes
+
+
+def test_a_reward_that_gives_too_few_values_is_named():
+    short = rewards_of_both(lambda random: WeightedRewards({"short": lambda problems, completions: []}), None)
+    with pytest.raises(RewardError, match="'short' raised ValueError: it gave 0 values for 1 completions"):
+        short(np.random.default_rng(0))([SUM, SAY], [RIGHT, RIGHT])

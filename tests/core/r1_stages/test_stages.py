@@ -28,7 +28,7 @@ TINY = {
     "structure": "z3", "alphabet": "ABC", "base_depth": (1, 2), "train_depth": (1, 2), "harder_depth": (3, 3), "also_share": 0.4,
     "long": 0.9, "mixed": 0.2, "second": 0.3, "slips": 0.0, "d_model": 16, "layers": 1, "heads": 2, "kv_heads": 1, "d_ff": 16,
     "base_steps": 150, "base_batch": 32, "demonstrations": 1000, "num_prompts": 4, "num_generations": 4, "eval_every": 1,
-    "eval_problems": 4, "eval_samples": 4, "pairs": 64, "asked": (3, 4), "stages": STAGES,
+    "eval_problems": 4, "eval_samples": 4, "pairs": 64, "letters": (3, 4), "stages": STAGES,
 }  # fmt: skip
 NAMES = ["base", *STAGES]
 STILL = {"learning_rate": 1e-30, "sample_learning_rate": 1e-30}  # so small that no weight changes
@@ -47,14 +47,15 @@ def run(_base):
         if not keep:
             (folder / "state").unlink(missing_ok=True)
         context = context_in(folder)
-        context.made, keep_record = [], context.record
+        context.made, context.trained = [], []
 
-        def record(step=None, **metrics):
-            keep_record(step, **metrics)
-            if step == stop_at:
-                raise Stop
+        def progress(done, of, what=""):
+            if what in STAGES:
+                context.trained.append((what, done))
+                if (what, done) == (stage, stop_at):
+                    raise Stop
 
-        context.record = record
+        context.progress = progress
 
         def cached(key, make):
             made = folder / "cache" / hashlib.sha256(key.encode()).hexdigest()
@@ -87,10 +88,8 @@ def test_every_stage_is_made_once_and_measured_against_the_one_before(run, tmp_p
         assert len(made(context, "stage")) == (name != "base")
         assert len(made(context, "measured")) == 1
         assert all(map(math.isfinite, figures[name].values()))
-        steps = {step for step, values in context.records if values}
-        assert steps == set(
-            range(1, {"base": 0, "zero": 2, "dev1": 4, "dev2": 2, "dev3": 1, "r1": 4}[name] + 1)
-        )
+        steps = {"base": 0, "zero": 2, "dev1": 4, "dev2": 2, "dev3": 1, "r1": 4}[name]
+        assert [step for step, values in context.records if values] == list(range(1, steps + 1))
         assert [text.split(":")[0] for _, text in context.samples if ": " in text] == [
             n for n in NAMES[: NAMES.index(name) + 1] for _ in "ab"
         ]
@@ -110,6 +109,7 @@ def test_variants_share_what_they_have_in_common(run):
     for changes, new in [
         ({"without": "r1"}, 0),
         ({"change": {"r1": {"preference_from": 0.0}}}, 1),
+        ({"better_in_order": (0.0, 0.1)}, 2),  # Dev1 is shown none of these
         ({"flaw": 0.9}, 1),  # only R1 is trained by preference; all that is shown is measured by it
         ({"without": "dev3"}, 1),
         ({"without": ["dev2"]}, 2),
@@ -163,7 +163,7 @@ def test_a_killed_trial_goes_on_to_the_same_figures(run, tmp_path, stage):
     resumed, context = run(stage, folder=killed, keep=True, **batch)
     assert resumed == expected
     assert len(made(context, "stage")) == 1, "those before it were done"
-    assert [step for step, _ in context.records][0] == 2, "and it went on from its checkpoint"
+    assert context.trained[0] == (stage, 2), "and it went on from its checkpoint"
 
 
 def test_samples_are_what_the_filters_say(run, monkeypatch):
@@ -229,8 +229,12 @@ def stages(**changes):
         ({"change": {"dev1": {"samples": 0}}}, "is shown nothing"),
         (stages(zero={"reward": "acuracy"}), "no reward 'acuracy'. Did you mean accuracy"),
         ({"alphabet": "", "mixed": 0.0, "second": 0.0}, "needs|give a second"),
-        ({"asked": (1, 4)}, "asked is"),
-        ({"care": (0.8, 0.2)}, "care is"),
+        ({"letters": (1, 4)}, "letters is"),
+        ({"change": {"r1": {"after": "zero"}}}, "after cannot be changed"),
+        ({"without": "r1", "change": {"r1": {"stepz": 3}}}, "no stepz. Did you mean steps"),
+        ({"change": {"r1": {"general": 0.05}}}, "general is 0.05, 0 of the 4 prompts"),
+        ({"change": {"r1": {"general": 0.95}}}, "general is 0.95, 4 of the 4 prompts"),
+        ({"in_order": (0.8, 0.2)}, "in_order is"),
         ({"also": "reverse"}, "leave model, algorithm and also"),
     ],
 )

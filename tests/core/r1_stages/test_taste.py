@@ -60,8 +60,10 @@ def test_more_care_is_more_taste_and_a_base_is_middling():
     rng = np.random.default_rng(0)
     problems = task.problems(rng, 2000, "train")
 
-    def mean(care):
-        return np.mean([taste(problem.asked, said(text)) for problem, text in answers(rng, problems, care)])
+    def mean(in_order):
+        return np.mean(
+            [taste(problem.letters, said(text)) for problem, text in answers(rng, problems, in_order)]
+        )
 
     assert 0.45 < mean((0.2, 0.8)) < 0.65
     assert mean((0.0, 0.0)) < mean((0.2, 0.8)) < mean((0.6, 1.0)) < mean((1.0, 1.0))
@@ -77,4 +79,4 @@ def test_prompts_and_demonstrations_are_in_the_vocabulary_and_apart():
         assert len(task.vocabulary.encode(problem.prompt)) == task.longest_prompt
         assert len(task.vocabulary.encode(text)) <= task.longest_completion
         assert task.vocabulary.decode(task.vocabulary.encode(text)) == text
-    assert {problem.asked for problem, _ in shown} == {2, 3, 4, 5, 6}
+    assert {problem.letters for problem, _ in shown} == {2, 3, 4, 5, 6}

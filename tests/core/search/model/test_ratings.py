@@ -89,7 +89,8 @@ def test_a_scorer_of_ones_own_rates(folder, given):
     ("body", "said"),
     [
         ("return [0.5] * (len(texts) + 1)", "numbers for"),
-        ("return [float('nan')] * len(texts)", "gave NaN"),
+        ("return [float('nan')] * len(texts)", "gave nan for '"),
+        ("return [float('-inf')] * len(texts)", "gave -inf for '"),
         ("return ['high'] * len(texts)", "no number"),
         ("return [-1.0] * len(texts)", "weigh 0 or more"),
     ],
