@@ -26,6 +26,7 @@ SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}
 LAYERS = [
     "softmax",
     "attention",
+    "position",
     "lm",
     "grpo",
     "distill",
