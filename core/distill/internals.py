@@ -1,22 +1,20 @@
-"""A model's last hidden states, and its last block's queries, keys, values and attention maps."""
+"""A model's last hidden states, and its last block's queries, keys and values."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..lm.model import Config, Transformer
-from ..lm.positions import rotated, rotations
 
 
 def hidden_states_and_qkv(model: Transformer, ids: Tensor) -> tuple[Tensor, Tensor]:
     """The hidden states that logits are made of, and the input of the last block's attention.
 
     Returns: (batch, tokens, d_model); and (batch, tokens, heads + 2 · kv_heads, head_dim): queries, then
-    keys, then values, before rotary embedding.
+    keys, then values, before positions are told.
     """
     outputs: list[Tensor] = []
 
@@ -37,16 +35,3 @@ def queries_keys_values(qkv: Tensor, config: Config) -> tuple[Tensor, Tensor, Te
     """The three parts, each (batch, heads, tokens, head_dim)."""
     q, k, v = torch.split(qkv.transpose(1, 2), [config.heads, config.kv_heads, config.kv_heads], 1)
     return q, k, v
-
-
-def attention_maps(qkv: Tensor, config: Config) -> Tensor:
-    """softmax(q·kᵀ/√d) of causal attention with positions, (batch, heads, queries, keys)."""
-    tokens = qkv.shape[1]
-    turns = rotations(tokens, config.head_dim, config.rope_theta).to(qkv.device)
-    turned = rotated(qkv[:, :, : config.heads + config.kv_heads].contiguous(), turns).transpose(1, 2)
-    q, k = torch.split(turned, [config.heads, config.kv_heads], 1)
-    k = k.repeat_interleave(config.heads // config.kv_heads, 1)
-    future = torch.ones(tokens, tokens, dtype=torch.bool, device=qkv.device).triu(1)
-    scores = (q @ k.mT / math.sqrt(config.head_dim)).masked_fill(future, -math.inf)
-    maps: Tensor = scores.softmax(-1)
-    return maps

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..lm.attention_maps import maps_of
 from ..lm.model import Config, Transformer
+from ..position import encoding
+from ..trial import Refused
 from .chunked import loss_by_chunks
-from .internals import attention_maps, hidden_states_and_qkv, queries_keys_values
+from .internals import hidden_states_and_qkv, queries_keys_values
 from .losses import (
     attention_transfer,
     crd,
@@ -175,7 +178,15 @@ class Objective:
         of_teacher = _rows_of(self.heads, rows, qkv)
         if name == "attention":
             match = "match" if config.heads == teacher_config.heads else "mean"
-            maps = attention_maps(qkv, config), attention_maps(of_teacher, teacher_config)
+            of_config = encoding(teacher_config.position, teacher_config.sizes)
+            if of_config.bias is not None:
+                raise Refused(
+                    f"signal attention: a teacher's file does not hold what its position {teacher_config.position} has learned"
+                )
+            maps = (
+                maps_of(qkv, config, student.model.encoding),
+                maps_of(of_teacher, teacher_config, of_config),
+            )
             return attention_transfer(*maps, kind="kl", heads=match)
         if name != "minilm":
             raise _without_loss(name)

@@ -1,8 +1,8 @@
 """A small decoder-only transformer, trained here or loaded, and what sampling and training need of it.
 
 * `vocabulary`: text to token ids and back; `language_model`: what any model and its vocabulary offer.
-* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `products`: linear layers;
-  `positions`: rotary positions.
+* `model`: the transformer; `operations`: RMSNorm and SwiGLU; `products`: linear layers; `attention_maps`: its probabilities
+  of attention.
 * `cache`: keys and values of earlier tokens; `generation`: sampled completions; `decoder`: the same by compiled
   steps; `scoring`: log-probabilities of given ones.
 * `numba/`: kernels; `compiled_or_torch`: whether they compute; `blocks`: the transformer's blocks by them, one function with its

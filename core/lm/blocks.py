@@ -59,29 +59,39 @@ class Weights:
 
 
 def states(
-    x: Tensor, blocks: Sequence[Weights], gain: Tensor, turns: Tensor, shape: Shape, places: Packed
+    x: Tensor,
+    blocks: Sequence[Weights],
+    gain: Tensor,
+    turns: Tensor | None,
+    shape: Shape,
+    places: Packed,
+    by_distance: Tensor | None = None,
 ) -> Tensor:
     """The normed states (tokens, d_model) of embeddings x, with a first derivative.
 
     Args:
         x: (tokens, d_model), float32, on the CPU, as all others.
         gain: (d_model,), of the last norm.
-        turns: (context, head_dim / 2, 2), cosine and sine of each position's angles.
+        turns: (context, head_dim / 2, 2), cosine and sine of each position's angles; None: queries and keys are not turned.
+        by_distance: (heads, distances), added to the scores at distances 0, 1, … from a query back to a key.
     """
     weights = [getattr(block, field.name) for block in blocks for field in fields(block)]
+    bias = x.new_empty(0, 0) if by_distance is None else by_distance.to(x.dtype).contiguous()
     setting = _Setting(shape, places, turns)
-    if not (torch.is_grad_enabled() and any(t.requires_grad for t in (x, gain, *weights))):
-        return _without_gradient(setting, x.detach(), gain.detach(), _blocks(weights))
-    found: Tensor = _States.apply(setting, x, gain, *weights)  # type: ignore[no-untyped-call]
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in (x, gain, bias, *weights))):
+        return _without_gradient(setting, x.detach(), gain.detach(), bias.detach(), _blocks(weights))
+    found: Tensor = _States.apply(setting, x, gain, bias, *weights)  # type: ignore[no-untyped-call]
     return found
 
 
-def _without_gradient(setting: _Setting, x: Tensor, gain: Tensor, blocks: list[Weights]) -> Tensor:
+def _without_gradient(
+    setting: _Setting, x: Tensor, gain: Tensor, bias: Tensor, blocks: list[Weights]
+) -> Tensor:
     """Each of torch's threads has its share of the sequences, where none goes on from another: the passes use one thread."""
     places, first = setting.places, setting.places.first.tolist()
     shares = max(1, min(cores(x.device), len(x) // WORTH_A_THREAD))
     if shares == 1 or bool((places.beginning >= 0).any()):
-        return _forward(setting, x, gain, blocks, keep=False)[0]
+        return _forward(setting, x, gain, bias, blocks, keep=False)[0]
     cuts = sorted({bisect_left(first, len(x) * i // shares) for i in range(shares + 1)})
 
     @torch.no_grad()
@@ -91,42 +101,48 @@ def _without_gradient(setting: _Setting, x: Tensor, gain: Tensor, blocks: list[W
         own = Packed(
             places.first[last] - first[cut[0]], places.beginning[sequences], places.positions[tokens]
         )
-        return _forward(replace(setting, places=own), x[tokens], gain, blocks, keep=False)[0]
+        return _forward(replace(setting, places=own), x[tokens], gain, bias, blocks, keep=False)[0]
 
     return torch.cat(each(of_share, list(pairwise(cuts)), x.device))
 
 
 class _States(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, setting: _Setting, x: Tensor, gain: Tensor, *weights: Tensor) -> Tensor:
-        found, kept = _forward(setting, x.detach(), gain.detach(), _blocks(weights), keep=True)
+    def forward(
+        ctx: Any, setting: _Setting, x: Tensor, gain: Tensor, bias: Tensor, *weights: Tensor
+    ) -> Tensor:
+        found, kept = _forward(setting, x.detach(), gain.detach(), bias.detach(), _blocks(weights), keep=True)
         ctx.setting, ctx.kept = setting, kept
-        ctx.save_for_backward(gain, *weights)
+        ctx.save_for_backward(gain, bias, *weights)
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gain, *weights = ctx.saved_tensors
+        gain, bias, *weights = ctx.saved_tensors
         g = gradients[0].contiguous()
-        return None, *_backward(ctx.setting, g, gain.detach(), _blocks(weights), ctx.kept)
+        return None, *_backward(ctx.setting, g, gain.detach(), bias.detach(), _blocks(weights), ctx.kept)
 
 
 @dataclass(frozen=True)
 class _Setting:
     shape: Shape
     places: Packed
-    turns: Tensor
-
-    @property
-    def turned(self) -> int:
-        """The heads of queries and keys, which have positions."""
-        return self.shape.heads + self.shape.kv_heads
+    turns: Tensor | None
 
     @property
     def qkv(self) -> int:
         """Columns."""
-        return (self.turned + self.shape.kv_heads) * self.shape.head_dim
+        return (self.shape.heads + 2 * self.shape.kv_heads) * self.shape.head_dim
+
+    def rotate(self, qkv: Tensor, part: slice, forwards: bool) -> None:
+        """Turn the queries and keys of some tokens by their positions, in place, or back."""
+        if self.turns is None:
+            return
+        from .numba import rows
+
+        heads = self.shape.heads + self.shape.kv_heads
+        _run(rows.rotate, qkv, self.places.positions[part], self.turns, heads, forwards)
 
     @property
     def attention(self) -> tuple[Any, ...]:
@@ -179,7 +195,7 @@ def _room(setting: _Setting, tokens: int, blocks: int) -> _AllKept:
 
 
 def _forward(
-    setting: _Setting, x: Tensor, gain: Tensor, blocks: list[Weights], keep: bool
+    setting: _Setting, x: Tensor, gain: Tensor, bias: Tensor, blocks: list[Weights], keep: bool
 ) -> tuple[Tensor, _AllKept]:
     """Its parts begin after the products of attention, where tokens meet: from there to the next block's queries and keys."""
     from .numba import attention, rows
@@ -192,7 +208,7 @@ def _forward(
     for layer in range(len(blocks) + 1):
         if layer:
             before, weights = kept[layer - 1], blocks[layer - 1]
-            _run(attention.attend, before.qkv, *setting.attention, before.attended, before.lse)
+            _run(attention.attend, before.qkv, *setting.attention, bias, before.attended, before.lse)
         stream, scale, of_norm = all_kept.last, all_kept.last_scale, gain
         if layer < len(blocks):
             stream, scale = kept[layer].before_attention, kept[layer].scale_attention
@@ -219,14 +235,14 @@ def _forward(
             if layer < len(blocks):
                 qkv = kept[layer].qkv[part]
                 product("forward", y, blocks[layer].qkv.t(), qkv)
-                _run(rows.rotate, qkv, setting.places.positions[part], setting.turns, setting.turned, True)
+                setting.rotate(qkv, part, True)
     return found, all_kept
 
 
 def _backward(
-    setting: _Setting, g: Tensor, gain: Tensor, blocks: list[Weights], all_kept: _AllKept
+    setting: _Setting, g: Tensor, gain: Tensor, bias: Tensor, blocks: list[Weights], all_kept: _AllKept
 ) -> list[Tensor]:
-    """The gradients by x, the last gain and the weights of each block."""
+    """The gradients by x, the last gain, what is added to the scores and the weights of each block."""
     from .numba import attention, rows
 
     shape, kept, tokens, some = setting.shape, all_kept.blocks, len(g), min(ROWS, len(g))
@@ -234,7 +250,7 @@ def _backward(
     scratch = Workspace([narrow, narrow, wide, wide, (some, 2 * shape.d_ff)])
     whole = Workspace([(tokens, shape.d_model), (tokens, setting.qkv)])
     d_attended, d_qkv = whole.tensors
-    dx, d_gain = torch.zeros_like(g), torch.zeros_like(gain)
+    dx, d_gain, d_bias = (torch.zeros_like(t) for t in (g, gain, bias))
     d_blocks = [Weights(*map(torch.zeros_like, vars(block).values())) for block in blocks]
     for layer in range(len(blocks), -1, -1):
         for part in _parts(tokens):
@@ -245,7 +261,7 @@ def _backward(
                 _run(rows.norm_backward, g[part], last, scale, gain, r, d_gain, y)
             else:
                 after, above, d_above, d = kept[layer], blocks[layer], d_blocks[layer], d_qkv[part]
-                _run(rows.rotate, d, setting.places.positions[part], setting.turns, setting.turned, False)
+                setting.rotate(d, part, False)
                 product("input gradient", d, above.qkv, dy)
                 stream, scale = after.before_attention[part], after.scale_attention[part]
                 of_norm, d_norm = above.before_attention, d_above.before_attention
@@ -264,8 +280,9 @@ def _backward(
                 product("input gradient", r, weights.project, d_attended[part])
                 product("weight gradient", r.t(), before.attended[part], d_weights.project, accumulate=True)
         if layer:
-            _run(attention.attend_backward, d_attended, before.qkv, *setting.attention, before.lse, d_qkv)
-    return [dx, d_gain, *(each for block in d_blocks for each in vars(block).values())]
+            arguments = (*setting.attention, bias, before.lse, d_qkv, d_bias)
+            _run(attention.attend_backward, d_attended, before.qkv, *arguments)
+    return [dx, d_gain, d_bias, *(each for block in d_blocks for each in vars(block).values())]
 
 
 def _run(kernel: Callable[..., None], *arguments: Any) -> None:

@@ -1,7 +1,7 @@
 """Keys and values of earlier tokens: in memory that was allocated once, or shared by the rows that go on from them.
 
-All rows of a batch end at the same column: prompts are padded on the left. Rotary positions depend on differences
-alone, so padding does not change them.
+All rows of a batch end at the same column: prompts are padded on the left. Where positions depend on differences alone a
+token's column is enough; others count from the first column that is no padding.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Cache:
         self.keys[layer, :, :, self.length : last] = k
         self.values[layer, :, :, self.length : last] = v
         return self.keys[layer, :, :, :last], self.values[layer, :, :, :last]
+
+    def positions(self, new: Tensor) -> Tensor:
+        """Of the tokens new (rows, new): (new,), or (rows, new) where rows are padded, 0 in padding."""
+        column = torch.arange(self.length, self.length + new.shape[1], device=new.device)
+        return column if self.starts is None else (column - self.starts[:, None]).clamp(min=0)
 
     def mask(self, new: int) -> Tensor | None:
         """The attention mask of so many new tokens, (rows, 1, new, columns), True: may attend; None where `causal` is enough."""
@@ -79,6 +84,10 @@ class Shared:
             self.values.append(v)
             return k, v
         return torch.cat([self.keys[layer][self.of], k], 2), torch.cat([self.values[layer][self.of], v], 2)
+
+    def positions(self, new: Tensor) -> Tensor:
+        """Of the tokens new (rows, new): (new,)."""
+        return torch.arange(self.length, self.length + new.shape[1], device=new.device)
 
     def mask(self, new: int) -> None:
         """None, as `causal` suffices: no padding precedes a token."""

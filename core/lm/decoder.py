@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 
 def weights_for_decoding(model: object) -> Weights | None:
-    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample."""
+    """The model's weights as the compiled step wants them, packed; None where PyTorch's operations are to sample.
+
+    It turns queries and keys, and adds nothing: an encoding of positions that adds is left to PyTorch.
+    """
     if not isinstance(model, Transformer) or not model.may_be_compiled():
+        return None
+    if model.encoding.added is not None or model.scores_by_distance(1) is not None:
         return None
     from .numba.decode import Weights, pack_weight, size_of
 

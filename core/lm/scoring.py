@@ -93,7 +93,7 @@ def predicting_states(model: LanguageModel, sequences: Sequences) -> Predicting:
     column = torch.arange(width, device=sequences.ids.device)
     row, offset = (column < sequences.lengths[:, None]).nonzero(as_tuple=True)
     tokens = sequences.ids[row, sequences.starts[row] + offset]
-    if isinstance(model, Transformer) and model.by_kernels(sequences.ids):
+    if isinstance(model, Transformer) and model.by_kernels(sequences.ids) and model.encoding.places is None:
         ids, places, at = _packed(sequences, row, offset)
         states = model.packed_states(ids, places)
     else:
@@ -160,7 +160,12 @@ def _states(model: LanguageModel, sequences: Sequences) -> tuple[Tensor, int]:
     numbers, of = torch.unique(sequences.prompts, return_inverse=True)
     # Each row computes the last token of its prompt: its state is the first that predicts a completion.
     common = int(sequences.starts.min()) - 1
-    if common < 1 or 2 * len(numbers) > rows or not isinstance(model, Transformer):
+    if (
+        common < 1
+        or 2 * len(numbers) > rows
+        or not isinstance(model, Transformer)
+        or model.encoding.places is not None
+    ):
         return model.hidden(ids), 0
     any_row = torch.empty_like(numbers).scatter_(0, of, torch.arange(rows, device=of.device))
     beginnings = Shared()

@@ -46,3 +46,16 @@ def partial_rope(sizes: Sizes, share: float = 0.75) -> Encoding:
     frequency = frequencies(sizes.head_dim, sizes.theta)
     frequency[round(share * len(frequency)) :] = 0
     return Encoding(rotation=turning_by(frequency))
+
+
+def rotated(x: Tensor, rotation: Tensor) -> Tensor:
+    """x (batch, length, heads, head_dim), each pair (2j, 2j + 1) of a head a complex number, times that of its position.
+
+    Args:
+        rotation: complex (length, 1, head_dim/2), or (batch, length, 1, head_dim/2).
+    """
+    # Half precision is too coarse to turn in.
+    single = x.to(torch.promote_types(x.dtype, torch.float32))
+    pairs = torch.view_as_complex(single.view(*x.shape[:-1], -1, 2))
+    turned: Tensor = torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
+    return turned

@@ -27,7 +27,6 @@ MAKERS = FILLED | {
 }
 FOLLOW = {
     "lm/operations.py",
-    "lm/positions.py",
 }  # parameters and tables of a model, which is made where torch says, as torch.nn's are
 
 
@@ -49,7 +48,16 @@ def unsaid(source: str) -> list[str]:
 def test_each_tensor_that_is_made_says_its_dtype_and_device():
     files = [
         path
-        for package in ("attention", "softmax", "lm", "grpo", "distill", "power_sampling", "measure")
+        for package in (
+            "attention",
+            "position",
+            "softmax",
+            "lm",
+            "grpo",
+            "distill",
+            "power_sampling",
+            "measure",
+        )
         for path in (CORE / package).rglob("*.py")
         if str(path.relative_to(CORE)) not in FOLLOW
     ]

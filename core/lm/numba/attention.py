@@ -1,9 +1,10 @@
 """Causal attention of short sequences, some of which go on from another one, and its gradient.
 
-    S = Q·Kᵀ · scale,   P = softmax(S),   O = P·V
-    dV = Pᵀ·dO,   dS = P ∘ (dO·Vᵀ − rowsum(P ∘ dO·Vᵀ)),   dQ = dS·K · scale,   dK = dSᵀ·Q · scale
+    S = Q·Kᵀ · scale + B,   P = softmax(S),   O = P·V
+    dV = Pᵀ·dO,   dS = P ∘ (dO·Vᵀ − rowsum(P ∘ dO·Vᵀ)),   dQ = dS·K · scale,   dK = dSᵀ·Q · scale,   dB = dS
 
-(Dao, arXiv:2307.08691, §2 and Algorithm 2, without its tiles of keys: all keys of a sequence fit into the cache.)
+(Dao, arXiv:2307.08691, §2 and Algorithm 2, without its tiles of keys: all keys of a sequence fit into the cache.) B depends
+on the head and on the distance from a query back to a key, as in ALiBi and T5; it may be nothing.
 
 A tile is LANES queries, of all heads that share keys, by all keys that these may see. It is transposed, Sᵀ (keys, LANES): each
 lane of a vector is a query, so that sums go lane by lane, and the products need nothing to be turned.
@@ -134,8 +135,57 @@ def _last_keys(last, before, r0, count, group):  # type: ignore[no-untyped-def]
     return last[0], last[LANES - 1]
 
 
+@inlined
+def _by_lane(bias, kv_heads, group, unscaled):  # type: ignore[no-untyped-def]
+    """What is added to the scores of LANES queries at a time, divided by their scale: (kv_heads, rows, LANES).
+
+    Row x is of the key that lies x − LANES tokens before the first query; a lane's query is that of token l // group and of
+    head l % group, so that its distance is l // group more. It is 0 where the query does not see the key.
+    """
+    distances = bias.shape[1]
+    rows = np.zeros((kv_heads, distances + LANES if distances else 0, LANES), np.float32)
+    for h in range(kv_heads):
+        for x in range(rows.shape[1]):
+            for l in range(LANES):  # noqa: E741
+                distance = x - LANES + l // group
+                if 0 <= distance < distances:
+                    rows[h, x, l] = bias[h * group + l % group, distance] * unscaled
+    return rows
+
+
+@inlined
+def _add_bias(S, by_lane, h, nearest, keys):  # type: ignore[no-untyped-def]
+    """S (keys, LANES) += B, where the first query stands beside the key `nearest`."""
+    if by_lane.shape[1]:
+        for j in range(keys):
+            at = nearest - j + LANES
+            for l in range(LANES):  # noqa: E741
+                S[j, l] += by_lane[h, at, l]
+
+
+@inlined
+def _add_bias_gradient(d_by_lane, h, dS, nearest, keys):  # type: ignore[no-untyped-def]
+    """The gradient by the rows of `_by_lane`, but for the scale."""
+    if d_by_lane.shape[1]:
+        for j in range(keys):
+            at = nearest - j + LANES
+            for l in range(LANES):  # noqa: E741
+                d_by_lane[h, at, l] += dS[j, l]
+
+
+@inlined
+def _add_by_distance(d_bias, d_by_lane, group):  # type: ignore[no-untyped-def]
+    """d_bias (heads, distances) += what `_add_bias_gradient` has summed up."""
+    for h in range(d_by_lane.shape[0]):
+        for x in range(d_by_lane.shape[1]):
+            for l in range(LANES):  # noqa: E741
+                distance = x - LANES + l // group
+                if 0 <= distance < d_bias.shape[1]:
+                    d_bias[h * group + l % group, distance] += d_by_lane[h, x, l]
+
+
 @kernel
-def attend(qkv, first, beginning, heads, kv_heads, scale, o, lse):  # type: ignore[no-untyped-def]
+def attend(qkv, first, beginning, heads, kv_heads, scale, bias, o, lse):  # type: ignore[no-untyped-def]
     """O of all sequences.
 
     Args:
@@ -143,6 +193,8 @@ def attend(qkv, first, beginning, heads, kv_heads, scale, o, lse):  # type: igno
         first: (sequences + 1,) int64: sequence s is the tokens first[s] … first[s + 1] − 1, at least one.
         beginning: (sequences,) int64: the sequence that s goes on from, one before s that itself goes on from none; or −1.
         scale: of the scores, above 0.
+        bias: (heads, distances), added to the scores at distances 0, 1, … from a query back to a key; (0, 0): nothing is.
+            With it, LANES is a multiple of heads / kv_heads.
         o: (tokens, heads · d), written.
         lse: (tokens, heads), written: log₂ Σ 2^(S · log₂e).
     """
@@ -154,6 +206,7 @@ def attend(qkv, first, beginning, heads, kv_heads, scale, o, lse):  # type: igno
     Ot, rows = np.zeros((wide + LANES, LANES), np.float32), np.zeros((LANES, wide), np.float32)
     m, total, last = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32), np.empty(LANES, np.int32)
     unit = float32(scale * LOG2_E)
+    by_lane = _by_lane(bias, kv_heads, group, float32(1 / scale))
     for s in range(beginning.size):
         t0, n, b = first[s], first[s + 1] - first[s], beginning[s]
         before = first[b + 1] - first[b] if b >= 0 else 0
@@ -167,6 +220,7 @@ def attend(qkv, first, beginning, heads, kv_heads, scale, o, lse):  # type: igno
                 least, most = _last_keys(last, before, r0, count, group)
                 _into_lanes(Qt, rows, qkv, t0, r0, count, group, query)
                 _multiply(S, K, wide, 1, Qt, most + 1, d)
+                _add_bias(S, by_lane, h, before + r0 // group, most + 1)
                 _mask(S, last, least, most)
                 _softmax(S, _up(most + 1, TALL), unit, m, total)
                 _multiply(Ot, V, 1, wide, S, d, most + 1)
@@ -216,12 +270,12 @@ def _softmax(S, keys, unit, m, total):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def attend_backward(d_o, qkv, first, beginning, heads, kv_heads, scale, lse, d_qkv):  # type: ignore[no-untyped-def]
-    """The gradient by queries, keys and values.
+def attend_backward(d_o, qkv, first, beginning, heads, kv_heads, scale, bias, lse, d_qkv, d_bias):  # type: ignore[no-untyped-def]
+    """The gradient by queries, keys and values, and by what is added to the scores.
 
     Args: as of `attend`, with what it has written in `lse`.
         d_o: (tokens, heads · d).
-        d_qkv: like qkv, written.
+        d_qkv: like qkv, written. d_bias: like bias; added to it.
     """
     tokens, d, group = qkv.shape[0], qkv.shape[1] // (heads + 2 * kv_heads), heads // kv_heads
     qkv, d_qkv = qkv.reshape(tokens, -1, d), d_qkv.reshape(tokens, -1, d)
@@ -234,6 +288,8 @@ def attend_backward(d_o, qkv, first, beginning, heads, kv_heads, scale, lse, d_q
     dOt, dO = np.zeros((wide + LANES, LANES), np.float32), np.zeros((LANES, wide), np.float32)
     dQt, rows = np.zeros((wide + LANES, LANES), np.float32), np.zeros((LANES, wide), np.float32)
     L, D, last = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32), np.empty(LANES, np.int32)
+    by_lane = _by_lane(bias, kv_heads, group, float32(1 / scale))
+    d_by_lane = np.zeros_like(by_lane)
     unit, scale = float32(scale * LOG2_E), float32(scale)
     for s in range(beginning.size):
         t0, n, b = first[s], first[s + 1] - first[s], beginning[s]
@@ -255,8 +311,10 @@ def attend_backward(d_o, qkv, first, beginning, heads, kv_heads, scale, lse, d_q
                     L[x] = lse[t0 + r // group, h * group + r % group]
                 _multiply(P, K, wide, 1, Qt, most + 1, d)
                 _multiply(dS, V, wide, 1, dOt, most + 1, d)
+                _add_bias(P, by_lane, h, before + r0 // group, most + 1)
                 _mask(P, last, least, most)
                 _score_gradients(P, dS, _up(most + 1, TALL), unit, L, D)
+                _add_bias_gradient(d_by_lane, h, dS, before + r0 // group, most + 1)
                 _add_over_lanes(dV, P, dO, _up(most + 1, TALL), d)
                 _add_over_lanes(dK, dS, Q, _up(most + 1, TALL), d)
                 _multiply(dQt, K, 1, wide, dS, d, most + 1)
@@ -271,6 +329,7 @@ def attend_backward(d_o, qkv, first, beginning, heads, kv_heads, scale, lse, d_q
                     d_qkv[t0 + i, key, c] = dK[before + i, c] * scale
                 for c in range(d):
                     d_qkv[t0 + i, value, c] = dV[before + i, c]
+    _add_by_distance(d_bias, d_by_lane, group)
 
 
 @inlined

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from lab.core.distill.internals import attention_maps, hidden_states_and_qkv, queries_keys_values
+from lab.core.distill.internals import hidden_states_and_qkv, queries_keys_values
 from lab.core.distill.losses import attention_transfer, minilm_relations
+from lab.core.lm.attention_maps import maps_of
 from lab.core.lm.model import Config, Transformer
 
 
@@ -30,7 +31,7 @@ def test_maps_times_values_are_what_the_block_projects(model, ids):
     inputs_of_project = []
     model.blocks[-1].project.register_forward_pre_hook(lambda _, inputs: inputs_of_project.append(inputs[0]))
     _, qkv = hidden_states_and_qkv(model, ids)
-    maps = attention_maps(qkv, model.config)
+    maps = maps_of(qkv, model.config, model.encoding)
     _, _, v = queries_keys_values(qkv, model.config)
     o = maps @ v.repeat_interleave(4 // model.config.kv_heads, 1)
     torch.testing.assert_close(o.transpose(1, 2).flatten(2), inputs_of_project[0])
@@ -43,7 +44,7 @@ def test_losses_of_heads_are_0_at_the_teacher_and_reach_the_student(model, ids):
     parts = queries_keys_values(qkv, model.config)
     other = [torch.randn_like(x) for x in parts]
     assert minilm_relations(parts, parts, relation_heads=4, causal=True).item() == pytest.approx(0, abs=1e-6)
-    maps = attention_maps(qkv, model.config)
+    maps = maps_of(qkv, model.config, model.encoding)
     assert attention_transfer(maps, maps, kind="kl").item() == pytest.approx(0, abs=1e-6)
     apart = minilm_relations(parts, other, relation_heads=4, causal=True)
     apart = apart + attention_transfer(maps, maps.roll(1, 1), kind="kl")

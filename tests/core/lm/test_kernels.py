@@ -104,9 +104,10 @@ def test_what_is_not_finite_stays_so():
 
 def test_positions_turn_pairs_and_back():
     from lab.core.lm.numba import rows as kernels
-    from lab.core.lm.positions import rotated, rotations
+    from lab.core.position.rotary import frequencies, rotated, turning_by
 
-    turns, at = rotations(9, 6, 100.0), torch.tensor([0, 8, 3, 3], dtype=torch.int32)
+    turns = turning_by(frequencies(6, 100.0))(torch.arange(9)).unsqueeze(1)
+    at = torch.tensor([0, 8, 3, 3], dtype=torch.int32)
     x = numbers(4, 5 * 6)
     found = x.clone()
     table = torch.view_as_real(turns).squeeze(1)
@@ -118,7 +119,7 @@ def test_positions_turn_pairs_and_back():
     torch.testing.assert_close(found, x)
 
 
-def attention_by_hand(qkv, places, heads, kv_heads):
+def attention_by_hand(qkv, places, heads, kv_heads, bias):
     x = qkv.view(len(qkv), heads + 2 * kv_heads, -1)
     q, k, v = x.split([heads, kv_heads, kv_heads], 1)
     found = []
@@ -128,6 +129,9 @@ def attention_by_hand(qkv, places, heads, kv_heads):
         K, V = (t[seen].repeat_interleave(heads // kv_heads, 1) for t in (k, v))
         S = torch.einsum("qhc,khc->hqk", q[own], K) / math.sqrt(q.shape[-1])
         future = torch.ones(len(own), len(seen), dtype=torch.bool).triu(len(seen) - len(own) + 1)
+        if bias.numel():
+            distance = torch.arange(len(seen) - len(own), len(seen))[:, None] - torch.arange(len(seen))
+            S = S + bias[:, distance.clamp(min=0)]
         P = S.masked_fill(future, -INF).softmax(-1)
         found.append(torch.einsum("hqk,khc->qhc", P, V).flatten(1))
     return torch.cat(found)
@@ -135,9 +139,13 @@ def attention_by_hand(qkv, places, heads, kv_heads):
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(1, 1), (4, 2), (6, 2), (5, 1)])
 @pytest.mark.parametrize("d", [2, 8, 12, 32, 66])
-def test_attention_and_its_gradient(heads, kv_heads, d):
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_attention_and_its_gradient(heads, kv_heads, d, with_bias):
     """Lengths around every size of a tile, behind beginnings of 3, 17 and 1 tokens and behind none."""
     from lab.core.lm.numba import attention
+
+    if with_bias and attention.LANES % (heads // kv_heads):
+        pytest.skip("a tile must hold whole groups of heads")
 
     lengths = torch.tensor([3, 1, 17, 5, 64, 1, 16, 40, 100, 2])
     places = packed(lengths, torch.tensor([-1, -1, -1, 0, 2, 0, 1, -1, 2, 2]))
@@ -146,12 +154,20 @@ def test_attention_and_its_gradient(heads, kv_heads, d):
         numbers(int(lengths.sum()), heads * d, seed=1),
     )
     o, lse, d_qkv = torch.full_like(d_o, NAN), torch.full((len(qkv), heads), NAN), torch.full_like(qkv, NAN)
+    bias = 2 * numbers(heads, 117, seed=2) if with_bias else torch.empty(0, 0)
+    d_bias = torch.ones_like(bias)
     shape = places.first, places.beginning, heads, kv_heads, d**-0.5
-    run(attention.attend, qkv, *shape, o, lse)
-    run(attention.attend_backward, d_o, qkv, *shape, lse, d_qkv)
-    value, [expected] = gradient(lambda x: attention_by_hand(x, places, heads, kv_heads), d_o, qkv)
+    run(attention.attend, qkv, *shape, bias, o, lse)
+    run(attention.attend_backward, d_o, qkv, *shape, bias, lse, d_qkv, d_bias)
+    value, [expected, *of_bias] = gradient(
+        lambda x, *b: attention_by_hand(x, places, heads, kv_heads, b[0] if b else bias),
+        d_o,
+        *[qkv, bias][: 1 + with_bias],
+    )
     close(o, value, rtol=1e-5, atol=1e-5)
     assert (d_qkv - expected).norm() < 1e-5 * expected.norm() and (d_qkv - expected).abs().max() < 1e-4
+    for each in of_bias:  # it is added to what is there
+        assert (d_bias - 1 - each).norm() < 1e-5 * each.norm()
 
 
 def test_a_nan_in_one_sequence_is_not_in_another():
@@ -162,8 +178,9 @@ def test_a_nan_in_one_sequence_is_not_in_another():
     qkv[3] = NAN
     o, lse, d_qkv = torch.empty(57, 8), torch.empty(57, 1), torch.empty(57, 24)
     shape = places.first, places.beginning, 1, 1, 8**-0.5
-    run(attention.attend, qkv, *shape, o, lse)
-    run(attention.attend_backward, numbers(57, 8), qkv, *shape, lse, d_qkv)
+    none = torch.empty(0, 0)
+    run(attention.attend, qkv, *shape, none, o, lse)
+    run(attention.attend_backward, numbers(57, 8), qkv, *shape, none, lse, d_qkv, none)
     assert o[3:20].isnan().all() and o[20:].isfinite().all() and d_qkv[20:].isfinite().all()
 
 

@@ -4,7 +4,11 @@ import math
 
 import torch
 
-from lab.core.lm.positions import rotated, rotations
+from lab.core.position.rotary import frequencies, rotated, turning_by
+
+
+def rotations(positions, head_dim, theta):
+    return turning_by(frequencies(head_dim, theta))(torch.arange(positions)).unsqueeze(1)
 
 
 def test_pairs_turn_by_their_position():
