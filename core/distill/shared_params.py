@@ -5,10 +5,11 @@ Importing this costs no torch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ..position.names import check_generating, check_heads
 from ..trial import Context
 from ..trial import Params as AnyParams
 
@@ -44,6 +45,8 @@ class SharedParams(AnyParams):
     """Heads of the student."""
     d_ff: int = Field(144, ge=8)
     """Width of the student's feed-forward layers."""
+    position: Annotated[str, AfterValidator(check_generating)] = "rope"
+    """How students and teachers are told positions: none, learned, sinusoidal, alibi, t5, rope, …"""
     steps: int = Field(300, ge=1)
     """Steps of the student's training."""
     batch: int = Field(32, ge=1)
@@ -80,8 +83,7 @@ class SharedParams(AnyParams):
             ("d_model", self.d_model, self.heads),
             ("teacher_d_model", self.teacher_d_model, self.teacher_heads),
         ):
-            if width % heads or width // heads % 2:
-                raise ValueError(f"{who} is {width}; it must be an even multiple of its {heads} heads")
+            check_heads(self.position, width, heads, who)
         return self
 
 
@@ -99,7 +101,7 @@ def config_of(params: SharedParams, vocabulary: int, context: int, of: str = "")
     sizes: dict[str, Any] = {
         name: getattr(params, of + name) for name in ("d_model", "layers", "heads", "d_ff")
     }
-    return Config(vocabulary, context, kv_heads=sizes["heads"], **sizes)
+    return Config(vocabulary, context, kv_heads=sizes["heads"], position=params.position, **sizes)
 
 
 def seed_of(params: SharedParams, context: Context) -> int:

@@ -9,12 +9,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ..lm.pretrained import PretrainedModel, written_as_model
 from ..own_files import digest, is_reference
+from ..position.names import check_generating, check_heads
 from ..trial import Nearby
 from ..trial import Params as AnyParams
 from .reward_spec import reward_terms
@@ -93,6 +94,8 @@ class Params(AnyParams):
     """Heads of the keys and values."""
     d_ff: int = Field(192, ge=8)
     """Width of the feed-forward layers."""
+    position: Annotated[str, AfterValidator(check_generating)] = "rope"
+    """How the base model is told positions: none, learned, sinusoidal, alibi, t5, rope, …"""
     base_steps: int = Field(600, ge=1)
     """Steps of its training on demonstrations."""
     base_batch: int = Field(128, ge=1)
@@ -186,6 +189,7 @@ class Params(AnyParams):
         for name, window in (("window", self.window), ("first_window", self.first_window)):
             if not 0 <= window[0] < window[1] <= 1:
                 raise ValueError(f"{name} is {list(window)}; it is two shares, the lower first")
+        check_heads(self.position, self.d_model, self.heads)
         grpo_config_of(self, longest=1)
         _check_controls(self)
         nearby: Nearby | None = info.context
@@ -338,6 +342,7 @@ def base_model_of(params: Params, task: Task) -> BaseModelSpec:
             heads=params.heads,
             kv_heads=params.kv_heads,
             d_ff=params.d_ff,
+            position=params.position,
         ),
         mixture=mixture_of(params),
         # Parts save padding or use cores; of a small batch of a narrow model they cost more than that.

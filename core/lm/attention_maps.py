@@ -42,7 +42,7 @@ def maps_of(qkv: Tensor, config: Config, encoding: Encoding, positions: Tensor |
     both = qkv[:, :, : config.heads + config.kv_heads].contiguous()
     if encoding.rotation is not None:
         both = rotated(both, encoding.rotation(of if positions is None else positions).unsqueeze(-2))
-    q, k = both.transpose(1, 2).split([config.heads, config.kv_heads], 1)
+    q, k = torch.split(both.transpose(1, 2), [config.heads, config.kv_heads], 1)
     scores = q @ k.repeat_interleave(config.heads // config.kv_heads, 1).mT / math.sqrt(config.head_dim)
     by_distance = encoding.scores_by_distance(of)
     if by_distance is None:

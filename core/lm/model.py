@@ -145,11 +145,12 @@ class Transformer(nn.Module):
         if encoding.rotation is not None and (encoding.places is not None or "rotation" in self.position):
             rotation = encoding.rotation(positions).unsqueeze(-2)
         mask = None if cache is None else cache.mask(ids.shape[1])
-        slopes = None if encoding.slopes is None else encoding.slopes.to(x.device)
-        if encoding.bias is not None:
-            mask = biased(self.scores_by_distance(last), ids.shape[1], mask)
+        slopes = encoding.slopes if mask is None else None
+        by_distance = None if slopes is not None else self.scores_by_distance(last)
+        if by_distance is not None:
+            mask = biased(by_distance, ids.shape[1], mask)
         for layer, block in enumerate(self._blocks()):
-            x = block(x, rotation, mask, cache, layer, slopes)
+            x = block(x, rotation, mask, cache, layer, None if slopes is None else slopes.to(x.device))
         if cache is not None:
             cache.length = last
         hidden: Tensor = self.norm(x)

@@ -2,7 +2,8 @@
 
 `encoding("rope", Sizes(d_model=64, heads=4, context=128))`: any of them by name; `ENCODINGS` lists them.
 
-* `interface`: what an encoding is, and for which sizes it is made; `registry`: all of them by name.
+* `interface`: what an encoding is, and for which sizes it is made; `registry`: all of them by name; `names`: what
+  needs no torch.
 * Added to the embeddings: `absolute` (integer, binary, sinusoidal, learned). Added to the scores: `biases` (ALiBi, T5).
 * Turning queries and keys: `rotary` (RoPE, partial RoPE), `longer_rotary` (interpolated, NTK, YaRN), `grid` (of two axes).
 * `own_places`: positions other than 0, 1, 2, …: randomised, with a random start, coupled.

@@ -26,7 +26,9 @@ def randomised(sizes: Sizes) -> Encoding:
             raise Undefined(f"randomised draws from {sizes.context} positions: {length} tokens do not fit")
         generator = None if training else torch.Generator("cpu").manual_seed(length)
         rows = batch if training else 1
-        order = torch.rand(rows, sizes.context, generator=generator, device="cpu").argsort(1)
+        order = torch.rand(
+            rows, sizes.context, generator=generator, dtype=torch.float32, device="cpu"
+        ).argsort(1)
         return order[:, :length].sort(1).values.expand(batch, -1).to(ids.device)
 
     return Encoding(rotation=rope(sizes).rotation, places=places)
@@ -72,5 +74,5 @@ def _started(positions: Tensor, training: bool, context: int) -> Tensor:
     if not training or not positions.numel():
         return positions
     room = context - positions.max(1, keepdim=True).values
-    drawn = torch.rand(len(positions), 1, device="cpu").to(positions.device)
+    drawn = torch.rand(len(positions), 1, dtype=torch.float32, device="cpu").to(positions.device)
     return positions + (drawn * room).long()

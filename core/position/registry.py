@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..suggest import did_you_mean
 from . import absolute, biases, grid, longer_rotary, own_places, rotary
 from .interface import Encoding, Sizes
+from .names import check_name
 
 ENCODINGS: dict[str, Callable[[Sizes], Encoding]] = {
     "none": lambda sizes: Encoding(),
@@ -31,8 +31,4 @@ ENCODINGS: dict[str, Callable[[Sizes], Encoding]] = {
 
 def encoding(name: str, sizes: Sizes) -> Encoding:
     """Raises ValueError: there is none of this name, or it does not fit to the sizes."""
-    if name not in ENCODINGS:
-        raise ValueError(
-            f"no position encoding {name}.{did_you_mean(name, ENCODINGS)} There are: {', '.join(ENCODINGS)}"
-        )
-    return ENCODINGS[name](sizes)
+    return ENCODINGS[check_name(name)](sizes)
