@@ -21,7 +21,7 @@ def check_name(name: str, names: tuple[str, ...] = NAMES) -> str:
             f"no position encoding {name}.{did_you_mean(name, names)} There are: {', '.join(names)}"
         )
     if name not in names:
-        raise ValueError(f"position {name}: {_why_not(name)}. There are: {', '.join(names)}")
+        raise ValueError(f"{name}: {_why_not(name)}. There are: {', '.join(names)}")
     return name
 
 

@@ -24,8 +24,8 @@ def test_every_encoding_has_a_name_and_its_kind():
     ("name", "said"),
     [
         ("rop", "no position encoding rop. Did you mean rope? There are: none, integer"),
-        ("coupled", "position coupled: a token's position depends on the whole text"),
-        ("mixed", "position mixed: it tells places on a grid"),
+        ("coupled", "coupled: a token's position depends on the whole text"),
+        ("mixed", "mixed: it tells places on a grid"),
     ],
 )
 def test_a_name_that_cannot_be(name, said):
