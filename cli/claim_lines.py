@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..core.experiment.schema import Experiment
     from ..core.run.results import Results
 
-ORDER = ("fails here", "unclear", "preview", "other device", "holds", "not tested")
+ORDER = ("fails here", "unclear", "preview", "not trained enough", "other device", "holds", "not tested")
 LETTERS = {"C": "C counted", "T": "T timed", "R": "R trained"}
 WIDEST = 16  # columns of a source's figure
 SENTENCE = 40  # the least columns in which a sentence is worth beginning

@@ -143,7 +143,7 @@ BY_NAME: dict[str, Complete] = {
     "preset": presets, "metric": metrics, "rows": axes, "variants": variants, "set_": keys, "claim": claims,
     "run": runs, "runs": runs, "resume": runs, "ids": runs,
     "device": _words("auto", "cpu", "cuda"), "direction": _words("fwd", "fwd+bwd"),
-    "fail_on": _words("fails", "wrong", "unclear"), "to": _words("tensorboard", "mlflow"),
+    "fail_on": _words("fails", "wrong", "unclear", "untrained"), "to": _words("tensorboard", "mlflow"),
 }  # fmt: skip
 BY_COMMAND: dict[str, Complete] = {
     "export run": lambda context, incomplete: [*experiments(context, incomplete), *runs(context, incomplete)],

@@ -126,6 +126,8 @@ def _said(judged: Results, verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "paper", quoted(verdict.paper, verdict.measure, verdict.unit)
     yield "measure", measured_as(verdict) + (f", {LETTERS[verdict.letter]}" if verdict.letter else "")
     yield "expected", f"{verdict.expected}: {SET_BY[verdict.threshold]}"
+    if verdict.needs:
+        yield "needs", verdict.needs
     if verdict.here:
         yield "here", f"{verdict.here}{_figure_behind(verdict)}{_how_sure(judged, verdict)}"
     means = MARKS[family(verdict.word)].means.partition(";")[0]

@@ -24,7 +24,7 @@ LINES = 23  # of a terminal of 24: the prompt takes the last
 SUMMARY = 4  # lines
 ROWS = 6  # rows of the table, besides the user's own, before claims that hold get a line
 WORTH_IT = 7  # times the replicates that are there: more of them are not proposed
-OPEN = ("fails here", "unclear", "preview")
+OPEN = ("fails here", "unclear", "preview", "not trained enough")
 
 
 def print_last_screen(results: Results, screen: Console) -> None:

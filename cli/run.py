@@ -98,8 +98,8 @@ def run(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit with 3 when a claim fails, a variant is wrong or a claim is unclear: "
-            "fails, wrong, unclear"
+            help="Exit with 3 when a claim fails, a variant is wrong, or a claim is unclear or not trained enough: "
+            "fails, wrong, unclear, untrained"
         ),
     ] = None,
 ) -> None:
@@ -114,8 +114,8 @@ def run(
     if quick and preset not in (None, "quick"):
         stop(f"--quick is --preset quick; here is --preset {preset} as well")
     for word in fail_on or ():
-        if word not in ("fails", "wrong", "unclear"):
-            stop(f"--fail-on {word}: fails, wrong or unclear")
+        if word not in ("fails", "wrong", "unclear", "untrained"):
+            stop(f"--fail-on {word}: fails, wrong, unclear or untrained")
     if not names and resume and resume in experiment_files():
         names, resume = [resume], ""  # an experiment whose name could be a run's letters
     if until not in (None, "settled"):

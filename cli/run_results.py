@@ -97,6 +97,7 @@ def exit_code(results: Results, fail_on: frozenset[str]) -> int:
     words = {verdict.word for verdict in results.verdicts}
     states = set(results.status["status"])
     named = {"fails": "fails here" in words, "unclear": "unclear" in words, "wrong": "wrong" in states}
+    named["untrained"] = "not trained enough" in words
     if any(named[word] for word in fail_on):
         return 3
     broken = any(trial["status"] in BAD for trial in results.run.results())

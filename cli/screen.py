@@ -32,7 +32,10 @@ THEME = Theme(
         "command": "cyan",
     }
 )
-WORDS = {"holds": "good", "fails here": "bad", "unclear": "open", "preview": "open", "not tested": "quiet"}
+WORDS = {
+    "holds": "good", "fails here": "bad", "unclear": "open", "preview": "open", "not trained enough": "open",
+    "not tested": "quiet",
+}  # fmt: skip
 
 
 NARROWEST = 20  # columns

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TEXT = (
     "variant", "metric", "tier", "baseline", "kind", "unit", "difference", "status", "reason", "kernel",
-    "claim", "says", "source", "threshold", "letter", "measure", "variants", "place", "expected", "here", "word", "detail",
+    "claim", "says", "source", "threshold", "letter", "measure", "variants", "place", "expected", "needs", "here", "word", "detail",
     "holds_for", "differences", "note",
 )  # fmt: skip
 WHOLE = ("replicate", "step", "n", "replicates")

@@ -10,6 +10,7 @@ In reading order:
     control       the A/A control of each tier
     alarms        notes about figures that show an experiment to be broken
     measures      the measure of a claim, with its interval
+    needs         what the variants of a claim must reach first
     regions       where an interval lies relative to the expected region
     looks         when a claim may be judged, and at which level
     two_runs      what changed from one run to another

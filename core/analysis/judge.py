@@ -9,6 +9,8 @@ intervals in tables, which hold for one figure at one time. Before the first loo
 A verdict about times is a preview too where the clock cannot be trusted: the A/A control of its tier is off at its
 point, or fewer than six of its processes had a machine that was not busy with something else (the others are left out).
 
+A claim whose variants have not reached what it `needs` gets no verdict either, but "not trained enough".
+
 A claim made for another kind of device gets a word with a star, which counts neither way; only counted numbers, the same
 on every machine, are judged on every device.
 """
@@ -26,6 +28,7 @@ from . import digits
 from .conditions import Conditions, busy_among, control_doubt, up_to, without_busy
 from .gaps import worse_than
 from .measures import Measured, measured
+from .needs import shortfall
 from .regions import stand
 from .setting import differences, is_elsewhere, starred_word
 from .settle import Settling, next_verdict, settling
@@ -63,6 +66,7 @@ def judge(
     for claim in experiment.claims:
         try:
             observed = measured(claim.measure, experiment, readings, curves, level)
+            short = shortfall(claim, experiment, readings)
         except NotTested as why:
             verdicts.append(_verdict(claim, experiment, environment or {}, None, str(why), conditions))
             continue
@@ -73,7 +77,7 @@ def judge(
             )
             off = control_doubt(conditions, claim.measure, experiment, readings, observed)
         verdicts.append(
-            _verdict(claim, experiment, environment or {}, observed, left_out, conditions, busy, off)
+            _verdict(claim, experiment, environment or {}, observed, left_out, conditions, busy, off, short)
         )
     return verdicts
 
@@ -110,15 +114,18 @@ def _verdict(
     conditions: Conditions,
     busy: str = "",
     off: str = "",
+    short: str = "",
 ) -> Verdict:
     measure, metric = claim.measure, experiment.metrics.get(claim.measure.metric)
     unit = "x" if measure.kind == "ratio" else "" if measure.axis or metric is None else metric.unit
     word, detail, to_settle = (
         ("not tested", "", Settling(why_not=said))
         if observed is None
+        else ("not trained enough", short, Settling(why_not=short))
+        if short
         else _word(claim, experiment, environment, observed, conditions, busy, off)
     )
-    holds_for = experiment.holds_for if observed and observed.sampled else ""
+    holds_for = experiment.holds_for if observed and observed.sampled and not short else ""
     details = (detail, said, holds_for and f"for {holds_for}")
     point = (
         observed.point if observed else {k: v for k, v in measure.where.items() if v not in ("max", "min")}
@@ -133,6 +140,7 @@ def _verdict(
         interval=observed.steps[0] if observed and len(observed.steps) == 1 else None,
         point=tuple(point.items()), replicates=observed.replicates if observed else 0,
         differences=tuple(differences(claim, experiment, point, environment)), holds_for=holds_for,
+        needs=claim.needs.words if claim.needs else "",
     )  # fmt: skip
 
 

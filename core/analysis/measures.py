@@ -63,7 +63,7 @@ def measured(
 def _at_point(measure: Measure, experiment: Experiment, readings: Readings, level: float) -> Measured:
     point = point_of(experiment, readings, measure.where)
     metric = readings.with_prompts(experiment.metrics[measure.metric], point, measure.variants)
-    found = [_whole(readings.get(variant, point, measure.metric), measure.metric, variant)
+    found = [whole(readings.get(variant, point, measure.metric), measure.metric, variant)
              for variant in measure.variants]  # fmt: skip
     steps: tuple[Interval, ...]
     figures: tuple[Interval, ...] = ()
@@ -103,7 +103,7 @@ def _predicted(measure: Measure, experiment: Experiment, readings: Readings, poi
         raise NotTested(f"{prediction.id} predicts nothing here: {error}") from error
 
 
-def _whole(figure: Replicates, name: str, variant: str) -> Replicates:
+def whole(figure: Replicates, name: str, variant: str) -> Replicates:
     """The figure, all of it finite."""
     for replicate, value in figure.items():
         if not math.isfinite(value):
@@ -131,7 +131,7 @@ def _along_axis(
         if who == variant and metric == name and point == at(point[index])
     }  # fmt: skip
     values = [*planned, *sorted(extra - set(planned), key=str)]
-    rows = [_whole(readings.get(variant, at(value), name), name, variant) for value in values]
+    rows = [whole(readings.get(variant, at(value), name), name, variant) for value in values]
     if not all(isinstance(value, int | float) for value in values):
         raise NotTested(f"{axis} is not a number")
     common = sorted(set.intersection(*(set(row) for row in rows)))

@@ -141,7 +141,7 @@ def look_to_come(verdicts: Sequence[Verdict], conditions: Conditions, noun: str)
     reasons = [
         f"{v.claim}: {v.settling.why_not}"
         for v in verdicts
-        if v.word in ("unclear", "preview") and v.settling
+        if v.word in ("unclear", "preview", "not trained enough") and v.settling
     ]
     if not reasons:
         untested = sum(v.word == "not tested" for v in verdicts)

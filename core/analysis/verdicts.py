@@ -15,7 +15,7 @@ from .statistics import LEVEL, Interval, Region, chance_with
 
 LETTERS = {"counted": "C", "timed": "T", "trained": "R"}
 WORDS = (
-    "holds", "fails here", "unclear", "preview", "not tested",
+    "holds", "fails here", "unclear", "preview", "not trained enough", "not tested",
     "faster*", "slower*", "higher*", "lower*", "same*", "unclear*",
 )  # fmt: skip
 
@@ -40,6 +40,7 @@ class Verdict:
         replicates: seeds or repeats (pairs) that were judged; 0 where not tested, 1 for counted.
         settling: how many of them would settle an unclear claim or turn a preview into a verdict, or why none would;
             None where it is settled.
+        needs: what its variants must reach first, in words; "" where nothing is needed.
         holds_for: what a sampled verdict is limited to, "these two teachers", where the file says so.
     """
 
@@ -65,6 +66,7 @@ class Verdict:
     replicates: int = 0
     settling: Settling | None = None
     holds_for: str = ""
+    needs: str = ""
 
     @property
     def estimate(self) -> float | None:
@@ -84,7 +86,7 @@ def claims_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """The verdicts as claims.csv holds them: one row each, lists joined by "; ", NaN: there is no number."""
     columns = [
         "claim", "says", "source", "paper", "threshold", "letter", "measure", "metric", "variants", "place",
-        "expected", "estimate", "low", "high", "level", "unit", "replicates", "here", "word", "detail",
+        "expected", "needs", "estimate", "low", "high", "level", "unit", "replicates", "here", "word", "detail",
         "more", "holds_for", "differences", "note",
     ]  # fmt: skip
     rows = []
@@ -106,7 +108,7 @@ def tally(verdicts: Iterable[Verdict]) -> str:
     """All verdicts in one line: `4 hold, 2 other device, 1 unclear`."""
     plural = {"holds": "hold", "fails here": "fail here", "preview": "preview"}
     counts = Counter("other device" if verdict.word.endswith("*") else verdict.word for verdict in verdicts)
-    order = ("holds", "fails here", "other device", "unclear", "preview", "not tested")
+    order = ("holds", "fails here", "other device", "unclear", "preview", "not trained enough", "not tested")
     shown = ((counts[word], word if counts[word] == 1 else plural.get(word, word)) for word in order)
     return ", ".join(f"{count} {word}" for count, word in shown if count)
 
@@ -116,7 +118,8 @@ def by_chance(verdicts: Iterable[Verdict]) -> str:
 
     Counted numbers do not vary, so they are not among them; empty where nothing sampled was judged.
     """
-    judged = sum(1 for v in verdicts if v.letter != "C" and v.word not in ("preview", "not tested"))
+    without = ("preview", "not trained enough", "not tested")
+    judged = sum(1 for v in verdicts if v.letter != "C" and v.word not in without)
     return f"at most {judged * (1 - LEVEL):.2g} of {judged} sampled false by chance" if judged else ""
 
 
@@ -124,11 +127,11 @@ def chances(verdicts: Iterable[Verdict], replicates: int) -> dict[str, float | N
     """How likely each sampled claim is to be settled at the first look of a run of so many replicates, from the
     spread that this run saw.
 
-    Claims of counted numbers, of orders with several steps and untested ones are left out; None where the
-    spread is unknown.
+    Claims of counted numbers, of orders with several steps, untested ones and those whose variants are not trained enough are
+    left out; None where the spread is unknown.
     """
     return {
         verdict.claim: chance_with(verdict.interval, replicates, verdict.region, 1 - FIRST_ERROR)
         for verdict in verdicts
-        if verdict.letter != "C" and verdict.interval is not None
+        if verdict.letter != "C" and verdict.interval is not None and verdict.word != "not trained enough"
     }

@@ -17,7 +17,7 @@ from .discovery import experiment_files
 from .document import Document, Keys, shorten
 from .mistakes import Mistake
 from .predictions import about, name_mistakes, value_mistakes
-from .schema import Claim, Experiment, Measure, Plot
+from .schema import Claim, Experiment, Measure, Needs, Plot, Point
 from .shape import plainly
 from .subject import Subject
 from .summary import parse
@@ -290,11 +290,9 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
     elif measure.axis is None:
         _check_names(set(measure.variants) - set(measure.of), experiment, (*keys, "measure", "over"), wrong)
     _check_where(measure.where, experiment, (*keys, "measure", "where"), wrong)
-    for name in filter(experiment.variants.__contains__, measure.variants):
-        for axis, values in experiment.variants[name].only.items():
-            if axis == measure.axis or (axis in measure.where and measure.where[axis] not in values):
-                at = ", ".join(map(str, values))
-                wrong((*keys, "measure"), f"{name} is trained at {axis} {at} only")
+    _check_only(measure.variants, measure.where, measure.axis, experiment, (*keys, "measure"), wrong)
+    if claim.needs is not None:
+        _check_needs(claim.needs, measure, experiment, (*keys, "needs"), wrong)
     _check_names([claim.against] if claim.against is not None else [], experiment, (*keys, "against"), wrong)
     source = claim.source.split(",")[0].strip()
     if source != "ours" and source not in experiment.sources:
@@ -309,6 +307,36 @@ def _check_claim(claim: Claim, index: int, experiment: Experiment, wrong: Any) -
             wrong((*keys, "measure"), _where_on(axis, values))
     for message in _impossible(claim, experiment) if metric is not None else ():
         wrong((*keys, "expect"), message)
+
+
+def _check_only(
+    names: list[str], where: Point, along: str | None, experiment: Experiment, keys: Keys, wrong: Any
+) -> None:
+    for name in filter(experiment.variants.__contains__, names):
+        for axis, values in experiment.variants[name].only.items():
+            if axis == along or (axis in where and where[axis] not in values):
+                at = ", ".join(map(str, values))
+                wrong(keys, f"{name} is trained at {axis} {at} only")
+
+
+def _check_needs(needs: Needs, measure: Measure, experiment: Experiment, keys: Keys, wrong: Any) -> None:
+    metric = experiment.metrics.get(needs.metric)
+    if metric is None:
+        wrong((*keys, "metric"), f"no metric {needs.metric}.{nearest(needs.metric, experiment.metrics)}")
+    else:
+        (low, high), (least, most) = needs.region, possible.of_metric(metric)
+        if low > most or high < least:
+            bound = "at_most" if needs.at_least is None else "at_least"
+            wrong((*keys, bound), f"never reached: {needs.metric} lies between {least:g} and {most:g}")
+    for name in needs.of:
+        if name not in measure.variants:
+            wrong((*keys, "of"), f"the measure is not of {name}.{nearest(name, measure.variants)}")
+    _check_where(needs.where, experiment, (*keys, "where"), wrong)
+    names = [name for name in needs.of or measure.variants if name in measure.variants]
+    _check_only(names, needs.where, None, experiment, keys, wrong)
+    along = experiment.axes.get(measure.axis or "", [])
+    if measure.axis is not None and len(along) > 1 and measure.axis not in needs.where:
+        wrong(keys, _where_on(measure.axis, along))
 
 
 def _check_prediction(measure: Measure, experiment: Experiment, keys: Keys, wrong: Any) -> None:

@@ -311,6 +311,41 @@ class Expect(Part):
         return low, math.inf if self.at_most is None else self.at_most
 
 
+class Needs(Part):
+    """What the variants of a claim must reach before it is judged: one that has not learnt its task in range says nothing of
+    what lies beyond."""
+
+    metric: str
+    at_least: float | None = Field(None, allow_inf_nan=False)
+    at_most: float | None = Field(None, allow_inf_nan=False)
+    of: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+        [], description="of the measure's variants only these; all where it is left out"
+    )
+    where: Point = Field(
+        {}, description="where it is reached, laid over the point of the measure: `{length: 16}`"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            said = "none" if self.at_least is None else "both"
+            raise ValueError(f"needs takes one of at_least, at_most; here: {said}")
+        return self
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Lowest and highest value that is enough."""
+        low = -math.inf if self.at_least is None else self.at_least
+        return low, math.inf if self.at_most is None else self.at_most
+
+    @property
+    def words(self) -> str:
+        """`right of alibi at least 0.95 at length=16`."""
+        of = f" of {' and '.join(self.of)}" if self.of else ""
+        bound = f"at most {self.at_most:.10g}" if self.at_least is None else f"at least {self.at_least:.10g}"
+        return f"{self.metric}{of} {bound}" + (f" at {point_words(self.where)}" if self.where else "")
+
+
 class Claim(Part):
     """What a source says, where it says so, and the check that decides whether it holds here."""
 
@@ -325,6 +360,11 @@ class Claim(Part):
     )
     measure: Measure
     expect: Expect
+    needs: Needs | None = Field(
+        None,
+        description="what its variants must reach first, `{metric: right, at_least: 0.95, where: {length: 16}}`; else there is "
+        "no verdict, but `not trained enough`",
+    )
     threshold: Literal["ours", "paper", "arithmetic"] = Field(
         "ours", description="who set the bounds of `expect`"
     )

@@ -42,10 +42,10 @@ def sentences(plot: Plot, experiment: Experiment, picture: Picture, verdicts: Se
     for claim in _concerned(plot, experiment, picture):
         if _height(claim, plot, experiment) is not None or claim.id not in judged:
             continue
-        here = judged[claim.id].here
-        said.append(
-            f"{_what(claim)}: claimed {_said(claim, experiment)}" + (f"; here {here}" if here else "")
-        )
+        verdict = judged[claim.id]
+        here = f"; here {verdict.here}" if verdict.here else ""
+        here += f", {verdict.word}" if verdict.word == "not trained enough" else ""
+        said.append(f"{_what(claim)}: claimed {_said(claim, experiment)}{here}")
     return said
 
 

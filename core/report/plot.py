@@ -211,7 +211,7 @@ def _states(
 
     known = hashlib.sha256(f"{source_digest(__name__)} {version('matplotlib')}".encode())
     known.update(experiment.model_dump_json().encode())
-    known.update(repr([(verdict.claim, verdict.here) for verdict in verdicts]).encode())
+    known.update(repr([(verdict.claim, verdict.here, verdict.word) for verdict in verdicts]).encode())
     for table in (comparison, curves, values):
         if table is not None:
             known.update(repr(list(table.columns)).encode())

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from .page import Page
 
 # What a person has to see first; what a run says nothing of comes last.
-ORDER = ("fails here", "unclear", "preview", "holds", words.OTHER_DEVICE, words.NOT_TESTED)
+ORDER = (
+    "fails here",
+    "unclear",
+    "preview",
+    "not trained enough",
+    "holds",
+    words.OTHER_DEVICE,
+    words.NOT_TESTED,
+)
 THRESHOLDS = {"ours": "us", "paper": "the source", "arithmetic": "arithmetic"}
 
 

@@ -29,6 +29,7 @@ MARKS = {
     "fails here": Mark("✗", "fails", "the interval lies wholly outside what the claim expects"),
     "unclear": Mark("?", "unclear", "the interval reaches over the edge of what the claim expects; more replicates may settle it"),
     "preview": Mark("…", "preview", "too few replicates for a verdict, or a clock that cannot be trusted: the reason stands beside it"),
+    "not trained enough": Mark("○", "untrained", "a variant has not reached what the claim needs, so it says nothing here; longer training may change that"),
     OTHER_DEVICE: Mark("*", "elsewhere", "claimed for another kind of device: seen here, counted neither way"),
     NOT_TESTED: Mark("–", "untested", "this run has no figure for it"),
 }  # fmt: skip

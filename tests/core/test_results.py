@@ -23,7 +23,7 @@ COMPARISON = {
 CLAIMS = {
     "claim": "string", "says": "string", "source": "string", "paper": "object", "threshold": "string",
     "letter": "string", "measure": "string", "metric": "string", "variants": "string", "place": "string",
-    "expected": "string", "estimate": "float64", "low": "float64", "high": "float64", "level": "float64",
+    "expected": "string", "needs": "string", "estimate": "float64", "low": "float64", "high": "float64", "level": "float64",
     "unit": "string", "replicates": "int64", "here": "string", "word": "string", "detail": "string", "more": "Int64",
     "holds_for": "string", "differences": "string", "note": "string",
 }  # fmt: skip

@@ -16,6 +16,7 @@ from lab.core.experiment.summary import Figure, parse
 from lab.core.experiment.warnings import warnings
 
 KNOWN = (Path(__file__).parents[2] / "known" / "known.yaml").read_text()
+KNOWN_LEARNING = Path(__file__).parents[2] / "known"
 KNOWN_TRIAL = (Path(__file__).parents[2] / "known" / "known_trial.py").read_text()
 
 
@@ -40,6 +41,14 @@ def predicting(value: str, message: str, metric: str = "steps", of: str = "base"
     """A file with a prediction that is wrong."""
     text = f"predictions:\n  - {{id: p, says: s, metric: {metric}, of: {of}, value: '{value}'}}\nclaims:"
     return "claims:", text, "claims:", message
+
+
+def needing(
+    needs: str, message: str, measure: str = "{ratio: time, of: same, over: base, where: {size: 2}}"
+) -> tuple[str, ...]:
+    """A file with a claim that needs what is wrong."""
+    text = f"{measure}\n    needs: {needs}"
+    return f"measure: {measure}", f"measure: {text}", measure, message
 
 
 # (what to replace, by what, the line in which it stands, what the message must say)
@@ -113,6 +122,21 @@ WRONG = {
     "deviation from no prediction": (
         "{value: steps, of: base, where: {size: 1}}", "{deviation: steps, of: base, over: sevn, where: {size: 1}}",
         "{value: steps, of: base", "no prediction sevn.",
+    ),
+    "needs an unknown metric": needing("{metric: erorr, at_most: 1}", "no metric erorr. Did you mean error?"),
+    "needs at an unknown axis": needing("{metric: error, at_most: 1, where: {sise: 1}}", "no axis sise. Did you mean size?"),
+    "needs at no value of the axis": needing("{metric: error, at_most: 1, where: {size: 12}}", "size is never 12. Did you mean 2?"),
+    "needs without a bound": needing("{metric: error}", "needs takes one of at_least, at_most; here: none"),
+    "needs with two bounds": needing("{metric: error, at_least: 0, at_most: 1}", "needs takes one of at_least, at_most; here: both"),
+    "needs of another variant": needing("{metric: error, at_most: 1, of: sam}", "the measure is not of sam. Did you mean same?"),
+    "needs of a variant beside the measure": needing(
+        "{metric: error, at_most: 1, of: [same, wrong]}", "the measure is not of wrong. There is: base, same",
+    ),
+    "needs what is never reached": needing("{metric: time, at_most: -1}", "never reached: time lies between 0 and inf"),
+    "needs with an unknown key": needing("{metric: error, at_mots: 1}", "unknown key at_mots. Did you mean at_most?"),
+    "needs no number": needing("{metric: error, at_most: low}", "at_most: should be a number"),
+    "needs along an axis": needing(
+        "{metric: error, at_most: 1}", "where on size? It has 2 values: add where: {size: 2}", "{exponent: steps, of: base, over: size}",
     ),
     "two claims of one id": ("id: slower", "id: same", "id: slower", "a claim same stands above already"),
 }  # fmt: skip
@@ -333,3 +357,27 @@ def test_marks_survive_reading() -> None:
 def test_a_value_in_the_summary_is_what_it_is_in_the_file(written: str, value: object) -> None:
     (figure,) = parse(f"{{time: a / b @ size={written}}}")
     assert isinstance(figure, Figure) and repr(figure.where) == repr({"size": value})
+
+
+def test_needs_are_checked_where_a_variant_is_trained_and_a_preset_may_drop_their_point(
+    tmp_path: Path,
+) -> None:
+    from lab.core.experiment.request import Request
+
+    learning = (KNOWN_LEARNING / "learning.yaml").read_text().replace("./", f"{KNOWN_LEARNING}/")
+    claim = "{difference: final, of: plain, over: control, where: {steps: 20}}\n    needs: {metric: loss, at_most: 1, where: {steps: 40}}"
+    text = (
+        learning.replace("variants:", "axes: {steps: [20, 40]}\nvariants:", 1)
+        .replace("seeds: 1, params: {steps: 5}", "seeds: 1, axes: {steps: [20]}, variants: {plain: null}")
+        .replace("{difference: final, of: plain, over: control}", claim)
+        .replace("over: step}", "over: step, where: {steps: 20}}")
+        .replace("of: diverging}", "of: diverging, where: {steps: 20}}")
+    )
+    path = tmp_path / "it.yaml"
+    path.write_text(text)
+    validate(path)
+    quick = load(str(path), Request(preset="quick")).experiment
+    assert quick.claims[0].needs is not None and quick.axes["steps"] == [20]
+    path.write_text(text.replace("plain: {}", "plain: {only: {steps: 20}}"))
+    with pytest.raises(Mistakes, match="plain is trained at steps 20 only"):
+        validate(path)

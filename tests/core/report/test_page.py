@@ -17,12 +17,14 @@ import pytest
 
 from lab.core.analysis.verdicts import WORDS
 from lab.core.report import words
+from lab.core.report.claimed import sentences
 from lab.core.report.page import Page, write_report
 from lab.core.report.plot import draw_all
 from lab.core.report.privacy import is_private, scrub
 from lab.core.report.section import address, day, duration, facts
+from lab.core.report.series import points
 
-from .conftest import COLUMNS
+from .conftest import COLUMNS, claim
 
 VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect", "circle"}
 RUN = {
@@ -153,6 +155,35 @@ def test_every_verdict_word_has_a_mark() -> None:
     assert {words.family(word) for word in WORDS} == set(words.MARKS)
     signs = [mark.sign for mark in words.MARKS.values()]
     assert len(set(signs)) == len(signs)
+
+
+def test_what_is_not_trained_enough_has_its_figure_its_reason_and_its_need(
+    make_timed: Callable[..., Any], tmp_path: Path
+) -> None:
+    time = {"ratio": "time", "of": "online", "over": "safe", "where": {"columns": 32000}}
+    needs = {"metric": "accesses", "at_most": 3, "where": {"columns": 1000}}
+    made = make_timed(claims=[claim("beaten", time, {"at_most": 0.5}, paper=0.8, needs=needs)])
+    (verdict,) = made.verdicts
+    html, markdown = write_report([page(made, tmp_path, plots=[])], tmp_path)
+    said = Reader(html.read_text()).words
+    reason = "accesses of safe is 4 at columns=1000, above 3: train it longer"
+    assert verdict.word == "not trained enough" and verdict.detail == reason and verdict.here
+    for text in (f"○ not trained enough {reason}", verdict.here, "needs accesses at most 3 at columns=1000"):
+        assert text in said, text
+    assert "1 tried: 1 not trained enough" in said and "false by chance" not in said
+    assert re.search(r'<a class="untrained" href="#softmax-claim-beaten"[^>]*>○</a>', html.read_text())
+    (row,) = (
+        line for line in markdown.read_text().splitlines() if line.startswith("| T | What beaten says.")
+    )
+    assert (
+        f"| {verdict.here} | not trained enough | at most 0.5, us; needs accesses at most 3"
+        in row.replace("\\", "")
+    )
+    assert reason in markdown.read_text().replace("\\", "")
+    (plot,) = (one for one in made.experiment.plots if one.y == "time")
+    drawn = points(plot, made.experiment, made.comparison)
+    (line,) = sentences(plot, made.experiment, drawn, made.verdicts)
+    assert line.endswith(f"; here {verdict.here}, not trained enough")
 
 
 def test_all_else_that_a_reader_needs(written: tuple[str, str, Path]) -> None:
