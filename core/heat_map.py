@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 MOST = 256  # rows, and columns
 LARGEST = 1e100  # so that a difference of two is a number too
 
 Ticks = tuple[tuple[int, str], ...]
+Short = Annotated[float, AfterValidator(lambda x: float(f"{x:.3g}"))]
 
 
 class HeatMap(BaseModel):
@@ -36,21 +37,11 @@ class HeatMap(BaseModel):
     title: str
     rows: str
     columns: str
-    values: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[Short, ...], ...]
     caption: str = ""
-    range: tuple[float, float] | None = None
+    range: tuple[Short, Short] | None = None
     row_ticks: Ticks = ()
     column_ticks: Ticks = ()
-
-    @field_validator("values")
-    @classmethod
-    def _rounded(cls, values: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(map(_three_digits, row)) for row in values)
-
-    @field_validator("range")
-    @classmethod
-    def _rounded_too(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
-        return ends and (_three_digits(ends[0]), _three_digits(ends[1]))  # so that what lay inside still does
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Self:
@@ -74,7 +65,3 @@ class HeatMap(BaseModel):
                 if not 0 <= at < size:
                     raise ValueError(f"a tick at {at}, {text}, and there is only 0 to {size - 1}")
         return self
-
-
-def _three_digits(value: float) -> float:
-    return float(f"{value:.3g}")

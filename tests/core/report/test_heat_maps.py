@@ -19,6 +19,7 @@ from lab.core.report.heat_maps import SIDE, STOPS, ends, heat_maps
 from lab.core.report.page import write_report
 from lab.core.run.context import TrialContext
 from lab.core.run.plan import key_of
+from lab.core.run.process import _first_line
 from lab.core.run.trial_rows import samples_of
 from lab.core.trial import HeatMap
 
@@ -64,6 +65,22 @@ def colour(number: int) -> list[int]:
 def test_what_has_no_picture_is_refused(values: Any, more: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         heat_map(values, **more)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([[0, math.nan]], "HeatMap: the value in row 0, column 1 is nan, which has no colour"),
+        (
+            [[0, "x"]],
+            "HeatMap: values.0.1: should be a number, not 'x'",
+        ),
+    ],
+)
+def test_a_trial_that_ends_with_it_says_why_in_one_line(values: Any, says: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        heat_map(values)
+    assert _first_line(caught.value) == says
 
 
 def test_a_value_at_the_end_of_the_range_stays_inside_when_digits_are_dropped() -> None:
