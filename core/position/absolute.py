@@ -69,5 +69,5 @@ class Table(nn.Embedding):
             raise Undefined(
                 f"learned has vectors of {self.num_embeddings} positions: {int(positions.max())} has none"
             )
-        found: Tensor = super().forward(positions)
+        found: Tensor = super().forward(positions.long())
         return found

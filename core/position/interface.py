@@ -42,8 +42,8 @@ class Sizes:
 @dataclass(frozen=True)
 class Encoding:
     """How a model is told where its tokens stand. A part that is None does nothing; one that is a `torch.nn.Module` is
-    trained with the model. Positions are whole numbers, int64; those here that are not learned take float64 too, and then
-    answer in double precision.
+    trained with the model. Positions are whole numbers, int64; encodings here take float64 too, and then compute in double
+    precision what is not learned.
 
     Attributes:
         added: positions (…) to vectors (…, d_model), added to the embeddings.
