@@ -76,8 +76,10 @@ def by_distance(encoding: Encoding, distances: Tensor) -> Tensor | None:
 
 
 def bound(rotation: Callable[[Tensor], Tensor], distances: Tensor) -> Tensor:
-    """The bound of RoFormer, §3.4.3: the mean of |S_1| … |S_pairs|, sums of the first pairs' e^(i·distance·θ), (n,)."""
-    return rotation(distances).to(torch.complex128).cumsum(-1).abs().mean(-1)
+    """The bound of RoFormer, §3.4.3, over that at distance 0, (n,): the mean of |S_1| … |S_pairs|, where S_j is the sum of the
+    first j pairs' e^(i·distance·θ)."""
+    found = rotation(distances).to(torch.complex128).cumsum(-1).abs().mean(-1)
+    return found / found[0]
 
 
 def rises(values: Tensor) -> float:
