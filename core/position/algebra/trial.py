@@ -103,8 +103,8 @@ def _of_scores(
     for step, by in enumerate(SHIFTS, 1):
         if by + len(positions) > len(everywhere):
             break
-        found[f"moved_{by}"] = scores.moved(text, encoding, positions, by)
-        context.record(step, shift=float(by), moved=found[f"moved_{by}"])
+        found[f"moved_{by}"] = moved = scores.moved(text, encoding, positions, by)
+        context.record(step, shift=float(by), moved=moved)
     short = scores.text(sizes, scores.TOKENS, context.seed)
     for name, causal in (("twins", False), ("twins_causal", True)):
         found[name] = scores.twins(short, encoding, positions[: scores.TOKENS], causal)
@@ -128,7 +128,7 @@ def _of_a_text(
             context.record(step, position=float(position), apart=float(apart[step - 1]))
         found["nearest"] = geometry.nearest(encoding, everywhere[1:])
         found["same"] = geometry.first_same(encoding, first)
-        if (wave := round(2 * math.pi * params.theta)) < len(everywhere):
+        if (wave := round(2 * math.pi * params.theta)) < len(everywhere) and float(apart[0]):
             longest = geometry.apart(encoding, everywhere[wave : wave + 1])
             found["wrap"] = None if longest is None else float(longest[0] / apart[0])
     if (share := geometry.idle(encoding, everywhere[: 2**16], params.little)) is not None:
