@@ -121,7 +121,7 @@ def test_bfloat16_rounds_positions_frequencies_and_angles() -> None:
             product = torch.tensor(p).bfloat16() * torch.tensor(frequency(j)).bfloat16()
             expected = cmath.exp(1j * float(product))
             assert complex(found[row, j]) == pytest.approx(expected, abs=1e-9)
-    # Numbers between 8,192 and 16,384 are 64 apart: 15,962 becomes 15,936, whose cosine is −0.27 in place of −0.55.
+    # Numbers between 8,192 and 16,384 are 64 apart: 15,962 becomes 15,936, whose cosine is −0.27 in place of −0.91.
     assert float(found[3, 0].real) == pytest.approx(math.cos(15_936))
     assert torch.equal(found[1], found[2])
     assert geometry.first_same(made, LINE) == 256
