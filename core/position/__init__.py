@@ -7,6 +7,8 @@
 * Added to the embeddings: `absolute` (integer, binary, sinusoidal, learned). Added to the scores: `biases` (ALiBi, T5).
 * Turning queries and keys: `rotary` (RoPE, partial RoPE), `longer_rotary` (interpolated, NTK, YaRN), `grid` (of two axes).
 * `own_places`: positions other than 0, 1, 2, …: randomised, with a random start, coupled.
+* `user_encoding`: a user's function, and the check of what it returns.
+* `algebra`: `lab run position-algebra`, what can be counted without training.
 """
 
 from __future__ import annotations

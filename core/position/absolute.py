@@ -9,14 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .interface import EMBEDDING_SCALE, Encoding, Sizes, Undefined
+from .interface import EMBEDDING_SCALE, Encoding, Sizes, Undefined, precise_as
 
 
 def integer(sizes: Sizes) -> Encoding:
     """p in each component (Fleetwood, "You could have designed state of the art positional encoding", Integer encoding)."""
 
     def added(positions: Tensor) -> Tensor:
-        return (positions[..., None] * EMBEDDING_SCALE).expand(*positions.shape, sizes.d_model).float()
+        alike = positions[..., None].double().expand(*positions.shape, sizes.d_model)
+        return precise_as(positions, alike * EMBEDDING_SCALE)
 
     return Encoding(added=added)
 
@@ -27,7 +28,7 @@ def binary(sizes: Sizes) -> Encoding:
 
     def added(positions: Tensor) -> Tensor:
         places = torch.arange(sizes.d_model, device=positions.device) % digits
-        return (positions[..., None] >> places & 1).float() * EMBEDDING_SCALE
+        return precise_as(positions, (positions[..., None].long() >> places & 1).double() * EMBEDDING_SCALE)
 
     return Encoding(added=added)
 
@@ -45,7 +46,7 @@ def sinusoidal(sizes: Sizes) -> Encoding:
         i = torch.arange(0, sizes.d_model, 2, dtype=torch.float64, device=positions.device)
         angles = positions[..., None].double() * sizes.theta ** (-i / sizes.d_model)
         waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
-        return (waves * EMBEDDING_SCALE).float()
+        return precise_as(positions, waves * EMBEDDING_SCALE)
 
     return Encoding(added=added)
 
@@ -68,5 +69,5 @@ class Table(nn.Embedding):
             raise Undefined(
                 f"learned has vectors of {self.num_embeddings} positions: {int(positions.max())} has none"
             )
-        found: Tensor = super().forward(positions)
+        found: Tensor = super().forward(positions.long())
         return found

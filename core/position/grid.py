@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .interface import Encoding, Sizes
+from .interface import Encoding, Sizes, precise_as
 from .rotary import frequencies
 
 
 def axial(sizes: Sizes) -> Encoding:
-    """Half of the pairs turn with the row, half with the column (Heo et al., arXiv:2403.13298, §3.2).
+    """Half of the pairs turn with the row, half with the column (Heo et al., arXiv:2403.13298, §3.2, eq. 12; theta is
+    100 there, eq. 13).
 
     Raises ValueError: the pairs cannot be halved.
     """
@@ -20,14 +21,14 @@ def axial(sizes: Sizes) -> Encoding:
 
     def rotation(positions: Tensor) -> Tensor:
         angle = (positions[..., :, None].double() * frequency.to(positions.device)).flatten(-2)
-        return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+        return precise_as(positions, torch.polar(torch.ones_like(angle), angle))
 
     return Encoding(rotation=rotation, axes=2)
 
 
 def mixed(sizes: Sizes) -> Encoding:
-    """Each pair turns with row and column at once, by frequencies that are learned for each of them: e^(i(θ_r·r + θ_c·c))
-    (Heo et al., arXiv:2403.13298, §3.3, eq. 9)."""
+    """Each pair turns with row and column at once, by frequencies that are learned: e^(i(θ_r·r + θ_c·c)) (Heo et al.,
+    arXiv:2403.13298, §3.2, eq. 14; there for each head and layer, here once)."""
     return Encoding(rotation=Mixed(sizes.head_dim, sizes.theta), axes=2)
 
 
@@ -41,6 +42,6 @@ class Mixed(nn.Module):
         self.frequency = nn.Parameter(torch.stack([size * direction.cos(), size * direction.sin()]))
 
     def forward(self, positions: Tensor) -> Tensor:
-        """Positions (…, 2) to (…, pairs), complex64."""
-        angle = positions.float() @ self.frequency
-        return torch.polar(torch.ones_like(angle), angle)
+        """Positions (…, 2) to (…, pairs), complex."""
+        angle = positions.double() @ self.frequency.double()
+        return precise_as(positions, torch.polar(torch.ones_like(angle), angle))

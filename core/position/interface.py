@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 EMBEDDING_SCALE = 0.02
@@ -41,7 +42,8 @@ class Sizes:
 @dataclass(frozen=True)
 class Encoding:
     """How a model is told where its tokens stand. A part that is None does nothing; one that is a `torch.nn.Module` is
-    trained with the model.
+    trained with the model. Positions are whole numbers, int64; encodings here take float64 too, and then compute in double
+    precision what is not learned.
 
     Attributes:
         added: positions (…) to vectors (…, d_model), added to the embeddings.
@@ -74,6 +76,13 @@ class Encoding:
         if self.slopes is not None:
             return -self.slopes.to(distances.device)[:, None] * distances
         return None if self.bias is None else self.bias(distances)
+
+
+def precise_as(positions: Tensor, x: Tensor) -> Tensor:
+    """What was computed in double precision, in single, which models use; as it is where positions are float64."""
+    if positions.dtype == torch.float64:
+        return x
+    return x.to(torch.complex64 if x.is_complex() else torch.float32)
 
 
 class Undefined(ValueError):

@@ -73,6 +73,6 @@ def _started(positions: Tensor, training: bool, context: int) -> Tensor:
     """Positions (batch, length), all of a row moved by one draw in training, as far as the context allows."""
     if not training or not positions.numel():
         return positions
-    room = context - positions.max(1, keepdim=True).values
+    room = (context - positions.max(1, keepdim=True).values).clamp(min=0)
     drawn = torch.rand(len(positions), 1, dtype=torch.float32, device="cpu").to(positions.device)
     return positions + (drawn * room).long()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .interface import Encoding, Sizes
+from .interface import Encoding, Sizes, precise_as
 
 
 def frequencies(head_dim: int, theta: float) -> Tensor:
@@ -21,11 +21,11 @@ def frequencies(head_dim: int, theta: float) -> Tensor:
 
 
 def turning_by(frequency: Tensor, magnitude: float = 1.0) -> Callable[[Tensor], Tensor]:
-    """Positions (…) to magnitude · e^(i·position·frequency), (…, pairs), complex64. Angles are computed in float64."""
+    """Positions (…) to magnitude · e^(i·position·frequency), (…, pairs). Angles are computed in float64."""
 
     def rotation(positions: Tensor) -> Tensor:
         angle = positions[..., None].double() * frequency.to(positions.device)
-        return torch.polar(torch.full_like(angle, magnitude), angle).to(torch.complex64)
+        return precise_as(positions, torch.polar(torch.full_like(angle, magnitude), angle))
 
     return rotation
 
@@ -37,7 +37,7 @@ def rope(sizes: Sizes) -> Encoding:
 
 def partial_rope(sizes: Sizes, share: float = 0.75) -> Encoding:
     """The highest frequencies turn, so large a share of them; the lowest are left alone, for content (p-RoPE; Barbero et
-    al., arXiv:2410.06205, §6).
+    al., arXiv:2410.06205, §6.1).
 
     Raises ValueError: the share is not between 0 and 1.
     """

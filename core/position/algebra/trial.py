@@ -1,0 +1,149 @@
+"""One encoding of positions, and what can be counted of it: `lab run position-algebra`. Nothing is trained.
+
+Importing this costs no torch: the command line reads `Params` before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...own_files import is_reference
+from ...trial import Context, Refused
+from .params import Params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..interface import Encoding, Sizes
+
+__all__ = ["Params", "trial"]
+
+SIDE = 8
+"""Of the grid; a text has as many tokens."""
+SHIFTS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
+FAR = 1024
+"""Distances over which a score is followed, and positions whose vectors are measured."""
+FIGURE = 256
+"""Distances of RoFormer's Figure 2."""
+WANTED = 1000
+
+
+def trial(params: Params, context: Context) -> Mapping[str, float]:
+    """Count; the seed is that of the random text, and of what an encoding draws when it is made.
+
+    Returns: those of the metrics in experiments/position-algebra.yaml that mean something for the encoding. Recorded along
+    `shift`, `position`, `distance` and `length`: `moved`, `apart`, `score` and `idle`.
+    Raises Refused: no such encoding, or it does not fit to the sizes. EncodingError: a user's is not what it must be.
+    """
+    import torch
+
+    from ..interface import Sizes
+    from .scores import in_bfloat16
+
+    torch.manual_seed(context.seed)
+    sizes = Sizes(params.d_model, params.heads, params.context, params.trained, params.theta)
+    encoding, everywhere = _encoding(params, sizes, context)
+    if params.angles == "bfloat16":
+        try:
+            encoding = in_bfloat16(encoding, everywhere)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+    with torch.no_grad():
+        found = _of_scores(encoding, sizes, everywhere, context)
+        if encoding.axes == 1:
+            found |= _of_a_text(encoding, params, everywhere, context)
+        elif encoding.rotation is not None:
+            from .geometry import diagonals
+
+            found["one_offset"], found["diagonal"] = diagonals(encoding.rotation, everywhere)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _encoding(params: Params, sizes: Sizes, context: Context) -> tuple[Encoding, Tensor]:
+    """It, and all positions that it knows, (n,): float64 for ours, which compute in double precision then."""
+    import torch
+
+    from ..absolute import Table
+    from ..registry import encoding
+    from ..user_encoding import user_encoding
+
+    name = params.implementation or context.variant
+    if is_reference(name):
+        made = user_encoding(context.load(name), Path(name).name, sizes)
+        return made, torch.arange(sizes.seen, device="cpu")
+    try:
+        made = encoding(name, sizes)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    if isinstance(made.bias, torch.nn.Module):  # all 0, where nothing has been learned
+        for weight in made.bias.parameters():
+            torch.nn.init.normal_(weight)
+    known = made.added.num_embeddings if isinstance(made.added, Table) else sizes.context
+    return made, torch.arange(known, dtype=torch.float64, device="cpu")
+
+
+def _of_scores(
+    encoding: Encoding, sizes: Sizes, everywhere: Tensor, context: Context
+) -> dict[str, float | None]:
+    """What becomes of the scores of a text, or of a grid, when all positions shift; and of two equal tokens."""
+    import torch
+
+    from . import scores
+
+    positions = everywhere[: SIDE**2]
+    if encoding.axes == 2:
+        positions = torch.cartesian_prod(everywhere[:SIDE], everywhere[:SIDE])
+    text = scores.text(sizes, len(positions), context.seed)
+    found: dict[str, float | None] = {}
+    for step, by in enumerate(SHIFTS, 1):
+        if by + len(positions) > len(everywhere):
+            break
+        found[f"moved_{by}"] = scores.moved(text, encoding, positions, by)
+        context.record(step, shift=float(by), moved=found[f"moved_{by}"])
+    short = scores.text(sizes, scores.TOKENS, context.seed)
+    for name, causal in (("twins", False), ("twins_causal", True)):
+        found[name] = scores.twins(short, encoding, positions[: scores.TOKENS], causal)
+    if encoding.rotation is not None:
+        found["stretch"] = float((encoding.rotation(positions).abs().double() - 1).abs().max())
+    return found
+
+
+def _of_a_text(
+    encoding: Encoding, params: Params, everywhere: Tensor, context: Context
+) -> dict[str, float | None]:
+    """How far apart positions are, how far pairs turn, and how scores fall with distance."""
+    import torch
+
+    from . import geometry
+
+    first, found = everywhere[:FAR], dict[str, float | None](size=0.0)
+    if encoding.added is not None and (added := geometry.vectors(encoding, first)) is not None:
+        found["size"] = float(added.square().mean().sqrt())
+    places = torch.logspace(
+        0, math.log10(len(everywhere) - 1), 300, dtype=torch.float64, device="cpu"
+    ).round()
+    at = everywhere[places.unique().long()]
+    if (apart := geometry.apart(encoding, at)) is not None:
+        found["nearest"] = geometry.nearest(encoding, everywhere[1:])
+        found["same"] = geometry.first_same(encoding, first)
+        for step, (position, value) in enumerate(zip(at.tolist(), apart.tolist(), strict=True), 1):
+            context.record(step, position=position, apart=value)
+        if (wave := round(2 * math.pi * params.theta)) < len(everywhere):
+            longest = geometry.apart(encoding, everywhere[wave : wave + 1])
+            found["wrap"] = None if longest is None else float(longest[0] / apart[0])
+    if (share := geometry.idle(encoding, everywhere[: 2**16], params.little)) is not None:
+        found["idle"] = float(share[min(params.short, len(share)) - 1])
+        for step in range(1, len(share).bit_length()):
+            context.record(step, length=float(2**step), idle=float(share[2**step - 1]))
+    if (score := geometry.by_distance(encoding, first)) is not None:
+        found["rises"] = geometry.rises(score)
+        for distance in range(1, len(score)):
+            context.record(distance, distance=float(distance), score=float(score[distance]))
+    if encoding.rotation is not None:
+        limit = geometry.bound(encoding.rotation, everywhere[: FIGURE + 1])
+        found["bound"] = float(limit[-1] / limit[0])
+        found["peak"] = geometry.peak(encoding.rotation, everywhere[: 2 * WANTED], WANTED)
+    return found
