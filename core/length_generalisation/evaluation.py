@@ -54,7 +54,7 @@ def answered(model: Transformer, texts: Texts) -> Tensor:
 def right_key(model: Transformer, texts: Texts) -> float | None:
     """The attention that the key which holds a token gets where this is predicted: that of the head, of any layer, which gives
     most, meaned over tokens. None where tokens have no such key."""
-    source = torch.from_numpy(texts.source)
+    source = torch.tensor(texts.source, device="cpu")
     if not bool((source >= 0).any()):
         return None
     found: list[Tensor] = []

@@ -54,7 +54,13 @@ class Params(AnyParams):
     """Of queries, and as many of keys."""
     d_ff: int = Field(192, ge=4)
     """Width of its gated layers."""
-    steps: dict[str, int] = {"copy": 1200, "count": 400, "induction": 4000, "retrieval": 4000, "addition": 1600}
+    steps: dict[str, int] = {
+        "copy": 1200,
+        "count": 400,
+        "induction": 4000,
+        "retrieval": 4000,
+        "addition": 1600,
+    }
     """Of training, by task; each is on texts that are drawn anew."""
     batch: int = Field(32, ge=1)
     """Texts in a step."""

@@ -32,8 +32,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     `attended`, see `evaluation.right_key`. With a factor on the logits of attention: `…/log_n`, log of a text's tokens by that of
     the longest of training; `…/best_factor`, the `factor` that is best on selection problems of twice the trained length, and
     `beyond_half/…`, how much more that is than midway between what is right without it here and at the trained length. Where it
-    is tested as it is trained, `best/right` and `best/token`, of the checkpoint that is best on selection problems of `length`,
-    `eroded`, best/right less right, and `steps`, those until 0.95 of selection problems of the trained length are right; all of
+    is tested as it was trained last, `best/right` and `best/token`, of the checkpoint that is best on selection problems of `length`,
+    `eroded`, best/right less right. Of a first training `steps`, those until 0.95 of selection problems of the trained length are right; all of
     them where that is never reached.
 
     Raises:
@@ -51,6 +51,8 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 def _measured(params: Params, context: Context) -> dict[str, float]:
     import math
 
+    from ..lm.model import Transformer
+    from ..position import Undefined
     from .arms import arm_of, encoding_of
     from .evaluation import answered, best_factor, right_key, score, with_factor
     from .tasks import task as task_of
@@ -61,7 +63,7 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
     found = trained(arm, params, task, context)
     name = arm.tested or arm.then or arm.trained
 
-    def tested(length: int, best: bool = False):
+    def tested(length: int, best: bool = False) -> Transformer:
         encoding = encoding_of(name, params, task, context.load, length)
         return model_with(found.best[length] if best else found.last, encoding, params, task).to(
             context.device
@@ -72,7 +74,10 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
     model = tested(length)
     plain, before = score(model, texts), score(tested(params.trained), in_range)
     by_log = math.log(texts.ids.shape[1]) / math.log(in_range.ids.shape[1])
-    factor = best_factor(tested(double), problems(params, task, context.seed, SELECTION, double))
+    try:
+        factor = best_factor(tested(double), problems(params, task, context.seed, SELECTION, double))
+    except Undefined:  # as a learned table's there; then none is seen
+        factor = 1.0
     figures = {
         "right": plain.right,
         "token": plain.token,
@@ -92,8 +97,9 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
     if arm.tested is None:
         best = score(tested(length, best=True), texts)
         figures |= {"best/right": best.right, "best/token": best.token, "eroded": best.right - plain.right}
-        reached = [each.step for each in found.curve if each.scored[params.trained][0] >= IN_RANGE]
-        figures["steps"] = float(min(reached, default=params.steps[params.task]))
+        if arm.then is None:
+            reached = [each.step for each in found.curve if each.scored[params.trained][0] >= IN_RANGE]
+            figures["steps"] = float(min(reached, default=params.steps[params.task]))
         for each in found.curve:
             if length in each.scored:
                 right, token = each.scored[length]
