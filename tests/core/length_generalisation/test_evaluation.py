@@ -105,7 +105,7 @@ def test_attention_on_the_right_key_by_its_formula():
             at, mass = texts.start - 1 + j, []
             for head in (slice(0, 8), slice(8, 16)):
                 scores = k[row, : at + 1, head] @ q[row, at, head] / math.sqrt(8)
-                mass.append(float(scores.softmax(0)[column]))
+                mass.append(scores.softmax(0)[column].item())
             found.append(max(mass))
     assert right_key(model, texts) == pytest.approx(np.mean(found), rel=1e-4)
     addition = made("none", "addition")
