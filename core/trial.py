@@ -1,4 +1,4 @@
-"""What a subject implements and may use. Imports no torch, and of ours only the leaves `two_cuts` and `search_tree`.
+"""What a subject implements and may use. Imports no torch, and of ours only the leaves `two_cuts`, `search_tree` and `heat_map`.
 
 A subject is a folder below `core/`, or a single file of yours, whose `trial.py` defines
 
@@ -26,10 +26,13 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from .heat_map import HeatMap as HeatMap
 from .search_tree import SearchTree as SearchTree
 from .search_tree import TreeStep as TreeStep
 from .two_cuts import Cut as Cut
 from .two_cuts import TwoCuts as TwoCuts
+
+Drawn = TwoCuts | SearchTree | HeatMap  # what a report draws of a trial, beside its texts
 
 
 class Params(BaseModel):
@@ -137,8 +140,9 @@ class Context(Protocol):
     def progress(self, done: int, of: int, what: str = "") -> None:
         """Show in the live view how far this trial is, and with what: `base model`; empty for its own training."""
 
-    def sample(self, step: int, text: str | TwoCuts | SearchTree) -> None:
-        """Keep a text to show beside the curves, such as a generated answer, a text under two tokenizers, or a search tree.
+    def sample(self, step: int, text: str | Drawn) -> None:
+        """Keep a text to show beside the curves, such as a generated answer, a text under two tokenizers, a search tree, or a
+        heat map.
 
         A drawing that several variants keep is shown once.
         """

@@ -20,6 +20,7 @@ GENERAL = {
     "suggest",
     "two_cuts",
     "search_tree",
+    "heat_map",
 }  # of no subject: leaves that everyone may import
 RUNNER = {"trial", "own_files", "experiment", "run", "analysis", "report", "results", "tracking", "measure"}
 SUBJECTS = {path.parent.name for path in (ROOT / "core").glob("*/trial.py")}

@@ -15,6 +15,7 @@ In reading order:
     possible        values that a measure can take
     warnings        claims that say less than they seem to
     formula, predictions   closed forms, and what a file predicts with them
+    shade           the tinted stretch of a plot
     summary         parses the sentence with figures in braces
     request, overrides   presets, -s, --add, --variants
     own_variants    variants that the user added

@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..suggest import nearest
-from . import possible
+from . import possible, shade
 from .absolute_paths import BesideTheFile, missing
 from .discovery import experiment_files
 from .document import Document, Keys, shorten
+from .formula import FormulaError
 from .mistakes import Mistake
 from .predictions import about, name_mistakes, value_mistakes
 from .schema import Claim, Experiment, Measure, Needs, Plot, Point
@@ -242,6 +243,13 @@ def _check_plot(plot: Plot, experiment: Experiment, keys: Keys, wrong: Any) -> N
     if plot.is_curve and plot.y != plot.metric:
         wrong((*keys, "y"), f"over steps there is no ratio to the baseline: say `y: {plot.metric}`")
     _check_names(plot.variants, experiment, (*keys, "variants"), wrong)
+    if plot.shade is not None:
+        if plot.x == "variant" or any(isinstance(x, bool | str) for x in _all_values(experiment, plot.x)):
+            wrong((*keys, "shade"), f"a shade lies between two numbers, and {plot.x} has none along x")
+        try:
+            shade.ends(plot.shade, experiment)
+        except FormulaError as error:
+            wrong((*keys, "shade", "between"), str(error))
     for bound in plot.limit:
         if bound not in experiment.metrics:
             wrong((*keys, "limit"), f"no metric {bound}.{nearest(bound, experiment.metrics)}")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Scalar = bool | int | float | str
 Point = dict[str, Scalar]  # one value per axis
@@ -136,6 +136,23 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str | dict) else value
 
 
+class Shade(Part):
+    """A stretch of a plot's x that is tinted: the lengths that were trained."""
+
+    between: tuple[float | str, float | str] = Field(
+        description="both ends; figures, or closed forms of what stands in `params`: `[1, length]`"
+    )
+    label: str = Field("trained", max_length=30, description="what stands above it")
+
+    @field_validator("between", mode="before")
+    @classmethod
+    def _has_two_ends(cls, value: object) -> object:
+        ends = value if isinstance(value, list | tuple) else ()
+        if len(ends) != 2 or not all(isinstance(end, int | float | str) for end in ends):
+            raise ValueError(f"between has two ends, `[1, 16]`; not {value!r:.40}")
+        return value
+
+
 class Plot(Part):
     """A figure of the run."""
 
@@ -165,6 +182,7 @@ class Plot(Part):
         description="metrics that bound y, drawn dashed: `time_at_peak` for times, `peak` for rates; of several, as "
         "`[peak, copy_roof, copy_roof_l2]` for a roofline, the first where it is below another, the others where below the first",
     )
+    shade: Shade | None = Field(None, description="a stretch of x that is tinted, where x is of numbers")
     title: str = ""
 
     @model_validator(mode="after")
@@ -173,7 +191,7 @@ class Plot(Part):
         if self.difference is not None:
             if self.of is None or self.over is None:
                 raise ValueError("difference needs `of` and `over`: the variant, and the variant to subtract")
-            unused = [name for name in ("hue", "variants", "limit") if name in self.model_fields_set]
+            unused = [name for name in ("hue", "variants", "limit", "shade") if name in self.model_fields_set]
         elif self.of is not None:
             raise ValueError("`of` belongs to `difference`")
         elif self.over not in (None, "step"):

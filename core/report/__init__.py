@@ -21,6 +21,7 @@ In reading order:
     answers    one problem as each variant answers it
     cuts       a text as two tokenizers cut it
     trees      a search tree at growing budgets
+    heat_maps  tables of numbers in colours
     page       the report in HTML and Markdown; templates: report.html, report.md, with report.css and report.js
     svg        a plot inside an HTML page
     privacy    removes what identifies the user

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..safe_text import one_line
 from . import style
 from .claimed import Line
 from .series import Picture, Series
@@ -188,6 +189,26 @@ def draw_reference(ax: Axes, value: float, is_height: bool) -> None:
     """Where nothing differs: a ratio's 1, a difference's 0."""
     (ax.axhline if is_height else ax.axvline)(
         value, color=style.INK, linewidth=0.8, alpha=0.6, zorder=1, gid="reference"
+    )
+
+
+def draw_shade(ax: Axes, low: float, high: float, label: str) -> None:
+    """A tint over what is seen of a stretch of x, and its name above the axes; the axes stay as they are."""
+    left, right = ax.get_xlim()
+    low, high = max(low, left), min(high, right)
+    if low >= high:
+        return
+    ax.axvspan(low, high, color=style.INK, alpha=0.07, linewidth=0, zorder=0, gid="shade")
+    ax.set_xlim(left, right)
+    is_left = low == left or ax.transData.transform((low, 1))[0] < (ax.bbox.x0 + ax.bbox.x1) / 2
+    ax.annotate(
+        one_line(label),
+        (low if is_left else high, 1),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="left" if is_left else "right",
+        fontsize=style.SMALL - 0.5,
     )
 
 

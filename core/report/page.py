@@ -17,7 +17,7 @@ from ..analysis.verdicts import Verdict
 from ..atomic import write
 from ..experiment.schema import Experiment
 from ..safe_text import in_markdown, visible
-from ..trial import SearchTree, TwoCuts
+from ..trial import Drawn
 from . import words
 from .privacy import scrub
 from .section import machine, sections
@@ -44,7 +44,7 @@ class Page:
         plots: SVG files, the PNG and the PDF of each beside it.
         warnings: what makes the numbers less certain: a busy machine, a control that is off.
         samples: text that trainings have kept, (step, text) by variant.
-        drawn: texts as two tokenizers cut them and search trees, and the variants that keep each.
+        drawn: texts as two tokenizers cut them, search trees and heat maps, and the variants that keep each.
     """
 
     experiment: Experiment
@@ -56,7 +56,7 @@ class Page:
     plots: Sequence[Path]
     warnings: Sequence[str]
     samples: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
-    drawn: Mapping[TwoCuts | SearchTree, Sequence[str]] = field(default_factory=dict)
+    drawn: Mapping[Drawn, Sequence[str]] = field(default_factory=dict)
 
 
 def write_report(pages: Sequence[Page], folder: Path, name: str = "report") -> tuple[Path, Path]:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..atomic import replacing, write
-from ..experiment.schema import Experiment, Plot
+from ..experiment.formula import FormulaError
+from ..experiment.schema import Experiment, Plot, Shade
+from ..experiment.shade import ends as ends_of
 from ..measure.ceiling import WRONG
 from ..source_digest import source_digest
 from . import claimed, layout, marks, plane, predicted, style, ticks
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ..analysis.verdicts import Verdict
 
 KINDS = (".svg", ".png", ".pdf")
+SHADED = 4.0  # more points above the axes, for the name of a shade
 
 
 def draw(
@@ -122,8 +125,12 @@ def _drawn(
             ticks.set_values(axes, log_y, unit)
             marks.draw_claimed(axes, claimed.lines(plot, experiment, picture), picture)
             ticks.set_values(axes, log_y, unit)  # again: a claimed figure may have moved the ends
+            above = layout.ABOVE
+            if plot.shade and (ends := _shaded(plot.shade, experiment)):
+                marks.draw_shade(axes, *ends, plot.shade.label)
+                above += SHADED
             labels = _name_of_x(plot, experiment), value_label
-            layout.arrange(figure, axes, titles, labels, notes, names=True)
+            layout.arrange(figure, axes, titles, labels, notes, names=True, above=above)
         for text in figure.findobj(Text):
             text.set_text(layout.shown(text.get_text()))
     return figure
@@ -265,6 +272,14 @@ def _goes_from_zero(plot: Plot, picture: Picture) -> bool:
     return least >= 0 and most > 0 and (is_paid or least <= ticks.ROUNDING * most)
 
 
+def _shaded(shade: Shade, experiment: Experiment) -> tuple[float, float] | None:
+    """The ends of a shade; none where what `-s` has set leaves nothing between them."""
+    try:
+        return ends_of(shade, experiment)
+    except FormulaError:
+        return None
+
+
 def _title(plot: Plot, experiment: Experiment) -> str:
     if plot.title:
         return plot.title
@@ -350,6 +365,8 @@ def _notes(
         notes.append(", ".join(f"{human(axis)} = {value_words(value)}" for axis, value in fixed.items()))
     if plot.difference is not None:
         return notes + plane.notes(plot, experiment, picture)
+    if plot.shade and _shaded(plot.shade, experiment) is None:
+        notes.append(f"with these parameters nothing is {plot.shade.label}, so nothing is tinted")
     if said := _paid(plot, experiment, picture):
         notes.append(said)
     if _goes_from_zero(plot, picture):

@@ -16,10 +16,11 @@ from ..experiment.schema import Experiment
 from ..measure.ceiling import peak_words
 from ..measure.fastest_products import in_words
 from ..safe_text import csv_of, one_line
-from ..trial import SearchTree, TwoCuts
+from ..trial import HeatMap, SearchTree, TwoCuts
 from . import citation, svg, words
 from .answers import Answers, answers
 from .cuts import Drawing, drawing
+from .heat_maps import HeatMaps, heat_maps
 from .privacy import command_without_secrets, is_private, scrub
 from .table import Table, tables
 from .trees import TreeDrawing, tree_drawing
@@ -92,6 +93,7 @@ class Section:
     answers: Answers | None
     drawings: list[Drawing]
     trees: list[TreeDrawing]
+    heat_maps: list[HeatMaps]
     claims: list[Judged]  # those that the run judged, as in ORDER
     untested: list[Judged]
     tables: list[Table]
@@ -118,6 +120,7 @@ def _section(page: Page, id: str, name: str) -> Section:
 
     experiment, verdicts = page.experiment, page.verdicts
     tally = words.tally(verdict.word for verdict in verdicts)
+    drawn = {each: _of(variants, experiment) for each, variants in page.drawn.items()}
     claims = sorted(
         (_judged(verdict, experiment) for verdict in verdicts),
         key=lambda claim: ORDER.index(words.family(claim.verdict.word)),
@@ -136,16 +139,9 @@ def _section(page: Page, id: str, name: str) -> Section:
         figures=[_figure(path, f"{id}-{number}") for number, path in enumerate(page.plots, 1)],
         samples=page.samples,
         answers=answers(page.samples),
-        drawings=[
-            drawing(each, _of(variants, experiment))
-            for each, variants in page.drawn.items()
-            if isinstance(each, TwoCuts)
-        ],
-        trees=[
-            tree_drawing(each, _of(variants, experiment))
-            for each, variants in page.drawn.items()
-            if isinstance(each, SearchTree)
-        ],
+        drawings=[drawing(each, of) for each, of in drawn.items() if isinstance(each, TwoCuts)],
+        trees=[tree_drawing(each, of) for each, of in drawn.items() if isinstance(each, SearchTree)],
+        heat_maps=heat_maps({each: of for each, of in drawn.items() if isinstance(each, HeatMap)}),
         claims=[claim for claim in claims if claim.verdict.word != words.NOT_TESTED],
         untested=[claim for claim in claims if claim.verdict.word == words.NOT_TESTED],
         tables=tables(experiment, page.comparison),

@@ -17,7 +17,7 @@ from ..atomic import replacing, sync, write
 from ..cache_folder import cache_folder
 from ..experiment.subject import NoSubject, load_function, reference
 from ..own_files import digest
-from ..trial import SearchTree, TwoCuts
+from ..trial import Drawn
 from .files import append_line
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ class TrialContext:
     def progress(self, done: int, of: int, what: str = "") -> None:
         self.send(("progress", _whole("done", done), _whole("of", of), str(what)))
 
-    def sample(self, step: int, text: str | TwoCuts | SearchTree) -> None:
-        if not isinstance(text, str | TwoCuts | SearchTree):
-            raise TypeError(f"a sample is a text, a TwoCuts or a SearchTree, not {type(text).__name__}")
+    def sample(self, step: int, text: str | Drawn) -> None:
+        if not isinstance(text, str | Drawn):
+            what = "a sample is a text, a TwoCuts, a SearchTree or a HeatMap"
+            raise TypeError(f"{what}, not {type(text).__name__}")
         step, kept = _whole("step", step), text if isinstance(text, str) else text.model_dump()
         append_line(self.folder / "records.jsonl", {"step": step, "sample": kept})
         if isinstance(text, str):  # a line of the live view has no room for a drawing

@@ -21,9 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..experiment.schema import AGAIN
+from ..experiment.shape import plainly
 from ..experiment.subject import NoSubject, Subject, load_subject
 from ..measure.fastest_products import Unusable, find, record, setting, use
+from ..safe_text import one_line
 from ..trial import Case, Params, Refused, Wrong
 from .context import NotFinite, TrialContext
 from .descendants import END_SIGNALS, adopt, end_with_parent
@@ -314,5 +318,10 @@ def _machine_error(error: BaseException, folder: Path) -> BaseException | None:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, ValidationError):  # whose first line counts the mistakes
+        first = error.errors()[0]
+        return one_line(
+            ": ".join([error.title, *filter(None, [".".join(map(str, first["loc"]))]), plainly(first)])
+        )
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..atomic import write
 from ..experiment.schema import Experiment
 from ..safe_text import csv_of
-from ..trial import SearchTree, TwoCuts
+from ..trial import Drawn
 from .ceilings import above_ceilings, ceiling_notes, marked, named
 from .folder import Run
 from .opening import experiment_of, looks_again, planned_replicates
@@ -43,7 +43,7 @@ class Results:
     status: pd.DataFrame
     curves: pd.DataFrame
     samples: Mapping[str, Sequence[tuple[int, str]]]  # of the first seed: (step, text), by variant
-    drawn: Mapping[TwoCuts | SearchTree, Sequence[str]]  # of the first seed, and which variants keep it
+    drawn: Mapping[Drawn, Sequence[str]]  # of the first seed, and which variants keep it
     comparison: pd.DataFrame
     control: pd.DataFrame
     conditions: Conditions

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..experiment.schema import AGAIN, ROOF, Experiment, Metric, Scalar, point_words
 from ..measure.ceiling import copies_of, fastest_copy, in_repeat
-from ..trial import SearchTree, TwoCuts
+from ..trial import Drawn, HeatMap, SearchTree, TwoCuts
 from .files import Damaged, read_lines
 from .folder import Run
 from .plan import key_of
@@ -153,10 +153,10 @@ def curve_rows(experiment: Experiment, run: Run, trials: Trials) -> Iterator[dic
 
 def samples_of(
     experiment: Experiment, run: Run, trials: Trials
-) -> tuple[dict[str, list[tuple[int, str]]], dict[TwoCuts | SearchTree, list[str]]]:
+) -> tuple[dict[str, list[tuple[int, str]]], dict[Drawn, list[str]]]:
     """Of each variant's first seed, at the headline's point if it is there, in the order of the file: its texts, and what
     is to be drawn."""
-    kept: dict[str, list[tuple[int, str | TwoCuts | SearchTree]]] = {}
+    kept: dict[str, list[tuple[int, str | Drawn]]] = {}
 
     def apart(trial: Mapping[str, Any]) -> int:
         return sum(trial["point"].get(axis) != value for axis, value in experiment.headline.items())
@@ -167,7 +167,7 @@ def samples_of(
             # A sample kept twice, before and after a checkpoint, is shown once.
             kept[trial["variant"]] = list(dict.fromkeys(_samples_in(_records(run, key))))
     samples: dict[str, list[tuple[int, str]]] = {}
-    drawn: dict[TwoCuts | SearchTree, list[str]] = {}
+    drawn: dict[Drawn, list[str]] = {}
     for variant in experiment.variants:
         for step, text in kept.get(variant, ()):
             if isinstance(text, str):
@@ -183,7 +183,7 @@ def _records(run: Run, key: str) -> Iterator[dict[str, Any]]:
         yield from read_lines(run.of(key) / "records.jsonl")
 
 
-def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | TwoCuts | SearchTree]]:
+def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | Drawn]]:
     """The samples among lines of records; a line that holds none, or a torn one, is passed over."""
     for line in lines:
         step, sample = line.get("step"), line.get("sample")
@@ -192,7 +192,7 @@ def _samples_in(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str |
         if isinstance(sample, str):
             yield step, sample
         elif isinstance(sample, dict):
-            kind = SearchTree if "steps" in sample else TwoCuts
+            kind = SearchTree if "steps" in sample else HeatMap if "values" in sample else TwoCuts
             with suppress(ValueError):
                 yield step, kind.model_validate(sample)
 

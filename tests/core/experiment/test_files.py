@@ -51,6 +51,12 @@ def needing(
     return f"measure: {measure}", f"measure: {text}", measure, message
 
 
+def shading(x: str, between: str, message: str) -> tuple[str, ...]:
+    """A file with a plot whose shade is wrong."""
+    plot = f"{{{x}, y: time, shade: {{between: {between}}},"
+    return "{x: size, y: time, limit: time_at_peak,", plot, "y: time,", message
+
+
 # (what to replace, by what, the line in which it stands, what the message must say)
 WRONG = {
     "unknown key": ("repeats: 6", "repeat: 6", "repeats: 6", "unknown key repeat. Did you mean repeats?"),
@@ -106,6 +112,14 @@ WRONG = {
     "preset with unknown variant parameter": ("{hanging: null}", "{base: {facto: 2}}", "quick:", "unknown parameter facto"),
     "plot of unknown metric": ("y: time,", "y: tine,", "y: time,", "no metric tine. Did you mean time?"),
     "plot with unknown limit": ("limit: time_at_peak", "limit: time_at_pek", "y: time,", "no metric time_at_pek. Did you mean time_at_peak?"),
+    "shade along words": shading("x: variant", "[1, 2]", "a shade lies between two numbers, and variant has none along x"),
+    "shade upside down": shading("x: size", "[2, 1 + 1]", "nothing lies between 2 and 2"),
+    "shade of an unknown parameter": shading("x: size", "[0, factr]", "factr does not stand in `params`. Did you mean factor?"),
+    "shade that is no formula": shading("x: size", "[0, 2 *]", "it ends where a number or a name should stand"),
+    "shade of one end": shading("x: size", "[2]", "between has two ends, `[1, 16]`; not [2]"),
+    "shade on a plane": shading(
+        "x: size, difference: time, of: same, over: base", "[1, 2]", "a plane of two axes has no use for `shade`"
+    ),
     "headline that never is": ("baseline: base", "headline: {size: 7}\nbaseline: base", "baseline: base", "size is never 7"),
     "checks of an unknown parameter": (
         "axes: {size: [1, 2]}", "axes: {size: [1, 2]}\nchecks: [{size: [1]}, {facto: [2]}]", "variants:",

@@ -446,3 +446,45 @@ def test_roofs_end_where_they_meet_the_peak_and_it_begins_at_the_highest() -> No
         np.testing.assert_allclose(y, rate * x)
     assert {"copy", "L2"} <= set(words(figure).splitlines())
     assert figure.axes[0].get_xlabel() == "intensity, FLOP/B" or "intensity, FLOP/B" in words(figure)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log-x"])
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ((0, 32000), (0, 32000)),
+        ((1000, 32000), (1000, 32000)),
+        ((32000, 1e9), (32000, 1e9)),
+        ((-1e9, 1e9), (-1e9, 1e9)),
+        (("2 * length", "32 * length"), (2000, 32000)),
+    ],
+)
+def test_a_shade_covers_its_stretch_of_what_is_seen_and_moves_nothing(
+    make_timed: Callable[..., Any], scale: str, between: Any, expected: tuple[float, float]
+) -> None:
+    plot = {"x": "columns", "y": "time", "scale": scale}
+    shaded = plot | {"shade": {"between": between, "label": "in range"}}
+    of = make_timed(plots=[plot, shaded], params={"length": 1000})
+    bare, figure = (draw(each, of.experiment, of.comparison, []) for each in of.experiment.plots)
+    [axes] = figure.axes
+    assert axes.get_xlim() == bare.axes[0].get_xlim() and axes.get_ylim() == bare.axes[0].get_ylim()
+    [band] = [patch for patch in axes.patches if patch.get_gid() == "shade"]
+    box = band.get_path().transformed(band.get_patch_transform()).get_extents()
+    left, right = axes.get_xlim()
+    assert (box.x0, box.x1) == (max(expected[0], left), min(expected[1], right))
+    label = next(text for text in axes.texts if text.get_text() == "in range").get_window_extent()
+    assert label.y0 >= axes.bbox.y1 and axes.bbox.x0 - 1 <= label.x0 and label.x1 <= axes.bbox.x1 + 1
+    assert not any(label.overlaps(text.get_window_extent()) for text in figure.texts)
+
+
+def test_a_shade_that_is_nowhere_to_be_seen_is_not_drawn(make_timed: Callable[..., Any]) -> None:
+    of = make_timed(
+        plots=[
+            {"x": "columns", "y": "time", "shade": {"between": [1, "end"]}},
+            {"x": "columns", "y": "time", "scale": "log-x", "shade": {"between": [1, 2]}},
+        ],
+        params={"end": 1},
+    )
+    none, far = (draw(plot, of.experiment, of.comparison, []) for plot in of.experiment.plots)
+    assert not none.axes[0].patches and not far.axes[0].patches
+    assert "with these parameters nothing is trained, so nothing is tinted" in words(none)
