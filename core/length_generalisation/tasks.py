@@ -55,7 +55,7 @@ class Task:
 
     def tokens(self, items: int) -> int:
         """Of a text."""
-        return self.draw(np.random.default_rng(0), items, 1).ids.shape[1]
+        return int(self.draw(np.random.default_rng(0), items, 1).ids.shape[1])
 
     def written(self, ids: Ids) -> str:
         """A text, or a part of it, to be shown."""

@@ -6,6 +6,7 @@ Its key is all that it depends on, the code included; trials at other lengths an
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from .params import Params
 from .tasks import PAD, Task, Texts
 
 KEPT = "trained.pt"
+IN_RANGE = 0.95
+"""Answers of a model that is trained enough, at the longest length of training."""
 TRAINING, SELECTION, TEST, AFTER = range(4)
 """In the seeds of what is drawn, so that nothing is drawn twice."""
 _OF_TEST = {"implementation", "steps", "length", "factor", "turns", "recalibration", "problems", "first_seed"}
@@ -53,11 +56,14 @@ class Trained:
         last: its weights. best: for each length those of the checkpoint which answered most of the selection problems, of equal
             ones by tokens, of equal ones the earliest.
         curve: all checkpoints, in order.
+        reached: the step by which `IN_RANGE` of the selection problems of the trained length are right, within a fiftieth of all;
+            all steps where that is never so.
     """
 
     last: State
     best: dict[int, State]
     curve: list[Checkpoint]
+    reached: int
 
 
 def trained(arm: Arm, params: Params, task: Task, context: Context) -> Trained:
@@ -86,13 +92,15 @@ def trained(arm: Arm, params: Params, task: Task, context: Context) -> Trained:
         curve = [asdict(checkpoint) for checkpoint in found.curve]
         best = {length: numbers[id(state)] for length, state in found.best.items()}
         torch.save(
-            {"states": list(unique.values()), "last": numbers[id(found.last)], "best": best, "curve": curve},
+            {"states": list(unique.values()), "last": numbers[id(found.last)], "best": best}
+            | {"curve": curve, "reached": found.reached},
             folder / KEPT,
         )
 
     kept: dict[str, Any] = torch.load(context.cached(key, write) / KEPT, weights_only=True)
     best = {length: kept["states"][number] for length, number in kept["best"].items()}
-    return Trained(kept["states"][kept["last"]], best, [Checkpoint(**each) for each in kept["curve"]])
+    curve = [Checkpoint(**each) for each in kept["curve"]]
+    return Trained(kept["states"][kept["last"]], best, curve, kept["reached"])
 
 
 def model_with(state: State, encoding: Encoding, params: Params, task: Task) -> Transformer:
@@ -133,29 +141,36 @@ def _train(
         model.load_state_dict(first.last)
     model.to(context.device)
     data = texts_of_training(np.random.default_rng([seed, part]), params, task, steps * params.batch)
-    watch = _Watch(model, params, task, seed)
-    at = {round(steps * (number + 1) / params.checkpoints) for number in range(params.checkpoints)} | {steps}
+    looks = {round(steps * (number + 1) / params.checkpoints) for number in range(params.checkpoints)} | {
+        steps
+    }
+    watch, every = _Watch(model, params, task, seed), max(1, steps // 50)
 
     def after_step(step: int, loss: float) -> None:
-        if step in at:
+        if step in looks:
             watch.look(step, loss)
             context.progress(step, steps, name if first is None else f"{name}, after training")
+        if step % every == 0:
+            watch.look_in_range(step)
 
     recipe = Recipe(steps, params.batch, params.learning_rate, params.matrix_learning_rate, parts=1)
     train(model, data, recipe, generator=torch.Generator("cpu").manual_seed(seed), after_step=after_step)
-    return watch.found
+    return Trained(watch.last, watch.best, watch.curve, min(watch.reached, steps))
 
 
 class _Watch:
     """Keeps the best checkpoint for each length while a model is trained."""
 
     def __init__(self, model: Transformer, params: Params, task: Task, seed: int) -> None:
-        self.model = model
+        self.model, self.in_range = model, params.trained
         self.problems = {
             length: problems(params, task, seed, SELECTION, length) for length in params.judged_at
         }
-        self.found = Trained({}, {}, [])
-        self._reached: dict[int, tuple[float, float]] = {}
+        self.last: State = {}
+        self.best: dict[int, State] = {}
+        self.curve: list[Checkpoint] = []
+        self.reached = sys.maxsize
+        self._best: dict[int, tuple[float, float]] = {}
 
     def look(self, step: int, loss: float) -> None:
         state = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
@@ -166,8 +181,11 @@ class _Watch:
             except Undefined:
                 continue
             scored[length] = found.right, found.token
-            if length not in self._reached or scored[length] > self._reached[length]:
-                self._reached[length], self.found.best[length] = scored[length], state
-        self.found.last.clear()
-        self.found.last.update(state)
-        self.found.curve.append(Checkpoint(step, loss, scored))
+            if length not in self._best or scored[length] > self._best[length]:
+                self._best[length], self.best[length] = scored[length], state
+        self.last = state
+        self.curve.append(Checkpoint(step, loss, scored))
+
+    def look_in_range(self, step: int) -> None:
+        if step < self.reached and score(self.model, self.problems[self.in_range]).right >= IN_RANGE:
+            self.reached = step

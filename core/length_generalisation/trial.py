@@ -15,8 +15,6 @@ __all__ = ["Params", "kernels", "trial"]
 
 LEARNT = 0.9
 """Answers of a seed that has learnt a length."""
-IN_RANGE = 0.95
-"""Answers of a model that is trained enough, at the longest length of training."""
 
 
 def kernels(params: Params) -> Sequence[Kernel]:
@@ -50,6 +48,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
 
 def _measured(params: Params, context: Context) -> dict[str, float]:
     import math
+    from dataclasses import replace
 
     from ..lm.model import Transformer
     from ..position import Undefined
@@ -98,16 +97,15 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
         best = score(tested(length, best=True), texts)
         figures |= {"best/right": best.right, "best/token": best.token, "eroded": best.right - plain.right}
         if arm.then is None:
-            reached = [each.step for each in found.curve if each.scored[params.trained][0] >= IN_RANGE]
-            figures["steps"] = float(min(reached, default=params.steps[params.task]))
+            figures["steps"] = float(found.reached)
         for each in found.curve:
             if length in each.scored:
                 right, token = each.scored[length]
                 context.record(
                     each.step, **{"step/right": right, "step/token": token, "step/loss": each.loss}
                 )
-    said = answered(model, texts)[0].numpy(force=True)
-    prompt, answer = texts.ids[0, : texts.start], texts.ids[0, texts.start :]
+    one = replace(texts, ids=texts.ids[:1], source=texts.source[:1])
+    said, answer = answered(model, one)[0].numpy(force=True), texts.ids[0, texts.start :]
     verdict = "right" if (said == answer)[texts.counts].all() else "wrong"
-    context.sample(length, f"{task.written(prompt)} {task.written(said)}  {verdict}")
+    context.sample(length, f"{task.written(texts.ids[0, : texts.start])} {task.written(said)}  {verdict}")
     return figures
