@@ -33,7 +33,7 @@ class Params(AnyParams):
     """Items of the longest text of training; each length up to it is as frequent."""
     lengths: list[int] = Field([16, 24, 32, 48, 64], min_length=1)
     """Lengths at which checkpoints are compared."""
-    symbols: int = Field(32, ge=2, le=1000)
+    symbols: int = Field(12, ge=2, le=1000)
     """Of which items, or values, are; addition has ten digits."""
 
     theta: float = Field(10_000.0, gt=1, allow_inf_nan=False)
@@ -56,7 +56,7 @@ class Params(AnyParams):
     """Width of its gated layers."""
     steps: dict[str, int] = {
         "copy": 1200,
-        "count": 400,
+        "count": 360,
         "induction": 4000,
         "retrieval": 4000,
         "addition": 1600,

@@ -28,7 +28,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
     Returns: of the last checkpoint `right`, the share of whole answers, `token`, of tokens, `loss`, nats for one, and `learnt`, 1
     where right is above 0.9; `lost` and `more_loss`, how much lower token and higher loss are than at the trained length;
     `attended`, see `evaluation.right_key`. With a factor on the logits of attention: `…/log_n`, log of a text's tokens by that of
-    the longest of training; `…/best_factor`, the `factor` that is best on selection problems of twice the trained length, and
+    the longest of training; `…/best_factor`, the `factor` with the lowest loss on selection problems of twice the trained length, and
     `beyond_half/…`, how much more that is than midway between what is right without it here and at the trained length. Where it
     is tested as it was trained last, `best/right` and `best/token`, of the checkpoint that is best on selection problems of `length`,
     `eroded`, best/right less right. Of a first training `steps`, those until 0.95 of selection problems of the trained length are right; all of
