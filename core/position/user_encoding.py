@@ -25,7 +25,7 @@ def user_encoding(function: Callable[..., Any], name: str, sizes: Sizes) -> Enco
     """
     made = function(sizes)
     if not isinstance(made, Encoding):
-        raise EncodingError(f"{name} returned {_kind(made)}; it must return a lab.core.position.Encoding")
+        raise EncodingError(f"{name} returned {_kind(made)}, no lab.core.position.Encoding")
     if made.axes not in (1, 2):
         raise EncodingError(f"{name}: axes is {made.axes!r}; a text has 1, a grid 2")
     for part in ("added", "rotation", "bias", "places"):
@@ -101,7 +101,7 @@ def _check(found: Any, called: str, shape: tuple[int, ...], what: str, turns: bo
     if not isinstance(found, Tensor):
         raise EncodingError(f"{called} gave {_kind(found)}; it must give a tensor")
     if found.shape != shape:
-        raise EncodingError(f"{called} gave the shape {_size(found.shape)} where {_size(shape)} is asked for")
+        raise EncodingError(f"{called} gave the shape {_size(found.shape)}, not {_size(shape)}")
     if turns != found.is_complex() or not (turns or found.is_floating_point()):
         wanted = "complex numbers, as torch.polar gives" if turns else "floating-point numbers"
         raise EncodingError(f"{called} gave {found.dtype}; it must give {wanted}")

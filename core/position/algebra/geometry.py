@@ -34,7 +34,8 @@ def apart(encoding: Encoding, positions: Tensor) -> Tensor | None:
 def nearest(encoding: Encoding, positions: Tensor) -> float | None:
     """Which of the positions is nearest to position 0; the first, where several are."""
     least, at = torch.inf, None
-    for some in positions.split(PART):
+    for begin in range(0, len(positions), PART):
+        some = positions[begin : begin + PART]
         if (distances := apart(encoding, some)) is None:
             return None
         i = int(distances.argmin())
@@ -46,7 +47,9 @@ def nearest(encoding: Encoding, positions: Tensor) -> float | None:
 def first_same(encoding: Encoding, positions: Tensor) -> float | None:
     """The first of consecutive positions whose vector is exactly that of the next; None where there is none."""
     found = vectors(encoding, positions)
-    same = [] if found is None else (found[1:] == found[:-1]).all(-1).nonzero()
+    if found is None:
+        return None
+    same = (found[1:] == found[:-1]).all(-1).nonzero()
     return float(positions[same[0]]) if len(same) else None
 
 
@@ -56,8 +59,8 @@ def idle(encoding: Encoding, positions: Tensor, little: float) -> Tensor | None:
     found = vectors(encoding, positions)
     if found is None or found.shape[-1] % 2:
         return None
-    pairs = found.unflatten(-1, (-1, 2))
-    farthest = (pairs - pairs[:1]).norm(dim=-1).cummax(0).values
+    pairs = found.reshape(len(found), -1, 2)
+    farthest: Tensor = (pairs - pairs[:1]).norm(dim=-1).cummax(0).values
     return (farthest < little).double().mean(-1)
 
 
@@ -76,8 +79,10 @@ def by_distance(encoding: Encoding, distances: Tensor) -> Tensor | None:
 
 
 def bound(rotation: Callable[[Tensor], Tensor], distances: Tensor) -> Tensor:
-    """The bound of RoFormer, §3.4.3: the mean of |S_1| … |S_pairs|, sums of the first pairs' e^(i·distance·θ), (n,)."""
-    return rotation(distances).to(torch.complex128).cumsum(-1).abs().mean(-1)
+    """The bound of RoFormer, §3.4.3, over that at distance 0, (n,): the mean of |S_1| … |S_pairs|, where S_j is the sum of the
+    first j pairs' e^(i·distance·θ)."""
+    found = rotation(distances).to(torch.complex128).cumsum(-1).abs().mean(-1)
+    return found / found[0]
 
 
 def rises(values: Tensor) -> float:

@@ -36,7 +36,8 @@ def text(sizes: Sizes, tokens: int, seed: int) -> Text:
     def draw(rows: int) -> Tensor:
         return torch.randn(rows, d, generator=generator, dtype=torch.float64, device="cpu")
 
-    return Text(draw(tokens), *(draw(d) / math.sqrt(d) for _ in range(3)), heads=sizes.heads)
+    embeddings, (query, key, value) = draw(tokens), (draw(d) / math.sqrt(d) for _ in range(3))
+    return Text(embeddings, query, key, value, sizes.heads)
 
 
 def with_positions(text: Text, encoding: Encoding, positions: Tensor) -> Tensor:
@@ -49,12 +50,12 @@ def with_positions(text: Text, encoding: Encoding, positions: Tensor) -> Tensor:
 def scores(text: Text, encoding: Encoding, positions: Tensor) -> Tensor:
     """QKᵀ/√head_dim and what is added to it, (heads, tokens, tokens)."""
     x = with_positions(text, encoding, positions)
-    q, k = ((x @ weight).unflatten(-1, (text.heads, -1)).transpose(0, 1) for weight in (text.query, text.key))
+    q, k = ((x @ weight).view(len(x), text.heads, -1).transpose(0, 1) for weight in (text.query, text.key))
     if encoding.rotation is not None:
         turn = encoding.rotation(positions).to(torch.complex128)
-        pairs = (torch.view_as_complex(y.unflatten(-1, (-1, 2)).contiguous()) for y in (q, k))
+        pairs = (torch.view_as_complex(y.reshape(*y.shape[:-1], -1, 2)) for y in (q, k))
         q, k = (torch.view_as_real(each * turn).flatten(-2) for each in pairs)
-    found = q @ k.mT / math.sqrt(q.shape[-1])
+    found: Tensor = q @ k.mT / math.sqrt(q.shape[-1])
     if encoding.axes == 1:
         distances = (positions[:, None] - positions).abs().long()
         bias = encoding.scores_by_distance(torch.arange(int(distances.max()) + 1, device="cpu"))
@@ -76,8 +77,9 @@ def twins(text: Text, encoding: Encoding, positions: Tensor, causal: bool) -> fl
     s = scores(text, encoding, positions)
     if causal:
         s = s.masked_fill(torch.ones_like(s, dtype=torch.bool).triu(1), -math.inf)
-    values = (with_positions(text, encoding, positions) @ text.value).unflatten(-1, (text.heads, -1))
-    results = (s.softmax(-1) @ values.transpose(0, 1)).transpose(0, 1).flatten(1)
+    x = with_positions(text, encoding, positions)
+    values = (x @ text.value).view(len(x), text.heads, -1).transpose(0, 1)
+    results = (s.softmax(-1) @ values).transpose(0, 1).flatten(1)
     return float((results[second] - results[first]).norm() / results[first].norm())
 
 

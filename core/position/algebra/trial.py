@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...own_files import is_reference
@@ -29,13 +28,16 @@ FAR = 1024
 FIGURE = 256
 """Distances of RoFormer's Figure 2."""
 WANTED = 1000
+POINTS = 120
+"""Of a curve."""
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Count; the seed is that of the random text, and of what an encoding draws when it is made.
 
     Returns: those of the metrics in experiments/position-algebra.yaml that mean something for the encoding. Recorded along
-    `shift`, `position`, `distance` and `length`: `moved`, `apart`, `score` and `idle`.
+    `shift`, `position`, `distance` and `length`: `moved`, `apart`, `score` and
+    `bound`, `idle`.
     Raises Refused: no such encoding, or it does not fit to the sizes. EncodingError: a user's is not what it must be.
     """
     import torch
@@ -72,7 +74,7 @@ def _encoding(params: Params, sizes: Sizes, context: Context) -> tuple[Encoding,
 
     name = params.implementation or context.variant
     if is_reference(name):
-        made = user_encoding(context.load(name), Path(name).name, sizes)
+        made = user_encoding(context.load(name), name.rpartition(":")[2], sizes)
         return made, torch.arange(sizes.seen, device="cpu")
     try:
         made = encoding(name, sizes)
@@ -101,8 +103,8 @@ def _of_scores(
     for step, by in enumerate(SHIFTS, 1):
         if by + len(positions) > len(everywhere):
             break
-        found[f"moved_{by}"] = scores.moved(text, encoding, positions, by)
-        context.record(step, shift=float(by), moved=found[f"moved_{by}"])
+        found[f"moved_{by}"] = moved = scores.moved(text, encoding, positions, by)
+        context.record(step, shift=float(by), moved=moved)
     short = scores.text(sizes, scores.TOKENS, context.seed)
     for name, causal in (("twins", False), ("twins_causal", True)):
         found[name] = scores.twins(short, encoding, positions[: scores.TOKENS], causal)
@@ -115,35 +117,37 @@ def _of_a_text(
     encoding: Encoding, params: Params, everywhere: Tensor, context: Context
 ) -> dict[str, float | None]:
     """How far apart positions are, how far pairs turn, and how scores fall with distance."""
-    import torch
-
     from . import geometry
 
     first, found = everywhere[:FAR], dict[str, float | None](size=0.0)
     if encoding.added is not None and (added := geometry.vectors(encoding, first)) is not None:
         found["size"] = float(added.square().mean().sqrt())
-    places = torch.logspace(
-        0, math.log10(len(everywhere) - 1), 300, dtype=torch.float64, device="cpu"
-    ).round()
-    at = everywhere[places.unique().long()]
-    if (apart := geometry.apart(encoding, at)) is not None:
+    at = _spread(len(everywhere) - 1)
+    if (apart := geometry.apart(encoding, everywhere[at])) is not None:
+        for step, position in enumerate(at, 1):
+            context.record(step, position=float(position), apart=float(apart[step - 1]))
         found["nearest"] = geometry.nearest(encoding, everywhere[1:])
         found["same"] = geometry.first_same(encoding, first)
-        for step, (position, value) in enumerate(zip(at.tolist(), apart.tolist(), strict=True), 1):
-            context.record(step, position=position, apart=value)
-        if (wave := round(2 * math.pi * params.theta)) < len(everywhere):
+        if (wave := round(2 * math.pi * params.theta)) < len(everywhere) and float(apart[0]):
             longest = geometry.apart(encoding, everywhere[wave : wave + 1])
             found["wrap"] = None if longest is None else float(longest[0] / apart[0])
     if (share := geometry.idle(encoding, everywhere[: 2**16], params.little)) is not None:
         found["idle"] = float(share[min(params.short, len(share)) - 1])
         for step in range(1, len(share).bit_length()):
             context.record(step, length=float(2**step), idle=float(share[2**step - 1]))
+    curves = {}
     if (score := geometry.by_distance(encoding, first)) is not None:
-        found["rises"] = geometry.rises(score)
-        for distance in range(1, len(score)):
-            context.record(distance, distance=float(distance), score=float(score[distance]))
+        found["rises"], curves["score"] = geometry.rises(score), score
     if encoding.rotation is not None:
-        limit = geometry.bound(encoding.rotation, everywhere[: FIGURE + 1])
-        found["bound"] = float(limit[-1] / limit[0])
+        curves["bound"] = geometry.bound(encoding.rotation, first)
+        found["bound"] = float(curves["bound"][FIGURE])
         found["peak"] = geometry.peak(encoding.rotation, everywhere[: 2 * WANTED], WANTED)
+    for step, distance in enumerate(_spread(FAR - 1) if curves else [], 1):
+        values = {name: float(curve[distance]) for name, curve in curves.items()}
+        context.record(step, distance=float(distance), **values)
     return found
+
+
+def _spread(largest: int) -> list[int]:
+    """Whole numbers from 1 to the largest, about evenly spread over logarithms."""
+    return sorted({round(largest ** (i / POINTS)) for i in range(POINTS + 1)})

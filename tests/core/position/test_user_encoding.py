@@ -50,21 +50,21 @@ def test_one_that_is_right_comes_back_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (None, "mine returned None; it must return a lab.core.position.Encoding"),
-        ({"added": 1}, "mine returned a dict;"),
+        (None, "mine returned None, no lab.core.position.Encoding"),
+        ({"added": 1}, "mine returned a dict, no "),
         (Encoding(axes=3), "mine: axes is 3; a text has 1, a grid 2"),
         (Encoding(added=torch.zeros(40, 16)), "mine.added is a tensor of torch.float32; it must be a function"),  # type: ignore[arg-type]
-        (Encoding(added=lambda p: torch.zeros(len(p), 8)), "mine.added gave the shape 10×8 where 10×16 is asked for"),
-        (Encoding(added=lambda p: torch.zeros(p.numel(), 16)), "mine.added gave the shape 6×16 where 2×3×16"),
+        (Encoding(added=lambda p: torch.zeros(len(p), 8)), "mine.added gave the shape 10×8, not 10×16"),
+        (Encoding(added=lambda p: torch.zeros(p.numel(), 16)), "mine.added gave the shape 6×16, not 2×3×16"),
         (Encoding(added=lambda p: p[..., None].expand(*p.shape, 16)), "mine.added gave torch.int64; it must give floating-point"),
         (Encoding(added=nan_at(7)), "mine.added gave nan at position 7"),
         (Encoding(added=lambda p: p @ torch.ones(3)), "mine.added fails at positions of the shape 10 and torch.int64: RuntimeError: "),
         (Encoding(added=lambda p: None), "mine.added gave None; it must give a tensor"),  # type: ignore[arg-type,return-value]
         (Encoding(rotation=lambda p: torch.ones(*p.shape, 4)), "mine.rotation gave torch.float32; it must give complex numbers"),
-        (Encoding(rotation=lambda p: turning(p)[..., :2]), "mine.rotation gave the shape 10×2 where 10×4"),
-        (Encoding(slopes=torch.ones(3)), "mine.slopes gave the shape 3 where 2"),
+        (Encoding(rotation=lambda p: turning(p)[..., :2]), "mine.rotation gave the shape 10×2, not 10×4"),
+        (Encoding(slopes=torch.ones(3)), "mine.slopes gave the shape 3, not 2"),
         (Encoding(slopes=torch.tensor([1.0, torch.nan])), "mine.slopes gave nan"),
-        (Encoding(bias=lambda d: -d.float()), "mine.bias gave the shape 10 where 2×10"),
+        (Encoding(bias=lambda d: -d.float()), "mine.bias gave the shape 10, not 2×10"),
         (Encoding(bias=infinite_at(3)), "mine.bias gave inf at distance 3"),
         (Encoding(rotation=turning, places=lambda ids, training: ids.float()), "mine.places, training=True, gave a tensor of torch.float32"),
         (Encoding(rotation=turning, places=lambda ids, training: ids[0]), "gave the shape 4 for ids of 2×4"),
