@@ -62,7 +62,7 @@ def right_key(model: Transformer, texts: Texts) -> float | None:
         at = source[first : first + len(ids)].to(ids.device)
         query = torch.arange(texts.start - 1, ids.shape[1] - 1, device=ids.device)
         index = at.clamp(min=0)[:, None, :, None]
-        most = torch.zeros(at.shape, device=ids.device)
+        most = torch.zeros(at.shape, dtype=torch.float32, device=ids.device)
         for maps in attention_maps(model, ids[:, :-1]):
             on_key = maps[:, :, query].gather(-1, index.expand(-1, maps.shape[1], -1, -1)).squeeze(-1)
             most = torch.maximum(most, on_key.amax(1))

@@ -19,7 +19,9 @@ def encoding(sizes):
 
 def test_a_learned_table_is_undefined_beyond_its_rows_and_yours_stands_beside_it(lab, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
-    done = lab("run", "position", "--seeds", "1", "--variants", "learned", "--add", "mine=./mine.py:encoding", *TINY)
+    done = lab(
+        "run", "position", "--seeds", "1", "--variants", "learned", "--add", "mine=./mine.py:encoding", *TINY
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "undefined beyond 4" in done.stdout + done.stderr
     shown = lab("compare", "position", "--metric", "token", "--rows", "length", "--format", "json")

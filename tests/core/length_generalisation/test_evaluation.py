@@ -79,7 +79,10 @@ def test_the_best_factor_has_the_lowest_loss():
     model, its = made("rope", symbols=2)
     texts = its.draw(np.random.default_rng(0), 8, 100)
     best = best_factor(model, texts)
-    losses = {f: score(with_factor(model, f), texts).loss for f in (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5)}
+    losses = {
+        f: score(with_factor(model, f), texts).loss
+        for f in (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5)
+    }
     assert losses[best] == min(losses.values()) and len(set(losses.values())) == len(losses)
 
 
