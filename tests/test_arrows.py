@@ -35,6 +35,7 @@ LAYERS = [
     "r1_distill",
     "r1_stages",
     "search",
+    "length_generalisation",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
