@@ -27,8 +27,9 @@ class Params(AnyParams):
     task: Literal["copy", "count", "induction", "retrieval", "addition"] = "copy"
     """copy: say a text again; count: one of items that are all alike; induction: go on from a place that a token shows;
     retrieval: the values of keys; addition: of two numbers, the lowest digit first."""
-    length: int = Field(16, ge=1)
-    """Items of a text that is tested; of addition the digits of a number. One of `lengths`, `trained` or twice that."""
+    length: int | None = Field(None, ge=1)
+    """Items of a text that is tested; of addition the digits of a number. One of `lengths`, `trained` or twice that; left out,
+    trained."""
     trained: int = Field(16, ge=1)
     """Items of the longest text of training; each length up to it is as frequent."""
     lengths: list[int] = Field([16, 24, 32, 48, 64], min_length=1)
@@ -55,8 +56,8 @@ class Params(AnyParams):
     d_ff: int = Field(192, ge=4)
     """Width of its gated layers."""
     steps: dict[str, int] = {
-        "copy": 1200,
-        "count": 360,
+        "copy": 1000,
+        "count": 400,
         "induction": 4000,
         "retrieval": 4000,
         "addition": 1600,
@@ -83,7 +84,7 @@ class Params(AnyParams):
         for length in self.lengths:
             if length < 1:
                 raise ValueError(f"lengths has {length}; a text has at least 1 item")
-        if self.length not in self.judged_at:
+        if self.tested not in self.judged_at:
             known = ", ".join(map(str, self.judged_at))
             raise ValueError(
                 f"length is {self.length}, where no checkpoint is judged: lengths, trained and its double are {known}"
@@ -99,20 +100,22 @@ class Params(AnyParams):
             check_heads("", self.d_model, self.heads)
             if info.context is not None:
                 info.context.load(self.implementation)
-        elif self.implementation:
-            if self.implementation not in AFTERWARDS:
-                check_name(self.implementation, ARMS)
-            rotary = "rope" if self.implementation in AFTERWARDS else self.implementation
-            check_heads(rotary, self.d_model, self.heads)
-            if self.implementation == "coupled" and self.task != "addition":
-                raise ValueError(
-                    f"coupled: digits of one worth share a position, and {self.task} has no numbers"
-                )
-        if self.factor is not None and self.implementation not in STRETCHED:
+        else:
+            # Left out, it is the variant's name, which is not known here: some are rotary.
+            name = "rope" if self.implementation in ("", *AFTERWARDS) else self.implementation
+            check_heads(check_name(name, ARMS), self.d_model, self.heads)
+        if self.implementation == "coupled" and self.task != "addition":
+            raise ValueError(f"coupled: digits of one worth share a position, and {self.task} has no numbers")
+        if self.factor is not None and self.implementation not in ("", *STRETCHED):
             raise ValueError(
-                f"factor means nothing to {self.implementation or 'this arm'}: it is of {', '.join(STRETCHED)}"
+                f"factor means nothing to {self.implementation}: it is of {', '.join(STRETCHED)}"
             )
         return self
+
+    @property
+    def tested(self) -> int:
+        """Items of a text that is tested."""
+        return self.trained if self.length is None else self.length
 
     @property
     def judged_at(self) -> list[int]:

@@ -68,7 +68,7 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
             context.device
         )
 
-    length, double = params.length, 2 * params.trained
+    length, double = params.tested, 2 * params.trained
     texts, in_range = (problems(params, task, context.seed, TEST, each) for each in (length, params.trained))
     model = tested(length)
     plain, before = score(model, texts), score(tested(params.trained), in_range)

@@ -178,7 +178,7 @@ def test_your_own_encoding(folder, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     found, _ = run(folder, f"{tmp_path}/mine.py:halved", length=6)
     assert 0 <= found["token"] <= 1
-    with pytest.raises(ValueError, match=r"odd\.slopes gave the shape 7 where 2 is asked for"):
+    with pytest.raises(ValueError, match=r"odd\.slopes gave the shape 7, not 2"):
         run(folder, f"{tmp_path}/mine.py:odd")
 
 
