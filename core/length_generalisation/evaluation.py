@@ -92,11 +92,12 @@ def best_factor(model: Transformer, texts: Texts) -> float:
 
 def _parts(model: Transformer, texts: Texts) -> list[Tensor]:
     ids = torch.from_numpy(texts.ids).to(model.embedding.weight.device)
-    return list(ids.split(_rows(texts)))
+    rows = _rows(texts)
+    return [ids[first : first + rows] for first in range(0, len(ids), rows)]
 
 
 def _rows(texts: Texts) -> int:
-    return max(1, AT_ONCE // texts.ids.shape[1])
+    return max(1, AT_ONCE // int(texts.ids.shape[1]))
 
 
 @torch.no_grad()
