@@ -92,7 +92,8 @@ def best_factor(model: Transformer, texts: Texts) -> float:
 
 def _parts(model: Transformer, texts: Texts) -> list[Tensor]:
     ids = torch.from_numpy(texts.ids).to(model.embedding.weight.device)
-    return list(torch.split(ids, _rows(texts)))
+    rows = _rows(texts)
+    return [ids[first : first + rows] for first in range(0, len(ids), rows)]
 
 
 def _rows(texts: Texts) -> int:
