@@ -10,5 +10,6 @@ regret     what a player's moves lose against perfect play
 exchange   how much search replaces how much learning
 drawn      a position with what is thought of each move
 params     the parameters
+preload    what the server of trial processes loads
 trial      one player at one number of games and of nodes
 """

@@ -149,7 +149,17 @@ def add_gradient(game: Solved, r: Rater, row: int, target: float, gradient: np.n
 
 
 @kernel
-def learn(game: Solved, r: Rater, memory: Memory, games: int, trace: float, rate: float, explore: float, opening: int, batch: int) -> None:
+def learn(
+    game: Solved,
+    r: Rater,
+    memory: Memory,
+    games: int,
+    trace: float,
+    rate: float,
+    explore: float,
+    opening: int,
+    batch: int,
+) -> None:
     """TD(λ) by self-play; changes `r.flat`.
 
     After up to `opening` moves at random, both sides make the move rated best, or with a chance of `explore` any. When the
@@ -201,7 +211,14 @@ def learn(game: Solved, r: Rater, memory: Memory, games: int, trace: float, rate
 
 @kernel
 def alpha_beta(
-    game: Solved, r: Rater, row: int, depth: int, alpha: float, beta: float, middle_first: np.ndarray, count: np.ndarray
+    game: Solved,
+    r: Rater,
+    row: int,
+    depth: int,
+    alpha: float,
+    beta: float,
+    middle_first: np.ndarray,
+    count: np.ndarray,
 ) -> float:
     """The value of a position by so many moves of search, exact where it lies between alpha and beta.
 
@@ -222,7 +239,9 @@ def alpha_beta(
         child = game.children[row, column]
         if child >= 0 and count[0] < count[1]:
             count[0] += 1
-            best = max(best, -alpha_beta(game, r, child, depth - 1, -beta, -max(alpha, best), middle_first, count))
+            best = max(
+                best, -alpha_beta(game, r, child, depth - 1, -beta, -max(alpha, best), middle_first, count)
+            )
             if best >= beta:
                 break
     return best
@@ -230,7 +249,14 @@ def alpha_beta(
 
 @kernel
 def search(
-    game: Solved, r: Rater, row: int, nodes: int, order: np.ndarray, middle_first: np.ndarray, count: np.ndarray, worth: np.ndarray
+    game: Solved,
+    r: Rater,
+    row: int,
+    nodes: int,
+    order: np.ndarray,
+    middle_first: np.ndarray,
+    count: np.ndarray,
+    worth: np.ndarray,
 ) -> int:
     """The column that alpha-beta chooses at a position, deepened move by move until `nodes` positions have been entered.
 
@@ -272,7 +298,13 @@ def search(
 
 @kernel
 def rollouts(
-    game: Solved, row: int, nodes: int, explore: float, state: np.ndarray, count: np.ndarray, worth: np.ndarray
+    game: Solved,
+    row: int,
+    nodes: int,
+    explore: float,
+    state: np.ndarray,
+    count: np.ndarray,
+    worth: np.ndarray,
 ) -> int:
     """The column that UCT chooses: the one most often tried. A node is a position that joins the tree, or an ended one that is
     met again; a game at random from there rates it. Each move is tried at least once.
@@ -313,7 +345,9 @@ def rollouts(
                 for column in range(columns):
                     child = below[node, column]
                     if child >= 0:
-                        bound = total[child] / visits[child] + explore * math.sqrt(math.log(visits[node]) / visits[child])
+                        bound = total[child] / visits[child] + explore * math.sqrt(
+                            math.log(visits[node]) / visits[child]
+                        )
                         if bound > best:
                             best, then = bound, child
                 node = then

@@ -48,7 +48,9 @@ class Params(AnyParams):
     # What players know, and how they learn.
     weights: tuple[float, ...] = Field((0.05, 0.15, 0.5), min_length=1)
     """Of open lines with 1, 2, … discs, by hand; a value is tanh of their sum."""
-    exploration: float = Field(1.0, ge=0)
+    waiting: float = Field(0.6, ge=0, allow_inf_nan=False)
+    """What lines of the opponent's weigh by beside one's own, since the opponent has to wait."""
+    exploration: float = Field(1.5, ge=0)
     """c of UCT."""
     hidden: int = Field(64, ge=1)
     """Of the network, which has one hidden layer."""
@@ -69,12 +71,20 @@ class Params(AnyParams):
     def _has_a_player(self, info: ValidationInfo) -> Self:
         name = self.implementation
         if name and not is_reference(name) and name not in PLAYERS:
-            raise ValueError(f"no player {name!r}.{nearest(name, PLAYERS)} There are: {', '.join(PLAYERS)}, ./file.py:function")
+            raise ValueError(
+                f"no player {name!r}.{nearest(name, PLAYERS)} There are: {', '.join(PLAYERS)}, ./file.py:function"
+            )
         if bool(self.exchange_games) != bool(self.exchange_nodes):
             raise ValueError("exchange_games and exchange_nodes belong together")
         if self.exchange_games:
-            if len(self.exchange_games) < 2 or len(self.exchange_nodes) < 2 or min(self.exchange_games + self.exchange_nodes) < 1:
-                raise ValueError("exchange_games and exchange_nodes are two numbers or more each, of 1 or more")
+            if (
+                len(self.exchange_games) < 2
+                or len(self.exchange_nodes) < 2
+                or min(self.exchange_games + self.exchange_nodes) < 1
+            ):
+                raise ValueError(
+                    "exchange_games and exchange_nodes are two numbers or more each, of 1 or more"
+                )
             if not self.learns:
                 raise ValueError(f"exchange_games is for players that learn: {', '.join(LEARNING)}")
         self.board  # noqa: B018  # raises for a board that is too large
@@ -106,4 +116,8 @@ class Params(AnyParams):
     def player(self) -> dict[str, Any]:
         """What regret depends on, but for the seed."""
         unused = {"exchange_games", "exchange_nodes", "first_seed"}
-        return self.model_dump(exclude=unused if self.learns else {*unused, *self.learning(), "games"} - {"implementation", "columns", "rows", "connect"})
+        return self.model_dump(
+            exclude=unused
+            if self.learns
+            else {*unused, *self.learning(), "games"} - {"implementation", "columns", "rows", "connect"}
+        )

@@ -39,7 +39,7 @@ def rater(params: Params, game: Solved, context: Context) -> Rater:
         memo = np.load(context.cached(key, make) / "memo.npy")
         return hand_made(params.board, game, (0.0,))._replace(memo=memo)
     if not params.learns:
-        return hand_made(params.board, game, params.weights)
+        return hand_made(params.board, game, params.weights, params.waiting)
     folder = _learnt(params, params.games, game, context)
     flat = np.load(folder / "flat.npy")
     return untrained(params, game, context.seed)._replace(flat=flat)
@@ -53,14 +53,15 @@ def digest_of(params: Params) -> str:
     return digest_of_files(folder, folder.glob("*.py"))
 
 
-def hand_made(board: Board, game: Solved, weights: tuple[float, ...]) -> Rater:
+def hand_made(board: Board, game: Solved, weights: tuple[float, ...], waiting: float = 1.0) -> Rater:
     """Open lines, those on which the opponent has nothing, weighed by the number of their discs; less the opponent's.
 
     Args:
         weights: of lines with 1, 2, … discs; the last one is for all longer ones.
+        waiting: what a line of the opponent's weighs by, since the opponent has to wait.
     """
     each = np.array([weights[min(i, len(weights) - 1)] for i in range(board.connect - 1)])
-    return _rater(board, game, False, board.connect, 0, np.concatenate([each, -each, [0.0]]))
+    return _rater(board, game, False, board.connect, 0, np.concatenate([each, -waiting * each, [0.0]]))
 
 
 def untrained(params: Params, game: Solved, seed: int) -> Rater:
@@ -96,11 +97,15 @@ def own(function: Callable[..., Any], board: Board, game: Solved, name: str) -> 
         except (TypeError, ValueError) as error:
             raise EvaluationError(f"{name} gave what is no array of numbers: {error}") from error
         if values.shape != (len(batch),):
-            raise EvaluationError(f"{name} gave an array of shape {values.shape} for {len(batch)} positions; it gives ({len(batch)},)")
+            raise EvaluationError(
+                f"{name} gave an array of shape {values.shape} for {len(batch)} positions; it gives ({len(batch)},)"
+            )
         off = ~(np.abs(values) <= 1)
         if off.any():
             at = int(off.argmax())
-            raise EvaluationError(f"{name} gave {values[at]:g} for position {start + at}; a value lies between -1, lost, and 1, won")
+            raise EvaluationError(
+                f"{name} gave {values[at]:g} for position {start + at}; a value lies between -1, lost, and 1, won"
+            )
         found.memo[batch] = SURE * values
     return found
 
@@ -108,7 +113,17 @@ def own(function: Callable[..., Any], board: Board, game: Solved, name: str) -> 
 def _rater(board: Board, game: Solved, raw: bool, connect: int, hidden: int, flat: np.ndarray) -> Rater:
     n = (len(flat) - 1 - 2 * hidden) // (1 + hidden)
     memo = np.full(len(game.own), np.nan, np.float32)
-    return Rater(board.cells.T.ravel().copy(), board.lines, raw, connect, hidden, flat, memo, np.empty(n), np.empty(hidden))
+    return Rater(
+        board.cells.T.ravel().copy(),
+        board.lines,
+        raw,
+        connect,
+        hidden,
+        flat,
+        memo,
+        np.empty(n),
+        np.empty(hidden),
+    )
 
 
 def _learnt(params: Params, games: int, game: Solved, context: Context) -> Path:
@@ -126,7 +141,9 @@ def _learnt(params: Params, games: int, game: Solved, context: Context) -> Path:
         for done in range(before, games, 1000):
             context.progress(done, games, f"{params.implementation}: self-play")
             some = min(1000, games - done)
-            learn(game, r, memory, some, params.trace, params.rate, params.explore, params.opening, params.batch)
+            learn(
+                game, r, memory, some, params.trace, params.rate, params.explore, params.opening, params.batch
+            )
         for name, part in {"flat": r.flat, **memory._asdict()}.items():
             np.save(folder / f"{name}.npy", part)
 

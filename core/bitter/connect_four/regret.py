@@ -28,9 +28,13 @@ class Player:
         random: orders moves, so that of equal ones any may be the first, and plays the games at random.
     """
 
-    def __init__(self, game: Solved, board: Board, r: Rater | None, explore: float, random: np.random.Generator) -> None:
+    def __init__(
+        self, game: Solved, board: Board, r: Rater | None, explore: float, random: np.random.Generator
+    ) -> None:
         self.game, self.r, self.explore, self.random = game, r, explore, random
-        self.middle_first = np.argsort(np.abs(np.arange(board.columns) - (board.columns - 1) / 2), kind="stable")
+        self.middle_first = np.argsort(
+            np.abs(np.arange(board.columns) - (board.columns - 1) / 2), kind="stable"
+        )
         self.state = random.integers(1, 2**63, 1).astype(np.uint64)
         self.count, self.worth = np.zeros(3, np.int64), np.empty(board.columns)
 

@@ -50,7 +50,9 @@ def solve(board: Board) -> Solved:
         cells[ended] = 0
         at, column = cells.nonzero()
         moved = own[at] | cells[at, column]
-        found, place = np.unique(moved << 32 | other[at], return_inverse=True)  # who has moved is the other now
+        found, place = np.unique(
+            moved << 32 | other[at], return_inverse=True
+        )  # who has moved is the other now
         before += len(own)
         children = np.full(cells.shape, -1, np.int32)
         children[at, column] = before + place
@@ -77,11 +79,14 @@ def solve(board: Board) -> Solved:
 
 def solved(board: Board, context: Context) -> Solved:
     """The same, solved once on a machine; its arrays are mapped from files, which processes share."""
+
     def make(folder: Path) -> None:
         context.progress(0, 0, f"solves {board.columns} x {board.rows}")
         for name, part in solve(board)._asdict().items():
             np.save(folder / f"{name}.npy", part)
 
-    key = json.dumps(["connect-four solved", board.columns, board.rows, board.connect, source_digest(__name__)])
+    key = json.dumps(
+        ["connect-four solved", board.columns, board.rows, board.connect, source_digest(__name__)]
+    )
     folder = context.cached(key, make)
     return Solved(*(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in Solved._fields))

@@ -19,13 +19,12 @@ def kernels(params: Params) -> Sequence[Kernel]:
 
 
 def _all() -> None:
-    from .board import Board
+    import numpy as np
+
     from .compiled import learn
     from .players import fresh_memory, untrained
     from .regret import Player
     from .solved import solve
-
-    import numpy as np
 
     params = Params(implementation="hybrid", columns=3, rows=3, connect=3)
     game = solve(params.board)
