@@ -36,6 +36,7 @@ LAYERS = [
     "r1_stages",
     "search",
     "length_generalisation",
+    "bitter",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
