@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...trial import Params as _Params
 
@@ -18,7 +18,7 @@ class Params(_Params):
     """To learn from, of files that are drawn by the seed."""
     order: int = Field(6, ge=1, le=9)
     """Of ngram: a character and the order − 1 before it."""
-    steps: int = Field(240, ge=1)
+    steps: int = Field(160, ge=1)
     """Of transformer: updates, each on `batch` pieces of `length` characters."""
     batch: int = Field(32, ge=1)
     length: int = Field(128, ge=4)
@@ -32,3 +32,9 @@ class Params(_Params):
     """Judged of each of them, at most."""
     first_seed: int = Field(0, ge=0)
     """Added to every seed."""
+
+    @model_validator(mode="after")
+    def _has_pieces(self) -> Self:
+        if self.characters < 2 * self.length:
+            raise ValueError(f"{self.characters} characters are no two pieces of length {self.length}")
+        return self

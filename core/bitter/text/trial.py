@@ -14,15 +14,12 @@ from .sources import SYMBOLS, sources, split
 
 __all__ = ["Params", "trial"]
 
-RECORDED = 20
-"""Steps from one point of the curve to the next."""
-
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
     """Learn from some files of the standard library, and judge others; which, the seed draws.
 
     Returns: `bits`, of a character that has half of `length` before it; `read`, characters that were read, each pass of them;
-    `numbers`, the parameters or the counts that are kept.
+    `numbers`, the parameters or the counts that are kept. Over steps, `held_out`: see `learnt.trained`.
 
     Raises Refused: the library has no sources, or not as many characters.
     """
@@ -40,12 +37,11 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         return {"bits": _bits(logs), "read": float(len(parts.train)), "numbers": float(kept)}
     from .learnt import log2, trained
 
-    def after_step(step: int, loss: float) -> None:
+    def after_look(step: int, bits: float) -> None:
         context.progress(step, params.steps)
-        if step % RECORDED == 0 or step == params.steps:
-            context.record(step, loss=loss / float(np.log(2)))
+        context.record(step, held_out=bits)
 
-    model = trained(params, parts.train, SYMBOLS, context.seed, context.device, after_step)
+    model = trained(params, parts.train, SYMBOLS, context.seed, context.device, after_look)
     logs = [log2(model, text, params.length) for text in parts.tests if len(text) >= 2 * half]
     read = float(params.steps * min(params.batch, len(parts.train) // params.length) * params.length)
     return {"bits": _bits(logs), "read": read, "numbers": float(model.parameter_count)}

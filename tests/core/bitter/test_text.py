@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from one_trial import context_in
+from pydantic import ValidationError
 
-from lab.core.bitter.text.learnt import log2
+from lab.core.bitter.text.learnt import log2, trained
 from lab.core.bitter.text.ngram import NGram
 from lab.core.bitter.text.sources import ALPHABET, SYMBOLS, Sources, sources, split, symbols
 from lab.core.bitter.text.trial import Params, trial
@@ -121,4 +122,29 @@ def test_a_trial(model: str, tmp_path: Path) -> None:
     small = {"steps": 20, "batch": 8, "d_model": 16, "layers": 1, "heads": 2, "test_files": 3}
     found = trial(Params(model=model, characters=4000, **small), context)
     assert 1 < found["bits"] < np.log2(SYMBOLS)
+    if model == "transformer":  # the weights kept are those of the best look, not the last
+        looks = [metrics["held_out"] for _, metrics in context.records]
+        assert len(looks) >= 12 and min(looks) < looks[0]
     assert "of Python" in (tmp_path / "sources.txt").read_text() and "digest" in context.samples[0][1]
+
+
+def test_the_weights_that_are_kept_are_the_best_on_what_is_held_out() -> None:
+    """Random text cannot be learnt, only learnt by heart: what is kept is no worse than what is looked at first."""
+    text = np.random.default_rng(0).integers(0, 4, 16 * 10)
+    small = {"steps": 120, "batch": 8, "length": 16, "d_model": 32, "layers": 1, "heads": 2, "test_files": 3}
+    looks: list[float] = []
+    params = Params(model="transformer", characters=1000, **small)
+    model = trained(params, text, 4, 0, "cpu", lambda step, bits: looks.append(bits))
+    last = text[-16:]
+    with torch.no_grad():
+        logits = model(torch.as_tensor(last[None, :-1], device="cpu"))[0]
+    bits = -torch.log_softmax(logits, -1)[torch.arange(15, device="cpu"), torch.as_tensor(last[1:])] / np.log(
+        2
+    )
+    assert float(bits.mean()) == pytest.approx(min(looks), abs=1e-4)
+    assert looks[-1] > min(looks) + 0.1
+
+
+def test_two_pieces_are_needed() -> None:
+    with pytest.raises(ValidationError, match="1000 characters are no two pieces of length 501"):
+        Params(characters=1000, length=501)
