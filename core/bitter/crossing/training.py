@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from . import models
 from .params import Params
-from .teacher import inputs, teacher
+from .teacher import INPUTS, inputs, teacher
 
 WARMUP = 0.05
 """Of the steps, in which the learning rate rises; then it falls to 0 along a cosine."""
@@ -28,10 +28,10 @@ def trained(params: Params, seed: int, device: str, own: Callable[[int], object]
     torch.manual_seed(seed)
     draws = torch.Generator("cpu").manual_seed(seed)
     if own is not None:
-        model = models.checked(own(models.INPUTS), params.implementation.rpartition("/")[2], device)
+        model = models.checked(own(INPUTS), params.implementation.rpartition("/")[2], device)
         return _train(model, x, y, range(params.steps), params, draws)
     if params.model == "mlp":
-        model = models.Dense(models.INPUTS * params.width).to(device)
+        model = models.Dense(INPUTS * params.width).to(device)
         return _train(model, x, y, range(params.steps), params, draws)
     convolution = models.Convolution(params.width, params.window).to(device)
     if params.model == "convolution":
@@ -73,7 +73,7 @@ def _train(
         rows = torch.randint(len(x), (params.batch,), generator=draws, device="cpu").to(x.device)
         loss = (model(x[rows]).reshape(-1) - y[rows]).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return model
 

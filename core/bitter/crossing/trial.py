@@ -78,8 +78,10 @@ def _nmse(params: Params, context: Context) -> float:
     crossing need those of the others."""
     import torch
 
-    keys = "model", "nonlocal_share", "samples", "filters", "window", "width", "steps", "batch"
-    keys += "learning_rate", "relax_at", "test_samples"
+    keys = (
+        *("model", "nonlocal_share", "samples", "filters", "window", "width"),
+        *("steps", "batch", "learning_rate", "relax_at", "test_samples"),
+    )
     what = [getattr(params, key) for key in keys]
     where = [context.seed, context.device, context.threads, torch.__version__, source_digest(__name__)]
 
