@@ -50,7 +50,7 @@ class Memory(NamedTuple):
     Attributes:
         rows, targets: the last positions played, int64 and float64.
         mean, square: Adam's, of `flat`.
-        count: int64: positions played so far, steps of Adam.
+        done: int64: positions played so far, steps of Adam.
         state: of random numbers.
     """
 
@@ -58,7 +58,7 @@ class Memory(NamedTuple):
     targets: np.ndarray
     mean: np.ndarray
     square: np.ndarray
-    count: np.ndarray
+    done: np.ndarray
     state: np.ndarray
 
 
@@ -193,15 +193,15 @@ def learn(
         target = float(game.value[row])
         for t in range(n - 1, -1, -1):
             target = (1 - sure[t]) * best[t] - sure[t] * target
-            at = memory.count[0] % size
+            at = memory.done[0] % size
             memory.rows[at], memory.targets[at] = rows[t], target
-            memory.count[0] += 1
+            memory.done[0] += 1
         gradient[:] = 0.0
         for _ in range(batch):
-            at = int(uniform(state) * min(memory.count[0], size))
+            at = int(uniform(state) * min(memory.done[0], size))
             add_gradient(game, r, memory.rows[at], memory.targets[at], gradient)
-        memory.count[1] += 1
-        step = rate * math.sqrt(1 - 0.999 ** memory.count[1]) / (1 - 0.9 ** memory.count[1])
+        memory.done[1] += 1
+        step = rate * math.sqrt(1 - 0.999 ** memory.done[1]) / (1 - 0.9 ** memory.done[1])
         for i in range(len(gradient)):
             each = gradient[i] / batch
             memory.mean[i] += 0.1 * (each - memory.mean[i])
@@ -230,7 +230,8 @@ def alpha_beta(
     if depth == 0:
         count[2] += 1
         if not len(r.memo):
-            return SURE * forward(game, r, row)
+            rated: float = SURE * forward(game, r, row)
+            return rated
         if math.isnan(r.memo[row]):
             r.memo[row] = SURE * forward(game, r, row)
         return float(r.memo[row])

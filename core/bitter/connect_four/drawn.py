@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from .board import Board
@@ -10,21 +12,30 @@ from .solved import Solved
 WORDS = {1: "won", 0: "drawn", -1: "lost"}
 
 
-def drawn(board: Board, game: Solved, row: int, thought: np.ndarray, name: str, chosen: int) -> str:
-    """At most 80 columns wide for boards that can be solved.
+def drawn(board: Board, game: Solved, row: int, thought: Mapping[str, tuple[np.ndarray, int]]) -> str:
+    """At most 80 columns wide; names of players are cut where there is no room.
 
     Args:
-        thought: (columns,), what the player thinks each move is worth, for who makes it.
-        chosen: the column that it plays.
+        thought: by player: (columns,) what it thinks each move is worth, for who makes it, and the column that it plays,
+            which gets a star.
     """
     own, other = board.as_cells(game.own[row]), board.as_cells(game.other[row])
-    marks = np.where(own, "x", np.where(other, "o", "."))[::-1]
-    width = max(10, len(name) + 2)
-    cells = min(7, (80 - width) // board.columns)
-    lines = [" " * width + "".join(f"{mark:>{cells}}" for mark in line) for line in marks]
-    true = ["" if np.isnan(worth) else WORDS[int(worth)] for worth in game.of_moves(row)]
-    lines.append(f"{'true':<{width}}" + "".join(f"{word:>{cells}}" for word in true))
-    said = ["" if np.isnan(worth) else f"{worth:+.2f}" for worth in thought]
-    lines.append(f"{name:<{width}}" + "".join(f"{word:>{cells}}" for word in said))
-    lines.append(f"{'plays':<{width}}" + " " * cells * chosen + f"{'^':>{cells}}")
-    return "x to move\n" + "\n".join(line.rstrip() for line in lines)
+    width = min(max(10, *(len(name) + 2 for name in thought)), 80 - 7 * min(board.columns, 10))
+    cell = min(7, (80 - width) // board.columns)
+
+    def line(name: str, words: Iterable[str]) -> str:
+        return (
+            f"{name[: width - 1]:<{width}}" + "".join(f"{word[: cell - 1]:>{cell - 1}} " for word in words)
+        ).rstrip()
+
+    lines = ["x to move", *(line("", marks) for marks in np.where(own, "x", np.where(other, "o", "."))[::-1])]
+    lines.append(line("true", ("" if np.isnan(worth) else WORDS[int(worth)] for worth in game.of_moves(row))))
+    for name, (worths, chosen) in thought.items():
+        said = [
+            f"{worth:+.{min(2, max(cell - 5, 0))}f}" + "*" * (column == chosen)
+            for column, worth in enumerate(worths)
+        ]
+        lines.append(
+            line(name, ["" if np.isnan(worth) else word for word, worth in zip(said, worths, strict=True)])
+        )
+    return "\n".join(lines)

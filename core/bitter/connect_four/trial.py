@@ -26,7 +26,7 @@ def _all() -> None:
     from .regret import Player
     from .solved import solve
 
-    params = Params(implementation="hybrid", columns=3, rows=3, connect=3)
+    params = Params.model_validate({"implementation": "hybrid", "columns": 3, "rows": 3, "connect": 3})
     game = solve(params.board)
     r = untrained(params, game, 0)
     learn(game, r, fresh_memory(params, r, 0), 1, 0.5, 0.01, 0.1, 2, 4)
@@ -59,9 +59,16 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
                   for nodes in params.exchange_nodes] for games in params.exchange_games]  # fmt: skip
         found["exchange"] = exchange(params.exchange_games, params.exchange_nodes, np.array(table))
     row = int(drawn_positions(game, params.positions, context.seed)[0])
-    player = player_of(params, game, context)
-    chosen = player.column(row, params.nodes)
-    if player.r is not None:
-        player.column(row, 1)
-    context.sample(0, drawn(params.board, game, row, player.worth, context.variant, chosen))
+    thought = {}
+    for name, who in {
+        "hand-made": "hand-made",
+        "rollouts": "rollouts",
+        context.variant: params.implementation,
+    }.items():
+        player = player_of(params.model_copy(update={"implementation": who}), game, context)
+        chosen = player.column(row, params.nodes)
+        if player.r is not None:
+            player.column(row, 1)  # deeper searches have bounds for other moves than the best
+        thought[name] = player.worth, chosen
+    context.sample(0, drawn(params.board, game, row, thought))
     return found

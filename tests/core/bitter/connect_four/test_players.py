@@ -5,6 +5,7 @@ import pytest
 
 from lab.core.bitter.connect_four.board import Board
 from lab.core.bitter.connect_four.compiled import SURE, learn
+from lab.core.bitter.connect_four.drawn import drawn
 from lab.core.bitter.connect_four.exchange import exchange
 from lab.core.bitter.connect_four.params import Params
 from lab.core.bitter.connect_four.players import EvaluationError, fresh_memory, hand_made, own, untrained
@@ -108,7 +109,7 @@ def test_targets_of_a_game_by_hand(trace):
     start = r._replace(flat=r.flat.copy(), x=r.x.copy(), h=r.h.copy())
     memory = fresh_memory(params, r, 0)
     learn(game, r, memory, 1, trace, 0.01, 0.0, 0, 4)
-    assert memory.count[0] == 2 and memory.rows[:2].tolist() == [1, 0]  # the last first
+    assert memory.done[0] == 2 and memory.rows[:2].tolist() == [1, 0]  # the last first
     last = 0.0  # drawn
     u, x = start.flat, [0, 0, 1, 0]  # one disc, the other's, in the lowest cell
     n, hidden = 4, 3
@@ -129,7 +130,7 @@ def test_a_step_of_learning_goes_down_the_gradient():
     learn(
         game, r, memory, 1, 0.5, 1e-3, 0.5, 0, 4000
     )  # so many that each position of the game comes about as often
-    played = int(memory.count[0])
+    played = int(memory.done[0])
 
     def loss(flat):
         other = untrained(params, game, 1)._replace(flat=flat)
@@ -215,6 +216,22 @@ def test_exchange_of_a_known_trade():
     assert exchange(games, nodes, 1 - product / 20) == pytest.approx(1.3)
     with pytest.raises(ValueError, match="the same regret"):
         exchange([10, 100], [1, 10], np.array([[1.0, 0.9], [0.5, 0.4]]))
+
+
+def test_a_position_is_drawn_with_what_is_thought_of_each_move():
+    board = Board(3, 2, 2)
+    game = solve(board)
+    row = int((game.own == (1 << 0)).nonzero()[0][0])  # x has the cell at the lower left
+    assert game.other[row] == 1 << 3  # o the one beside it
+    thought = {"mine": (np.array([0.5, -1.0, np.nan]), 0)}
+    text = drawn(board, game, row, thought)
+    assert text.splitlines()[:3] == ["x to move", " " * 15 + ".      .      .", " " * 15 + "x      o      ."]
+    assert [line.split() for line in text.splitlines()[3:]] == [
+        ["true", "won", "won", "lost"],
+        ["mine", "+0.50*", "-1.00"],
+    ]
+    wide = drawn(Board(14, 1, 4), solve(Board(14, 1, 4)), 0, {"a-long-name": (np.zeros(14), 13)})
+    assert max(map(len, wide.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
