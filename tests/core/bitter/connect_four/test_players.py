@@ -221,8 +221,8 @@ def test_exchange_of_a_known_trade():
 def test_a_position_is_drawn_with_what_is_thought_of_each_move():
     board = Board(3, 2, 2)
     game = solve(board)
-    row = int((game.own == (1 << 0)).nonzero()[0][0])  # x has the cell at the lower left
-    assert game.other[row] == 1 << 3  # o the one beside it
+    # x has the cell at the lower left, o the one beside it.
+    row = int(((game.own == 1 << 0) & (game.other == 1 << 3)).nonzero()[0][0])
     thought = {"mine": (np.array([0.5, -1.0, np.nan]), 0)}
     text = drawn(board, game, row, thought)
     assert text.splitlines()[:3] == ["x to move", " " * 15 + ".      .      .", " " * 15 + "x      o      ."]
