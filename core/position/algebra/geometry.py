@@ -23,6 +23,15 @@ def vectors(encoding: Encoding, positions: Tensor) -> Tensor | None:
     return None
 
 
+def picture(encoding: Encoding, positions: Tensor) -> tuple[str, Tensor] | None:
+    """What there is one of in each column, and its numbers (positions, columns): what is added to an embedding, in units of it;
+    the cosines and sines of turning; what is added to a score, by head, where the positions are distances. None: nothing."""
+    if (found := vectors(encoding, positions)) is not None:
+        return "component", found
+    by_distance = encoding.scores_by_distance(positions.long())
+    return None if by_distance is None else ("head", by_distance.T.double())
+
+
 def apart(encoding: Encoding, positions: Tensor) -> Tensor | None:
     """How far the vectors of positions (n,) are from that of position 0, root mean square of a component, (n,). Two that have
     nothing to do with each other are 1 apart."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...own_files import is_reference
-from ...trial import Context, Refused
+from ...trial import Context, HeatMap, Refused
 from .params import Params
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ SIDE = 8
 SHIFTS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000]
 FAR = 1024
 """Distances over which a score is followed, and positions whose vectors are measured."""
+SHOWN = 64
+"""Positions in the picture of an encoding."""
 FIGURE = 256
 """Distances of RoFormer's Figure 2."""
 WANTED = 1000
@@ -57,6 +59,7 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         found = _of_scores(encoding, sizes, everywhere, context)
         if encoding.axes == 1:
             found |= _of_a_text(encoding, params, everywhere, context)
+            _show(encoding, everywhere[:SHOWN], context)
         elif encoding.rotation is not None:
             from .geometry import diagonals
 
@@ -85,6 +88,17 @@ def _encoding(params: Params, sizes: Sizes, context: Context) -> tuple[Encoding,
             torch.nn.init.normal_(weight)
     known = made.added.num_embeddings if isinstance(made.added, Table) else sizes.context
     return made, torch.arange(known, dtype=torch.float64, device="cpu")
+
+
+def _show(encoding: Encoding, positions: Tensor, context: Context) -> None:
+    """A picture of it, position by dimension."""
+    from . import geometry
+
+    if (found := geometry.picture(encoding, positions)) is not None:
+        columns, values = found
+        title = "What is told of each position" if columns == "component" else "What is added at each distance"
+        rows = "position" if columns == "component" else "distance"
+        context.sample(0, HeatMap(title=title, rows=rows, columns=columns, values=values.tolist()))
 
 
 def _of_scores(

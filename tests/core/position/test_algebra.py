@@ -327,3 +327,15 @@ def test_a_users_encoding_has_the_figures_of_ours_to_single_precision(tmp_path: 
     with pytest.raises(EncodingError, match="wrong.added gave the shape 2000×3, not 2000×16"):
         trial(Params(implementation=f"{tmp_path}/mine.py:wrong", **sizes), context_in(tmp_path))  # type: ignore[arg-type]
     json.dumps(mine)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "width"),
+    [("sinusoidal", "component", 32), ("rope", "component", 8), ("t5", "head", 4), ("alibi", "head", 4)],
+)
+def test_a_picture_has_a_row_for_each_position(name, columns, width):
+    found = geometry.picture(encoding(name, Sizes(32, 4, 40)), torch.arange(10, dtype=torch.float64))
+    assert found is not None and found[0] == columns and found[1].shape == (10, width)
+    if name == "alibi":
+        assert found[1][3, 0] == -3 / 4
+    assert geometry.picture(encoding("none", Sizes(32, 4, 40)), torch.arange(10)) is None
