@@ -33,6 +33,7 @@ LAYERS = [
     "r1_distill",
     "r1_stages",
     "search",
+    "incentivize",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),
