@@ -49,7 +49,9 @@ class Params(AnyParams):
         if value == "all":
             return math.factorial(12)
         if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise ValueError(f"{value} permutations to train on: 1 or more, or all for a new one in each sequence")
+            raise ValueError(
+                f"{value} permutations to train on: 1 or more, or all for a new one in each sequence"
+            )
         return value
 
     @model_validator(mode="after")

@@ -59,7 +59,9 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = highest * schedule(step, recipe.steps, recipe.warmup)
         logits = logits_of(model, batch, params)
-        loss = F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(batch.values).to(logits.device).flatten())
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), torch.from_numpy(batch.values).to(logits.device).flatten()
+        )
         if not math.isfinite(float(loss.detach())):
             raise NotFinite(f"the loss is {float(loss.detach())} at step {step}")
         loss.backward()  # type: ignore[no-untyped-call]

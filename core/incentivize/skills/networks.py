@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+
 @dataclass(frozen=True)
 class Bank:
     """Networks.
@@ -32,9 +33,7 @@ class Bank:
         return hidden @ w2 + b2
 
 
-def bank(
-    widths: list[int], inputs: int, outputs: int, spread: float, generator: torch.Generator
-) -> Bank:
+def bank(widths: list[int], inputs: int, outputs: int, spread: float, generator: torch.Generator) -> Bank:
     """All weights and biases are normal with a standard deviation of `spread`, as in Nam et al., App. K.1. A unit begins with
     the same weights in each network that has it."""
     device, widest = generator.device, max(widths)

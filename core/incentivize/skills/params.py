@@ -55,7 +55,7 @@ class Params(AnyParams):
     """Standard deviation of the first weights."""
     arrives: float = Field(0.5, gt=0, lt=1)
     """The strength E[g f]/S from which a skill has arrived."""
-    evaluations: int = Field(80, ge=2)
+    evaluations: int = Field(60, ge=2)
     """At so many steps, evenly spaced on a log scale."""
     early: float = Field(0.125, gt=0, le=1)
     """`early/…` are figures after this share of the steps."""
@@ -75,8 +75,12 @@ class Params(AnyParams):
             )
         if self.skill > self.skills:
             raise ValueError(f"skill is {self.skill}, and there are {self.skills}")
-        if self.over != "steps" and (len(self.sizes) < 2 or self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1):
-            raise ValueError(f"over: {self.over} needs two or more sizes of 1 or more, ascending; they are {self.sizes}")
+        if self.over != "steps" and (
+            len(self.sizes) < 2 or self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1
+        ):
+            raise ValueError(
+                f"over: {self.over} needs two or more sizes of 1 or more, ascending; they are {self.sizes}"
+            )
         if self.over != "steps" and (self.sees != "all" or self.learner != "network"):
             raise ValueError(f"over: {self.over} is for networks that see all skills")
         return self

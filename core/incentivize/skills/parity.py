@@ -55,6 +55,8 @@ def parities(skills: int, skill_bits: int, bits: int, generator: torch.Generator
     Raises ValueError: there are not so many bits.
     """
     if skills * skill_bits > bits:
-        raise ValueError(f"{skills} skills of {skill_bits} bits each need {skills * skill_bits}, and there are {bits}")
+        raise ValueError(
+            f"{skills} skills of {skill_bits} bits each need {skills * skill_bits}, and there are {bits}"
+        )
     order = torch.randperm(bits, generator=generator, device=generator.device)
     return Parities(order[: skills * skill_bits].view(skills, skill_bits), bits)

@@ -44,7 +44,9 @@ class History:
 def history(params: Params, context: Context) -> History:
     """Trained once for each seed and all skills that are looked at."""
     described = params.model_dump(exclude=NO_KEY)
-    key = json.dumps(["skills", described, context.seed, context.device, torch.__version__, source_digest(__name__)])
+    key = json.dumps(
+        ["skills", described, context.seed, context.device, torch.__version__, source_digest(__name__)]
+    )
 
     def make(folder: Path) -> None:
         made = trained(params, context)
@@ -66,7 +68,10 @@ def trained(params: Params, context: Context) -> History:
     outputs = params.skill_bits if params.teach else 1
     networks = bank(widths, params.skills + params.bits, outputs, params.spread, of_weights)
     learn = OPTIMIZERS[params.optimizer](networks.weights)
-    tests = [task.draw(torch.full((params.eval_samples,), k, device=context.device), of_tests) for k in range(params.skills)]
+    tests = [
+        task.draw(torch.full((params.eval_samples,), k, device=context.device), of_tests)
+        for k in range(params.skills)
+    ]
     at = evaluated_at(params.steps, params.evaluations)
     found = [_measured(networks, tests, params.scale)]
     for step, (inputs, labels, taught) in enumerate(_batches(params, task, of_samples), 1):
@@ -95,7 +100,9 @@ def _measured(networks: Bank, tests: list[tuple[Tensor, Tensor]], scale: float) 
     return [torch.stack(of_skills, -1).tolist() for of_skills in zip(*each, strict=True)]
 
 
-def _batches(params: Params, task: Parities, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _batches(
+    params: Params, task: Parities, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Without end: inputs, all m labels, and the weight of each sample in each network's loss, (networks, samples, 1).
 
     A network of `its share` sees the samples of all and learns from those of its skill; of `it alone`, all of its samples ask

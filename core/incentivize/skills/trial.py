@@ -47,7 +47,13 @@ def trial(params: Params, context: Context) -> Mapping[str, float]:
         for step, value in zip(steps, strength.tolist(), strict=True):
             context.record(step, strength=value)
         arrival = curve.arrival(frequency, params.arrives)
-        return {"arrival": arrival, "arrived": float(arrival <= params.steps), "strength": float(strength[-1]), "rate": curve.rate, "start": curve.start}
+        return {
+            "arrival": arrival,
+            "arrived": float(arrival <= params.steps),
+            "strength": float(strength[-1]),
+            "rate": curve.rate,
+            "start": curve.start,
+        }
     made = history(params, context)
     if params.over != "steps":
         at, strength = np.array(params.sizes), made.strength[-1, :, k]
