@@ -10,7 +10,16 @@ from lab.core.incentivize.diversity.params import Params
 from lab.core.incentivize.diversity.training import rise
 from lab.core.incentivize.diversity.trial import trial
 
-TINY = {"symbols": 5, "pairs": 8, "held_out": 20, "d_model": 32, "layers": 1, "batch": 32, "eval_every": 20, "eval_sequences": 32}
+TINY = {
+    "symbols": 5,
+    "pairs": 8,
+    "held_out": 20,
+    "d_model": 32,
+    "layers": 1,
+    "batch": 32,
+    "eval_every": 20,
+    "eval_sequences": 32,
+}
 
 
 def run(folder, **changes):

@@ -15,7 +15,16 @@ from lab.core.incentivize.skills.parity import parities
 from lab.core.incentivize.skills.training import _batches, evaluated_at, trained
 from lab.core.incentivize.skills.trial import arrives, trial
 
-TINY = {"skills": 2, "skill_bits": 2, "bits": 6, "width": 16, "steps": 40, "batch": 32, "evaluations": 6, "eval_samples": 50}
+TINY = {
+    "skills": 2,
+    "skill_bits": 2,
+    "bits": 6,
+    "width": 16,
+    "steps": 40,
+    "batch": 32,
+    "evaluations": 6,
+    "eval_samples": 50,
+}
 
 
 def generator(seed=0):
@@ -32,7 +41,9 @@ def test_parameters_are_read_without_torch():
     [(sgd, lambda w: torch.optim.SGD(w, lr=0.1)), (adam, lambda w: torch.optim.Adam(w, lr=0.1))],
 )
 def test_optimizers_are_those_of_torch(ours, theirs):
-    mine, other = (torch.randn(4, 3, generator=generator(), dtype=torch.float64).requires_grad_() for _ in range(2))
+    mine, other = (
+        torch.randn(4, 3, generator=generator(), dtype=torch.float64).requires_grad_() for _ in range(2)
+    )
     step, optimizer = ours([mine]), theirs([other])
     for _ in range(20):
         for w in (mine, other):
