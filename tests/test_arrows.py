@@ -37,6 +37,7 @@ LAYERS = [
     "search",
     "length_generalisation",
     "bitter",
+    "incentivize",
 ]  # each may import those before it
 MAY_IMPORT = {
     "trial": set(),

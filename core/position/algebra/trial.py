@@ -96,7 +96,9 @@ def _show(encoding: Encoding, positions: Tensor, context: Context) -> None:
 
     if (found := geometry.picture(encoding, positions)) is not None:
         columns, values = found
-        title = "What is told of each position" if columns == "component" else "What is added at each distance"
+        title = (
+            "What is told of each position" if columns == "component" else "What is added at each distance"
+        )
         rows = "position" if columns == "component" else "distance"
         context.sample(0, HeatMap(title=title, rows=rows, columns=columns, values=values.tolist()))
 
