@@ -16,7 +16,8 @@ from torch import Tensor
 def frequencies(skills: int, alpha: float) -> np.ndarray:
     """A·i^−(α+1) of skill i = 1 … n_s, (n_s,); they add up to 1. With α = −1 all are the same."""
     weights: np.ndarray = np.arange(1.0, skills + 1) ** -(alpha + 1)
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,6 @@ def _batches(
             continue
         skill = asked(AT_ONCE * batch)
         x, y = task.draw(skill, generator)
-        for k, of_x, of_y in zip(skill.split(batch), x.split(batch), y.split(batch), strict=True):
+        for k, of_x, of_y in zip(*(torch.split(z, batch) for z in (skill, x, y)), strict=True):
             taught = (k == alone[:, None]).float()[..., None] if params.sees == "its share" else one
             yield of_x, of_y, taught

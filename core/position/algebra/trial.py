@@ -100,7 +100,8 @@ def _show(encoding: Encoding, positions: Tensor, context: Context) -> None:
             "What is told of each position" if columns == "component" else "What is added at each distance"
         )
         rows = "position" if columns == "component" else "distance"
-        context.sample(0, HeatMap(title=title, rows=rows, columns=columns, values=values.tolist()))
+        table = tuple(map(tuple, values.tolist()))
+        context.sample(0, HeatMap(title=title, rows=rows, columns=columns, values=table))
 
 
 def _of_scores(
