@@ -23,7 +23,8 @@ def kernels(params: Params) -> Sequence[Kernel]:
 
 
 def trial(params: Params, context: Context) -> Mapping[str, float]:
-    """Measure an arm at `length`; its curves are of this length, over the steps of its training, or of its second one.
+    """Measure an arm at `length`; its curves are of this length, over the steps of its training, or of its second one, and over
+    `distance` that of `attention`, see `by_distance`.
 
     Returns: of the last checkpoint `right`, the share of whole answers, `token`, of tokens, `loss`, nats for one, and `learnt`, 1
     where right is above 0.9; `lost` and `more_loss`, how much lower token and higher loss are than at the trained length;
@@ -53,6 +54,7 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
     from ..lm.model import Transformer
     from ..position import Undefined
     from .arms import arm_of, encoding_of
+    from .by_distance import attention_by_distance
     from .evaluation import answered, best_factor, right_key, score, with_factor
     from .tasks import task as task_of
     from .training import SELECTION, TEST, model_with, problems, trained
@@ -93,6 +95,8 @@ def _measured(params: Params, context: Context) -> dict[str, float]:
         figures[f"beyond_half/{which}"] = figures[f"{which}/best_factor"] - midway
     if (attended := right_key(model, texts)) is not None:
         figures["attended"] = attended
+    for distance, share in enumerate(attention_by_distance(model, texts)):
+        context.record(distance, distance=float(distance), attention=share)
     if arm.tested is None:
         best = score(tested(length, best=True), texts)
         figures |= {"best/right": best.right, "best/token": best.token, "eroded": best.right - plain.right}

@@ -67,8 +67,10 @@ def test_every_arm_is_measured_twice_alike(folder, name):
     is_derived = name in ("rope-pi", "rope-ntk", "rope-yarn")
     assert ("best/right" in found) == (not is_derived)
     assert ("steps" in found) == (not is_derived and name not in ("drope", "rope-longer"))
-    steps = [step for step, _ in context.records]
+    steps = [step for step, figures in context.records if "step/right" in figures]
     assert steps == ([] if is_derived else [1, 2] if name in ("drope", "rope-longer") else [4, 8, 12])
+    attention = [figures["attention"] for _, figures in context.records if "attention" in figures]
+    assert len(attention) > 6 and all(0 <= share <= 1 for share in attention)
     assert context.samples[0][1].endswith(("  right", "  wrong"))
     assert run(folder, name, **of)[0] == found
 
