@@ -21,11 +21,15 @@ class Params(_Params):
     steps: int = Field(160, ge=1)
     """Of transformer: updates, each on `batch` pieces of `length` characters."""
     batch: int = Field(32, ge=1)
+    """Pieces of text in a step of the transformer."""
     length: int = Field(128, ge=4)
     """Characters of a piece; a character is judged with half as many before it, or more."""
     d_model: int = Field(64, ge=8)
+    """Width of the transformer."""
     layers: int = Field(2, ge=1)
+    """Its blocks."""
     heads: int = Field(4, ge=1)
+    """Its heads."""
     test_files: int = Field(16, ge=1)
     """Files of which nothing is learnt."""
     test_characters: int = Field(4096, ge=64)
